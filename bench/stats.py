@@ -1,0 +1,106 @@
+"""Pure statistics. No input, no output, no clock: numbers in, numbers out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, median
+
+Z95 = NormalDist().inv_cdf(0.975)
+
+
+def compute_wilson(n_success: float, n: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson score interval of a proportion.
+
+    Args:
+        n_success: Successes; a mean over seeds may be fractional.
+        n: Trials, at least 1.
+        z: Normal quantile; the default gives 95 %.
+
+    Source: E. B. Wilson, JASA 22 (1927) 209-212.
+    """
+    if n < 1 or not 0 <= n_success <= n:
+        raise ValueError(f"need 0 <= n_success <= n and n >= 1, got {n_success} of {n}")
+    p = n_success / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def compute_sd(values: Sequence[float]) -> float | None:
+    """Sample standard deviation (n - 1); None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+
+
+@dataclass(frozen=True)
+class Survival:
+    """Kaplan-Meier estimate of the time to an event under right censoring."""
+
+    times: tuple[float, ...]
+    surviving: tuple[float, ...]
+    median: float | None
+
+
+def compute_kaplan_meier(times: Sequence[float], reached: Sequence[bool]) -> Survival:
+    """Product-limit estimate of P(not yet reached) after each observed event.
+
+    Args:
+        times: Time to the event, or to the end of observation where it was not reached [any unit].
+        reached: Whether the event was seen; False is right-censored.
+
+    Returns:
+        Event times, the survival just after each, and the median: the first time at which survival is at most one half,
+        None where half of the runs never got there.
+
+    Source: E. L. Kaplan, P. Meier, JASA 53 (1958) 457-481. Censored runs count as at risk at their own time.
+    """
+    pairs = sorted(zip(times, reached, strict=True))
+    events: list[float] = []
+    surviving: list[float] = []
+    s = 1.0
+    for t in sorted({t for t, hit in pairs if hit}):
+        at_risk = sum(1 for u, _ in pairs if u >= t)
+        hits = sum(1 for u, hit in pairs if hit and u == t)
+        s *= 1 - hits / at_risk
+        events.append(t)
+        surviving.append(s)
+    half = next((t for t, left in zip(events, surviving, strict=True) if left <= 0.5 + 1e-12), None)
+    return Survival(tuple(events), tuple(surviving), half)
+
+
+@dataclass(frozen=True)
+class ProcessSummary:
+    """Median over processes of the process medians, and how far the processes disagree."""
+
+    value: float
+    lo: float
+    hi: float
+    n: int
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the processes fell into different regimes (MIXED_RATIO): a single number would mislead."""
+        return self.hi > MIXED_RATIO * self.lo
+
+
+# Max over min of the process medians above which a row is called mixed; measured on shared virtual machines,
+# where most processes agree within 2 % and one in seven runs 1.6 x slow throughout (METHOD.md).
+MIXED_RATIO = 1.15
+
+
+def compute_process_summary(rounds: Sequence[Sequence[float]]) -> ProcessSummary:
+    """Summarise rounds by process; the process is the replicate, never the round.
+
+    Args:
+        rounds: For each process, the mean duration of a call in each round [s].
+    """
+    medians = [median(r) for r in rounds]
+    return ProcessSummary(median(medians), min(medians), max(medians), len(medians))
+
+
+def compute_front(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
+    """Which points are Pareto-optimal: none other costs no more and gains no less, with one of the two strict."""
+    points = list(zip(costs, gains, strict=True))
+    return [not any((c <= cost and g >= gain) and (c < cost or g > gain) for c, g in points) for cost, gain in points]

@@ -1,0 +1,71 @@
+"""The only place that knows "ms": SI figures into text, with the digits that their uncertainty supports."""
+
+import math
+
+# Largest factor first: the first one that leaves at least 1 in front is taken.
+SCALES: dict[str, list[tuple[float, str]]] = {
+    "s": [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")],
+    "j": [(3.6e6, "kWh"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ")],
+    "bytes": [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")],
+    "macs": [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")],
+}
+MAX_DIGITS = 4
+
+
+def unit_of(name: str) -> str:
+    """Unit of a figure: the last word of its name."""
+    return name.rsplit("_", 1)[-1]
+
+
+def compute_scale(value: float, unit: str) -> tuple[float, str]:
+    """Factor and symbol that show `value` with at least one digit before the point."""
+    scales = SCALES.get(unit, [(1.0, "")])
+    for factor, symbol in scales:
+        if abs(value) >= factor:
+            return factor, symbol
+    return scales[-1]
+
+
+def format_number(value: float, spread: float | None = None) -> str:
+    """`value` rounded at the first significant digit of `spread`; three significant digits where none is known.
+
+    A spread that starts with 1 keeps one digit more (the rule of the Particle Data Group), and no figure shows more
+    than MAX_DIGITS significant digits.
+    """
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    if spread:
+        place = math.floor(math.log10(spread))
+        place -= int(spread / 10.0**place) == 1
+        place = max(place, magnitude - MAX_DIGITS + 1)
+    else:
+        place = magnitude - 2
+    rounded = round(value, -place)
+    return f"{rounded:.{max(0, -place)}f}"
+
+
+def format_quantity(value: float, unit: str, spread: float | None = None) -> str:
+    """For instance 1.634e-05, "s", 3e-7 -> "16.3 us"."""
+    factor, symbol = compute_scale(value, unit)
+    number = format_number(value / factor, None if spread is None else spread / factor)
+    return f"{number} {symbol}".rstrip()
+
+
+def format_range(value: float, lo: float | None, hi: float | None, unit: str) -> str:
+    """Value with its bounds in one unit, for instance "16.3 [16.1, 17.9] us"."""
+    if lo is None or hi is None:
+        return format_quantity(value, unit)
+    factor, symbol = compute_scale(value, unit)
+    spread = (hi - lo) / 2 / factor or None
+    number, low, high = (format_number(x / factor, spread) for x in (value, lo, hi))
+    return f"{number} [{low}, {high}] {symbol}".rstrip()
+
+
+def format_count(value: float) -> str:
+    """An exact count with thin groups: 18 858."""
+    return f"{round(value):,}".replace(",", " ")
+
+
+def format_percent(fraction: float, digits: int = 1) -> str:
+    return f"{100 * fraction:.{digits}f}"

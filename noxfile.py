@@ -1,0 +1,96 @@
+"""Sessions: `nox -s bench` does everything, `nox -s tests` checks everything.
+
+One shared environment (`env`) serves all sessions but `wheel` and `minimums`, which need their own.
+Installs use pip, so that a mirror or an offline index that pip is configured for just works.
+"""
+
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests"]
+
+ROOT = Path(__file__).parent
+ENV_BIN = ROOT / ".nox" / "env" / "bin"
+CONSTRAINTS = ["-c", str(ROOT / "constraints.txt")]
+PACKAGES = ["bench", "models", "tasks", "reports"]
+
+in_env = nox.session(venv_backend="none", requires=["env"])
+
+
+def run(session: nox.Session, program: str, *args: str, **kwargs) -> None:
+    """Run `program` of the shared environment."""
+    session.run(str(ENV_BIN / program), *args, external=True, **kwargs)
+
+
+@nox.session(default=False)
+def env(session: nox.Session) -> None:
+    """The shared environment: this project, editable, with exact versions."""
+    session.install(*CONSTRAINTS, "-e", ".[dev]")
+
+
+@in_env
+def bench(session: nox.Session) -> None:
+    """Run the default suite to a finished report in out/report (arguments after -- go to `run`)."""
+    run(session, "dlmi-bench", "run", *session.posargs)
+    run(session, "dlmi-bench", "report")
+
+
+@in_env
+def tests(session: nox.Session) -> None:
+    """The fast tests; `-- -m slow` runs the slow ones."""
+    run(session, "python", "-m", "pytest", *session.posargs)
+
+
+@in_env
+def lint(session: nox.Session) -> None:
+    """Style, and the floors: imports only go down."""
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
+    run(session, "lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
+
+
+@in_env
+def types(session: nox.Session) -> None:
+    """Static types."""
+    run(session, "python", "-m", "mypy", *PACKAGES)
+
+
+@in_env
+def microbench(session: nox.Session) -> None:
+    """Benchmarks of the suite's own code, as ratios measured in one run."""
+    run(session, "python", "-m", "pytest", "-m", "benchmark", "--benchmark-enable", "-s", *session.posargs)
+
+
+@nox.session(default=False)
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, inspect it, install it elsewhere, run the tests away from the checkout."""
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install(*CONSTRAINTS, "build", "check-wheel-contents")
+    session.run("python", "-m", "build", "--outdir", str(dist), ".", silent=True)
+    (built,) = dist.glob("*.whl")
+    session.run("check-wheel-contents", "--toplevel", ",".join(PACKAGES), "--ignore", "W004", str(built))
+    session.install(*CONSTRAINTS, f"{built}[test]")
+    away = Path(session.create_tmp()) / "away"
+    shutil.rmtree(away, ignore_errors=True)
+    shutil.copytree(ROOT / "tests", away / "tests")
+    shutil.copy(ROOT / "pyproject.toml", away)  # pytest's settings and markers
+    shared = os.environ.get("DLMI_BENCH_SHARED", str(ROOT.parent / "shared"))
+    session.chdir(away)
+    session.run("python", "-m", "pytest", *session.posargs, env={"DLMI_BENCH_SHARED": shared})
+
+
+@nox.session(default=False)
+def minimums(session: nox.Session) -> None:
+    """The tests with the lowest version of each direct dependency that pyproject.toml allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lowest = [requirement.replace(">=", "==") for requirement in project["dependencies"]]
+    session.install("-e", ".[test]", *lowest)
+    session.run("python", "-m", "pytest", *session.posargs)

@@ -1,0 +1,1 @@
+"""What is to be learnt, from which data, how well, and by which recipe."""

@@ -1,0 +1,143 @@
+"""What a task is: data, splits, target and recipe, all of it data and none of it code to run."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.float32]  # (n, channel, height, width)
+Labels = NDArray[np.int64]  # (n,)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images and labels of one split."""
+
+    images: Images
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: NDArray[np.intp]) -> "Arrays":
+        return Arrays(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Verified data with its official training and test split.
+
+    `sha256` holds one hash per array, over little-endian float32 images and uint8 labels in C order.
+    """
+
+    name: str
+    source: str
+    train: Arrays
+    test: Arrays
+    is_synthetic: bool
+    note: str
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        return compute_hashes(self.train, self.test)
+
+
+def compute_hashes(train: Arrays, test: Arrays) -> dict[str, str]:
+    """One sha256 per array, whatever route the data came by."""
+    parts = {
+        "train_images": train.images.astype("<f4"),
+        "train_labels": train.labels.astype("u1"),
+        "test_images": test.images.astype("<f4"),
+        "test_labels": test.labels.astype("u1"),
+    }
+    return {name: hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for name, a in parts.items()}
+
+
+@dataclass
+class HeldOut:
+    """A test split that is read once per artifact, by name, and counts the reads."""
+
+    _arrays: Arrays
+    reads: dict[str, int] = field(default_factory=dict)
+
+    def read(self, artifact_sha256: str) -> Arrays:
+        """The test split, for the artifact that will be judged by it.
+
+        Raises:
+            ValueError: this artifact has been judged already; a second look would invite selection on the test set.
+        """
+        if artifact_sha256 in self.reads:
+            raise ValueError(f"the test split was already read for artifact {artifact_sha256}")
+        self.reads[artifact_sha256] = 1
+        return self._arrays
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training and validation cut from the official training set; the official test set apart."""
+
+    train: Arrays
+    validation: Arrays
+    test: HeldOut
+
+
+@dataclass(frozen=True)
+class Target:
+    """The accuracy to reach on validation, and the published test figure to stand beside."""
+
+    validation_accuracy: float
+    test_accuracy_published: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained: AdamW under a one-cycle schedule, with label smoothing.
+
+    Source: L. N. Smith, N. Topin, "Super-convergence" (2019), for the schedule.
+    """
+
+    n_epochs: int
+    peak_lr: float = 4e-3
+    weight_decay: float = 0.01
+    batch_size: int = 128
+    label_smoothing: float = 0.05
+    augmentation: Literal["none", "random-affine"] = "random-affine"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A learning problem with everything that decides the outcome but the model and the seed."""
+
+    name: str
+    title: str
+    load: Callable[[], Dataset]
+    input_shape: tuple[int, int, int]
+    n_classes: int
+    n_validation: int
+    target: Target
+    time_limit_s: float
+    eval_every_epochs: int
+    recipes: dict[str, Recipe]
+
+    def recipe(self, model: str) -> Recipe:
+        return self.recipes.get(model, self.recipes["*"])
+
+
+# One split for all models and seeds: differences between them are then paired over the same examples.
+SPLIT_SEED = 20261123
+
+
+def make_splits(data: Dataset, n_validation: int) -> Splits:
+    """Cut a validation set, stratified by class, from the training set."""
+    labels = data.train.labels
+    rng = np.random.default_rng(SPLIT_SEED)
+    order = rng.permutation(len(labels))
+    fraction = n_validation / len(labels)
+    chosen = [order[labels[order] == c] for c in np.unique(labels)]
+    validation = np.sort(np.concatenate([c[: round(fraction * len(c))] for c in chosen]))
+    rest = np.setdiff1d(np.arange(len(labels)), validation)
+    return Splits(data.train.take(rest), data.train.take(validation), HeldOut(data.test))
