@@ -1,1 +1,165 @@
-def main() -> None: ...
+"""The command line: arguments, progress, exit codes; nothing else. Heavy imports wait until a command runs."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import BenchError, UsageError
+
+EXIT_FAILED_CELLS = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Accuracy against cost for compact models: train, measure, report.",
+)
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the results.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+
+
+class Source(StrEnum):
+    auto = "auto"
+    folder = "folder"
+    cache = "cache"
+    registry = "registry"
+    official = "official"
+
+
+class Registry(StrEnum):
+    tasks = "tasks"
+    models = "models"
+    backends = "backends"
+    suites = "suites"
+
+
+class Format(StrEnum):
+    md = "md"
+    html = "html"
+    csv = "csv"
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2))
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Registry | None, typer.Argument(help="Which registry; all of them by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What there is: tasks, models, backends, suites."""
+    from bench.listing import list_registries
+
+    found = list_registries(what.value if what else None)
+    if as_json:
+        _print_json(found)
+        return
+    for registry, entries in found.items():
+        typer.echo(registry)
+        width = max(map(len, entries))
+        for name, entry in entries.items():
+            typer.echo(f"  {name:<{width}}  {entry['title']}")
+
+
+@app.command()
+def data(
+    task: Annotated[str, typer.Argument(help="Task whose data to get, verify and describe.")],
+    source: Annotated[Source, typer.Option(help="Where from; auto takes the first that works.")] = Source.auto,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with the official files.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Get, verify and describe a task's data."""
+    from bench.listing import describe_task_data
+
+    if source is Source.folder and data_dir is None:
+        raise UsageError("--source folder needs a folder", "name it with --data-dir")
+    described = describe_task_data(task, source.value, data_dir)
+    if as_json:
+        _print_json(described)
+        return
+    from bench.listing import format_data
+
+    typer.echo(format_data(described))
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Option(help="smoke, default, full, or a TOML file.")] = "default",
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each model.")] = None,
+    out: OutOption = Path("out"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and measure. Run the same command again to go on where it was interrupted."""
+    from rich.console import Console
+
+    from bench.display import RunDisplay
+    from bench.runner import Runner
+    from bench.store import Store
+    from bench.suites import check_names, load_suite
+
+    changes: dict[str, Any] = {"tasks": task, "models": model, "backends": backend, "n_seeds": seeds}
+    narrowed = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items() if v}
+    chosen = check_names(load_suite(suite).model_copy(update=narrowed), "command line")
+    store = Store(out)
+    with RunDisplay(Console(stderr=True)) as display:
+        outcome = Runner(chosen, store, is_fresh=fresh).run(display)
+    if as_json:
+        _print_json({"kept": outcome.n_kept, "done": outcome.n_done, "failed": outcome.failures})
+    else:
+        counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
+        typer.echo(f"{counts}; read them with: dlmi-bench report --out {store.folder}")
+    for key, error in outcome.failures.items():
+        typer.echo(f"failed: {key}: {error}", err=True)
+    if outcome.failures:
+        raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+@app.command()
+def report(
+    out: OutOption = Path("out"),
+    to: Annotated[Path | None, typer.Option("--to", help="Folder for the report; OUT/report by default.")] = None,
+    format_: Annotated[list[Format] | None, typer.Option("--format", help="md, html, csv; all by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the accuracy-versus-cost report."""
+    from bench.store import Store
+    from reports import write_report
+
+    formats = [f.value for f in format_ or list(Format)]
+    written = write_report(Store(out, must_exist=True), to or out / "report", formats)
+    if as_json:
+        _print_json({"files": [str(path) for path in written]})
+    else:
+        for path in written:
+            typer.echo(path)
+
+
+def main() -> None:
+    """Entry point: errors go to standard error with cause and remedy, Ctrl-C ends cleanly."""
+    try:
+        app(standalone_mode=True)
+    except UsageError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    except BenchError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_FAILED_CELLS)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: finished cells are kept; the same command goes on from here", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

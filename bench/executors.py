@@ -1,0 +1,146 @@
+"""Worker processes: jobs go in and events come out as lines of JSON, so nothing is ever unpickled.
+
+The parent sleeps in a read while a worker measures. A worker lives no longer than its parent: when its standard input
+closes, it exits at once.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+from bench.errors import BenchError
+
+# Told how much of a job is done, in the job's own words and as a fraction.
+OnProgress = Callable[[str, float], None]
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class JobError(BenchError):
+    """A job failed inside its worker."""
+
+
+class Worker:
+    """One fresh process of one thread.
+
+    Args:
+        index: Number of the process among its replicates; seeds its hash function and the size of its environment,
+            which both move code and data around in memory and with them the time of a call.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, "1")
+        environment["PYTHONHASHSEED"] = str(index)
+        environment["DLMI_BENCH_PADDING"] = "x" * random.Random(index).randrange(4096)  # noqa: S311
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.executors"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the parent to handle
+        )
+        self._stderr: list[str] = []
+        threading.Thread(target=self._drain_stderr, daemon=True).start()
+
+    def call(self, function: str, payload: dict[str, Any], on_progress: OnProgress | None = None) -> Any:
+        """Run `module:function` with `payload` in the worker.
+
+        Raises:
+            JobError: the job raised, or the worker died.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps({"function": function, "payload": payload}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death(function) from None
+        for line in self._process.stdout:
+            event = json.loads(line)
+            if "result" in event:
+                return event["result"]
+            if "error" in event:
+                raise JobError(event["error"], event["remedy"])
+            if on_progress:
+                on_progress(event["doing"], event["fraction"])
+        raise self._death(function)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is not None:
+            self._process.kill()
+        self.close()
+
+    def _death(self, function: str) -> JobError:
+        code = self._process.wait()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        last = "".join(self._stderr[-20:]).strip()
+        cause = f"worker died ({how}) during {function}" + (f"\n{last}" if last else "")
+        return JobError(cause, "SIGKILL usually means that memory ran out; run the same command again to retry")
+
+    def _drain_stderr(self) -> None:
+        assert self._process.stderr is not None
+        self._stderr.extend(self._process.stderr)
+
+
+def _read_jobs(jobs: "SimpleQueue[str]") -> None:
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)  # the parent is gone
+
+
+def _run_job(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
+    module, _, name = job["function"].partition(":")
+    try:
+        function = getattr(import_module(module), name)
+        result = function(job["payload"], lambda doing, fraction: emit({"doing": doing, "fraction": fraction}))
+        emit({"result": result})
+    except BenchError as error:
+        emit({"error": error.cause, "remedy": error.remedy})
+    except Exception as error:  # noqa: BLE001 - whatever a job raises is its result; the parent records it
+        where = traceback.format_exc(limit=-3)
+        emit({"error": f"{type(error).__name__}: {error}\n{where}", "remedy": "run the same command again to retry"})
+
+
+def main() -> None:
+    """The worker's side: jobs from standard input, events to what was standard output."""
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # a library that prints must not disturb the protocol
+
+    def emit(event: dict[str, Any]) -> None:
+        events.write(json.dumps(event) + "\n")
+
+    jobs: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    while True:
+        _run_job(json.loads(jobs.get()), emit)
+
+
+if __name__ == "__main__":
+    main()

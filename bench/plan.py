@@ -1,0 +1,116 @@
+"""Which cells a suite needs, and whether what is stored of them still holds.
+
+A cell's fingerprint covers everything that decides its result: identity, data, recipe, settings, versions and the code
+that runs it. When any of it changes, the stored cell is stale and runs again.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.backends import BACKENDS
+from bench.environment import compute_machine_id, describe_versions
+from bench.records import Cell, CellKind
+from bench.suites import Suite
+from models import MODELS
+from tasks.spec import Task
+
+TRAINING_CODE = ("tasks.spec", "tasks.train", "tasks.augment", "bench.training", "bench.backends.export")
+MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
+    "train": (),
+    "counts": ("bench.counts", "bench.profiling"),
+    "memory": ("bench.memory", "bench.profiling"),
+    "latency": ("bench.latency", "bench.profiling", "bench.session", "bench.figures", "bench.stats"),
+    "energy": ("bench.energy", "bench.profiling", "bench.figures"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Cells that are done together: one training, or one measurement of all models side by side."""
+
+    kind: CellKind
+    task: str
+    cells: tuple[Cell, ...]
+    title: str
+
+
+def make_steps(suite: Suite) -> list[Step]:
+    """All steps in order: training first, then what measures the trained artifacts."""
+    steps: list[Step] = []
+    for task in suite.tasks:
+        for model in suite.models:
+            for seed_index in range(suite.n_seeds):
+                cell = Cell(kind="train", task=task, model=model, seed_index=seed_index)
+                steps.append(Step("train", task, (cell,), f"train {model}, seed {seed_index + 1} of {suite.n_seeds}"))
+        for kind in ("counts", "memory", "energy"):
+            steps += [
+                Step(kind, task, (Cell(kind=kind, task=task, model=model),), f"{kind} of {model}")
+                for model in suite.models
+            ]
+        cells = tuple(Cell(kind="latency", task=task, model=model) for model in suite.models)
+        steps.append(Step("latency", task, cells, f"latency of {len(cells)} models side by side"))
+    return steps
+
+
+def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, Any]) -> str:
+    """Hash of all that decides the cell's result.
+
+    Args:
+        inputs: What it works on: hashes of the data for training, of the artifacts for measuring.
+    """
+    parts: dict[str, Any] = {
+        "cell": cell.model_dump(),
+        "inputs": inputs,
+        "versions": describe_versions() | {"dlmi-bench": ""},
+        "code": compute_code_hash(_list_modules(cell)),
+        "settings": _select_settings(cell, suite),
+    }
+    if cell.kind == "train":
+        parts["recipe"] = asdict(task.recipe(cell.model))
+        parts["target"] = asdict(task.target)
+        parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs]
+    if cell.kind != "counts":
+        parts["machine"] = compute_machine_id()  # times, bytes and the last bits of weights belong to a machine
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
+    fields: dict[CellKind, tuple[str, ...]] = {
+        "train": ("energy_window_s",),
+        "counts": (),
+        "memory": ("backends",),
+        "latency": ("backends", "n_processes", "n_rounds", "batches"),
+        "energy": ("energy_window_s",),
+    }
+    return suite.model_dump(mode="json", include=set(fields[cell.kind]))
+
+
+def _list_modules(cell: Cell) -> tuple[str, ...]:
+    if cell.kind in ("train", "counts"):
+        extra = TRAINING_CODE if cell.kind == "train" else ()
+        return (MODELS[cell.model].module, *extra, *MEASURING_CODE[cell.kind])
+    return (*MEASURING_CODE[cell.kind], *(entry.module for entry in BACKENDS.values()))
+
+
+def compute_code_hash(modules: Iterable[str]) -> str:
+    """Hash of what the modules do: comments, layout and docstrings do not count."""
+    return hashlib.sha256("".join(_hash_module(name) for name in modules).encode()).hexdigest()
+
+
+@cache
+def _hash_module(name: str) -> str:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

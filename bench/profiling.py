@@ -1,0 +1,146 @@
+"""The cells that measure a trained artifact, as they run in a worker."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import JsonValue
+
+from bench.backends import BACKENDS, Batch, Runner
+from bench.energy import energy_meter, measure_energy
+from bench.errors import MeasurementError
+from bench.executors import OnProgress
+from bench.figures import make_energy_figures
+from bench.latency import CpuHopper, Plan, measure_latency
+from bench.memory import measure_peak_memory
+from bench.records import Figure
+from tasks import get_task
+from tasks.spec import make_splits
+
+N_INFERENCES = 1000
+EMPTY = "empty call"
+# Scores of the timed run against those of the accuracy run: rounding between batch sizes and runtimes, no more.
+SCORE_TOLERANCE = 1e-3
+
+
+def run_counts_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `model`, `input_shape`. Returns figures."""
+    from bench.counts import MAX_DISAGREEMENT, measure_counts
+    from models import MODELS
+
+    counts = measure_counts(MODELS[payload["model"]].build(), tuple(payload["input_shape"]))
+
+    def counted(name: str, value: int, source: str, **extra: Any) -> Figure:
+        return Figure(name=name, value=value, kind="counted", source=source, **extra)
+
+    notes = [f"not counted: {name} x {n}" for name, n in sorted(counts.uncounted.items())]
+    if counts.disagreement > MAX_DISAGREEMENT:
+        notes.append(f"counters disagree by {counts.disagreement:.1%}")
+    figures = [
+        counted("n_parameters", counts.n_parameters, "torch"),
+        counted("n_trainable_parameters", counts.n_trainable, "torch"),
+        counted("macs", counts.macs_fvcore, "fvcore", notes=tuple(notes), conditions={"counter": "fvcore"}),
+        counted("macs", counts.macs_dispatch, "FlopCounterMode on meta", conditions={"counter": "dispatch"}),
+        counted("n_activations", counts.n_activations, "fvcore"),
+    ]
+    return [figure.model_dump(mode="json") for figure in figures]
+
+
+def run_memory_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `backend`, `path`, `input_shape`. For a fresh worker. Returns figures."""
+    entry = BACKENDS[payload["backend"]]
+    batch = np.zeros((1, *payload["input_shape"]), np.float32)
+    entry.load_empty().run(batch)  # the runtime itself is in memory before the mark is reset
+    runners: list[Runner] = []
+
+    def work() -> None:
+        runners.append(entry.load(Path(payload["path"])))
+        runners[0].run(batch)
+
+    peak = measure_peak_memory(work)
+    conditions = {"backend": payload["backend"], "batch": 1, **runners[0].conditions}
+    whole = Figure(
+        name="peak_bytes",
+        value=peak.peak_bytes,
+        kind="measured",
+        source="VmHWM",
+        method="high-water mark of a fresh process, runtime included, reset before the model is loaded",
+        conditions=conditions,
+    )
+    added = whole.model_copy(
+        update={"name": "peak_added_bytes", "value": peak.added_bytes, "method": "the same, less the loaded runtime"}
+    )
+    return [figure.model_dump(mode="json") for figure in (whole, added)]
+
+
+def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
+    """Payload: `backend`, `path`, `task`, `energy_window_s`. Returns figures for N_INFERENCES single inferences."""
+    CpuHopper()(0)
+    runner = BACKENDS[payload["backend"]].load(Path(payload["path"]))
+    call = runner.prepare(_load_inputs(payload["task"], 1))
+    meter = energy_meter()
+    on_progress(f"{N_INFERENCES} inferences", 0.0)
+
+    def work() -> None:
+        for _ in range(N_INFERENCES):
+            call()
+
+    with runner.active():
+        work()  # warm-up
+        sample = measure_energy(work, meter, min_window_s=payload["energy_window_s"])
+    conditions: dict[str, Any] = {"backend": payload["backend"], "batch": 1, "n_inferences": N_INFERENCES}
+    figures = make_energy_figures("inference_energy_j", sample, **conditions)
+    return [figure.model_dump(mode="json") for figure in figures]
+
+
+def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
+    """One process of a session: all models of one backend, interleaved. For a fresh worker.
+
+    Payload: `backend`, `task`, `batches`, `n_rounds`, `order_seed`, `n_calls` (by benchmark, empty in the first
+    process), `models` (name -> `path` of its artifact, `scores` of the accuracy run). Returns the traces by benchmark,
+    the conditions, and whether the process was pinned.
+    """
+    entry = BACKENDS[payload["backend"]]
+    inputs = _load_inputs(payload["task"], max(payload["batches"]))
+    hopper = CpuHopper()
+    runners = {name: entry.load(Path(model["path"])) for name, model in payload["models"].items()}
+    empty = entry.load_empty()
+    calls = {EMPTY: empty.prepare(inputs[:1])}
+    for name, runner in runners.items():
+        for batch in payload["batches"]:
+            calls[f"{name}@{batch}"] = runner.prepare(inputs[:batch])
+    on_progress(f"process {payload['order_seed'] + 1}", 0.0)
+    plan = Plan(n_rounds=payload["n_rounds"], order_seed=payload["order_seed"], n_calls=payload["n_calls"])
+    with empty.active():
+        traces = measure_latency(calls, plan, pin=hopper)
+        for name in runners:
+            for batch in payload["batches"]:
+                scores = np.load(payload["models"][name]["scores"], allow_pickle=False)[:batch]
+                check_outputs(calls[f"{name}@{batch}"](), scores, f"{name} at batch {batch}")
+    return {
+        "traces": {name: asdict(trace) for name, trace in traces.items()},
+        "conditions": {name: dict(runner.conditions) for name, runner in runners.items()},
+        "is_pinned": hopper.is_pinned,
+    }
+
+
+def check_outputs(outputs: object, expected: Batch, what: str) -> None:
+    """The timed calls must have computed what the accuracy run computed.
+
+    Raises:
+        MeasurementError: they did not; then the time is that of another program.
+    """
+    scores = np.asarray(outputs[0] if isinstance(outputs, list) else outputs)
+    worst = float(np.abs(scores - expected).max())
+    if not worst <= SCORE_TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise MeasurementError(
+            f"latency of {what}: outputs of the timed run differ from the accuracy run's by up to {worst:.1e}",
+            "the artifact changed under the run, or the runtime is broken; run with --fresh",
+        )
+
+
+def _load_inputs(task_name: str, n: int) -> Batch:
+    """The first `n` validation images; the test split stays closed."""
+    task = get_task(task_name)
+    return make_splits(task.load(), task.n_validation).validation.images[:n].copy()

@@ -1,0 +1,105 @@
+"""Runs a suite: what is stored and still holds is kept, the rest is done, each step in one transaction."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import JsonValue
+
+from bench.actions import ACTIONS, Workshop
+from bench.display import Display
+from bench.environment import describe_environment, read_pressure
+from bench.errors import BenchError
+from bench.plan import Step, compute_fingerprint, make_steps
+from bench.records import Cell, Record
+from bench.store import Store
+from bench.suites import Suite
+from tasks import get_task
+
+# The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
+MEASURED_SEED = 0
+
+
+@dataclass
+class Outcome:
+    """How many cells were kept, done and failed."""
+
+    n_kept: int = 0
+    n_done: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class Runner:
+    """One run of one suite into one store."""
+
+    def __init__(self, suite: Suite, store: Store, *, is_fresh: bool = False) -> None:
+        self._suite = suite
+        self._store = store
+        self._is_fresh = is_fresh
+        self._tasks = {name: get_task(name) for name in suite.tasks}
+        self._shop = Workshop(suite, store.folder, self._tasks)
+        self._environment: dict[str, JsonValue] = describe_environment() | {"suite": suite.model_dump(mode="json")}
+        self._data: dict[str, dict[str, Any]] = {}
+
+    def run(self, display: Display) -> Outcome:
+        """Do every step that is not done yet. A failed step is recorded and the others still run."""
+        self._data = {name: task.load().describe() for name, task in self._tasks.items()}
+        outcome, steps = Outcome(), make_steps(self._suite)
+        stored = {} if self._is_fresh else self._store.current()
+        try:
+            for index, step in enumerate(steps):
+                display.start_step(step, index, len(steps))
+                todo: list[Cell] = []
+                for cell in step.cells:
+                    attempt = stored.get(cell.key)
+                    if attempt and attempt.record and self._is_current(attempt.record, attempt.fingerprint):
+                        self._remember(attempt.record)
+                        outcome.n_kept += 1
+                    else:
+                        todo.append(cell)
+                display.end_step(step, self._run_step(step, todo, display, outcome) if todo else "kept")
+        finally:
+            self._shop.close()
+        return outcome
+
+    def _is_current(self, record: Record, fingerprint: str) -> bool:
+        return fingerprint == self._fingerprint(record.cell) and self._store.has_artifacts(record)
+
+    def _remember(self, record: Record) -> None:
+        cell = record.cell
+        if cell.kind == "train" and cell.seed_index == MEASURED_SEED:
+            self._shop.trained[cell.task, cell.model] = record
+
+    def _fingerprint(self, cell: Cell) -> str:
+        """Empty where the training that the cell measures has not been done: then nothing stored can match."""
+        if cell.kind == "train":
+            inputs: dict[str, Any] = {"data": self._data[cell.task]["sha256"]}
+        elif trained := self._shop.trained.get((cell.task, cell.model)):
+            inputs = {artifact.role: artifact.sha256 for artifact in trained.artifacts}
+        else:
+            return ""
+        return compute_fingerprint(cell, self._suite, self._tasks[cell.task], inputs)
+
+    def _run_step(self, step: Step, todo: list[Cell], display: Display, outcome: Outcome) -> str:
+        ready = [c for c in todo if c.kind == "train" or (c.task, c.model) in self._shop.trained]
+        for cell in todo:
+            if cell not in ready:
+                self._fail([cell], f"{cell.model} has no trained artifact: its training failed", outcome)
+        if not ready:
+            return "skipped, its training failed"
+        pressure_before = read_pressure()
+        try:
+            records = ACTIONS[step.kind](self._shop, ready, display.progress)
+        except BenchError as error:
+            self._fail(ready, str(error), outcome)
+            return f"failed: {error.cause.splitlines()[0]}"
+        load: dict[str, JsonValue] = {"cpu_pressure_before": pressure_before, "cpu_pressure_after": read_pressure()}
+        records = [r.model_copy(update={"provenance": self._environment | load | r.provenance}) for r in records]
+        self._store.add_done([(record, self._fingerprint(record.cell)) for record in records])
+        for record in records:
+            self._remember(record)
+        outcome.n_done += len(records)
+        return "done"
+
+    def _fail(self, cells: list[Cell], error: str, outcome: Outcome) -> None:
+        self._store.add_failed([(cell.key, self._fingerprint(cell)) for cell in cells], error)
+        outcome.failures.update({cell.key: error for cell in cells})

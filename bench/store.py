@@ -1,0 +1,151 @@
+"""The results store: one SQLite row per attempt at a cell, written in one transaction; files by their hash beside it.
+
+Rows are only ever added. The current state of a cell is its latest row; failed and outdated ones stay readable.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from pydantic import ValidationError
+
+from bench.errors import StoreError
+from bench.records import SCHEMA_VERSION, Artifact, Record
+
+SCHEMA = """
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+    record TEXT,
+    error TEXT,
+    finished_at TEXT NOT NULL
+);
+CREATE INDEX attempts_by_key ON attempts (key, id);
+"""
+FILENAME = "store.sqlite"
+BUSY_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One row: a finished cell with its record, or a failed one with its reason."""
+
+    key: str
+    fingerprint: str
+    status: str
+    record: Record | None
+    error: str | None
+    finished_at: str
+
+
+class Store:
+    """The folder that a run writes to.
+
+    Raises:
+        StoreError: no store there (with `must_exist`), a damaged one, or one of another schema.
+    """
+
+    def __init__(self, folder: Path, *, must_exist: bool = False) -> None:
+        self.folder = folder
+        path = folder / FILENAME
+        if must_exist and not path.is_file():
+            raise StoreError(f"{path}: no results there", f"run `dlmi-bench run --out {folder}` first")
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._prepare(path)
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{path}: {error}", "move it away; `dlmi-bench run` starts a new one") from error
+
+    def _prepare(self, path: Path) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("BEGIN IMMEDIATE")
+        (found,) = self._db.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            for statement in filter(str.strip, SCHEMA.split(";")):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute("COMMIT")
+        if found not in (0, SCHEMA_VERSION):
+            what = "an older" if found < SCHEMA_VERSION else "a newer"
+            raise StoreError(
+                f"{path}: written by {what} version (schema {found}, this program reads {SCHEMA_VERSION})",
+                "use the version that wrote it, or another --out",
+            )
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add_done(self, records: Iterable[tuple[Record, str]]) -> None:
+        """Finished cells with their fingerprints, all or none of them."""
+        rows = [(r.cell.key, fingerprint, "done", r.model_dump_json(), None, _now()) for r, fingerprint in records]
+        self._insert(rows)
+
+    def add_failed(self, keys: Iterable[tuple[str, str]], error: str) -> None:
+        """Failed cells (key, fingerprint) with the reason they share."""
+        self._insert([(key, fingerprint, "failed", None, error, _now()) for key, fingerprint in keys])
+
+    def _insert(self, rows: Sequence[tuple[str, str, str, str | None, str | None, str]]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(
+            "INSERT INTO attempts (key, fingerprint, status, record, error, finished_at) VALUES (?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+        self._db.execute("COMMIT")
+
+    def current(self) -> dict[str, Attempt]:
+        """Latest attempt of every cell, by key, in the order of their first appearance."""
+        query = (
+            "SELECT key, fingerprint, status, record, error, finished_at FROM attempts "
+            "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key) ORDER BY id"
+        )
+        return {row[0]: _to_attempt(row) for row in self._db.execute(query)}
+
+    def failures(self) -> list[Attempt]:
+        """Every failed attempt, also those that a later one mended."""
+        query = "SELECT key, fingerprint, status, record, error, finished_at FROM attempts WHERE status = 'failed'"
+        return [_to_attempt(row) for row in self._db.execute(f"{query} ORDER BY id")]
+
+    def has_artifacts(self, record: Record) -> bool:
+        """Whether every file of the record is still there, with its size."""
+        paths = [(artifact_path(self.folder, a), a.size_bytes) for a in record.artifacts]
+        return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def artifact_path(folder: Path, artifact: Artifact) -> Path:
+    """Where the store in `folder` keeps the file."""
+    return folder / "artifacts" / artifact.sha256[:2] / f"{artifact.sha256}{artifact.suffix}"
+
+
+def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifact:
+    """Keep bytes under their hash; atomic, and free of charge where they are there already."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    artifact = Artifact(role=role, sha256=sha256, size_bytes=len(content), suffix=suffix)
+    path = artifact_path(folder, artifact)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
+    return artifact
+
+
+def _to_attempt(row: tuple[str, str, str, str | None, str | None, str]) -> Attempt:
+    key, fingerprint, status, text, error, finished_at = row
+    try:
+        record = Record.model_validate_json(text) if text else None
+    except (ValidationError, json.JSONDecodeError) as problem:
+        raise StoreError(f"store: record of {key} is damaged: {problem}", "move the store away and run again") from None
+    return Attempt(key, fingerprint, status, record, error, finished_at)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,23 @@
+"""Fully connected net with two hidden layers: the course's model.
+
+Source: the course assignment behind this suite; D. E. Rumelhart, G. E. Hinton, R. J. Williams, Nature 323 (1986)
+533-536; rectifiers after V. Nair, G. E. Hinton, ICML (2010).
+"""
+
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Pixels, two hidden layers of rectifiers, class scores."""
+
+    def __init__(self, n_hidden1: int, n_hidden2: int, n_inputs: int = 256, n_classes: int = 10) -> None:
+        super().__init__()
+        self.hidden1 = nn.Linear(n_inputs, n_hidden1)
+        self.hidden2 = nn.Linear(n_hidden1, n_hidden2)
+        self.out = nn.Linear(n_hidden2, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)  # (batch, 1, 16, 16) -> (batch, 256)
+        x = self.hidden1(x).relu()  # (batch, n_hidden1)
+        x = self.hidden2(x).relu()  # (batch, n_hidden2)
+        return self.out(x)  # (batch, 10)

@@ -1,0 +1,45 @@
+"""USPS digits as a task: the course's targets, and one recipe for each model.
+
+The recipes were chosen by validation accuracy over a few seeds, never by test accuracy (DECISIONS.md).
+"""
+
+from functools import partial
+
+from tasks.spec import Recipe, Target, Task
+from tasks.usps import load_usps
+
+TARGET = Target(
+    validation_accuracy=0.95,
+    test_accuracy_published=0.944,
+    source="course assignment: 95 % validation, 94.4 % test",
+)
+
+RECIPES = {
+    "*": Recipe(n_epochs=40, peak_lr=1e-2),
+    "softmax": Recipe(n_epochs=20, augmentation="none"),
+    "mlp-24-16": Recipe(n_epochs=100, peak_lr=1e-2, label_smoothing=0.02),
+    "mlp-64-32": Recipe(n_epochs=40, peak_lr=1e-2),
+    "mlp-512-256": Recipe(n_epochs=20),
+    "lecun-1989": Recipe(n_epochs=15, peak_lr=1e-2),
+    "cnn-4": Recipe(n_epochs=15, peak_lr=1e-2),
+    "cnn-32": Recipe(n_epochs=8, is_channels_last=True),
+}
+
+
+def make_task(version: str, title: str) -> Task:
+    return Task(
+        name=version,
+        title=title,
+        load=partial(load_usps, version),
+        input_shape=(1, 16, 16),
+        n_classes=10,
+        n_validation=1000,
+        target=TARGET,
+        time_limit_s=600.0,
+        eval_every_epochs=1,
+        recipes=RECIPES,
+    )
+
+
+USPS = make_task("usps", "USPS digits, raw pixels (ESL)")
+USPS_LIBSVM = make_task("usps-libsvm", "USPS digits, blurred (LIBSVM, torchvision)")
