@@ -24,7 +24,7 @@ from bench.store import artifact_path, put_artifact
 from models import MODELS
 from tasks import get_task
 from tasks.spec import Recipe, Splits, Task, make_splits
-from tasks.train import TrainingRun, train
+from tasks.train import TrainingRun, train, warm_up
 
 
 def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
@@ -81,6 +81,7 @@ def _train(
             )
         )
 
+    warm_up()
     energy = measure_energy(work, energy_meter(), min_window_s=energy_window_s)
     first, *others = runs
     is_reproducible = all(_equal(first.network, other.network) for other in others) if others else None

@@ -55,6 +55,14 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def warm_up() -> None:
+    """One optimiser step on noise, so that the first training of a process does not pay for torch's lazy imports."""
+    layer = nn.Linear(2, 2)
+    optimiser = torch.optim.AdamW(layer.parameters(), fused=True)
+    layer(torch.rand(2, 2)).sum().backward()
+    optimiser.step()
+
+
 def to_tensors(arrays: Arrays) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(arrays.images), torch.from_numpy(arrays.labels)
 
