@@ -114,8 +114,12 @@ def run(
     narrowed = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items() if v}
     chosen = check_names(load_suite(suite).model_copy(update=narrowed), "command line")
     store = Store(out)
-    with RunDisplay(Console(stderr=True)) as display:
-        outcome = Runner(chosen, store, is_fresh=fresh).run(display)
+    try:
+        with RunDisplay(Console(stderr=True)) as display:
+            outcome = Runner(chosen, store, is_fresh=fresh).run(display)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: finished cells are kept; the same command goes on from here", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         _print_json({"kept": outcome.n_kept, "done": outcome.n_done, "failed": outcome.failures})
     else:
@@ -148,7 +152,7 @@ def report(
 
 
 def main() -> None:
-    """Entry point: errors go to standard error with cause and remedy, Ctrl-C ends cleanly."""
+    """Entry point: errors go to standard error with cause and remedy."""
     try:
         app(standalone_mode=True)
     except UsageError as error:
@@ -157,9 +161,6 @@ def main() -> None:
     except BenchError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(EXIT_FAILED_CELLS)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: finished cells are kept; the same command goes on from here", err=True)
-        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ class Worker:
             start_new_session=True,  # Ctrl-C is for the parent to handle
         )
         self._stderr: list[str] = []
-        threading.Thread(target=self._drain_stderr, daemon=True).start()
+        self._drainer = threading.Thread(target=self._drain_stderr, daemon=True)
+        self._drainer.start()
 
     def call(self, function: str, payload: dict[str, Any], on_progress: OnProgress | None = None) -> Any:
         """Run `module:function` with `payload` in the worker.
@@ -88,6 +89,10 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._drainer.join()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream:
+                stream.close()
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +104,7 @@ class Worker:
 
     def _death(self, function: str) -> JobError:
         code = self._process.wait()
+        self._drainer.join()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         last = "".join(self._stderr[-20:]).strip()
         cause = f"worker died ({how}) during {function}" + (f"\n{last}" if last else "")

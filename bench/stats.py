@@ -23,7 +23,8 @@ def compute_wilson(n_success: float, n: int, z: float = Z95) -> tuple[float, flo
     p = n_success / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding must not push the estimate itself out of its interval.
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
 def compute_sd(values: Sequence[float]) -> float | None:

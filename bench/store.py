@@ -115,9 +115,9 @@ class Store:
         return [_to_attempt(row) for row in self._db.execute(f"{query} ORDER BY id")]
 
     def has_artifacts(self, record: Record) -> bool:
-        """Whether every file of the record is still there, with its size."""
-        paths = [(artifact_path(self.folder, a), a.size_bytes) for a in record.artifacts]
-        return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+        """Whether every file of the record is still there, to the last bit."""
+        paths = [(artifact_path(self.folder, a), a.sha256) for a in record.artifacts]
+        return all(path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == h for path, h in paths)
 
 
 def artifact_path(folder: Path, artifact: Artifact) -> Path:
@@ -126,15 +126,14 @@ def artifact_path(folder: Path, artifact: Artifact) -> Path:
 
 
 def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifact:
-    """Keep bytes under their hash; atomic, and free of charge where they are there already."""
+    """Keep bytes under their hash; atomic. A damaged file of that name is mended by the way."""
     sha256 = hashlib.sha256(content).hexdigest()
     artifact = Artifact(role=role, sha256=sha256, size_bytes=len(content), suffix=suffix)
     path = artifact_path(folder, artifact)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        Path(file.name).replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+    Path(file.name).replace(path)
     return artifact
 
 

@@ -89,6 +89,7 @@ def _find_cost(model: ModelResults, cost: str) -> tuple[float, float, float] | N
 
 def _draw_panel(axis: "Axes", points: list[Point], label: str) -> None:
     from adjustText import adjust_text
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     on_front = compute_front([p.cost for p in points], [p.accuracy for p in points])
     front = sorted((p for p, is_in in zip(points, on_front, strict=True) if is_in), key=lambda p: p.cost)
@@ -109,6 +110,9 @@ def _draw_panel(axis: "Axes", points: list[Point], label: str) -> None:
             capsize=2,
         )
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}".replace(",", " ")))
     axis.set_xlabel(label)
     axis.grid(visible=True, which="major", lw=0.3)
     texts = [axis.text(p.cost, p.accuracy, p.name, fontsize=9) for p in points]

@@ -73,8 +73,8 @@ def fetch_archive(archive: Archive, *, cache: Path | None = None, on_progress: P
         if path.exists():
             _check_cached(path, archive)
         else:
-            session, url = _find(archive)
-            _download(session, url, path, on_progress, archive.sha256)
+            with _open_index(load_index_settings()) as finder:
+                _download(finder.session, _find(archive, finder), path, on_progress, archive.sha256)
     return path
 
 
@@ -164,41 +164,34 @@ def load_index_settings() -> dict[str, str]:
     return {option: value for option, (_, value) in found.items()}
 
 
-def _make_finder(settings: dict[str, str]) -> "PackageFinder":
+@contextmanager
+def _open_index(settings: dict[str, str]) -> Iterator["PackageFinder"]:
     from unearth import PackageFinder
     from unearth.fetchers import PyPIClient
 
     trusted = settings.get("trusted-host", "").split()
     cert = settings.get("cert")
     verify = ssl.create_default_context(cafile=cert) if cert else True
-    client = PyPIClient(trusted_hosts=trusted, verify=verify, timeout=TIMEOUT_S, follow_redirects=True)
-    # Without an index url of its own the finder falls back to the public index, as pip does.
-    finder = PackageFinder(
-        client,  # type: ignore[arg-type] # it does not meet its own protocol in every version
-        index_urls=settings.get("index-url", "").split(),
-        trusted_hosts=trusted,
-    )
-    for url in settings.get("extra-index-url", "").split():
-        finder.add_index_url(url)
-    for url in settings.get("find-links", "").split():
-        finder.add_find_links(url)
-    return finder
+    urls = settings.get("index-url", "").split()
+    with PyPIClient(trusted_hosts=trusted, verify=verify, timeout=TIMEOUT_S, follow_redirects=True) as client:
+        # Without an index url of its own the finder falls back to the public index, as pip does.
+        finder = PackageFinder(client, index_urls=urls, trusted_hosts=trusted)  # type: ignore[arg-type]
+        for url in settings.get("extra-index-url", "").split():
+            finder.add_index_url(url)
+        for url in settings.get("find-links", "").split():
+            finder.add_find_links(url)
+        yield finder
 
 
-def _find(archive: Archive) -> tuple[Any, str]:
-    """The finder's session and the address of exactly this file."""
-    from unearth.errors import UnpackError
-
-    finder = _make_finder(load_index_settings())
+def _find(archive: Archive, finder: "PackageFinder") -> str:
+    """The address of exactly this file."""
     wanted = f"{archive.project}=={archive.version}"
-    try:
+    with _as_fetch_errors(f"package index, looking for {wanted}"):
         packages = finder.find_matches(wanted, allow_yanked=True)
         link = next((p.link for p in packages if p.link.filename == archive.filename), None)
-    except (OSError, ValueError, UnpackError) as error:
-        raise FetchError(f"package index: looking for {wanted}: {error}", REMEDY) from error
     if link is None:
         raise FetchError(f"package index: {archive.filename} ({wanted}) not found, or no network", REMEDY)
-    return finder.session, link.url_without_fragment
+    return link.url_without_fragment
 
 
 REMEDY = (

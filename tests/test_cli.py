@@ -1,0 +1,191 @@
+"""The installed command, end to end, in a folder of its own."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from stand_ins import Command
+
+from bench.store import FILENAME
+
+
+def read_attempts(folder: Path) -> list[tuple[str, str]]:
+    db = sqlite3.connect(folder / "out" / FILENAME)
+    rows = db.execute("SELECT key, status FROM attempts ORDER BY id").fetchall()
+    db.close()
+    return rows
+
+
+def read_accuracies(folder: Path) -> dict[str, list[object]]:
+    """What must be equal between any two runs of the same cells: accuracies and hashes of all files."""
+    db = sqlite3.connect(folder / "out" / FILENAME)
+    texts = db.execute("SELECT record FROM attempts WHERE key LIKE 'train/%' AND status = 'done'").fetchall()
+    db.close()
+    found: dict[str, list[object]] = {}
+    for (text,) in texts:
+        record = json.loads(text)
+        key = f"{record['cell']['model']}/{record['cell']['seed_index']}"
+        accuracies = [f["value"] for f in record["figures"] if f["name"].endswith("_accuracy")]
+        found[key] = [*accuracies, *(artifact["sha256"] for artifact in record["artifacts"])]
+    return found
+
+
+def test_help_is_quick_and_light() -> None:
+    """The command line knows its options without torch, pandas, numpy or pydantic."""
+    program = (
+        "import sys; from bench.cli import app\n"
+        "from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "print([m for m in ('torch', 'pandas', 'numpy', 'pydantic', 'onnxruntime') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_list_shows_every_registry(command: Command) -> None:
+    """Names and titles as text, the same as JSON."""
+    text = command("list").stdout
+    assert all(word in text for word in ("usps-libsvm", "mlp-64-32", "onnxruntime", "smoke"))
+    assert set(command.json("list", "models")["models"]) >= {"mlp-64-32", "lecun-1989"}  # type: ignore[index]
+
+
+def test_data_describes_the_set(command: Command) -> None:
+    """Source, sizes, counts per class, range and hashes, as text and as JSON."""
+    described = command.json("data", "usps")
+    assert described["train"]["n_per_class"][0] == 1194  # type: ignore[index]
+    assert described["is_synthetic"] is False  # type: ignore[index]
+    text = command("data", "usps").stdout
+    assert "7291 images" in text
+    assert described["sha256"]["test_images"] in text  # type: ignore[index]
+
+
+def test_bad_data_folder_is_an_error_with_a_remedy(command: Command) -> None:
+    """Standard error names the folder and the way out; the exit code is 1; nothing is printed to standard output."""
+    done = command("data", "usps", "--data-dir", "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nowhere" in done.stderr
+    assert "remedy:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "uspz"),
+        ("data", "usps", "--source", "folder"),
+        ("data", "usps", "--source", "nowhere"),
+        ("run", "--suite", "smok"),
+        ("run", "--model", "mlp"),
+        ("run", "--seeds", "0"),
+        ("report", "--format", "pdf"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_exits_2(command: Command, arguments: tuple[str, ...]) -> None:
+    """Whatever is misspelt, the exit code is 2 and no folder appears."""
+    done = command(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert not (command.folder / "out").exists()
+
+
+def test_report_of_nothing_says_what_to_run(command: Command) -> None:
+    """Without results the report names the command that makes them."""
+    done = command("report")
+    assert done.returncode == 1
+    assert "dlmi-bench run" in done.stderr
+
+
+def test_run_finishes_every_cell(finished: Command) -> None:
+    """Two trainings and four measurements, each stored once."""
+    assert sorted(read_attempts(finished.folder)) == sorted(
+        (f"{key}", "done")
+        for key in (
+            "train/usps/softmax/0",
+            "train/usps/softmax/1",
+            "counts/usps/softmax/0",
+            "memory/usps/softmax/0",
+            "energy/usps/softmax/0",
+            "latency/usps/softmax/0",
+        )
+    )
+
+
+def test_second_run_keeps_everything(finished: Command) -> None:
+    """The same command has nothing left to do, and takes seconds."""
+    assert finished.json("run", "--suite", "tiny.toml") == {"kept": 6, "done": 0, "failed": {}}
+    assert len(read_attempts(finished.folder)) == 6
+
+
+def test_lost_artifact_is_made_again(finished: Command, tmp_path: Path) -> None:
+    """A cell whose file is gone or altered is not current: it trains again, to the same bytes."""
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    copy = Command(tmp_path)
+    before = read_accuracies(tmp_path)
+    gone, altered = (tmp_path / "out" / "artifacts").rglob("*.onnx")
+    gone.unlink()
+    altered.write_bytes(b"x" * altered.stat().st_size)
+    outcome = copy.json("run", "--suite", "tiny.toml")
+    assert (outcome["done"], outcome["kept"]) == (2, 4)  # type: ignore[index]
+    assert read_accuracies(tmp_path) == before
+
+
+def test_failed_cell_is_kept_with_its_reason_and_tried_again(finished: Command, tmp_path: Path) -> None:
+    """A counter that cannot be imported fails its cell by name, the others stay, and once mended it succeeds."""
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    copy = Command(tmp_path)
+    with sqlite3.connect(tmp_path / "out" / FILENAME) as db:
+        db.execute("DELETE FROM attempts WHERE key = 'counts/usps/softmax/0'")
+    db.close()
+    (tmp_path / "broken" / "fvcore").mkdir(parents=True)
+    (tmp_path / "broken" / "fvcore" / "__init__.py").write_text("raise ImportError('fvcore is broken')")
+    done = copy("run", "--suite", "tiny.toml", "--json", PYTHONPATH=str(tmp_path / "broken"))
+    outcome = json.loads(done.stdout)
+    assert (done.returncode, outcome["kept"], outcome["done"]) == (1, 5, 0)
+    assert "fvcore is broken" in outcome["failed"]["counts/usps/softmax/0"]
+    assert "remedy:" in done.stderr
+    assert copy.json("run", "--suite", "tiny.toml") == {"kept": 5, "done": 1, "failed": {}}
+    assert ("counts/usps/softmax/0", "failed") in read_attempts(tmp_path)
+    assert copy("report", "--format", "md").returncode == 0
+    assert "fvcore is broken" in (tmp_path / "out" / "report" / "report.md").read_text()
+
+
+def test_killed_run_goes_on_and_ends_with_the_same_figures(finished: Command, tmp_path: Path) -> None:
+    """kill -9 in the middle of the second training: finished cells stay, the rest is done, accuracies are equal."""
+    (tmp_path / "tiny.toml").write_text((finished.folder / "tiny.toml").read_text())
+    copy = Command(tmp_path)
+    running = subprocess.Popen(
+        [copy.program, "run", "--suite", "tiny.toml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    first = running.stderr.readline()
+    assert "seed 1 of 2: done" in first
+    time.sleep(0.3)
+    running.kill()
+    running.wait()
+    running.stderr.close()
+    assert [key for key, _ in read_attempts(tmp_path)] == ["train/usps/softmax/0"]
+    outcome = copy.json("run", "--suite", "tiny.toml")
+    assert outcome == {"kept": 1, "done": 5, "failed": {}}
+    assert read_accuracies(tmp_path) == read_accuracies(finished.folder)
+
+
+def test_interrupt_ends_cleanly(tmp_path: Path, finished: Command) -> None:
+    """Ctrl-C ends with 130 and a sentence, no traceback, and keeps what was finished."""
+    (tmp_path / "tiny.toml").write_text((finished.folder / "tiny.toml").read_text())
+    copy = Command(tmp_path)
+    running = subprocess.Popen(
+        [copy.program, "run", "--suite", "tiny.toml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    running.stderr.readline()
+    running.send_signal(2)
+    rest = running.communicate()[1]
+    assert running.returncode == 130, rest
+    assert "the same command goes on" in rest
+    assert "Traceback" not in rest
+    assert ("train/usps/softmax/0", "done") in read_attempts(tmp_path)

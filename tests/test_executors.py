@@ -1,0 +1,97 @@
+"""Worker processes: results, errors, deaths, and no orphans."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.executors import THREAD_VARIABLES, JobError, Worker
+
+JOBS = """
+import os, sys
+from bench.errors import DataError
+def add(payload, on_progress):
+    print("noise on stdout")
+    on_progress("adding", 0.5)
+    return payload["a"] + payload["b"]
+def environment(payload, on_progress):
+    return dict(os.environ)
+def fail(payload, on_progress):
+    raise DataError("file x, line 3", "mend it")
+def crash(payload, on_progress):
+    return 1 / 0
+def die(payload, on_progress):
+    print("last words", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), 9)
+def sleep(payload, on_progress):
+    import time; on_progress(str(os.getpid()), 0.0); time.sleep(600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some_jobs.py").write_text(JOBS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def test_results_and_progress_come_back() -> None:
+    """A job's result and its progress arrive; what it prints does not disturb them; the worker serves again."""
+    seen: list[tuple[str, float]] = []
+    with Worker() as worker:
+        assert worker.call("some_jobs:add", {"a": 1, "b": 2}, lambda *event: seen.append(event)) == 3
+        assert worker.call("some_jobs:add", {"a": 3, "b": 4}) == 7
+    assert seen == [("adding", 0.5)]
+
+
+def test_errors_keep_cause_and_remedy() -> None:
+    """A known error comes back with its remedy, an unknown one with its place, and the worker lives on."""
+    with Worker() as worker:
+        with pytest.raises(JobError, match="file x, line 3") as known:
+            worker.call("some_jobs:fail", {})
+        assert known.value.remedy == "mend it"
+        with pytest.raises(JobError, match=r"ZeroDivisionError(.|\n)*some_jobs.py"):
+            worker.call("some_jobs:crash", {})
+        assert worker.is_alive
+
+
+def test_death_is_reported_with_its_last_words() -> None:
+    """A killed worker is an error that names the signal and shows what it last said."""
+    with Worker() as worker:
+        with pytest.raises(JobError, match=r"SIGKILL(.|\n)*last words"):
+            worker.call("some_jobs:die", {})
+        assert not worker.is_alive
+
+
+def test_workers_run_on_one_thread_each_with_its_own_layout() -> None:
+    """Thread variables are 1; hash seed and size of the environment differ between replicates and repeat by index."""
+    found = []
+    for index in (0, 1, 1):
+        with Worker(index) as worker:
+            found.append(worker.call("some_jobs:environment", {}))
+    assert all(environment[name] == "1" for environment in found for name in THREAD_VARIABLES)
+    layouts = [(e["PYTHONHASHSEED"], len(e["DLMI_BENCH_PADDING"])) for e in found]
+    assert layouts[0] != layouts[1]
+    assert layouts[1] == layouts[2]
+
+
+def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
+    """When the parent is killed with SIGKILL in the middle of a job, the worker is gone within seconds."""
+    program = (
+        "from bench.executors import Worker\n"
+        "Worker().call('some_jobs:sleep', {}, lambda pid, _: print(pid, flush=True))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert psutil.pid_exists(pid)
+    os.kill(parent.pid, 9)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the worker is still there"
+        time.sleep(0.05)

@@ -1,0 +1,124 @@
+"""The latency instrument on a clock of known behaviour."""
+
+from collections.abc import Callable
+
+import pytest
+from stand_ins import FakeClock
+
+from bench.errors import MeasurementError
+from bench.latency import MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
+
+
+def make_call(clock: FakeClock, duration_ns: int, log: list[str] | None = None, name: str = "") -> Callable[[], None]:
+    def call() -> None:
+        clock.work(duration_ns)
+        if log is not None:
+            log.append(name)
+
+    return call
+
+
+def test_known_duration_is_read_exactly(clock: FakeClock) -> None:
+    """A call of 20 us reads 20 us in every block, by the wall and by the CPU."""
+    trace = measure_latency({"a": make_call(clock, 20_000)}, Plan(n_rounds=7), clock=clock)["a"]
+    assert trace.wall_s == [20e-6] * 7
+    assert trace.cpu_s == [20e-6] * 7
+    assert trace.preempted_share == 0
+
+
+def test_blocks_are_calibrated_to_two_milliseconds(clock: FakeClock) -> None:
+    """100 calls of 20 us fill a block; a call longer than a block is timed one by one."""
+    traces = measure_latency(
+        {"short": make_call(clock, 20_000), "long": make_call(clock, 5_000_000)}, Plan(n_rounds=2), clock=clock
+    )
+    assert (traces["short"].n_calls, traces["long"].n_calls) == (100, 1)
+
+
+def test_given_calls_per_block_are_kept(clock: FakeClock) -> None:
+    """A later process uses the count that the first one calibrated, whatever it sees itself."""
+    plan = Plan(n_rounds=2, n_calls={"a": 17})
+    assert measure_latency({"a": make_call(clock, 20_000)}, plan, clock=clock)["a"].n_calls == 17
+
+
+def test_cold_start_is_kept_apart(clock: FakeClock) -> None:
+    """A slow first call is reported as the cold start and touches no block."""
+    durations = iter([900_000])
+
+    def call() -> None:
+        clock.work(next(durations, 10_000))
+
+    trace = measure_latency({"a": call}, Plan(n_rounds=3), clock=clock)["a"]
+    assert trace.cold_start_s == pytest.approx(900e-6)
+    assert trace.wall_s == [10e-6] * 3
+
+
+def test_slow_warm_up_does_not_leak_into_the_figure(clock: FakeClock) -> None:
+    """Calls that are 35 % slow until the 80th do not show: at least 100 calls and 0.2 s are discarded."""
+    n = 0
+
+    def call() -> None:
+        nonlocal n
+        n += 1
+        clock.work(13_500 if n < 80 else 10_000)
+
+    trace = measure_latency({"a": call}, Plan(n_rounds=4), clock=clock)["a"]
+    assert trace.wall_s == [10e-6] * 4
+    assert n > max(N_WARMUP, MIN_WARMUP_S / 13.5e-6)
+
+
+def test_preempted_blocks_are_marked(clock: FakeClock) -> None:
+    """Waiting that shows on the wall but not as CPU time counts as pre-emption."""
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        clock.work(10_000)
+        clock.wait(10_000 if calls % 2 else 0)
+
+    trace = measure_latency({"a": call}, Plan(n_rounds=6), clock=clock)["a"]
+    assert trace.preempted_share == 1.0
+    assert Trace(wall_s=[1.0, 1.0], cpu_s=[1.0, 0.5]).preempted_share == 0.5
+
+
+def test_rounds_are_interleaved_and_mirrored(clock: FakeClock) -> None:
+    """Every round times every benchmark once, in a random order that the next round mirrors."""
+    log: list[str] = []
+    calls = {name: make_call(clock, 3_000_000, log, name) for name in "abc"}
+    measure_latency(calls, Plan(n_rounds=20, order_seed=3), clock=clock)
+    timed = log[-20 * 3 * 2 :][1::2]  # an untimed call comes before each timed one
+    rounds = ["".join(timed[i : i + 3]) for i in range(0, 60, 3)]
+    assert all(sorted(r) == ["a", "b", "c"] for r in rounds)
+    assert all(rounds[i + 1] == rounds[i][::-1] for i in range(0, 20, 2))
+    assert len(set(rounds[::2])) > 1
+
+
+def test_drift_cancels_between_neighbours(clock: FakeClock) -> None:
+    """On a machine that slows down steadily, two equal programs still read alike within 0.5 %."""
+    speed = 1.0
+
+    def call() -> None:
+        nonlocal speed
+        speed *= 1.000002
+        clock.work(round(20_000 * speed))
+
+    traces = measure_latency({"a": call, "b": call}, Plan(n_rounds=100), clock=clock)
+    ratio = sum(traces["a"].wall_s) / sum(traces["b"].wall_s)
+    assert ratio == pytest.approx(1, abs=0.005)
+    assert max(traces["a"].wall_s) > 1.01 * min(traces["a"].wall_s)
+
+
+def test_clock_that_stands_still_is_refused(clock: FakeClock) -> None:
+    """A block of no duration is an error, never a latency of zero."""
+    moving = True
+
+    def call() -> None:
+        if moving:
+            clock.work(1_000_000)
+
+    def stop(index: int) -> None:
+        nonlocal moving
+        moving = index == 0 and not clock.now_ns
+
+    with pytest.raises(MeasurementError, match="cannot resolve"):
+        measure_latency({"a": call}, Plan(n_rounds=2), clock=clock, pin=stop)

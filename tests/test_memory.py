@@ -1,0 +1,40 @@
+"""Peak memory by the kernel's high-water mark."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import MeasurementError
+from bench.memory import PeakMemory, measure_peak_memory, read_status_bytes
+
+
+def test_fields_are_kibibytes(tmp_path: Path) -> None:
+    """The kernel prints kB and means KiB."""
+    status = tmp_path / "status"
+    status.write_text("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n")
+    assert read_status_bytes("VmHWM", status) == 2 * 2**20
+
+
+def test_added_memory_is_never_negative() -> None:
+    """A mark below the start means that nothing was added."""
+    assert PeakMemory(before_bytes=10, peak_bytes=7).added_bytes == 0
+
+
+def test_known_allocation_is_seen() -> None:
+    """64 MiB that are touched and freed again raise the peak by 64 MiB, within 4."""
+    peak = measure_peak_memory(lambda: len(bytearray(b"x") * (64 * 2**20)))
+    assert peak.added_bytes == pytest.approx(64 * 2**20, abs=4 * 2**20)
+
+
+def test_refused_reset_is_an_error_not_an_old_peak(tmp_path: Path) -> None:
+    """Where the mark cannot be reset, an earlier peak would be reported: that is refused."""
+    with pytest.raises(MeasurementError, match="Linux"):
+        measure_peak_memory(lambda: None, clear_refs=tmp_path / "missing" / "clear_refs")
+
+
+def test_missing_field_is_named(tmp_path: Path) -> None:
+    """A kernel without the field is told apart from a zero."""
+    status = tmp_path / "status"
+    status.write_text("Name:\tx\n")
+    with pytest.raises(MeasurementError, match="VmHWM"):
+        read_status_bytes("VmHWM", status)

@@ -1,0 +1,89 @@
+"""The store: whole or not at all, nothing lost, clear answers for what it cannot read."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.errors import StoreError
+from bench.records import Cell, Figure, Record
+from bench.store import FILENAME, Store, artifact_path, put_artifact
+
+
+def make_record(model: str, value: float = 1.0) -> Record:
+    figure = Figure(name="a_s", value=value, kind="measured", source="x")
+    return Record(cell=Cell(kind="counts", task="t", model=model), figures=(figure,))
+
+
+def test_latest_attempt_is_current_and_failures_stay(tmp_path: Path) -> None:
+    """A failed cell is kept with its reason, and a later success does not erase it."""
+    store = Store(tmp_path)
+    record = make_record("m")
+    store.add_failed([(record.cell.key, "f1")], "out of memory")
+    assert store.current()[record.cell.key].status == "failed"
+    store.add_done([(record, "f2")])
+    current = store.current()[record.cell.key]
+    assert (current.status, current.fingerprint, current.record) == ("done", "f2", record)
+    assert [attempt.error for attempt in store.failures()] == ["out of memory"]
+
+
+def test_results_survive_the_process(tmp_path: Path) -> None:
+    """What was added is there for the next program."""
+    store = Store(tmp_path)
+    store.add_done([(make_record("a"), "f"), (make_record("b"), "f")])
+    store.close()
+    assert list(Store(tmp_path).current()) == ["counts/t/a/0", "counts/t/b/0"]
+
+
+def test_a_step_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
+    """When a process is killed between BEGIN and COMMIT none of its rows remain, and earlier ones do."""
+    Store(tmp_path).add_done([(make_record("a"), "f")])
+    program = (
+        "import os, sys; from pathlib import Path; from bench.store import Store\n"
+        "s = Store(Path(sys.argv[1])); s._db.execute('BEGIN IMMEDIATE')\n"
+        "s._db.execute(\"INSERT INTO attempts VALUES (NULL, 'k', 'f', 'failed', NULL, 'x', 'now')\")\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert done.returncode == -9
+    assert list(Store(tmp_path).current()) == ["counts/t/a/0"]
+
+
+@pytest.mark.parametrize(("version", "words"), [(999, "newer"), (-1, "older")])
+def test_other_schemas_are_named(tmp_path: Path, version: int, words: str) -> None:
+    """A store of another version is refused with what to do, and left untouched."""
+    Store(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILENAME) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    with pytest.raises(StoreError, match=words):
+        Store(tmp_path)
+
+
+def test_damaged_file_is_named(tmp_path: Path) -> None:
+    """A file that is no database is an error with a remedy."""
+    (tmp_path / FILENAME).write_bytes(b"no database at all, but long enough to look like one" * 20)
+    with pytest.raises(StoreError, match="move it away"):
+        Store(tmp_path)
+
+
+def test_missing_store_is_not_created_by_reading(tmp_path: Path) -> None:
+    """A report of nothing says so and makes no folder."""
+    with pytest.raises(StoreError, match="no results there"):
+        Store(tmp_path / "nowhere", must_exist=True)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_artifacts_lie_under_their_hash(tmp_path: Path) -> None:
+    """Equal bytes are kept once; a record knows when its file is gone or altered."""
+    first, second = (put_artifact(tmp_path, "x", b"abc", ".bin") for _ in range(2))
+    assert first == second
+    path = artifact_path(tmp_path, first)
+    assert path.read_bytes() == b"abc"
+    record = make_record("m").model_copy(update={"artifacts": (first,)})
+    store = Store(tmp_path)
+    assert store.has_artifacts(record)
+    path.write_bytes(b"abd")
+    assert not store.has_artifacts(record)

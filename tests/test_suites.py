@@ -1,0 +1,52 @@
+"""Suites by name and from a user's file."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import UsageError
+from bench.suites import SUITES, check_names, load_suite
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_own_suites_name_only_what_exists(name: str) -> None:
+    """Every task, model and backend of the built-in suites is registered."""
+    assert check_names(load_suite(name), name) == SUITES[name]
+
+
+def test_file_is_read(tmp_path: Path) -> None:
+    """Fields that are given win, the others keep the defaults, and the suite is called like its file."""
+    path = tmp_path / "mine.toml"
+    path.write_text('models = ["softmax"]\nn_seeds = 3\n')
+    suite = load_suite(str(path))
+    assert (suite.name, suite.models, suite.n_seeds, suite.n_processes) == ("mine", ("softmax",), 3, 5)
+
+
+BAD = {
+    "unknown field": ("n_seed = 3", "n_seed"),
+    "wrong type": ('n_seeds = "many"', "n_seeds"),
+    "out of range": ("n_seeds = 0", "n_seeds"),
+    "two problems": ("n_seeds = 0\nn_rounds = 1", "n_rounds"),
+    "not TOML": ("n_seeds = = 3", "line 1"),
+    "unknown model": ('models = ["mlp"]', "mlp-64-32"),
+    "batch of nothing": ("batches = [0]", "batches"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_named_with_the_field(case: str, tmp_path: Path) -> None:
+    """Each mistake is an error of usage that names the file and the field."""
+    text, word = BAD[case]
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=word) as caught:
+        load_suite(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_names_list_what_there_is() -> None:
+    """A misspelt suite is answered with the names that exist."""
+    with pytest.raises(UsageError, match="smoke, default, full"):
+        load_suite("smok")
+    with pytest.raises(UsageError, match=r"nowhere\.toml"):
+        load_suite("nowhere.toml")
