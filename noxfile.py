@@ -38,8 +38,14 @@ def env(session: nox.Session) -> None:
 @in_env
 def bench(session: nox.Session) -> None:
     """Run the default suite to a finished report in out/report (arguments after -- go to `run`)."""
-    run(session, "dlmi-bench", "run", *session.posargs)
-    run(session, "dlmi-bench", "report")
+    run(session, "dlmi-bench", "run", "--report", *session.posargs)
+
+
+@in_env
+def smoke(session: nox.Session) -> None:
+    """The smallest suite from nothing to a report, in a folder of its own."""
+    out = str(Path(session.create_tmp()).resolve() / "smoke")
+    run(session, "dlmi-bench", "run", "--report", "--suite", "smoke", "--fresh", "--out", out)
 
 
 @in_env
@@ -66,6 +72,17 @@ def types(session: nox.Session) -> None:
 def microbench(session: nox.Session) -> None:
     """Benchmarks of the suite's own code, as ratios measured in one run."""
     run(session, "python", "-m", "pytest", "-m", "benchmark", "--benchmark-enable", "-s", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write constraints.txt anew: exact versions that hold for every supported Python and platform."""
+    session.install("uv")
+    path = ROOT / "constraints.txt"
+    compile_ = ("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--extra", "dev")
+    session.run(*compile_, "--no-header", "--no-annotate", "-o", str(path), *session.posargs, "pyproject.toml")
+    first = "# Exact versions for every environment of this project; made from pyproject.toml by `nox -s lock`.\n"
+    path.write_text(first + path.read_text())
 
 
 @nox.session(default=False)

@@ -4,11 +4,14 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.errors import BenchError, UsageError
+
+if TYPE_CHECKING:
+    from bench.store import Store
 
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
@@ -100,6 +103,7 @@ def run(
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each model.")] = None,
     out: OutOption = Path("out"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
+    with_report: Annotated[bool, typer.Option("--report", help="Write OUT/report at the end.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train and measure. Run the same command again to go on where it was interrupted."""
@@ -127,6 +131,8 @@ def run(
         typer.echo(f"{counts}; read them with: dlmi-bench report --out {store.folder}")
     for key, error in outcome.failures.items():
         typer.echo(f"failed: {key}: {error}", err=True)
+    if with_report:
+        _write_report(store, out / "report", list(Format), is_quiet=as_json)
     if outcome.failures:
         raise typer.Exit(EXIT_FAILED_CELLS)
 
@@ -140,15 +146,21 @@ def report(
 ) -> None:
     """Write the accuracy-versus-cost report."""
     from bench.store import Store
-    from reports import write_report
 
-    formats = [f.value for f in format_ or list(Format)]
-    written = write_report(Store(out, must_exist=True), to or out / "report", formats)
+    written = _write_report(
+        Store(out, must_exist=True), to or out / "report", format_ or list(Format), is_quiet=as_json
+    )
     if as_json:
         _print_json({"files": [str(path) for path in written]})
-    else:
-        for path in written:
-            typer.echo(path)
+
+
+def _write_report(store: "Store", folder: Path, formats: list[Format], *, is_quiet: bool = False) -> list[Path]:
+    from reports import write_report
+
+    written = write_report(store, folder, [f.value for f in formats])
+    for path in written:
+        typer.echo(path, err=is_quiet)
+    return written
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def describe_task_data(name: str, source: str, data_dir: Path | None) -> dict[st
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         line = progress.add_task("loading", total=None)
         load = get_task(name).load
-        data = load(  # type: ignore[call-arg]
+        data = load(
             source=source,
             data_dir=data_dir,
             on_progress=lambda done, total: progress.update(line, completed=done, total=total),

@@ -1,6 +1,7 @@
 """Runs a suite: what is stored and still holds is kept, the rest is done, each step in one transaction."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import JsonValue
@@ -17,6 +18,10 @@ from tasks import get_task
 
 # The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
 MEASURED_SEED = 0
+
+
+def _show_loading(display: Display, done: int, total: int | None) -> None:
+    display.progress("loading data", done / total if total else 0.0)
 
 
 @dataclass
@@ -42,7 +47,8 @@ class Runner:
 
     def run(self, display: Display) -> Outcome:
         """Do every step that is not done yet. A failed step is recorded and the others still run."""
-        self._data = {name: task.load().describe() for name, task in self._tasks.items()}
+        loading = partial(_show_loading, display)
+        self._data = {name: task.load(on_progress=loading).describe() for name, task in self._tasks.items()}
         outcome, steps = Outcome(), make_steps(self._suite)
         stored = {} if self._is_fresh else self._store.current()
         try:

@@ -125,7 +125,7 @@ class Task:
 
     name: str
     title: str
-    load: Callable[[], Dataset]
+    load: Callable[..., Dataset]  # takes on_progress(bytes done, bytes in all or None), all else optional
     input_shape: tuple[int, int, int]
     n_classes: int
     n_validation: int
