@@ -66,6 +66,18 @@ def test_slow_warm_up_does_not_leak_into_the_figure(clock: FakeClock) -> None:
     assert n > max(N_WARMUP, MIN_WARMUP_S / 13.5e-6)
 
 
+def test_slow_calls_are_warmed_up_by_number(clock: FakeClock) -> None:
+    """Where 0.2 s hold only 20 calls, 100 are discarded all the same."""
+    n = 0
+
+    def call() -> None:
+        nonlocal n
+        n += 1
+        clock.work(15_000_000 if n < 80 else 10_000_000)
+
+    assert measure_latency({"a": call}, Plan(n_rounds=2), clock=clock)["a"].wall_s == [10e-3] * 2
+
+
 def test_preempted_blocks_are_marked(clock: FakeClock) -> None:
     """Waiting that shows on the wall but not as CPU time counts as pre-emption."""
     calls = 0

@@ -39,8 +39,8 @@ def test_same_question_same_fingerprint() -> None:
     assert fingerprint() == fingerprint(n_seeds=7)
 
 
-def test_changed_data_recipe_target_and_versions_are_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each ingredient of a training changes its fingerprint."""
+def test_whatever_changes_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data, recipe, target, split, seed, versions, code and machine each change the fingerprint of a training."""
     task = get_task("usps")
     recipes = task.recipes | {"mlp-64-32": replace(task.recipes["mlp-64-32"], n_epochs=41)}
     before = fingerprint()
@@ -53,7 +53,12 @@ def test_changed_data_recipe_target_and_versions_are_stale(monkeypatch: pytest.M
         fingerprint(Cell(kind="train", task="usps", model="mlp-64-32", seed_index=1)),
     }
     monkeypatch.setattr(plan, "describe_versions", lambda: {"torch": "0.0"})
-    assert len(found | {fingerprint()}) == 7
+    found.add(fingerprint())
+    monkeypatch.setattr(plan, "compute_code_hash", lambda _: "other code")
+    found.add(fingerprint())
+    monkeypatch.setattr(plan, "compute_machine_id", lambda: "other machine")
+    found.add(fingerprint())
+    assert len(found) == 9
 
 
 def test_settings_concern_only_the_cells_that_use_them() -> None:
