@@ -88,7 +88,9 @@ def _find_cost(model: ModelResults, cost: str) -> tuple[float, float, float] | N
 
 
 def _draw_panel(axis: "Axes", points: list[Point], label: str) -> None:
+    import numpy as np
     from adjustText import adjust_text
+    from matplotlib.patheffects import withStroke
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     on_front = compute_front([p.cost for p in points], [p.accuracy for p in points])
@@ -115,6 +117,10 @@ def _draw_panel(axis: "Axes", points: list[Point], label: str) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}".replace(",", " ")))
     axis.set_xlabel(label)
     axis.grid(visible=True, which="major", lw=0.3)
-    texts = [axis.text(p.cost, p.accuracy, p.name, fontsize=9) for p in points]
-    x, y = [p.cost for p in points], [p.accuracy for p in points]
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    texts = [axis.text(p.cost, p.accuracy, p.name, fontsize=9, path_effects=halo) for p in points]
+    # Labels keep away from the bars too, which are given as points along them.
+    avoid = [(p.cost, y) for p in points for y in np.linspace(p.accuracy_lo, p.accuracy_hi, 9)]
+    avoid += [(x, p.accuracy) for p in points for x in np.linspace(p.cost_lo, p.cost_hi, 5)]
+    x, y = zip(*avoid, strict=True)
     adjust_text(texts, x=x, y=y, ax=axis, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": OTHER})
