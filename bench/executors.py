@@ -13,7 +13,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
@@ -29,20 +31,32 @@ class JobError(BenchError):
     """A job failed inside its worker."""
 
 
+@dataclass(frozen=True)
+class Software:
+    """A checkout of this project, perhaps of another commit, and the interpreter that can run it."""
+
+    checkout: Path
+    python: Path
+
+
 class Worker:
     """One fresh process of one thread.
 
     Args:
         index: Number of the process among its replicates; seeds its hash function and the size of its environment,
             which both move code and data around in memory and with them the time of a call.
+        software: Another interpreter and another checkout to run instead of this one.
     """
 
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self, index: int = 0, software: Software | None = None) -> None:
         environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, "1")
         environment["PYTHONHASHSEED"] = str(index)
         environment["DLMI_BENCH_PADDING"] = "x" * random.Random(index).randrange(4096)  # noqa: S311
+        if software:
+            environment["PYTHONPATH"] = str(software.checkout)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.executors"],
+            [str(software.python) if software else sys.executable, "-m", "bench.executors"],
+            cwd=software.checkout if software else None,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

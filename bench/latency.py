@@ -95,7 +95,7 @@ def measure_latency(
             else:
                 names.reverse()
             for name in names:
-                _time_block(name, calls[name], traces[name], clock)
+                time_block(name, calls[name], traces[name], clock)
     finally:
         if was_enabled:
             gc.enable()
@@ -120,7 +120,8 @@ def _warm_up(call: Callable[[], object], n_calls: int | None, clock: Clock) -> T
     return Trace(cold_start_s=(begin_ns - start_ns) / 1e9, n_calls=n_calls or max(1, round(BLOCK_S * 1e9 / typical_ns)))
 
 
-def _time_block(name: str, call: Callable[[], object], trace: Trace, clock: Clock) -> None:
+def time_block(name: str, call: Callable[[], object], trace: Trace, clock: Clock) -> None:
+    """Time one block of `trace.n_calls` calls, after a few untimed ones, and add it to the trace."""
     for _ in range(min(N_UNTIMED, trace.n_calls)):
         call()
     repeats = range(trace.n_calls)

@@ -69,3 +69,9 @@ def format_count(value: float) -> str:
 
 def format_percent(fraction: float, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}"
+
+
+def escape_markdown(text: str) -> str:
+    """Text stays text: no markup, no new cell, no new row."""
+    text = " ".join(text.split())
+    return "".join(f"\\{c}" if c in "\\`*_<>|#" else c for c in text)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.records import Figure, Record
+from bench.units import escape_markdown
 from reports.load import Results
 from reports.page import make_page
 from reports.tables import Table
@@ -41,12 +42,6 @@ def format_markdown(table: Table) -> str:
     lines += ["| " + " | ".join(map(escape_markdown, row)) + " |" for row in table.rows]
     lines += ["", *map(escape_markdown, table.notes)] if table.notes else []
     return "\n".join(lines)
-
-
-def escape_markdown(text: str) -> str:
-    """Text stays text: no markup, no new cell, no new row."""
-    text = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "\\`*_<>|#" else c for c in text)
 
 
 def write_html(results: Results, folder: Path) -> list[Path]:

@@ -53,6 +53,15 @@ def test_equal_networks_have_equal_files(tmp_path: Path) -> None:
     assert str(Path(__file__).parent.parent).encode() not in first["onnx"]
 
 
+def test_layout_in_memory_leaves_no_mark(tmp_path: Path) -> None:
+    """A network trained with channels last exports to the same bytes as its contiguous twin."""
+    torch.manual_seed(0)
+    network = MODELS["cnn-4"].build()
+    write_onnx(network, INPUT, tmp_path / "a.onnx")
+    write_onnx(network.to(memory_format=torch.channels_last), INPUT, tmp_path / "b.onnx")  # type: ignore[call-overload]
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     """A file that names one model and holds another's weights is an error, and so is one that names none."""
     path = tmp_path / "a.safetensors"

@@ -10,8 +10,8 @@ from stand_ins import Command
 
 from bench.records import Cell, Figure, Record, unavailable
 from bench.store import Store
+from bench.units import escape_markdown
 from reports import write_report
-from reports.formats import escape_markdown
 from reports.load import load_results
 from reports.plots import collect_points, plot_pareto
 from reports.tables import make_accuracy_table, make_inference_table, make_training_table

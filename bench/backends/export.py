@@ -1,6 +1,7 @@
 """From a trained network to the files that the runtimes load."""
 
 import contextlib
+import copy
 import io
 import warnings
 from pathlib import Path
@@ -29,13 +30,15 @@ def write_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> 
     """
     import onnx
 
+    # A layout in memory that was chosen for training would leave its mark on the file.
+    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval()
     example = torch.zeros(EXAMPLE_BATCH, *input_shape)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     # The exporter reports progress on stdout and warns about its own internals; its errors still raise.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network.eval(),
+            network,
             (example,),
             dynamo=True,
             opset_version=OPSET,

@@ -1,0 +1,161 @@
+"""The gate's answer for people and for CI: a table, JSON, JUnit XML, annotations, a step summary."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree as ET
+
+from bench.gate.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided
+from bench.units import escape_markdown
+
+Kind = Literal["latency", "accuracy", "cost"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One decision and what it is about: a ratio of times, a difference of accuracies, or an exact count."""
+
+    kind: Kind
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All rows of a gate, with what it was run against and on."""
+
+    rows: tuple[Row, ...]
+    baseline: dict[str, Any]
+    environment: dict[str, Any]
+    inconclusive: Literal["warn", "fail"]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return [row.decision for row in self.rows]
+
+    @property
+    def exit_code(self) -> int:
+        """As in METHOD.md; undecided rows do not count where they only warn."""
+        decisions = self.decisions
+        if self.inconclusive == "warn":
+            decided = [d for d in decisions if d.verdict is not Verdict.INCONCLUSIVE]
+            return compute_exit_code(decided) if decided else 0
+        return compute_exit_code(decisions)
+
+    @property
+    def summary(self) -> str:
+        worst = [f"{n} {verdict}" for verdict in Verdict if (n := sum(d.verdict is verdict for d in self.decisions))]
+        return f"{format_decided(self.decisions)}: {', '.join(worst)}"
+
+
+HEADER = ["verdict", "benchmark", "change", "interval", "allowed", "why"]
+
+
+def format_change(row: Row) -> str:
+    """Percent for times, points for accuracies; an exact count has its change in the sentence."""
+    value = row.decision.estimate
+    return "" if value is None else f"{_scale(row, value):+.1f} {_get_unit(row)}"
+
+
+def format_interval(row: Row) -> str:
+    """Bounds in the unit of the change."""
+    d = row.decision
+    return f"[{_scale(row, d.lo):+.1f}, {_scale(row, d.hi):+.1f}]" if d.lo is not None and d.hi is not None else ""
+
+
+def _scale(row: Row, value: float) -> float:
+    return 100 * (value - 1) if row.kind == "latency" else 100 * value
+
+
+def _get_unit(row: Row) -> str:
+    return "%" if row.kind == "latency" else "points"
+
+
+def format_cells(row: Row) -> list[str]:
+    """As in HEADER. Good rows need no reason: their figures say it."""
+    d = row.decision
+    limit = "" if d.tau is None else f"{100 * d.tau:g} {_get_unit(row)}"
+    why = " ".join([d.why, *d.notes]) if d.verdict.exit_code or row.kind == "cost" else "; ".join(d.notes)
+    return [d.verdict.value, d.name, format_change(row), format_interval(row), limit, why]
+
+
+def print_table(outcome: Outcome) -> None:
+    """What a person reads first: bad news on top, then what was measured; what is unchanged in one line."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in HEADER:
+        table.add_column(name, overflow="fold", no_wrap=name in ("verdict", "change", "interval"))
+    styles = {Verdict.REGRESSED: "red", Verdict.INVALID: "magenta", Verdict.INCOMPARABLE: "magenta"}
+    for row in sort_rows(outcome.rows):
+        if row.decision.verdict is not Verdict.SAME:
+            style = styles.get(row.decision.verdict, "yellow" if not row.decision.verdict.is_decided else "")
+            table.add_row(*format_cells(row), style=style)
+    console = Console(markup=False, highlight=False)
+    if table.row_count:
+        console.print(table)
+    unchanged = [row.decision.name for row in outcome.rows if row.decision.verdict is Verdict.SAME]
+    same = sorted(name.rsplit("/", 1)[-1] for name in unchanged)
+    if same:
+        console.print(f"SAME: {', '.join(same)}")
+    console.print(outcome.summary)
+
+
+def sort_rows(rows: Sequence[Row]) -> list[Row]:
+    """The worst first, otherwise as they came."""
+    return sorted(rows, key=lambda row: WORST_FIRST.index(row.decision.verdict.exit_code))
+
+
+def to_json(outcome: Outcome) -> dict[str, Any]:
+    rows = [{"kind": row.kind, **asdict(row.decision)} for row in outcome.rows]
+    head = {"exit_code": outcome.exit_code, "summary": outcome.summary, "inconclusive": outcome.inconclusive}
+    return {**head, "decisions": rows, "baseline": outcome.baseline, "environment": outcome.environment}
+
+
+def write_junit(outcome: Outcome, path: Path) -> None:
+    """REGRESSED is a failure, what could not be judged an error, what stayed undecided is skipped with its reason."""
+    tags = {Verdict.REGRESSED: "failure", Verdict.INVALID: "error", Verdict.INCOMPARABLE: "error"}
+    suite = ET.Element("testsuite", name="dlmi-gate", tests=str(len(outcome.rows)))
+    counts = {"failure": 0, "error": 0, "skipped": 0}
+    for row in outcome.rows:
+        case = ET.SubElement(suite, "testcase", classname=f"dlmi-gate.{row.kind}", name=row.decision.name)
+        tag = tags.get(row.decision.verdict, "" if row.decision.verdict.is_decided else "skipped")
+        if tag:
+            counts[tag] += 1
+            ET.SubElement(case, tag, message=f"{row.decision.verdict}: {row.decision.why}")
+    suite.set("failures", str(counts["failure"]))
+    suite.set("errors", str(counts["error"]))
+    suite.set("skipped", str(counts["skipped"]))
+    ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def format_annotations(outcome: Outcome) -> list[str]:
+    """GitHub workflow commands: an error or a warning for each row that is not well."""
+    lines = []
+    for row in sort_rows(outcome.rows):
+        d = row.decision
+        if d.verdict.exit_code == 0:
+            continue
+        level = "warning" if d.verdict is Verdict.INCONCLUSIVE and outcome.inconclusive == "warn" else "error"
+        title = _escape(f"{d.verdict} {d.name}", ":,")
+        lines.append(f"::{level} title={title}::{_escape(d.why)}")
+    return lines
+
+
+def _escape(text: str, more: str = "") -> str:
+    """As GitHub's runner unescapes it: percent, line breaks, and in properties also colon and comma."""
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    for character in more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def format_summary(outcome: Outcome) -> str:
+    """A Markdown table for a step summary or a pull request."""
+    lines = [f"### Gate: {outcome.summary}", "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
+    lines += ["| " + " | ".join(map(escape_markdown, format_cells(row))) + " |" for row in sort_rows(outcome.rows)]
+    machine = outcome.environment.get("machine", {})
+    made = f"Baseline of {outcome.baseline.get('created')}: {outcome.baseline.get('reason')}."
+    lines += ["", escape_markdown(f"{made} Run on {machine.get('cpu')}.")]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,353 @@
+"""The gate around its statistics: baselines, settings, looks, outputs, and the command as installed."""
+
+import json
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import torch
+from stand_ins import Command
+from torch import nn
+
+from bench.backends.export import write_onnx
+from bench.errors import DataError, UsageError
+from bench.executors import JobError
+from bench.gate import output
+from bench.gate.baseline import MANIFEST, load_baseline, save_baseline
+from bench.gate.graph import compute_peak_activation_bytes, count_operators, load_graph
+from bench.gate.latency import INPROC
+from bench.gate.rounds import SIDES
+from bench.gate.session import Benchmarks
+from bench.gate.settings import Settings, load_settings
+from bench.gate.timing import CONFIRMATION, decide_benchmarks
+from bench.gate.verdicts import Decision, Verdict
+from bench.records import Cell, Record
+from bench.store import Store, artifact_path, put_artifact
+from models import MODELS
+
+IDENTITY = {"provider": "CPU", "precision": "float32", "threads": 1}
+
+
+def make_benchmarks(*names: str) -> Benchmarks:
+    shape = {"input_shape": [1, 16, 16], "candidate_shape": [1, 16, 16]}
+    return {name: {"backend": "onnxruntime", "batch": 1, "n_calls": 0, "extra_calls": 0.0, **shape} for name in names}
+
+
+class Machine:
+    """A machine of known noise: answers like a session, remembers what it was asked."""
+
+    def __init__(self, slowdown: float = 0.0, sd: float = 0.003, extra: float = 0.10) -> None:
+        self.slowdown, self.sd, self.extra = slowdown, sd, extra
+        self.asked: list[tuple[tuple[str, ...], int]] = []
+        self.conditions = {side: dict(IDENTITY) for side in SIDES}
+        self.is_pinned = True
+
+    def __call__(self, benchmarks: Benchmarks, index: int) -> dict[str, object]:
+        self.asked.append((tuple(benchmarks), index))
+        return {"benchmarks": {name: self.run(index) for name in benchmarks}, "is_pinned": self.is_pinned}
+
+    def run(self, index: int) -> dict[str, object]:
+        rng = np.random.default_rng(index)
+        factors = {"candidate": 1 + self.slowdown, "slowed": 1 + self.extra}
+        level = {side: factors.get(side, 1.0) * np.exp(self.sd * rng.standard_normal()) for side in SIDES}
+        rounds = {side: (2e-5 * level[side] * np.exp(0.01 * rng.standard_normal(100))).tolist() for side in SIDES}
+        shares = dict.fromkeys(SIDES, 0.0)
+        return {"n_calls": 100, "rounds_s": rounds, "preempted_share": shares, "conditions": self.conditions}
+
+
+def decide(machine: Machine, *names: str) -> dict[str, Decision]:
+    benchmarks = make_benchmarks(*(names or ("a",)))
+    return decide_benchmarks(benchmarks, dict.fromkeys(benchmarks, 0.05), machine, INPROC)
+
+
+def test_unchanged_passes_at_the_first_look() -> None:
+    """On a quiet machine three processes decide, and nothing more is asked."""
+    machine = Machine()
+    assert decide(machine)["a"].verdict is Verdict.PASS
+    assert [index for _, index in machine.asked] == [0, 1, 2]
+
+
+def test_a_red_is_confirmed_in_new_processes() -> None:
+    """20 % slower is REGRESSED only after a second session of other processes was red too."""
+    machine = Machine(slowdown=0.2)
+    decision = decide(machine)["a"]
+    assert decision.verdict is Verdict.REGRESSED
+    assert decision.estimate == pytest.approx(1.2, abs=0.02)
+    assert [index for _, index in machine.asked] == [0, 1, 2, CONFIRMATION, CONFIRMATION + 1, CONFIRMATION + 2]
+
+
+def test_a_red_that_does_not_come_back_is_not_red() -> None:
+    """A slowdown that new processes do not show is INCONCLUSIVE, never REGRESSED and never PASS."""
+
+    class Fickle(Machine):
+        def run(self, index: int) -> dict[str, object]:
+            self.slowdown = 0.2 if index < CONFIRMATION else 0.0
+            return super().run(index)
+
+    assert decide(Fickle())["a"].verdict is Verdict.INCONCLUSIVE
+
+
+def test_undecided_benchmarks_get_more_processes_alone() -> None:
+    """At 5 % nothing is resolved: 3, 5, then 8 processes; the one that was decided is not measured again."""
+
+    class Half(Machine):
+        def __call__(self, benchmarks: Benchmarks, index: int) -> dict[str, object]:
+            answer = super().__call__(benchmarks, index)
+            if "b" in benchmarks:
+                answer["benchmarks"]["b"] = Machine(slowdown=0.05, sd=0.02).run(index)  # type: ignore[index]
+            return answer
+
+    machine = Half()
+    decisions = decide(machine, "a", "b")
+    assert decisions["a"].verdict is Verdict.PASS
+    assert decisions["b"].verdict is Verdict.INCONCLUSIVE
+    assert [names for names, _ in machine.asked] == [("a", "b")] * 3 + [("b",)] * 5
+
+
+def test_controls_that_fail_void_the_session() -> None:
+    """Where 10 % extra calls are not found out, nothing else is believed."""
+    assert decide(Machine(extra=0.0))["a"].verdict is Verdict.INVALID
+
+
+def test_unpinned_sessions_take_twice_the_processes() -> None:
+    """Where pinning is refused, the first look waits for six processes."""
+    machine = Machine()
+    machine.is_pinned = False
+    assert decide(machine)["a"].verdict is Verdict.PASS
+    assert len(machine.asked) == 6
+
+
+def test_other_identity_is_incomparable() -> None:
+    """A candidate that runs on two threads is another benchmark."""
+    machine = Machine()
+    machine.conditions["candidate"]["threads"] = 2
+    decision = decide(machine)["a"]
+    assert decision.verdict is Verdict.INCOMPARABLE
+    assert "threads 1 -> 2" in decision.why
+
+
+def test_dead_worker_and_broken_artifact_are_invalid() -> None:
+    """Whatever fails, the benchmark ends INVALID with the reason; a broken artifact does not take the others along."""
+
+    def die(benchmarks: Benchmarks, index: int) -> dict[str, object]:
+        raise JobError("worker died (signal SIGKILL)", "retry")
+
+    dead = decide_benchmarks(make_benchmarks("a"), {"a": 0.05}, die, INPROC)["a"]
+    assert dead.verdict is Verdict.INVALID
+    assert "SIGKILL" in dead.why
+
+    class Broken(Machine):
+        def __call__(self, benchmarks: Benchmarks, index: int) -> dict[str, object]:
+            answer = super().__call__(benchmarks, index)
+            if "b" in benchmarks:
+                answer["benchmarks"]["b"] = {"error": "no such file"}  # type: ignore[index]
+            return answer
+
+    decisions = decide(Broken(), "a", "b")
+    assert (decisions["a"].verdict, decisions["b"].verdict) == (Verdict.PASS, Verdict.INVALID)
+
+
+def test_replicate_that_reports_nothing_is_invalid() -> None:
+    """A benchmark missing from the answer is INVALID, not forgotten."""
+    decisions = decide_benchmarks(
+        make_benchmarks("a"), {"a": 0.05}, lambda *_: {"benchmarks": {}, "is_pinned": True}, INPROC
+    )
+    assert decisions["a"].verdict is Verdict.INVALID
+
+
+@pytest.fixture(scope="module")
+def baseline(finished: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A baseline of the tiny run."""
+    folder = tmp_path_factory.mktemp("gate") / "baseline"
+    save_baseline(Store(finished.folder / "out", must_exist=True), folder, "first of its kind")
+    return folder
+
+
+def test_baseline_reads_back(baseline: Path) -> None:
+    """Manifest, costs, one prediction file a seed; small enough for version control."""
+    loaded = load_baseline(baseline)
+    (entry,) = loaded.entries
+    assert (entry.name, len(entry.trainings), entry.input_shape) == ("usps/softmax", 2, (1, 16, 16))
+    assert entry.costs["n_parameters"] == 2570
+    assert sum(path.stat().st_size for path in baseline.rglob("*") if path.is_file()) < 100_000
+
+
+DAMAGES = ["missing file", "altered file", "foreign file", "other schema", "no manifest", "no JSON"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_baselines_are_refused(damage: str, baseline: Path, tmp_path: Path) -> None:
+    """Altered, incomplete or foreign folders are refused with the file and a remedy."""
+    copy = tmp_path / "copy"
+    shutil.copytree(baseline, copy)
+    victim = next((copy / "files").glob("*.onnx"))
+    manifest = copy / MANIFEST
+    if damage == "missing file":
+        victim.unlink()
+    elif damage == "altered file":
+        victim.write_bytes(victim.read_bytes()[:-1] + b"x")
+    elif damage == "foreign file":
+        (copy / "files" / "stranger").write_text("?")
+    elif damage == "other schema":
+        manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 9', 1))
+    elif damage == "no manifest":
+        manifest.unlink()
+    else:
+        manifest.write_text("{")
+    with pytest.raises(DataError, match=str(copy)) as caught:
+        load_baseline(copy)
+    assert caught.value.remedy
+
+
+def test_graph_costs_by_hand(tmp_path: Path) -> None:
+    """256-64-32-10 keeps two 1 KiB views of the input alive at most, and has three products."""
+    write_onnx(MODELS["mlp-64-32"].build(), (1, 16, 16), tmp_path / "a.onnx")
+    graph = load_graph(tmp_path / "a.onnx")
+    assert compute_peak_activation_bytes(graph) == 2 * 256 * 4
+    assert count_operators(graph) == {"Gemm": 3, "Relu": 2, "Reshape": 1}
+    (tmp_path / "b.onnx").write_bytes(b"no graph")
+    with pytest.raises(DataError, match="not a usable ONNX file"):
+        load_graph(tmp_path / "b.onnx")
+
+
+def test_settings_by_pattern(tmp_path: Path) -> None:
+    """Limits come from the last pattern that fits, defaults need no file, mistakes are named."""
+    path = tmp_path / "gate.toml"
+    path.write_text('tau = 0.03\n[allow."usps/cnn-*"]\ntau = 0.1\nmargin = 0.02\n')
+    settings = load_settings(path)
+    assert settings.find_tau("usps/cnn-4 onnxruntime@1") == 0.1
+    assert settings.find_tau("usps/mlp-64-32 onnxruntime@1") == 0.03
+    assert settings.find_margin("usps/softmax", is_recipe=False) == 0.01
+    assert settings.find_margin("usps/softmax", is_recipe=True) == 0.02
+    assert load_settings(None) == Settings()
+    path.write_text("taw = 0.03")
+    with pytest.raises(UsageError, match="taw"):
+        load_settings(path)
+
+
+def make_outcome(*verdicts: Verdict, inconclusive: str = "fail") -> output.Outcome:
+    rows = tuple(
+        output.Row("latency", Decision(f"usps/m{i} <b>|", v, "because,: 100 %", 1.2, 1.1, 1.3, 0.05, 3, 1))
+        for i, v in enumerate(verdicts)
+    )
+    return output.Outcome(rows, {"reason": "x", "created": "now"}, {"machine": {"cpu": "abacus"}}, inconclusive)  # type: ignore[arg-type]
+
+
+def test_exit_code_is_the_worst() -> None:
+    """13 before 10 before 12 before 11 before 0; undecided rows only warn where that was asked for."""
+    assert make_outcome(Verdict.PASS, Verdict.REGRESSED, Verdict.INCOMPARABLE).exit_code == 10
+    assert make_outcome(Verdict.INVALID, Verdict.REGRESSED).exit_code == 13
+    assert make_outcome(Verdict.INCONCLUSIVE, Verdict.PASS).exit_code == 11
+    assert make_outcome(Verdict.INCONCLUSIVE, Verdict.PASS, inconclusive="warn").exit_code == 0
+    assert make_outcome(Verdict.INCONCLUSIVE, Verdict.REGRESSED, inconclusive="warn").exit_code == 10
+    assert make_outcome().exit_code == 13
+
+
+def test_junit_and_annotations_name_what_is_wrong(tmp_path: Path) -> None:
+    """REGRESSED is a failure, INVALID an error, INCONCLUSIVE skipped; annotations are escaped and have a level."""
+    outcome = make_outcome(Verdict.PASS, Verdict.REGRESSED, Verdict.INVALID, Verdict.INCONCLUSIVE, inconclusive="warn")
+    output.write_junit(outcome, tmp_path / "j.xml")
+    suite = ET.parse(tmp_path / "j.xml").getroot()  # noqa: S314 - written by the line above
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "4", "failures": "1", "errors": "1", "skipped": "1",
+    }  # fmt: skip
+    lines = output.format_annotations(outcome)
+    assert [line.split(" ")[0] for line in lines] == ["::error", "::error", "::warning"]
+    assert all(line.endswith("::because,: 100 %25") for line in lines)
+
+
+def test_summary_is_a_table_of_text() -> None:
+    """The Markdown summary counts what was decided, and a name full of markup stays one cell of text."""
+    text = output.format_summary(make_outcome(Verdict.REGRESSED, Verdict.PASS))
+    assert "2 of 2 decided" in text
+    rows = [line for line in text.splitlines() if "m0" in line]
+    assert "\\<b\\>\\|" in rows[0]
+    assert "+20.0 %" in rows[0]
+
+
+def test_gate_of_nothing_says_what_to_do(command: Command) -> None:
+    """Without a baseline the message names the command that makes one; the exit code is not one of a verdict."""
+    done = command("gate")
+    assert done.returncode == 1
+    assert "dlmi-bench baseline save" in done.stderr
+
+
+def test_baseline_commands(finished: Command, tmp_path: Path) -> None:
+    """save, list and show as installed; an unknown model is an error of usage."""
+    folder = str(tmp_path / "b")
+    assert finished("baseline", "save", "--reason", "first", "--baseline", folder).returncode == 0
+    assert finished.json("baseline", "list", "--baseline", folder)[0]["n_seeds"] == 2  # type: ignore[index]
+    shown = json.loads(finished("baseline", "show", "usps/softmax", "--baseline", folder).stdout)
+    assert shown["operators"] == {"Gemm": 1, "Reshape": 1}
+    assert finished("baseline", "show", "usps/nothing", "--baseline", folder).returncode == 2
+
+
+class Deeper(nn.Module):
+    """Softmax regression that takes a detour: the same answers, one extra layer of 256 x 256."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.detour = nn.Linear(256, 256, bias=False)
+        nn.init.eye_(self.detour.weight)
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(self.detour(x.flatten(1)).view(-1, 1, 16, 16))
+
+
+def replace_artifact(folder: Path, network: nn.Module) -> None:
+    """Let the first training in the store of `folder` have ended in this network's ONNX file."""
+    store = Store(folder)
+    key = Cell(kind="train", task="usps", model="softmax").key
+    record = store.current()[key].record
+    assert record is not None
+    write_onnx(network, (1, 16, 16), folder / "candidate.onnx")
+    onnx = put_artifact(folder, "onnx", (folder / "candidate.onnx").read_bytes(), ".onnx")
+    others = tuple(artifact for artifact in record.artifacts if artifact.role != "onnx")
+    store.add_done([(Record.model_validate(record.model_dump() | {"artifacts": (*others, onnx)}), "f")])
+    store.close()
+
+
+def load_softmax(folder: Path) -> nn.Module:
+    from safetensors.torch import load_file
+
+    store = Store(folder)
+    record = store.current()["train/usps/softmax/0"].record
+    assert record is not None
+    network = MODELS["softmax"].build()
+    network.load_state_dict(load_file(artifact_path(folder, record.artifact("torch"))))
+    store.close()
+    return network
+
+
+QUICK = 'batches = [1]\ninconclusive = "fail"\n'
+
+
+@pytest.mark.slow
+def test_unchanged_model_passes_as_installed(baseline: Path, command: Command) -> None:
+    """The baseline's weights, exported anew by the same code: nothing is worse, exit code 0."""
+    (command.folder / "gate.toml").write_text(QUICK)
+    done = command("gate", "--baseline", str(baseline), "--settings", "gate.toml", "--json")
+    answer = json.loads(done.stdout)
+    verdicts = {decision["name"]: decision["verdict"] for decision in answer["decisions"]}
+    assert done.returncode == 0, verdicts
+    assert verdicts["usps/softmax same weights"] == "SAME"
+    assert verdicts["usps/softmax onnxruntime@1"] in ("PASS", "IMPROVED")
+
+
+@pytest.mark.slow
+def test_slower_model_is_stopped_as_installed(baseline: Path, finished: Command, tmp_path: Path) -> None:
+    """A run whose model has an extra layer is REGRESSED in latency and operators; exit code 10."""
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    replace_artifact(tmp_path / "out", Deeper(load_softmax(tmp_path / "out")))
+    (tmp_path / "gate.toml").write_text(QUICK)
+    done = Command(tmp_path)(
+        "gate", "--baseline", str(baseline), "--out", "out", "--settings", "gate.toml", "--json", "--junit", "j.xml"
+    )
+    verdicts = {decision["name"]: decision["verdict"] for decision in json.loads(done.stdout)["decisions"]}
+    assert verdicts["usps/softmax onnxruntime@1"] == "REGRESSED"
+    assert verdicts["usps/softmax operators"] == "REGRESSED"
+    assert verdicts["usps/softmax recipe"] == "INVALID"  # two seeds are too few to judge a recipe
+    assert (tmp_path / "j.xml").is_file()
