@@ -69,6 +69,20 @@ def types(session: nox.Session) -> None:
 
 
 @in_env
+def gate(session: nox.Session) -> None:
+    """Judge this project's headline models, exported anew, against the committed baseline."""
+    run(session, "dlmi-bench", "gate", "--inconclusive", "warn", *session.posargs)
+
+
+@nox.session(name="gate-selftest", venv_backend="none", requires=["env"])
+def gate_selftest(session: nox.Session) -> None:
+    """Measure the gate itself: sessions of known truth, quiet and with a hog. About an hour; can be interrupted."""
+    for n_sessions, extra, hogs in ((60, 0.0, 0), (30, 0.1, 0), (30, 0.05, 0), (60, 0.0, 1), (30, 0.1, 1)):
+        arguments = ("--sessions", str(n_sessions), "--extra-calls", str(extra), "--hogs", str(hogs))
+        run(session, "python", "-m", "bench.gate.selftest", *arguments, *session.posargs)
+
+
+@in_env
 def microbench(session: nox.Session) -> None:
     """Benchmarks of the suite's own code, as ratios measured in one run."""
     run(session, "python", "-m", "pytest", "-m", "benchmark", "--benchmark-enable", "-s", *session.posargs)
