@@ -27,12 +27,66 @@ def compute_wilson(n_success: float, n: int, z: float = Z95) -> tuple[float, flo
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
+def compute_clopper_pearson(n_success: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided interval of a proportion: it covers at least `level`, however small n is.
+
+    Args:
+        n_success: Successes.
+        n: Trials, at least 1.
+
+    Source: C. J. Clopper, E. S. Pearson, Biometrika 26 (1934) 404-413, by quantiles of the beta distribution.
+    """
+    if n < 1 or not 0 <= n_success <= n:
+        raise ValueError(f"need 0 <= n_success <= n and n >= 1, got {n_success} of {n}")
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    lo = float(betaincinv(n_success, n - n_success + 1, tail)) if n_success else 0.0
+    hi = float(betaincinv(n_success + 1, n - n_success, 1 - tail)) if n_success < n else 1.0
+    return lo, hi
+
+
 def compute_sd(values: Sequence[float]) -> float | None:
     """Sample standard deviation (n - 1); None for fewer than two values."""
     if len(values) < 2:
         return None
     mean = math.fsum(values) / len(values)
     return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+
+
+def compute_t_interval(values: Sequence[float], alpha: float) -> tuple[float, float]:
+    """Bounds of the mean, each missed with probability `alpha`: mean -/+ t(1 - alpha, n - 1) s / sqrt(n).
+
+    Raises:
+        ValueError: fewer than two values; one has no spread, and so bounds nothing.
+
+    Source: Student, Biometrika 6 (1908) 1-25.
+    """
+    sd = compute_sd(values)
+    if sd is None:
+        raise ValueError(f"a t-interval needs two values, got {len(values)}")
+    from scipy.special import stdtrit
+
+    mean = math.fsum(values) / len(values)
+    half = float(stdtrit(len(values) - 1, 1 - alpha)) * sd / math.sqrt(len(values))
+    return mean - half, mean + half
+
+
+def compute_sign_interval(values: Sequence[float], alpha: float) -> tuple[float, float] | None:
+    """Bounds of the median from the sign test, each missed with probability `alpha` at most.
+
+    They are the narrowest pair of order statistics, counted alike from both ends, that keeps the level; None where not
+    even the extremes do. No distribution is assumed, and a few values may lie anywhere.
+
+    Source: W. R. Thompson, Annals of Mathematical Statistics 7 (1936) 122-128.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    n_cut, missed = 0, 0.5**n
+    while missed <= alpha and n_cut < n / 2:
+        n_cut += 1
+        missed += math.comb(n, n_cut) * 0.5**n
+    return (ordered[n_cut - 1], ordered[n - n_cut]) if n_cut else None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Verdicts on a candidate beside its baseline: what is judged, how sure, and with which exit code."""
