@@ -78,7 +78,7 @@ def test_recorded_rounds_go_through_the_whole_gate(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("mode", ["free", "hop"])
 def test_bootstrap_over_rounds_cries_wolf(recorded: Recorded, mode: str) -> None:
-    """Bad design: with rounds for replicates the same program is "slower" four times more often than the 2.5 % claimed."""
+    """Bad design: with rounds as replicates the same program is "slower" 4 x more often than the 2.5 % claimed."""
     series = list_series(recorded, mode)
     n_false = sum(has_slower_rounds(rounds, np.random.default_rng(1)) for rounds in series)
     assert compute_clopper_pearson(n_false, len(series))[0] > 4 * 0.025

@@ -2,14 +2,15 @@
 
 import pytest
 
-from bench.gate.identity import REQUIRED, find_incomparable
+from bench.gate.identity import find_incomparable
 from bench.gate.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided, judge_closed
 
-IDENTITY = dict.fromkeys(REQUIRED, "x")
+STATED = ("backend", "batch", "precision", "provider", "shape", "threads")
+IDENTITY = dict.fromkeys(STATED, "x")
 RED = Decision("m", Verdict.REGRESSED, "slow", look=1, n_processes=3)
 
 
-@pytest.mark.parametrize("key", REQUIRED)
+@pytest.mark.parametrize("key", STATED)
 def test_other_identity_is_incomparable(key: str) -> None:
     """Two threads, another batch or precision: another benchmark, not a regression; nor may one leave it unstated."""
     assert find_incomparable({"m": IDENTITY}, {"m": IDENTITY}) == []
