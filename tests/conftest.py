@@ -1,5 +1,6 @@
 """Fixtures: the official files where they are at hand, the installed command, one real run for many tests."""
 
+import json
 import os
 from pathlib import Path
 
@@ -26,9 +27,23 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(scope="session")
-def official() -> Path:
-    """Folder with the official USPS files; set DLMI_BENCH_SHARED, or keep a folder `shared` beside the checkout."""
-    shared = Path(os.environ.get("DLMI_BENCH_SHARED", Path(__file__).parent.parent.parent / "shared"))
+def shared() -> Path:
+    """Folder with data that is not ours to publish; set DLMI_BENCH_SHARED, or keep `shared` beside the checkout."""
+    return Path(os.environ.get("DLMI_BENCH_SHARED", Path(__file__).parent.parent.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def recorded(shared: Path) -> dict[str, list[dict[str, list[float]]]]:
+    """A/A sessions by mode: for each process the ratios of two equal programs, round by round, in two series."""
+    path = shared / "data" / "gate" / "aa_sessions.json"
+    if not path.is_file():
+        pytest.skip(f"the recorded sessions are not in {path.parent}")
+    return {mode: sessions for mode, sessions in json.loads(path.read_text()).items() if mode != "about"}
+
+
+@pytest.fixture(scope="session")
+def official(shared: Path) -> Path:
+    """Folder with the official USPS files."""
     folder = shared / "data" / "usps"
     if not (folder / "zip.train.gz").is_file():
         pytest.skip(f"the official files are not in {folder}")

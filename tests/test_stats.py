@@ -1,14 +1,19 @@
 """Pure statistics against hand figures and properties."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.stats import (
+    compute_clopper_pearson,
     compute_front,
     compute_kaplan_meier,
     compute_process_summary,
     compute_sd,
+    compute_sign_interval,
+    compute_t_interval,
     compute_wilson,
 )
 
@@ -34,6 +39,46 @@ def test_wilson_refuses_nonsense(k: int, n: int) -> None:
     """Counts that cannot be are refused."""
     with pytest.raises(ValueError):
         compute_wilson(k, n)
+
+
+def test_clopper_pearson_by_hand() -> None:
+    """No event in n: the upper bound p solves (1 - p)^n = tail, 4.9 % for 60 at one-sided 95 %; published 4 of 20."""
+    assert compute_clopper_pearson(0, 60, 0.90) == pytest.approx((0, 1 - 0.05 ** (1 / 60)))
+    assert compute_clopper_pearson(30, 30) == pytest.approx((0.025 ** (1 / 30), 1))
+    assert compute_clopper_pearson(4, 20) == pytest.approx((0.0573, 0.4366), abs=1e-4)
+
+
+@given(st.integers(1, 60), st.data())
+def test_clopper_pearson_inverts_the_binomial(n: int, data: st.DataObject) -> None:
+    """At the lower bound, k or more events have probability 2.5 %; the failures have the mirrored interval."""
+    k = data.draw(st.integers(1, n))
+    lo, hi = compute_clopper_pearson(k, n)
+    assert sum(math.comb(n, i) * lo**i * (1 - lo) ** (n - i) for i in range(k, n + 1)) == pytest.approx(0.025)
+    assert compute_clopper_pearson(n - k, n) == pytest.approx((1 - hi, 1 - lo))
+
+
+def test_t_interval_by_hand() -> None:
+    """Mean 2, standard error 1/sqrt(3) and t(.975, 2) = 4.3027; one value bounds nothing."""
+    half = 4.302653 / 3**0.5
+    assert compute_t_interval([1, 2, 3], 0.025) == pytest.approx((2 - half, 2 + half))
+    with pytest.raises(ValueError):
+        compute_t_interval([1], 0.025)
+
+
+@pytest.mark.parametrize(
+    ("n", "alpha", "bounds"),
+    [(3, 0.04, None), (5, 0.02, None), (5, 0.04, (0, 4)), (8, 0.02, (0, 7)), (8, 0.04, (1, 6)), (3, 0.13, (0, 2))],
+)
+def test_sign_interval_by_hand(n: int, alpha: float, bounds: tuple[int, int] | None) -> None:
+    """Levels are 1/8 at 3, 1/32 at 5, 1/256 and 9/256 at 8; without an order statistic that keeps alpha, none."""
+    assert compute_sign_interval(range(n), alpha) == bounds
+
+
+@pytest.mark.parametrize("k", [-1, 6])
+def test_clopper_pearson_refuses_nonsense(k: int) -> None:
+    """Counts that cannot be are refused."""
+    with pytest.raises(ValueError):
+        compute_clopper_pearson(k, 5)
 
 
 def test_sd_is_the_sample_sd() -> None:

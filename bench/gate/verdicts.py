@@ -76,7 +76,7 @@ def judge_closed(name: str, judge: Callable[[], Decision]) -> Decision:
 
 
 def compute_exit_code(decisions: Sequence[Decision]) -> int:
-    """Exit code of the suite: the worst in the order of WORST_FIRST. A suite without any benchmark shows nothing: 13."""
+    """Exit code of the suite: the worst in the order of WORST_FIRST. A suite without benchmarks shows nothing: 13."""
     codes = {decision.verdict.exit_code for decision in decisions} or {Verdict.INVALID.exit_code}
     return next(code for code in WORST_FIRST if code in codes)
 
