@@ -1,0 +1,1 @@
+"""Verdicts: baseline against candidate, side by side."""
