@@ -61,6 +61,12 @@ def test_bounds_decide_not_the_value() -> None:
     assert judge(make_answers(), make_answers(n_wrong=24)).verdict == "INCONCLUSIVE"
 
 
+def test_bounds_decide_on_gains_too() -> None:
+    """A gain of .1 points that may be none is no improvement, and one of 2.2 that may be 1.7 is not suspicious."""
+    assert judge(make_answers(n_wrong=4, start=1000), make_answers(n_wrong=2)).verdict == "PASS"
+    assert judge(make_answers(n_wrong=44), make_answers()).verdict == "IMPROVED"
+
+
 def test_changed_answers_are_not_the_same() -> None:
     """Other wrong answers at equal accuracy pass, and are counted instead of being called the same."""
     baseline = make_answers(n_wrong=5)
