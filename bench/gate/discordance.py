@@ -1,6 +1,5 @@
 """Same weights, two programs: the examples that one gets right and the other wrong decide, the rest cannot."""
 
-import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -77,7 +76,7 @@ def _search_upper(n_lost: int, n_gained: int, n: int, confidence: float) -> floa
     z = NormalDist().inv_cdf(confidence)
     inside, outside = (n_gained - n_lost) / n, 1.0
     while outside - inside > TOLERANCE:
-        middle = math.fsum((inside, outside)) / 2
+        middle = (inside + outside) / 2
         if compute_tango_z(n_lost, n_gained, n, middle) > -z:
             inside = middle
         else:
