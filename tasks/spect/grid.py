@@ -1,4 +1,4 @@
-"""The voxel grid of PPMI's reconstructed scans: (slice, row, column), 2 mm, anterior up, patient's right on the left."""
+"""The voxel grid of PPMI's reconstructed scans: (slice, row, column), 2 mm, anterior up, right on the left."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,3 +37,10 @@ def crop_center(images: NDArray[np.float32], size: int = CROP) -> NDArray[np.flo
     height, width = images.shape[-2:]
     top, left = (height - size) // 2, (width - size) // 2
     return images[..., top : top + size, left : left + size]
+
+
+def find_box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
+    """The smallest box (slices of each axis) that holds all of `mask`, with a margin inside the array [voxels]."""
+    ends = [(int(positions.min()), int(positions.max()) + 1) for positions in np.nonzero(mask)]
+    a, b, c = (slice(max(low - margin, 0), high + margin) for low, high in ends)
+    return a, b, c

@@ -1,7 +1,7 @@
 """What can be known at best: the ideal observer of the true binding ratios, and figures relative to it.
 
-Within a stage u (cohort.py) is normal with one covariance for all stages, so the rule that no classifier can beat is
-linear in u. Its accuracy is the ceiling that is printed beside every accuracy on the synthetic cohort.
+Within a stage u (population.py) is normal with one covariance for all stages, so the rule that no classifier can beat
+is linear in u. Its accuracy is the ceiling that is printed beside every accuracy on the synthetic cohort.
 """
 
 from functools import cache
@@ -9,8 +9,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.spect.cohort import STAGES, Patient, compute_covariance, compute_means, compute_shift
+from tasks.spect.cohort import Patient
 from tasks.spect.learners import compute_accuracy, fit_lda
+from tasks.spect.population import GRADIENT, GRADIENT_SD, STAGES, compute_covariance, compute_means, compute_shift
 from tasks.spect.preprocess import Extracts
 
 CHANCE = 1 / len(STAGES)
@@ -19,21 +20,25 @@ RATIO_FLOOR = 0.05  # a measured ratio can be negative
 
 
 @cache
-def compute_ceiling(preset: str, separation: float = 1.0) -> float:
+def compute_ceiling(preset: str, separation: float = 1.0, *, has_gradient: bool = False) -> float:
     """Accuracy of the ideal observer, three balanced stages, by simulation with a fixed seed.
 
-    It knows the true u of the first visit, freed of what age and sex add. Age itself is not used.
+    It knows the true u of the first visit, freed of what age and sex add; age itself is not used. With
+    `has_gradient` it also knows the putamen's gradient, whose mean differs a little by stage: the bound for whoever
+    reads the image and not only the four ratios.
     """
     means, covariance = compute_means(preset, separation), compute_covariance(preset)
+    if has_gradient:
+        means = np.column_stack([means, [GRADIENT[stage] for stage in STAGES]])
+        covariance = np.pad(covariance, (0, 1))
+        covariance[-1, -1] = GRADIENT_SD**2
     rng = np.random.default_rng(0)
     labels = np.arange(N_DRAWS) % len(STAGES)
-    u = means[labels] + rng.standard_normal((N_DRAWS, 4)) @ np.linalg.cholesky(covariance).T
+    u = means[labels] + rng.standard_normal((N_DRAWS, len(covariance))) @ np.linalg.cholesky(covariance).T
     return float((classify(u, means, covariance) == labels).mean())
 
 
-def classify(
-    u: NDArray[np.float64], means: NDArray[np.float64], covariance: NDArray[np.float64]
-) -> NDArray[np.int64]:
+def classify(u: NDArray[np.float64], means: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.int64]:
     """Most probable class of each row, equal priors: the largest linear discriminant."""
     weights = np.linalg.solve(covariance, means.T)
     return np.asarray((u @ weights - 0.5 * np.einsum("kf,fk->k", means, weights)).argmax(1), dtype=np.int64)

@@ -111,16 +111,16 @@ PLANES: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
 
 
 def _over_max(planes: Planes, _: Planes) -> Planes:
-    return planes / planes.max((1, 2), keepdims=True)
+    return np.asarray(planes / planes.max((1, 2), keepdims=True))
 
 
 def _to_zscore(planes: Planes, _: Planes) -> Planes:
-    return (planes - planes.mean((1, 2), keepdims=True)) / planes.std((1, 2), keepdims=True)
+    return np.asarray((planes - planes.mean((1, 2), keepdims=True)) / planes.std((1, 2), keepdims=True))
 
 
 def _to_unit_range(planes: Planes, _: Planes) -> Planes:
     low = planes.min((1, 2), keepdims=True)
-    return (planes - low) / (planes.max((1, 2), keepdims=True) - low)
+    return np.asarray((planes - low) / (planes.max((1, 2), keepdims=True) - low))
 
 
 # (planes, occipital means as (n, 1, 1)) -> planes

@@ -14,13 +14,26 @@ from tasks.spect.anatomy import load_anatomies
 from tasks.spect.cache import ArrayDict, compute_key, load_or_make
 from tasks.spect.cohort import CohortSpec, Patient, sample_patient
 from tasks.spect.grid import SHAPE
-from tasks.spect.imaging import Counts, Template, image_patient, make_templates
+from tasks.spect.imaging import Counts, image_patient
 from tasks.spect.preprocess import Extracts, Regions, extract, join_extracts
+from tasks.spect.template import Template, make_templates
 
 # Window and measured regions lie in these slices; only the hottest window needs the rest.
 USED = slice(35, 52)
 CHUNK = 12  # scans per piece of work
-SOURCES = ("grid", "atlas", "anatomy", "cohort", "imaging", "preprocess", "synthesis")
+# Code that decides what is cached.
+SOURCES = (
+    "grid",
+    "atlas",
+    "anatomy",
+    "population",
+    "cohort",
+    "optics",
+    "template",
+    "imaging",
+    "preprocess",
+    "synthesis",
+)
 
 Count = Callable[[int, int], None]  # scans done so far, and in all
 
@@ -59,7 +72,9 @@ def load_cohort(
     key = compute_key(spec, n_patients, slices, modules=SOURCES)
 
     def make() -> ArrayDict:
-        return asdict(scan_visits(visits, slices, cache=cache, n_workers=n_workers, on_progress=on_progress, on_scan=on_scan))
+        return asdict(
+            scan_visits(visits, slices, cache=cache, n_workers=n_workers, on_progress=on_progress, on_scan=on_scan)
+        )
 
     return visits, Extracts(**load_or_make(f"spect-{spec.preset}-{key}", make, cache=cache))
 
