@@ -18,8 +18,18 @@ HEMISPHERES = "LR"
 # Regions of a measured binding ratio, in this order everywhere.
 REGIONS = ("caudate_L", "caudate_R", "putamen_L", "putamen_R")
 
+SOURCES = ("grid", "atlas", "anatomy")  # code that decides what is cached
+
 Coverage = NDArray[np.float16]  # 3 digits of a share are plenty, and seven anatomies have 85 maps
 Maps = dict[str, Coverage]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What is measured in every scan: the occipital reference, which binds nothing, and the nuclei by REGIONS."""
+
+    occipital: Mask
+    striatal: tuple[Mask, ...]
 
 
 @dataclass(frozen=True)
@@ -30,20 +40,12 @@ class Anatomies:
         names: MNI, then the donors.
         structures: One dict an anatomy: `grey` and `caudate_L` .. `thalamus_R`.
         head: `brain`, `scalp` and `ventricles`.
-        occipital: Reference region without specific binding.
-        regions: Measured regions, in the order of REGIONS.
     """
 
     names: tuple[str, ...]
     structures: tuple[Maps, ...]
     head: Maps
-    occipital: Mask
-    regions: tuple[Mask, ...]
-
-    @property
-    def striatum(self) -> Mask:
-        mask: Mask = np.logical_or.reduce(self.regions)
-        return mask
+    regions: Regions
 
 
 def load_anatomies(cache: Path | None = None, on_progress: Progress | None = None) -> Anatomies:
@@ -52,11 +54,26 @@ def load_anatomies(cache: Path | None = None, on_progress: Progress | None = Non
     Raises:
         FetchError: the archive cannot be had, or is not the pinned one.
     """
-    key = compute_key(modules=("grid", "atlas", "anatomy"))
-    maps = load_or_make(
-        f"spect-anatomy-{key}", lambda: _build_maps(load_atlas(cache, on_progress)), cache=cache, is_compressed=True
+    name = f"spect-anatomy-{compute_key(modules=SOURCES)}"
+    return _assemble(
+        load_or_make(name, lambda: _build_maps(load_atlas(cache, on_progress)), cache=cache, is_small=True)
     )
-    return _assemble(maps)
+
+
+def load_regions(cache: Path | None = None, on_progress: Progress | None = None) -> Regions:
+    """The measured regions alone: milliseconds where they are cached.
+
+    Raises:
+        FetchError: the archive cannot be had, or is not the pinned one.
+    """
+
+    def make() -> ArrayDict:
+        regions = load_anatomies(cache, on_progress).regions
+        return {"occipital": regions.occipital, "striatal": np.array(regions.striatal)}
+
+    name = f"spect-regions-{compute_key(modules=SOURCES)}"
+    kept = load_or_make(name, make, cache=cache, is_small=True)
+    return Regions(kept["occipital"], tuple(kept["striatal"]))
 
 
 def _build_maps(atlas: list[Labels]) -> ArrayDict:
@@ -101,8 +118,8 @@ def _assemble(maps: ArrayDict) -> Anatomies:
     names = tuple(dict.fromkeys(name.split("/")[0] for name in maps if not name.startswith("head/")))
     structures = tuple({part: maps[f"{name}/{part}"] for part in _build_names()} for name in names)
     head = {part: maps[f"head/{part}"] for part in ("brain", "scalp", "ventricles")}
-    regions = tuple(_choose_region(structures[0], name) for name in REGIONS)
-    return Anatomies(names, structures, head, _choose_occipital(maps["head/occipital"]), regions)
+    striatal = tuple(_choose_region(structures[0], name) for name in REGIONS)
+    return Anatomies(names, structures, head, Regions(_choose_occipital(maps["head/occipital"]), striatal))
 
 
 def _choose_occipital(coverage: Coverage) -> Mask:

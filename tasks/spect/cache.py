@@ -23,9 +23,13 @@ def compute_key(*parts: object, modules: tuple[str, ...]) -> str:
 
 
 def load_or_make(
-    name: str, make: Callable[[], ArrayDict], *, cache: Path | None = None, is_compressed: bool = False
+    name: str, make: Callable[[], ArrayDict], *, cache: Path | None = None, is_small: bool = False
 ) -> ArrayDict:
-    """The kept arrays, or what `make` returns, which is then kept. Safe when several processes ask at once."""
+    """The kept arrays, or what `make` returns, which is then kept. Safe when several processes ask at once.
+
+    Args:
+        is_small: Compress the file, which is slow for large arrays.
+    """
     from filelock import FileLock
 
     path = (cache or cache_dir()) / "data" / f"{name}.npz"
@@ -34,7 +38,7 @@ def load_or_make(
         arrays = _read(path)
         if arrays is None:
             arrays = make()
-            save = np.savez_compressed if is_compressed else np.savez
+            save = np.savez_compressed if is_small else np.savez
             with atomic_file(path) as file:
                 save(file, digest=np.array(_compute_digest(arrays)), **arrays)  # type: ignore[arg-type]
     return arrays
@@ -43,7 +47,7 @@ def load_or_make(
 def _read(path: Path) -> ArrayDict | None:
     """The arrays in `path`, or None: a missing, damaged or altered file is made anew."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files if name != "digest"}
             digest = str(kept["digest"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

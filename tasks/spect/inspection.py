@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from tasks.archives import Progress
-from tasks.spect.anatomy import load_anatomies
+from tasks.spect.anatomy import Regions, load_regions
 from tasks.spect.audit import audit_leakage
 from tasks.spect.cohort import CohortSpec
 from tasks.spect.data import SIZES, SpectDataset, SyntheticDataset, load_synthetic, summarise
 from tasks.spect.manifest import load_key, make_manifest
 from tasks.spect.observer import CHANCE, compute_ceiling, compute_efficiency, measure_lda
 from tasks.spect.ppmi import PpmiDataset, load_ppmi
-from tasks.spect.preprocess import Preprocessing, Regions, compute_image_snr, compute_pooled_snr, normalise
+from tasks.spect.preprocess import Preprocessing, compute_image_snr, compute_pooled_snr, normalise
 from tasks.spect.synthesis import Count
 
 
@@ -61,7 +61,7 @@ def load_spect(
 
 def describe(data: SpectDataset, *, has_audit: bool = False, cache: Path | None = None) -> dict[str, Any]:
     """Everything about the data that a reader of its results should know."""
-    regions = Regions.of(load_anatomies(cache))
+    regions = load_regions(cache)
     found = {
         "name": data.name,
         "source": data.source,

@@ -12,13 +12,13 @@ import numpy as np
 from bench.errors import DataError, UsageError
 from tasks.archives import Progress
 from tasks.spec import SPLIT_SEED
-from tasks.spect.anatomy import load_anatomies
+from tasks.spect.anatomy import Regions, load_regions
 from tasks.spect.data import Scans, SpectDataset
 from tasks.spect.files import find_images
 from tasks.spect.grid import Volume
 from tasks.spect.layout import Problem
 from tasks.spect.matching import GROUPINGS, Match, match_images
-from tasks.spect.preprocess import Extracts, Preprocessing, Regions, extract, join_extracts, make_images
+from tasks.spect.preprocess import Extracts, Preprocessing, extract, join_extracts, make_images
 from tasks.spect.splits import FRACTIONS, split_patients
 from tasks.spect.synthesis import Count
 from tasks.spect.tables import load_tables
@@ -65,7 +65,7 @@ def load_ppmi(
     images, misplaced = find_images(folder)
     tables = load_tables(folder)
     matching = match_images(images, tables, grouping)
-    regions = Regions.of(load_anatomies(cache, on_progress))
+    regions = load_regions(cache, on_progress)
     matches, extracts, unreadable = _read_all(matching.matches, preprocessing.slices, regions, on_scan)
     report = {
         "folder": str(folder),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from tasks.spect.anatomy import Anatomies
+from tasks.spect.anatomy import Regions
 from tasks.spect.grid import CROP, Mask, crop_center
 
 Planes = NDArray[np.float32]  # (n, 109, 91)
@@ -40,18 +40,6 @@ class Preprocessing:
         for field, value, known in (("slices", self.slices, PLANES), ("normalisation", self.normalisation, NORMALISE)):
             if value not in known:
                 raise UsageError(f"{field} {value!r} does not exist", f"use one of {', '.join(known)}")
-
-
-@dataclass(frozen=True)
-class Regions:
-    """Measured regions: the occipital reference and the four of anatomy.REGIONS, each (91, 109, 91)."""
-
-    occipital: Mask
-    striatal: tuple[Mask, ...]
-
-    @classmethod
-    def of(cls, anatomies: Anatomies) -> "Regions":
-        return cls(anatomies.occipital, anatomies.regions)
 
 
 @dataclass(frozen=True)

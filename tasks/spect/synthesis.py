@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from tasks.archives import Progress
-from tasks.spect.anatomy import load_anatomies
+from tasks.spect.anatomy import Regions, load_anatomies
 from tasks.spect.cache import ArrayDict, compute_key, load_or_make
 from tasks.spect.cohort import CohortSpec, Patient, sample_patient
 from tasks.spect.grid import SHAPE
 from tasks.spect.imaging import Counts, image_patient
-from tasks.spect.preprocess import Extracts, Regions, extract, join_extracts
+from tasks.spect.preprocess import Extracts, extract, join_extracts
 from tasks.spect.template import Template, make_templates
 
 # Window and measured regions lie in these slices; only the hottest window needs the rest.
@@ -90,7 +90,7 @@ def scan_visits(
 ) -> Extracts:
     """Image each visit and keep what preprocessing needs of it, in the order given."""
     anatomies = load_anatomies(cache, on_progress)
-    workplace = Workplace(make_templates(anatomies), Regions.of(anatomies), slices)
+    workplace = Workplace(make_templates(anatomies), anatomies.regions, slices)
     chunks = [visits[i : i + CHUNK] for i in range(0, len(visits), CHUNK)]
     n_workers = min(n_workers or len(os.sched_getaffinity(0)), len(chunks))
     run = _run_here if n_workers == 1 else _run_pool

@@ -46,10 +46,10 @@ def _make_template(anatomies: Anatomies, index: int) -> Template:
     background = _make_background(anatomies, index)
     maps, slopes = _make_striatum({name: m.astype(np.float32) for name, m in anatomies.structures[index].items()})
     blurred = blur(background, NOMINAL_FWHM_MM)
-    reference = blurred[anatomies.occipital].mean(dtype=np.float64)
+    reference = blurred[anatomies.regions.occipital].mean(dtype=np.float64)
 
     def read(volume: Volume) -> NDArray[np.float64]:
-        means = [volume[region].mean(dtype=np.float64) for region in anatomies.regions]
+        means = [volume[region].mean(dtype=np.float64) for region in anatomies.regions.striatal]
         return np.asarray(np.array(means) / reference)
 
     columns = [read(blur(m, NOMINAL_FWHM_MM)) for m in (*maps, *slopes)]

@@ -1,0 +1,115 @@
+"""Imaging: the transfer solve, the camera's response, noise, and independence of what else is computed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tasks.spect.anatomy import Anatomies
+from tasks.spect.cohort import CohortSpec, Site, compute_ratios, sample_control, sample_patient
+from tasks.spect.grid import SHAPE, compute_sigma
+from tasks.spect.imaging import image_patient, misregister
+from tasks.spect.optics import blur
+from tasks.spect.preprocess import measure_ratios
+from tasks.spect.synthesis import Visit, scan_visits
+from tasks.spect.template import MIN_UPTAKE, NOMINAL_FWHM_MM, Template, make_uptake, solve_uptake
+
+
+def test_solved_uptake_reads_as_asked(anatomies: Anatomies, templates: list[Template]) -> None:
+    """Blurred at the nominal resolution, every anatomy reads the ratios it was solved for, with any gradient."""
+    asked = np.array([1.7, 2.1, 0.6, 0.9])
+    for template, gradient in zip(templates, np.linspace(0, 0.6, len(templates)), strict=True):
+        volume = make_uptake(template, solve_uptake(template, asked, gradient), gradient)
+        found = measure_ratios(blur(volume, NOMINAL_FWHM_MM), anatomies.regions)
+        np.testing.assert_allclose(found, asked, atol=0.03)
+
+
+def test_uptake_is_never_negative(templates: list[Template]) -> None:
+    """A ratio below what the background alone reads leaves the least uptake."""
+    assert (solve_uptake(templates[0], np.full(4, -0.5), 0.4) == MIN_UPTAKE).all()
+
+
+def test_blur_is_the_gaussian_of_that_width() -> None:
+    """Away from the edges the response equals a direct convolution, and the haze takes its share of the total."""
+    volume = np.zeros(SHAPE, dtype=np.float32)
+    volume[40:50, 50:60, 40:50] = np.random.default_rng(0).random((10, 10, 10))
+    expected = ndimage.gaussian_filter(volume.astype(float), compute_sigma(9.0), truncate=6)
+    np.testing.assert_allclose(blur(volume, 9.0), expected, atol=2e-4)
+    hazy = blur(volume, 9.0, haze=0.1)
+    assert hazy.sum() == pytest.approx(volume.sum(), rel=0.01)
+    assert hazy[45, 55, 45] < blur(volume, 9.0)[45, 55, 45]
+
+
+def test_part_of_a_volume_equals_the_whole(templates: list[Template]) -> None:
+    """Slices 35-51 alone are, bit for bit, slices 35-51 of the whole scan."""
+    patient = sample_patient(CohortSpec(), 17)
+    whole = image_patient(patient, templates)
+    part = image_patient(patient, templates, slices=slice(35, 52))
+    assert whole.shape == SHAPE
+    assert whole.dtype == np.uint16
+    np.testing.assert_array_equal(part, whole[35:52])
+
+
+def test_scan_does_not_depend_on_the_company(templates: list[Template]) -> None:
+    """Patient 17 scanned alone or after others is the same scan; another visit is another scan."""
+    spec = CohortSpec(max_visits=4)
+    some = slice(40, 42)
+    image_patient(sample_patient(spec, 3), templates, slices=some)
+    first, again, later = (
+        image_patient(sample_patient(spec, 17), templates, visit=visit, slices=some) for visit in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != later).any()
+
+
+def test_controls_read_near_their_true_ratios(anatomies: Anatomies) -> None:
+    """Through the whole chain, measured ratios of a dozen controls are on average within a tenth of the true ones."""
+    controls = [sample_control(CohortSpec(), i) for i in range(12)]
+    found = scan_visits([Visit(control) for control in controls], n_workers=1).ratios
+    true = np.array([compute_ratios(control) for control in controls])
+    np.testing.assert_allclose((found / true).mean(0), 1.0, atol=0.1)
+
+
+def test_fewer_counts_are_noisier(anatomies: Anatomies, templates: list[Template]) -> None:
+    """A hundredth of the counts gives about ten times the noise in the reference region."""
+    noise = []
+    for counts in (100.0, 1.0):
+        site = Site(psf_mm=8.0, filter_mm=6.0, counts=counts, cupping=0.0, haze=0.0)
+        person = replace(sample_patient(CohortSpec(sites=(site,)), 0), site=0)
+        twin = replace(person, spec=CohortSpec(sites=(replace(site, counts=1e7),)))
+        volumes = [image_patient(p, templates, slices=slice(35, 52)).astype(float) for p in (person, twin)]
+        region = anatomies.regions.occipital[35:52]
+        noise.append((volumes[0] - volumes[1])[region].std())
+    assert 7 < noise[1] / noise[0] < 14
+
+
+def test_misregistration_is_small() -> None:
+    """The head's middle moves by millimetres, not centimetres, and its total stays."""
+    volume = np.zeros(SHAPE, dtype=np.float32)
+    volume[30:60, 40:70, 30:60] = 1
+    for seed in range(5):
+        moved = misregister(volume, np.random.default_rng(seed))
+        shift = np.subtract(ndimage.center_of_mass(moved), ndimage.center_of_mass(volume))
+        assert 0 < np.abs(shift).max() < 3
+        assert moved.sum() == pytest.approx(volume.sum(), rel=0.15)
+
+
+@pytest.mark.slow
+def test_workers_give_what_one_process_gives(anatomies: Anatomies) -> None:
+    """A pool of two processes returns the same extracts in the same order; progress reaches the end."""
+    visits = [Visit(sample_patient(CohortSpec(), i)) for i in range(14)]
+    seen = []
+    alone = scan_visits(visits, n_workers=1)
+    pooled = scan_visits(visits, n_workers=2, on_scan=lambda done, total: seen.append((done, total)))
+    np.testing.assert_array_equal(alone.planes, pooled.planes)
+    np.testing.assert_array_equal(alone.ratios, pooled.ratios)
+    assert seen[-1] == (14, 14)
+
+
+@pytest.mark.slow
+def test_controls_read_on_the_published_scale() -> None:
+    """Measured over 150 controls, caudates read 3.0 and putamina 2.3 within .2."""
+    ratios = scan_visits([Visit(sample_control(CohortSpec(), i)) for i in range(150)]).ratios
+    assert ratios[:, :2].mean() == pytest.approx(3.0, abs=0.2)
+    assert ratios[:, 2:].mean() == pytest.approx(2.3, abs=0.2)
