@@ -1,10 +1,12 @@
 """What the tests of the SPECT task share: anatomies, a small cohort in PPMI's layout, and its tables."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bench.errors import FetchError
+from tasks.archives import cache_dir
 from tasks.spect.anatomy import Anatomies, load_anatomies
 from tasks.spect.cohort import CohortSpec, sample_control, sample_patient
 from tasks.spect.synthesis import Visit, list_visits
@@ -19,6 +21,16 @@ def anatomies() -> Anatomies:
         return load_anatomies()
     except FetchError as error:
         pytest.skip(f"the archive of the anatomies cannot be had here: {error.cause}")
+
+
+@pytest.fixture(scope="session")
+def spect_cache(anatomies: Anatomies, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the tests' own that holds the anatomies and nothing else yet."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "data").mkdir()
+    for path in (cache_dir() / "data").glob("spect-anatomy-*.npz"):
+        shutil.copy(path, folder / "data")
+    return folder
 
 
 @pytest.fixture(scope="session")

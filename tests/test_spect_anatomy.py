@@ -94,9 +94,9 @@ def test_crop_holds_the_striatum_and_not_the_reference(anatomies: Anatomies) -> 
     assert not (anatomies.regions.occipital & inside).any()
 
 
-def test_regions_alone_equal_those_of_the_anatomies(anatomies: Anatomies) -> None:
+def test_regions_alone_equal_those_of_the_anatomies(anatomies: Anatomies, spect_cache: Path) -> None:
     """The light cache of the regions holds the same masks."""
-    regions = load_regions()
+    regions = load_regions(spect_cache)
     np.testing.assert_array_equal(regions.occipital, anatomies.regions.occipital)
     np.testing.assert_array_equal(regions.striatal, anatomies.regions.striatal)
 

@@ -33,7 +33,9 @@ def test_ideal_observer_by_hand() -> None:
     means = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     points = np.array([[1.9, 0.0], [2.1, 0.0], [1.0, 3.0]])
     assert classify(points, means, np.eye(2)).tolist() == [0, 1, 2]
-    assert classify(np.array([[1.5, 2.5]]), means, np.diag([1.0, 100.0])).tolist() == [0]
+    contested = np.array([[2.1, 3.0]])
+    assert classify(contested, means, np.eye(2)).tolist() == [2]
+    assert classify(contested, means, np.diag([1.0, 100.0])).tolist() == [1]
 
 
 def test_efficiency_by_hand() -> None:

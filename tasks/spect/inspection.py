@@ -93,7 +93,7 @@ def describe_reference(data: SpectDataset) -> dict[str, Any]:
     if isinstance(data, SyntheticDataset):
         ceiling = compute_ceiling(data.spec.preset, data.spec.separation)
         bound = compute_ceiling(data.spec.preset, data.spec.separation, has_gradient=True)
-        efficiency = compute_efficiency(lda, ceiling)
+        efficiency = None if lda is None else compute_efficiency(lda, ceiling)
     return {
         "accuracy_uniform_chance": CHANCE,
         "accuracy_majority_class": float((data.test.labels == majority).mean()),

@@ -61,7 +61,15 @@ def make_measured_features(ratios: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.concatenate([np.sort(logs[:, :2], axis=1), np.sort(logs[:, 2:], axis=1)], axis=1)
 
 
-def measure_lda(train: Extracts, train_labels: NDArray[np.int64], test: Extracts, labels: NDArray[np.int64]) -> float:
-    """Test accuracy of linear discriminants on measured binding ratios: the four numbers a clinic reads."""
-    predict = fit_lda(make_measured_features(train.ratios), train_labels)
+def measure_lda(
+    train: Extracts, train_labels: NDArray[np.int64], test: Extracts, labels: NDArray[np.int64]
+) -> float | None:
+    """Test accuracy of linear discriminants on measured binding ratios: the four numbers a clinic reads.
+
+    None where there are too few training scans for a covariance.
+    """
+    features = make_measured_features(train.ratios)
+    if len(features) - len(STAGES) < features.shape[1]:
+        return None
+    predict = fit_lda(features, train_labels)
     return compute_accuracy(predict, make_measured_features(test.ratios), labels)

@@ -39,39 +39,44 @@ class Template:
 
 
 def make_templates(anatomies: Anatomies) -> list[Template]:
-    return [_make_template(anatomies, i) for i in range(len(anatomies.names))]
+    # The blur is symmetric: the mean of a blurred map over a region is the sum of the map times the blurred region.
+    # So five blurs serve all maps of all anatomies.
+    masks = (anatomies.regions.occipital, *anatomies.regions.striatal)
+    sensors = np.array([blur((mask / mask.sum()).astype(np.float32), NOMINAL_FWHM_MM) for mask in masks])
+    return [_make_template(anatomies, i, sensors) for i in range(len(anatomies.names))]
 
 
-def _make_template(anatomies: Anatomies, index: int) -> Template:
+def _make_template(anatomies: Anatomies, index: int, sensors: Volume) -> Template:
     background = _make_background(anatomies, index)
     maps, slopes = _make_striatum({name: m.astype(np.float32) for name, m in anatomies.structures[index].items()})
-    blurred = blur(background, NOMINAL_FWHM_MM)
-    reference = blurred[anatomies.regions.occipital].mean(dtype=np.float64)
-
-    def read(volume: Volume) -> NDArray[np.float64]:
-        means = [volume[region].mean(dtype=np.float64) for region in anatomies.regions.striatal]
-        return np.asarray(np.array(means) / reference)
-
-    columns = [read(blur(m, NOMINAL_FWHM_MM)) for m in (*maps, *slopes)]
+    reference, *levels = np.tensordot(sensors, background, 3).astype(np.float64)
     box = find_box(maps.sum(0) > 0)
+    maps, slopes = maps[:, *box].copy(), slopes[:, *box].copy()
+    nearby = sensors[1:, *box]
     return Template(
         background=background,
         box=box,
-        maps=maps[:, *box].copy(),
-        slopes=slopes[:, *box].copy(),
-        base=read(blurred) - 1,
-        transfer=np.stack(columns[:4], axis=1),
-        slope_transfer=np.stack(columns[4:], axis=1),
+        maps=maps,
+        slopes=slopes,
+        base=np.array(levels) / reference - 1,
+        transfer=_read(nearby, maps) / reference,
+        slope_transfer=_read(nearby, slopes) / reference,
     )
 
 
+def _read(sensors: Volume, maps: Volume) -> NDArray[np.float64]:
+    """What region i reads of map j."""
+    return np.asarray(np.tensordot(sensors, maps, axes=([1, 2, 3], [1, 2, 3])), dtype=np.float64)
+
+
 def _make_background(anatomies: Anatomies, index: int) -> Volume:
-    structures, head = anatomies.structures[index], anatomies.head
-    tissue = head["brain"] * (WHITE + (1 - WHITE) * structures["grey"].astype(np.float32))
-    tissue = tissue * (1 - (1 - VENTRICLE) * head["ventricles"]) + SCALP * head["scalp"]
+    structures = anatomies.structures[index]
+    brain, ventricles, scalp = (anatomies.head[part].astype(np.float32) for part in ("brain", "ventricles", "scalp"))
+    tissue = brain * (WHITE + (1 - WHITE) * structures["grey"].astype(np.float32))
+    tissue = tissue * (1 - (1 - VENTRICLE) * ventricles) + SCALP * scalp
     # The thalamus takes some of the tracer up through its serotonin transporters.
-    total = tissue + THALAMUS * (structures["thalamus_L"] + structures["thalamus_R"])
-    return np.asarray(total, dtype=np.float32)
+    thalamus = structures["thalamus_L"].astype(np.float32) + structures["thalamus_R"].astype(np.float32)
+    return np.asarray(tissue + THALAMUS * thalamus, dtype=np.float32)
 
 
 def _make_striatum(structures: dict[str, Volume]) -> tuple[Volume, Volume]:

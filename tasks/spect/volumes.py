@@ -113,6 +113,8 @@ def _decode(path: Path, dataset: "FileDataset") -> Any:
 def _read_nifti(path: Path) -> Volume:
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+    from nibabel.wrapstruct import WrapStructError
 
     try:
         image = nibabel.Nifti1Image.from_filename(path)
@@ -120,7 +122,7 @@ def _read_nifti(path: Path) -> Volume:
         _check_shape(path, shape, "dim", IMAGE_SHAPE[::-1])
         canonical = nibabel.funcs.as_closest_canonical(image)
         voxels = np.asarray(canonical.dataobj, dtype=np.float32).reshape(shape)
-    except ImageFileError as error:
+    except (ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError) as error:
         raise DataError(f"{path}: not a NIfTI file ({error})", REMEDY) from None
     except DAMAGE as error:
         raise DataError(f"{path}: cannot be read ({error}); truncated?", REMEDY) from error
