@@ -1,6 +1,7 @@
 """A whole PPMI download: every layout reads the same, and every kind of damage is reported without losing the rest."""
 
 import csv
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -27,8 +28,12 @@ EVEN = (0.34, 0.33, 0.33)  # three patients a class: one in each split
 
 @pytest.fixture
 def ppmi(ppmi_original: Path, tmp_path: Path) -> Path:
-    """A copy of the download that a test may break."""
-    return Path(shutil.copytree(ppmi_original, tmp_path / "download"))
+    """The download with tables that a test may break; the images are links, so copy one before breaking it."""
+
+    def copy(source: str, target: str) -> None:
+        (os.link if source.endswith(".dcm") else shutil.copy)(source, target)
+
+    return Path(shutil.copytree(ppmi_original, tmp_path / "download", copy_function=copy))
 
 
 @pytest.fixture

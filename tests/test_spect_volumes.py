@@ -9,6 +9,8 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.uid import JPEGLosslessSV1
 
 from bench.errors import DataError
@@ -29,6 +31,15 @@ def dicom(volume: np.ndarray, tmp_path: Path) -> Path:
     path = tmp_path / "scan_I1.dcm"
     write_dicom(path, volume, Scan(Visit(sample_patient(CohortSpec(), 0)), 0))
     return path
+
+
+@pytest.fixture(scope="module")
+def pristine(volume: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Sound files by suffix."""
+    folder = tmp_path_factory.mktemp("pristine")
+    write_dicom(folder / "x.dcm", volume, Scan(Visit(sample_patient(CohortSpec(), 0)), 0))
+    write_nifti(folder / "x.nii", volume)
+    return {path.suffix: path.read_bytes() for path in folder.iterdir()}
 
 
 def edit(path: Path, **fields: Any) -> Path:
@@ -169,3 +180,22 @@ def test_damaged_nifti(volume: np.ndarray, tmp_path: Path, suffix: str) -> None:
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=str(path)):
             load_volume(path)
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_broken_bytes_never_crash(data: st.DataObject, pristine: dict[str, bytes], tmp_path: Path) -> None:
+    """Whatever bytes of a header are wrong, and wherever the file ends, it is read or refused with its name."""
+    suffix = data.draw(st.sampled_from(sorted(pristine)))
+    content = bytearray(pristine[suffix])
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, 1400))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.sampled_from([len(content), 400, 1500]))
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(content[:end])
+    cause = None
+    try:
+        load_volume(path)
+    except DataError as error:
+        cause = error.cause
+    assert cause is None or str(path) in cause

@@ -68,7 +68,7 @@ def _find_bare_metadata(paths: list[Path], images: list[Path]) -> list[Problem]:
 
 
 def _parse_path(path: Path) -> ImageFile | Problem:
-    parts = path.resolve().parts
+    parts = path.absolute().parts
     where = next((i for i in range(len(parts) - 2, 1, -1) if MOMENT.fullmatch(parts[i])), None)
     if where is None or not SUBJECT.fullmatch(parts[where - 2]):
         return Problem(str(path), f"its path names no subject and date; {REMEDY}")

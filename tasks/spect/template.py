@@ -49,7 +49,7 @@ def make_templates(anatomies: Anatomies) -> list[Template]:
 def _make_template(anatomies: Anatomies, index: int, sensors: Volume) -> Template:
     background = _make_background(anatomies, index)
     maps, slopes = _make_striatum({name: m.astype(np.float32) for name, m in anatomies.structures[index].items()})
-    reference, *levels = np.tensordot(sensors, background, 3).astype(np.float64)
+    reference, *levels = _read(sensors, background[None])[:, 0]
     box = find_box(maps.sum(0) > 0)
     maps, slopes = maps[:, *box].copy(), slopes[:, *box].copy()
     nearby = sensors[1:, *box]
@@ -65,8 +65,9 @@ def _make_template(anatomies: Anatomies, index: int, sensors: Volume) -> Templat
 
 
 def _read(sensors: Volume, maps: Volume) -> NDArray[np.float64]:
-    """What region i reads of map j."""
-    return np.asarray(np.tensordot(sensors, maps, axes=([1, 2, 3], [1, 2, 3])), dtype=np.float64)
+    """What region i reads of map j, (regions, maps)."""
+    # Not by BLAS: its sums depend on the number of threads.
+    return np.array([[(sensor * m).sum(dtype=np.float64) for m in maps] for sensor in sensors])
 
 
 def _make_background(anatomies: Anatomies, index: int) -> Volume:
@@ -112,7 +113,6 @@ def solve_uptake(template: Template, ratios: NDArray[np.float64], gradient: floa
 def make_uptake(template: Template, uptake: NDArray[np.float64], gradient: float) -> Volume:
     """Uptake of the whole head; white and grey matter are about 1."""
     volume = template.background.copy()
-    weights = uptake.astype(np.float32)
-    volume[template.box] += np.tensordot(weights, template.maps, 1)
-    volume[template.box] += np.tensordot(np.float32(gradient) * weights, template.slopes, 1)
+    for amount, coverage, slope in zip(uptake, template.maps, template.slopes, strict=True):
+        volume[template.box] += np.float32(amount) * (coverage + np.float32(gradient) * slope)
     return volume

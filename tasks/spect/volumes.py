@@ -1,8 +1,8 @@
 """Reads one reconstructed scan, DICOM or NIfTI, into (slice, row, column), and refuses what is not one."""
 
-import struct
 import warnings
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +18,6 @@ if TYPE_CHECKING:
 # Interpolation leaves small undershoots; more than this share of the total means something else.
 MAX_NEGATIVE_SHARE = 0.01
 REMEDY = "download the image again, or leave it out; the other images are read all the same"
-# What the two readers raise on damaged files, by their own documentation and by trial.
-DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-)
 
 
 def load_volume(path: Path) -> Volume:
@@ -42,12 +30,23 @@ def load_volume(path: Path) -> Volume:
     Raises:
         DataError: names the file and the field that is wrong.
     """
-    with warnings.catch_warnings():
+    with _as_data_errors(path), warnings.catch_warnings():
         # Old headers have cosmetic flaws that the readers warn about; what matters is checked here.
         warnings.simplefilter("ignore")
         volume = _read_dicom(path) if path.name.lower().endswith(".dcm") else _read_nifti(path)
     _check_content(path, volume)
     return volume
+
+
+@contextmanager
+def _as_data_errors(path: Path) -> Iterator[None]:
+    """Damage in the words of this project; the readers raise whatever the broken byte leads them to."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # any error of the two readers; re-raised with the file
+        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); truncated?", REMEDY) from error
 
 
 def _read_dicom(path: Path) -> Volume:
@@ -58,12 +57,9 @@ def _read_dicom(path: Path) -> Volume:
         dataset = pydicom.dcmread(path)
     except InvalidDicomError:
         raise DataError(f"{path}: not a DICOM file (no DICM prefix)", REMEDY) from None
-    except DAMAGE as error:
-        raise DataError(f"{path}: header cannot be read ({error}); truncated?", REMEDY) from error
     _check_header(path, dataset)
-    slope, intercept = (
-        _read_number(path, dataset, *rescale) for rescale in (("RescaleSlope", 1), ("RescaleIntercept", 0))
-    )
+    slope = _read_number(path, dataset, "RescaleSlope", 1)
+    intercept = _read_number(path, dataset, "RescaleIntercept", 0)
     if slope == 0:
         raise DataError(f"{path}: field RescaleSlope is 0", REMEDY)
     stored = np.asarray(_decode(path, dataset), dtype=np.float32)
@@ -78,7 +74,6 @@ def _check_header(path: Path, dataset: "FileDataset") -> None:
         raise DataError(f"{path}: field Modality is {modality!r}, expected {MODALITY!r}", REMEDY)
     fields = ("NumberOfFrames", "Rows", "Columns")
     _check_shape(path, tuple(int(_read_number(path, dataset, f, 1)) for f in fields), "/".join(fields), IMAGE_SHAPE)
-    _read_syntax(path, dataset)
 
 
 def _read_number(path: Path, dataset: "FileDataset", field: str, default: float) -> float:
@@ -92,19 +87,14 @@ def _read_number(path: Path, dataset: "FileDataset", field: str, default: float)
     return number
 
 
-def _read_syntax(path: Path, dataset: "FileDataset") -> Any:
+def _decode(path: Path, dataset: "FileDataset") -> Any:
     syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
     if syntax is None:
         raise DataError(f"{path}: field TransferSyntaxUID is missing", REMEDY)
-    return syntax
-
-
-def _decode(path: Path, dataset: "FileDataset") -> Any:
-    syntax = _read_syntax(path, dataset)
     try:
         return dataset.pixel_array
-    except (*DAMAGE, RuntimeError) as error:
-        if syntax.is_private or syntax.is_compressed:
+    except Exception as error:  # any error of the decoders; re-raised with file and field
+        if syntax.is_private or (syntax.is_transfer_syntax and syntax.is_compressed):
             cause = f"{path}: field TransferSyntaxUID is {syntax.name}: no installed decoder reads it"
             raise DataError(cause, "install a pydicom pixel plug-in, or export the image uncompressed") from error
         raise DataError(f"{path}: field PixelData cannot be read ({error}); truncated?", REMEDY) from error
@@ -112,20 +102,11 @@ def _decode(path: Path, dataset: "FileDataset") -> Any:
 
 def _read_nifti(path: Path) -> Volume:
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
-    from nibabel.wrapstruct import WrapStructError
 
-    try:
-        image = nibabel.Nifti1Image.from_filename(path)
-        shape = tuple(n for axis, n in enumerate(image.shape) if axis < 3 or n != 1)
-        _check_shape(path, shape, "dim", IMAGE_SHAPE[::-1])
-        canonical = nibabel.funcs.as_closest_canonical(image)
-        voxels = np.asarray(canonical.dataobj, dtype=np.float32).reshape(shape)
-    except (ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError) as error:
-        raise DataError(f"{path}: not a NIfTI file ({error})", REMEDY) from None
-    except DAMAGE as error:
-        raise DataError(f"{path}: cannot be read ({error}); truncated?", REMEDY) from error
+    image = nibabel.Nifti1Image.from_filename(path)
+    shape = tuple(n for axis, n in enumerate(image.shape) if axis < 3 or n != 1)
+    _check_shape(path, shape, "dim", IMAGE_SHAPE[::-1])
+    voxels = np.asarray(nibabel.funcs.as_closest_canonical(image).dataobj, dtype=np.float32).reshape(shape)
     # Right, anterior, up -> slice, row from the front, column from the patient's right.
     return np.ascontiguousarray(voxels[::-1, ::-1].transpose(2, 1, 0))
 
