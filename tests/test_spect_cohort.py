@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import UsageError
-from tasks.spect.cohort import CohortSpec, compute_ratios, compute_visit, sample_control, sample_patient
+from tasks.spect.cohort import (
+    CohortSpec,
+    compute_ratios,
+    compute_visit,
+    make_pool_spec,
+    sample_control,
+    sample_patient,
+)
 from tasks.spect.observer import make_true_features
 from tasks.spect.population import PRESETS, VISIT_YEARS, compute_covariance, compute_means, compute_shift
 from tasks.spect.synthesis import list_visits
@@ -38,8 +45,20 @@ def test_seeds_and_controls_are_apart() -> None:
     spec = CohortSpec()
     patient, control = sample_patient(spec, 5), sample_control(spec, 5)
     assert patient.age != sample_patient(CohortSpec(seed=1), 5).age
-    assert (patient.age, patient.subject) != (control.age, control.subject)
+    assert patient.subject != control.subject
+    assert patient.make_rng("patient").random() != control.make_rng("patient").random()
     assert control.stage == 0
+
+
+def test_pool_shares_nobody_and_no_camera() -> None:
+    """The pool to pretrain on has other people and other cameras than the cohort it is made for."""
+    spec = CohortSpec("realistic", separation=1.5, seed=3)
+    pool = make_pool_spec(spec)
+    assert (pool.preset, pool.separation) == ("realistic", 1.5)
+    assert not set(pool.sites) & set(spec.sites)
+    ages = {sample_patient(spec, i).age for i in range(200)}
+    # Clipping makes some equal ages at the ends of the range; no others may agree.
+    assert ages & {sample_patient(pool, i).age for i in range(200)} <= {35.0, 88.0}
 
 
 def test_every_prefix_is_balanced() -> None:

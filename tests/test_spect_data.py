@@ -1,6 +1,8 @@
 """The synthetic data set as the suite gets it, and what is said about it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,13 @@ def test_one_door_for_both_sources(ppmi_original: Path, spect_cache: Path) -> No
     assert found["name"] == "spect-ppmi"
     assert found["reference"]["accuracy_ceiling_of_ratios"] is None
     assert found["report"]["n_images_found"] > 9
+
+
+def test_import_is_light() -> None:
+    """Importing the task loads none of torch, scipy, pandas, matplotlib, nibabel and pydicom."""
+    code = "import sys, tasks.spect.inspection, tasks.spect.montage, tasks.spect.writer; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "scipy", "pandas", "matplotlib", "nibabel", "pydicom"} & set(done.stdout.split())
 
 
 def test_split_without_a_class_is_refused() -> None:

@@ -74,15 +74,24 @@ def test_controls_read_near_their_true_ratios(spect_cache: Path) -> None:
 
 def test_fewer_counts_are_noisier(anatomies: Anatomies, templates: list[Template]) -> None:
     """A hundredth of the counts gives about ten times the noise in the reference region."""
-    noise = []
-    for counts in (100.0, 1.0):
-        site = Site(psf_mm=8.0, filter_mm=6.0, counts=counts, cupping=0.0, haze=0.0)
-        person = replace(sample_patient(CohortSpec(sites=(site,)), 0), site=0)
-        twin = replace(person, spec=CohortSpec(sites=(replace(site, counts=1e7),)))
-        volumes = [image_patient(p, templates, slices=slice(35, 52)).astype(float) for p in (person, twin)]
-        region = anatomies.regions.occipital[35:52]
-        noise.append((volumes[0] - volumes[1])[region].std())
-    assert 7 < noise[1] / noise[0] < 14
+    many, few = (measure_noise(counts, 0, anatomies, templates).std() for counts in (100.0, 1.0))
+    assert 7 < few / many < 14
+
+
+def test_each_visit_has_noise_of_its_own(anatomies: Anatomies, templates: list[Template]) -> None:
+    """The noise of two visits of one patient is not correlated."""
+    noise = [measure_noise(1.0, visit, anatomies, templates) for visit in (0, 1)]
+    assert abs(np.corrcoef(noise)[0, 1]) < 0.2
+
+
+def measure_noise(counts: float, visit: int, anatomies: Anatomies, templates: list[Template]) -> np.ndarray:
+    """What a scan with few counts has in the reference region beyond the same scan with very many."""
+    site = Site(psf_mm=8.0, filter_mm=6.0, counts=counts, cupping=0.0, haze=0.0)
+    person = replace(sample_patient(CohortSpec(sites=(site,)), 0), site=0)
+    twin = replace(person, spec=CohortSpec(sites=(replace(site, counts=1e7),)))
+    used = slice(35, 52)
+    a, b = (image_patient(p, templates, visit=visit, slices=used).astype(float) for p in (person, twin))
+    return (a - b)[anatomies.regions.occipital[used]]
 
 
 def test_misregistration_is_small() -> None:

@@ -3,7 +3,7 @@
 Each follows from (seed, index) alone, so the first 50 of a cohort of 500 are the cohort of 50.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -91,6 +91,14 @@ class CohortSpec:
             raise UsageError(f"max_visits is {self.max_visits}", f"use 1 to {len(VISIT_YEARS)}")
         if self.separation < 0 or self.seed < 0:
             raise UsageError("separation and seed cannot be negative", "use 0 or more")
+
+
+POOL_SEED_STEP = 1_000_003
+
+
+def make_pool_spec(spec: CohortSpec) -> CohortSpec:
+    """A population to pretrain on: as `spec`, with other people and other cameras, so that nothing of it leaks."""
+    return replace(spec, seed=spec.seed + POOL_SEED_STEP, sites=OTHER_SITES)
 
 
 @dataclass(frozen=True)
