@@ -100,10 +100,23 @@ def test_other_tables_are_ignored_and_named_ones_checked(tmp_path: Path) -> None
 
 
 def test_table_that_is_no_text(tmp_path: Path) -> None:
-    """Binary content is a message with the file's name."""
+    """Binary content is listed with the file's name; under the stage table's name it is an error."""
+    write_stages(tmp_path, "3000,BL,NUPDRS3,03/2012,,2", name="export.csv")
     (tmp_path / "x.csv").write_bytes(b"PATNO,NHY\n\xff\xfe\x00\x01\n")
-    with pytest.raises(DataError, match=r"x\.csv: cannot be read as a table"):
+    (problem,) = load_tables(tmp_path).problems
+    assert "x.csv: cannot be read as a table" in problem.reason
+    (tmp_path / "x.csv").rename(tmp_path / "MDS_UPDRS_Part_III.csv")
+    with pytest.raises(DataError, match=r"Part_III\.csv: cannot be read as a table"):
         load_tables(tmp_path)
+
+
+def test_other_table_with_stages_is_passed_over(tmp_path: Path) -> None:
+    """A curated table that has NHY but no INFODT is no error beside the real one: it is listed and not used."""
+    write_stages(tmp_path, "3000,BL,NUPDRS3,03/2012,,2")
+    (tmp_path / "Curated_Data_Cut.csv").write_text("PATNO,EVENT_ID,NHY\n3000,BL,4\n")
+    tables = load_tables(tmp_path)
+    assert [row.stage for row in tables.stages] == [2]
+    assert "Curated_Data_Cut.csv: column INFODT is missing" in tables.problems[0].reason
 
 
 @pytest.mark.parametrize(
@@ -163,7 +176,7 @@ def test_nearest_date_reaches_180_days(days: int, is_matched: bool) -> None:
 
 def test_table_date_beats_the_path() -> None:
     """The acquisition date of the image table counts where there is one."""
-    stage = make_stage("V08", 2, day=date(2015, 1, 1))
+    stage = make_stage("U01", 2, day=date(2015, 1, 1))
     assert isinstance(match_one([stage], make_row("Month 36", day=date(2015, 1, 5))), Match)
     assert isinstance(match_one([stage], make_row("Month 12", day=date(2012, 1, 5))), str)
 

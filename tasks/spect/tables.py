@@ -73,7 +73,8 @@ def load_tables(folder: Path) -> Tables:
     problems: list[Problem] = []
     n_missing, has_stages = 0, False
     for path in sorted(folder.rglob("*.csv")):
-        kind, lines = _open_table(path)
+        kind, lines, passed_over = _open_table(path)
+        problems += passed_over
         if kind == "stages":
             has_stages = True
             rows, n, found = _parse_stages(lines)
@@ -89,23 +90,36 @@ def load_tables(folder: Path) -> Tables:
     return Tables(unique, stages, n_missing, problems + doubles)
 
 
-def _open_table(path: Path) -> tuple[str | None, list[Line]]:
-    """Kind of the table and its lines; kind None: a table of something else."""
-    header, lines = _read_lines(path)
-    columns = set(header)
-    required: tuple[str, ...]
-    if {"PATNO", "NHY"} <= columns or STAGE_NAME.search(path.name):
-        kind, required = "stages", STAGE_REQUIRED
-    elif "Image Data ID" in columns:
-        kind, required = "collection", COLLECTION_REQUIRED
-    elif {"Image ID", "Subject ID"} <= columns:
-        kind, required = "search", SEARCH_REQUIRED
-    else:
-        return None, []
-    absent = [column for column in required if column not in columns]
-    if absent:
-        raise DataError(f"{path}: column {', '.join(absent)} is missing (found: {', '.join(header)})", REMEDY)
-    return kind, lines
+def _open_table(path: Path) -> tuple[str | None, list[Line], list[Problem]]:
+    """Kind of the table, its lines, and a problem where it had to be passed over; kind None: something else.
+
+    A table that is damaged or lacks a column is an error where its name or its ids say that it is needed. Many study
+    tables hold a column NHY besides; one of those is passed over.
+    """
+    is_named = bool(STAGE_NAME.search(path.name))
+    try:
+        header, lines = _read_lines(path)
+    except DataError as error:
+        if is_named:
+            raise
+        return None, [], [Problem(str(path), error.cause)]
+    kind, required = _find_kind(set(header), is_named)
+    absent = [column for column in required if column not in header]
+    cause = f"{path}: column {', '.join(absent)} is missing (found: {', '.join(header)})"
+    if absent and (is_named or kind != "stages"):
+        raise DataError(cause, REMEDY)
+    return (None, [], [Problem(str(path), cause)]) if absent else (kind, lines, [])
+
+
+def _find_kind(columns: set[str], is_named: bool) -> tuple[str | None, tuple[str, ...]]:
+    """What a table holds, by its columns, and the columns it must have."""
+    if is_named or {"PATNO", "NHY"} <= columns:
+        return "stages", STAGE_REQUIRED
+    if "Image Data ID" in columns:
+        return "collection", COLLECTION_REQUIRED
+    if {"Image ID", "Subject ID"} <= columns:
+        return "search", SEARCH_REQUIRED
+    return None, ()
 
 
 def _read_lines(path: Path) -> tuple[list[str], list[Line]]:
