@@ -43,7 +43,7 @@ def image_patient(
     counts = site.counts * float(np.exp(rng.normal(0, COUNTS_LOG_SD)))
     scale = SCALE * float(np.exp(rng.normal(0, SCALE_LOG_SD)))
     reach = slice(max(slices.start - FILTER_REACH, 0), min(slices.stop + FILTER_REACH, SHAPE[0]))
-    noisy = _draw_counts(mean[reach] * _make_cupping(cupping), counts, patient, visit, reach.start)
+    noisy = draw_counts(mean[reach] * _make_cupping(cupping), counts, patient, visit, reach.start)
     kept = _filter(noisy, site)[slices.start - reach.start :][: slices.stop - slices.start]
     return np.asarray(np.clip(np.rint(kept * scale), 0, np.iinfo(np.uint16).max), dtype=np.uint16)
 
@@ -77,7 +77,7 @@ def _make_cupping(amount: float) -> Volume:
     return np.asarray(1 + amount * (radius - 0.3), dtype=np.float32)
 
 
-def _draw_counts(mean: Volume, counts: float, patient: Patient, visit: int, first: int) -> Volume:
+def draw_counts(mean: Volume, counts: float, patient: Patient, visit: int, first: int) -> Volume:
     """Poisson counts over `counts`, one stream a slice; `first` is the position of mean[0] in the volume."""
     expected = np.maximum(mean, 0) * np.float32(counts)
     drawn = [patient.make_rng("noise", visit, first + i).poisson(plane) for i, plane in enumerate(expected)]
