@@ -77,8 +77,9 @@ def test_download_is_read_whole(ppmi_original: Path, ppmi_visits: list[Visit], l
     }
 
 
-@pytest.mark.parametrize("layout", ["current", "older"])
-@pytest.mark.parametrize("file_format", ["dicom", "nifti", "nifti-gz"])
+@pytest.mark.parametrize(
+    ("layout", "file_format"), [("older", "dicom"), ("current", "nifti"), ("older", "nifti"), ("current", "nifti-gz")]
+)
 def test_layouts_and_formats_read_the_same(
     ppmi_original: Path,
     ppmi_visits: list[Visit],
