@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from spect_fixtures import anatomies, ppmi_original, ppmi_visits, spect_cache, templates  # noqa: F401 - fixtures
 from stand_ins import Command, FakeClock
 
 # One thread, as in every worker: two threads on a busy machine are many times slower than one. Before torch loads.

@@ -1,0 +1,129 @@
+"""Anatomies: the affine fit, the coverage maps, the measured regions and their cache."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.spect.anatomy import Anatomies, load_regions
+from tasks.spect.atlas import Labels, compute_centroids, compute_coverage, fit_affine
+from tasks.spect.cache import compute_key, load_or_make
+from tasks.spect.grid import SHAPE, TO_MNI, compute_sigma, crop_center, find_box, make_positions
+
+
+def test_affine_fit_recovers_a_known_map() -> None:
+    """Twelve parameters are found exactly from points that follow an affine map."""
+    rng = np.random.default_rng(0)
+    matrix = np.vstack([rng.normal(size=(3, 4)), [0, 0, 0, 1]])
+    source = {i: np.append(rng.normal(size=3) * 50, 1) for i in range(20)}
+    fitted, residual_mm = fit_affine(source, {i: matrix @ p for i, p in source.items() if i != 7})
+    np.testing.assert_allclose(fitted, matrix, atol=1e-9)
+    assert residual_mm < 1e-9
+
+
+def test_centroid_of_a_cube() -> None:
+    """The centroid of a labelled cube is its middle, in millimetres; the brainstem is no landmark."""
+    labels = np.zeros((10, 10, 10), dtype=np.uint8)
+    labels[2:5, 4:7, 6:9] = 12
+    labels[0, 0, 0] = 83
+    affine = np.diag([2.0, 3.0, 4.0, 1.0])
+    (found,) = compute_centroids(labels, affine).items()
+    assert found[0] == 12
+    np.testing.assert_allclose(found[1], [6, 15, 28, 1])
+
+
+def test_coverage_keeps_volume() -> None:
+    """A block of 20x20x20 mm fills 8 ml of the 2 mm grid and lies where the affine puts it."""
+    labels = np.zeros((60, 60, 60), dtype=np.uint8)
+    labels[20:40, 20:40, 20:40] = 1
+    brain = Labels(
+        "block", labels, np.array([[1.0, 0, 0, -30], [0, 1, 0, -40], [0, 0, 1, 0], [0, 0, 0, 1]]), np.eye(4), 0
+    )
+    coverage = compute_coverage(brain, (1,))
+    assert coverage.sum() * 0.008 == pytest.approx(8.0, rel=0.01)
+    middle = [(coverage * axis).sum() / coverage.sum() for axis in make_positions()]
+    np.testing.assert_allclose(middle, [-0.5, -10.5, 29.5], atol=0.3)
+
+
+def test_grid_runs_from_the_right_front_bottom() -> None:
+    """The first voxel is at the patient's right, at the front, below: x 90, y 90, z -78 mm."""
+    np.testing.assert_array_equal(TO_MNI @ [0, 0, 0, 1], [90, 90, -78, 1])
+    assert [axis.size for axis in make_positions()] == [SHAPE[2], SHAPE[1], SHAPE[0]]
+    assert compute_sigma(2.354820045 * 2) == pytest.approx(1.0)
+
+
+def test_crop_takes_rows_29_to_78_and_columns_20_to_69() -> None:
+    """The central 50x50 of 109x91 starts at row 29 and column 20."""
+    plane = np.add.outer(1000 * np.arange(109), np.arange(91)).astype(np.float32)
+    cropped = crop_center(plane)
+    assert cropped.shape == (50, 50)
+    assert (cropped[0, 0], cropped[-1, -1]) == (29_020, 78_069)
+
+
+def test_box_holds_the_mask() -> None:
+    """The box is tight, and its margin stops at the array's edge."""
+    mask = np.zeros((5, 6, 7), dtype=bool)
+    mask[1, 2:4, 6] = True
+    assert find_box(mask) == (slice(1, 2), slice(2, 4), slice(6, 7))
+    assert find_box(mask, margin=2)[0] == slice(0, 4)
+
+
+def test_seven_anatomies_of_plausible_size(anatomies: Anatomies) -> None:
+    """The MNI brain and six donors have nuclei of a few millilitres on each side."""
+    assert len(anatomies.names) == len(anatomies.structures) == 7
+    for maps in anatomies.structures:
+        for side in "LR":
+            assert 2 < maps[f"caudate_{side}"].sum(dtype=float) * 0.008 < 8
+            assert 5 < maps[f"putamen_{side}"].sum(dtype=float) * 0.008 < 11
+
+
+def test_left_is_on_the_right_of_the_image(anatomies: Anatomies) -> None:
+    """Every structure of the left hemisphere lies in the columns above the middle."""
+    columns = np.arange(SHAPE[2])
+    for maps in anatomies.structures:
+        left, right = ((maps[f"putamen_{side}"].sum((0, 1), dtype=float) * columns).sum() for side in "LR")
+        assert left / maps["putamen_L"].sum(dtype=float) > 55
+        assert right / maps["putamen_R"].sum(dtype=float) < 35
+
+
+def test_crop_holds_the_striatum_and_not_the_reference(anatomies: Anatomies) -> None:
+    """The whole striatum is inside the crop, the occipital reference outside: ratios must be formed before cropping."""
+    inside = np.zeros(SHAPE, dtype=bool)
+    inside[:, 29:79, 20:70] = True
+    assert all((region <= inside).all() for region in anatomies.regions.striatal)
+    assert not (anatomies.regions.occipital & inside).any()
+
+
+def test_regions_alone_equal_those_of_the_anatomies(anatomies: Anatomies, spect_cache: Path) -> None:
+    """The light cache of the regions holds the same masks."""
+    regions = load_regions(spect_cache)
+    np.testing.assert_array_equal(regions.occipital, anatomies.regions.occipital)
+    np.testing.assert_array_equal(regions.striatal, anatomies.regions.striatal)
+
+
+def test_cache_is_made_once_and_mended(tmp_path: Path) -> None:
+    """A kept array is read back; a truncated or altered file is made anew."""
+    calls = []
+
+    def make() -> dict[str, np.ndarray]:
+        calls.append(1)
+        return {"a": np.arange(5)}
+
+    for _ in range(2):
+        np.testing.assert_array_equal(load_or_make("x", make, cache=tmp_path)["a"], np.arange(5))
+    assert len(calls) == 1
+    path = tmp_path / "data" / "x.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+    load_or_make("x", make, cache=tmp_path)
+    assert len(calls) == 2
+    with np.load(path) as kept:
+        altered = {"a": np.arange(5) + 1, "digest": kept["digest"]}
+    np.savez(path, **altered)
+    np.testing.assert_array_equal(load_or_make("x", make, cache=tmp_path)["a"], np.arange(5))
+    assert len(calls) == 3
+
+
+def test_cache_key_follows_what_is_asked_for() -> None:
+    """Another request or another set of modules gives another key."""
+    keys = {compute_key(1, modules=("grid",)), compute_key(2, modules=("grid",)), compute_key(1, modules=("atlas",))}
+    assert len(keys) == 3

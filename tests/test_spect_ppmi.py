@@ -1,0 +1,285 @@
+"""A whole PPMI download: every layout reads the same, and every kind of damage is reported without losing the rest."""
+
+import csv
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from bench.errors import DataError, UsageError
+from tasks.spect.layout import SEARCH_COLUMNS
+from tasks.spect.ppmi import PpmiDataset, load_ppmi
+from tasks.spect.preprocess import Preprocessing
+from tasks.spect.synthesis import Visit
+from tasks.spect.template import Template
+from tasks.spect.writer import write_cohort
+
+STAGES = "MDS-UPDRS_Part_III_05Jan2026.csv"
+COLLECTION = "Reconstructed_DaTSCAN_collection.csv"
+Load = Callable[..., PpmiDataset]
+EVEN = (0.34, 0.33, 0.33)  # three patients a class: one in each split
+
+
+@pytest.fixture
+def ppmi(ppmi_original: Path, tmp_path: Path) -> Path:
+    """The download with tables that a test may break; the images are links, so copy one before breaking it."""
+
+    def copy(source: str, target: str) -> None:
+        (os.link if source.endswith(".dcm") else shutil.copy)(source, target)
+
+    return Path(shutil.copytree(ppmi_original, tmp_path / "download", copy_function=copy))
+
+
+@pytest.fixture
+def load(spect_cache: Path) -> Load:
+    return partial(load_ppmi, fractions=EVEN, cache=spect_cache)
+
+
+def get_reasons(data: PpmiDataset) -> str:
+    left_out = [*data.report["left_out"], *data.report["join"]["unmatched"]]
+    return "\n".join(f"{item['where']}: {item['reason']}" for item in left_out)
+
+
+def edit_rows(path: Path, change: Callable[[list[dict[str, str]]], list[dict[str, str]]]) -> None:
+    with path.open(newline="") as file:
+        rows = change(list(csv.DictReader(file)))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def find_images(folder: Path, subject: int) -> list[Path]:
+    return sorted((folder / "PPMI" / str(subject)).rglob("*.dcm"))
+
+
+def test_download_is_read_whole(ppmi_original: Path, ppmi_visits: list[Visit], load: Load) -> None:
+    """Every patient's scan is used once, with the stage it was made with; the control is left out and said to be."""
+    data = load(ppmi_original)
+    patients = [v for v in ppmi_visits if v.patient.stage]
+    assert data.report["n_images_found"] == len(ppmi_visits)
+    assert data.report["n_images_used"] == len(patients)
+    stages = {v.patient.subject: v.patient.stage for v in patients}
+    for scans in data.splits.values():
+        assert [stages[s] - 1 for s in scans.subjects] == scans.labels.tolist()
+        assert sorted(set(scans.labels)) == [0, 1, 2]
+    assert not data.is_synthetic
+    assert "Group is Control" in get_reasons(data)
+    assert data.report["join"]["n_by_method"] == {
+        "baseline for screening": 9,
+        "visit": len(patients) - 9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("layout", "file_format"), [("older", "dicom"), ("current", "nifti"), ("older", "nifti"), ("current", "nifti-gz")]
+)
+def test_layouts_and_formats_read_the_same(
+    ppmi_original: Path,
+    ppmi_visits: list[Visit],
+    templates: list[Template],
+    tmp_path: Path,
+    layout: Any,
+    file_format: Any,
+    load: Load,
+) -> None:
+    """The same nine scans in each layout and format give the same images, bit for bit."""
+    first = [v for v in ppmi_visits if v.number == 0 and v.patient.stage]
+    write_cohort(first, templates, tmp_path, layout=layout, file_format=file_format)
+    expected, found = load(ppmi_original), load(tmp_path)
+    assert found.report["n_images_used"] == 9
+    assert found.report["left_out"] == []
+    for name, scans in found.splits.items():
+        same = expected.splits[name]
+        for subject, image in zip(scans.subjects, scans.images, strict=True):
+            assert any((image == other).all() for other in same.images[same.subjects == subject])
+
+
+def test_one_level_deeper(ppmi: Path, ppmi_original: Path, load: Load) -> None:
+    """An archive unpacked as PPMI/PPMI reads the same."""
+    shutil.move(ppmi / "PPMI", ppmi / "inner")
+    (ppmi / "PPMI").mkdir()
+    shutil.move(ppmi / "inner", ppmi / "PPMI" / "PPMI")
+    assert load(ppmi).sha256 == load(ppmi_original).sha256
+
+
+def test_xml_beside_and_alone(ppmi: Path, ppmi_original: Path, load: Load) -> None:
+    """XML beside the images is ignored; a folder with nothing else is reported."""
+    (find_images(ppmi, 10000)[0].parent / "meta.xml").write_text("<x/>")
+    bare = ppmi / "PPMI" / "10001" / "Reconstructed_DaTSCAN" / "2015-01-01_00_00_00.0" / "I77"
+    bare.mkdir(parents=True)
+    (bare / "meta.xml").write_text("<x/>")
+    data = load(ppmi)
+    assert data.sha256 == load(ppmi_original).sha256
+    (left_out,) = data.report["left_out"]
+    assert left_out["where"] == str(bare)
+    assert "only XML" in left_out["reason"]
+
+
+def break_truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:500_000])
+
+
+def break_shape(path: Path) -> None:
+    dataset = pydicom.dcmread(path)
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = 120, 128, 128
+    dataset.save_as(path)
+
+
+def break_constant(path: Path) -> None:
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    dataset.save_as(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (break_truncate, "PixelData cannot be read"),
+        (break_shape, "raw projections?"),
+        (break_constant, "PixelData is constant (0)"),
+    ],
+)
+def test_one_bad_file_never_loses_the_others(
+    ppmi: Path, damage: Callable[[Path], None], reason: str, load: Load
+) -> None:
+    """A damaged scan is left out by name and reason; the eight other patients stay."""
+    before = load(ppmi).report["n_images_used"]
+    extra = find_images(ppmi, 10000)[0]
+    second = ppmi / "PPMI" / "10009" / "Reconstructed_DaTSCAN" / "2012-01-01_00_00_00.0" / "I55" / "x_I55.dcm"
+    second.parent.mkdir(parents=True)
+    shutil.copy(extra, second)
+    damage(second)
+    with (ppmi / STAGES).open("a") as file:
+        file.write('"10009","BL","NUPDRS3","01/2012","","2"\n')
+    data = load(ppmi)
+    assert data.report["n_images_used"] == before
+    assert reason in get_reasons(data)
+    assert str(second) in get_reasons(data)
+
+
+def test_empty_reference_region(ppmi: Path, load: Load) -> None:
+    """A head that is not where the template has it gives no ratio, and is left out with that reason."""
+    copy = ppmi / "PPMI" / "10003" / "Reconstructed_DaTSCAN" / "2013-01-01_00_00_00.0" / "I56" / "x_I56.dcm"
+    copy.parent.mkdir(parents=True)
+    shutil.copy(find_images(ppmi, 10003)[0], copy)
+    dataset = pydicom.dcmread(copy)
+    pixels = np.zeros((91, 109, 91), dtype="<u2")
+    pixels[:10, :10, :10] = 9
+    dataset.PixelData = pixels.tobytes()
+    dataset.save_as(copy)
+    edit_rows(ppmi / STAGES, lambda rows: [*rows, {**rows[0], "PATNO": "10003", "INFODT": "01/2013", "NHY": "1"}])
+    assert "mean 0 in the occipital reference region" in get_reasons(load(ppmi))
+
+
+def test_missing_column_is_named(ppmi: Path, load: Load) -> None:
+    """A table without a column it needs stops the load with file and column."""
+    edit_rows(ppmi / STAGES, lambda rows: [{k: v for k, v in row.items() if k != "NHY"} for row in rows])
+    with pytest.raises(DataError, match=rf"{STAGES}: column NHY is missing"):
+        load(ppmi)
+
+
+def test_missing_column_of_the_collection(ppmi: Path, load: Load) -> None:
+    """So does the collection table."""
+    edit_rows(ppmi / COLLECTION, lambda rows: [{k: v for k, v in row.items() if k != "Visit"} for row in rows])
+    with pytest.raises(DataError, match=rf"{COLLECTION}: column Visit is missing"):
+        load(ppmi)
+
+
+def test_no_stage_table(ppmi: Path, load: Load) -> None:
+    """Without stages there are no labels: the message says which table to add."""
+    (ppmi / STAGES).unlink()
+    with pytest.raises(DataError, match=r"(?s)PATNO and NHY.*add MDS_UPDRS_Part_III"):
+        load(ppmi)
+
+
+def test_without_the_collection_images_join_by_date(ppmi: Path, load: Load) -> None:
+    """The path gives subject and day; with no table of images the nearest stage is taken, and said to be."""
+    (ppmi / COLLECTION).unlink()
+    join = load(ppmi).report["join"]
+    assert join["n_by_method"] == {"nearest date": join["n_matched"]}
+
+
+def test_search_export_with_bare_ids(ppmi: Path, load: Load) -> None:
+    """The search export, whose ids lack the leading I, joins as the collection table does."""
+
+    def convert(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [
+            dict.fromkeys(SEARCH_COLUMNS, "")
+            | {"Subject ID": row["Subject"], "Research Group": row["Group"], "Visit": row["Visit"]}
+            | {"Study Date": row["Acq Date"], "Image ID": row["Image Data ID"].removeprefix("I")}
+            for row in rows
+        ]
+
+    expected = load(ppmi).report["join"]["n_by_method"]
+    edit_rows(ppmi / COLLECTION, convert)
+    assert load(ppmi).report["join"]["n_by_method"] == expected
+
+
+def test_empty_class(ppmi: Path, load: Load) -> None:
+    """A class without patients is an error that names field and class, not a split without it."""
+    edit_rows(ppmi / STAGES, lambda rows: [row for row in rows if row["NHY"] != "3"])
+    with pytest.raises(DataError, match=r"class '3\+' \(field NHY\) has 0 patients"):
+        load(ppmi)
+
+
+def test_nothing_joined(ppmi: Path, load: Load) -> None:
+    """If every stage is missing the error says so."""
+    edit_rows(ppmi / STAGES, lambda rows: [{**row, "NHY": "101"} for row in rows])
+    with pytest.raises(DataError, match="no image could be read and joined"):
+        load(ppmi)
+
+
+def test_duplicate_image_id(ppmi: Path, load: Load) -> None:
+    """An equal copy counts once; two different files under one id are both left out."""
+    original = next(found[0] for n in range(9) if len(found := find_images(ppmi, 10000 + n)) == 2)
+    again = original.parents[2] / "2011-01-11_00_00_00.0" / original.parent.name / original.name
+    again.parent.mkdir(parents=True)
+    shutil.copy(original, again)
+    used = load(ppmi).report["n_images_used"]
+    dataset = pydicom.dcmread(again)
+    dataset.PatientComments = "another file"
+    dataset.save_as(again)
+    data = load(ppmi)
+    assert f"image id {original.parent.name} stands for 2 files" in get_reasons(data)
+    assert data.report["n_images_used"] == used - 1
+
+
+def test_patient_with_two_stages(ppmi: Path, ppmi_visits: list[Visit], load: Load) -> None:
+    """A patient whose scans have different stages keeps both labels in one split, and the report says so."""
+    twice = next(v.patient for v in ppmi_visits if v.number == 1 and v.patient.stage == 2)
+
+    def change(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        is_later = [row["PATNO"] == twice.subject and row["EVENT_ID"] == "V04" for row in rows]
+        return [{**row, "NHY": "1"} if later else row for row, later in zip(rows, is_later, strict=True)]
+
+    edit_rows(ppmi / STAGES, change)
+    data = load(ppmi)
+    (note,) = data.report["join"]["notes"]
+    assert note["where"] == f"PATNO {twice.subject}"
+    assert "scans at stages 1 and 2; all in one split" in note["reason"]
+    (labels,) = (s.labels[s.subjects == twice.subject] for s in data.splits.values() if twice.subject in s.subjects)
+    assert sorted(labels) == [0, 1]
+
+
+def test_other_groupings_and_preprocessings(ppmi_original: Path, load: Load) -> None:
+    """Classes early, middle, late and another image can be asked for; an unknown grouping is refused."""
+    data = load(ppmi_original, grouping="phase", preprocessing=Preprocessing("hottest", "max", None))
+    assert data.class_names == ("early", "middle", "late")
+    assert data.train.images.shape[1:] == (1, 109, 91)
+    with pytest.raises(UsageError, match="grouping 'x'"):
+        load(ppmi_original, grouping="x")
+
+
+def test_not_a_download(tmp_path: Path, load: Load) -> None:
+    """A folder without images, or none at all, is an error with the expected layout."""
+    with pytest.raises(DataError, match="not a folder"):
+        load(tmp_path / "none")
+    with pytest.raises(DataError, match=r"(?s)no \.dcm, \.nii or \.nii\.gz.*expected PPMI/<subject>"):
+        load(tmp_path)

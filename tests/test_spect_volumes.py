@@ -1,0 +1,201 @@
+"""Reading one scan: both formats, orientation, rescaling, and every way in which a file can be wrong."""
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.uid import JPEGLosslessSV1
+
+from bench.errors import DataError
+from tasks.spect.cohort import CohortSpec, sample_patient
+from tasks.spect.grid import SHAPE
+from tasks.spect.synthesis import Visit
+from tasks.spect.volumes import load_volume
+from tasks.spect.writer import NIFTI_AFFINE, Scan, write_dicom, write_nifti
+
+
+@pytest.fixture(scope="module")
+def volume() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 3000, SHAPE, dtype=np.uint16)
+
+
+@pytest.fixture
+def dicom(volume: np.ndarray, tmp_path: Path) -> Path:
+    path = tmp_path / "scan_I1.dcm"
+    write_dicom(path, volume, Scan(Visit(sample_patient(CohortSpec(), 0)), 0))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pristine(volume: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Sound files by suffix."""
+    folder = tmp_path_factory.mktemp("pristine")
+    write_dicom(folder / "x.dcm", volume, Scan(Visit(sample_patient(CohortSpec(), 0)), 0))
+    write_nifti(folder / "x.nii", volume)
+    return {path.suffix: path.read_bytes() for path in folder.iterdir()}
+
+
+def edit(path: Path, **fields: Any) -> Path:
+    """Set header fields of a DICOM file; None deletes the field."""
+    dataset = pydicom.dcmread(path)
+    for name, value in fields.items():
+        if value is None:
+            delattr(dataset, name)
+        else:
+            setattr(dataset, name, value)
+    dataset.save_as(path)
+    return path
+
+
+def test_dicom_comes_back(volume: np.ndarray, dicom: Path) -> None:
+    """What was written is read, voxel for voxel, as (slice, row, column)."""
+    np.testing.assert_array_equal(load_volume(dicom), volume)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_nifti_comes_back(volume: np.ndarray, tmp_path: Path, suffix: str) -> None:
+    """NIfTI, plain or compressed, gives the same array as DICOM."""
+    path = tmp_path / f"scan{suffix}"
+    write_nifti(path, volume)
+    np.testing.assert_array_equal(load_volume(path), volume)
+
+
+def test_nifti_orientation_comes_from_the_header(volume: np.ndarray, tmp_path: Path) -> None:
+    """Stored from the patient's left instead of the right, the scan is read the same."""
+    path = tmp_path / "scan.nii"
+    affine = NIFTI_AFFINE.copy()
+    affine[0] = [2, 0, 0, -90]
+    nibabel.save(nibabel.Nifti1Image(volume.transpose(2, 1, 0)[::-1, ::-1], affine), path)
+    np.testing.assert_array_equal(load_volume(path), volume)
+
+
+def test_rescale_is_applied(volume: np.ndarray, dicom: Path) -> None:
+    """Stored values are multiplied by RescaleSlope, then RescaleIntercept is added."""
+    edit(dicom, RescaleSlope="2.5", RescaleIntercept="4")
+    np.testing.assert_array_equal(load_volume(dicom), volume * np.float32(2.5) + 4)
+
+
+def test_nifti_scaling_is_applied(volume: np.ndarray, tmp_path: Path) -> None:
+    """The NIfTI header's slope and intercept, bytes 112-119, are applied too."""
+    path = tmp_path / "scan.nii"
+    write_nifti(path, volume)
+    content = bytearray(path.read_bytes())
+    content[112:120] = struct.pack("<ff", 0.5, 3.0)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(load_volume(path), volume * np.float32(0.5) + 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"RescaleSlope": "0"}, "RescaleSlope is 0"),
+        ({"Modality": "CT"}, "field Modality is 'CT'"),
+        ({"PixelData": None}, "field PixelData is missing"),
+        ({"NumberOfFrames": 90}, "NumberOfFrames/Rows/Columns is 90x109x91, expected 91x109x91"),
+        ({"NumberOfFrames": 120, "Rows": 128, "Columns": 128}, "120x128x128, expected 91x109x91; raw projections?"),
+        ({"RescaleIntercept": "-1500"}, "field PixelData is negative"),
+    ],
+)
+def test_bad_header_is_named(dicom: Path, fields: dict[str, Any], message: str) -> None:
+    """The message names the file and the field."""
+    edit(dicom, **fields)
+    with pytest.raises(DataError, match=message) as caught:
+        load_volume(dicom)
+    assert str(dicom) in caught.value.cause
+
+
+@pytest.mark.parametrize("share", [0.5, 0.02, 0.0])
+def test_truncated_dicom(dicom: Path, share: float) -> None:
+    """A download that broke off is reported as such, wherever it broke."""
+    content = dicom.read_bytes()
+    dicom.write_bytes(content[: max(int(share * len(content)), 200)])
+    with pytest.raises(DataError, match=r"truncated\?|is missing|Modality is None"):
+        load_volume(dicom)
+
+
+def test_not_dicom(tmp_path: Path) -> None:
+    """A web page saved under the name of an image is not an image."""
+    path = tmp_path / "x.dcm"
+    path.write_text("<html>please log in</html>" * 20)
+    with pytest.raises(DataError, match="not a DICOM file"):
+        load_volume(path)
+
+
+def test_compressed_without_decoder(dicom: Path) -> None:
+    """A transfer syntax that no installed decoder reads is named."""
+    dataset = pydicom.dcmread(dicom)
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"] * SHAPE[0])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(dicom)
+    with pytest.raises(DataError, match=r"TransferSyntaxUID is JPEG Lossless.*no installed decoder"):
+        load_volume(dicom)
+
+
+def test_constant_image(dicom: Path) -> None:
+    """An image of one value carries nothing."""
+    edit(dicom, PixelData=np.full(SHAPE, 7, dtype="<u2").tobytes())
+    with pytest.raises(DataError, match=r"PixelData is constant \(7\)"):
+        load_volume(dicom)
+
+
+def test_nan_is_counted(volume: np.ndarray, tmp_path: Path) -> None:
+    """Voxels that are not finite are counted in the message."""
+    values = volume.transpose(2, 1, 0).astype(np.float32)
+    values[0, 0, :3] = np.nan, np.inf, np.nan
+    nibabel.save(nibabel.Nifti1Image(values, NIFTI_AFFINE), tmp_path / "x.nii")
+    with pytest.raises(DataError, match="3 voxels that are not finite"):
+        load_volume(tmp_path / "x.nii")
+
+
+def test_small_undershoots_are_no_error(volume: np.ndarray, tmp_path: Path) -> None:
+    """A few slightly negative voxels, as interpolation leaves them, are accepted."""
+    values = volume.transpose(2, 1, 0).astype(np.float32)
+    values[0, 0, :3] = -1
+    nibabel.save(nibabel.Nifti1Image(values, NIFTI_AFFINE), tmp_path / "x.nii")
+    assert load_volume(tmp_path / "x.nii").min() == -1
+
+
+def test_wrong_nifti_shape(tmp_path: Path) -> None:
+    """Raw projections as NIfTI are refused by their shape."""
+    nibabel.save(nibabel.Nifti1Image(np.ones((128, 128, 120), dtype=np.int16), np.eye(4)), tmp_path / "x.nii")
+    with pytest.raises(DataError, match=r"field dim is 128x128x120, expected 91x109x91; raw projections\?"):
+        load_volume(tmp_path / "x.nii")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_damaged_nifti(volume: np.ndarray, tmp_path: Path, suffix: str) -> None:
+    """A truncated NIfTI, or something else under its name, is a message and not a crash."""
+    path = tmp_path / f"x{suffix}"
+    write_nifti(path, volume)
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], b"hello" * 100, gzip.compress(b"hello" * 100)):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=str(path)):
+            load_volume(path)
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_broken_bytes_never_crash(data: st.DataObject, pristine: dict[str, bytes], tmp_path: Path) -> None:
+    """Whatever bytes of a header are wrong, and wherever the file ends, it is read or refused with its name."""
+    suffix = data.draw(st.sampled_from(sorted(pristine)))
+    content = bytearray(pristine[suffix])
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, 1400))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.sampled_from([len(content), 400, 1500]))
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(content[:end])
+    cause = None
+    try:
+        load_volume(path)
+    except DataError as error:
+        cause = error.cause
+    assert cause is None or str(path) in cause
