@@ -38,6 +38,11 @@ class Source(StrEnum):
     official = "official"
 
 
+class Preset(StrEnum):
+    course = "course"
+    realistic = "realistic"
+
+
 class Registry(StrEnum):
     tasks = "tasks"
     models = "models"
@@ -81,23 +86,35 @@ def list_(
 
 @app.command()
 def data(
-    task: Annotated[str, typer.Argument(help="Task whose data to get, verify and describe.")],
+    task: Annotated[str, typer.Argument(help="usps, usps-libsvm or spect.")],
     source: Annotated[Source, typer.Option(help="Where from; auto takes the first that works.")] = Source.auto,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the official files.")] = None,
+    preset: Annotated[Preset, typer.Option(help="spect: which synthetic cohort.")] = Preset.course,
+    audit: Annotated[bool, typer.Option("--audit", help="spect: look for leaks between splits.")] = False,
+    montage: Annotated[Path | None, typer.Option(help="spect: write a picture of the synthetic slices.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Get, verify and describe a task's data."""
-    from bench.listing import describe_task_data
+    from bench import listing
 
     if source is Source.folder and data_dir is None:
         raise UsageError("--source folder needs a folder", "name it with --data-dir")
-    described = describe_task_data(task, source.value, data_dir)
+    if task == "spect":
+        described = listing.describe_spect_data(preset.value, data_dir, has_audit=audit)
+        if montage:
+            from tasks.spect.cohort import CohortSpec
+            from tasks.spect.montage import write_montage
+
+            write_montage(montage, CohortSpec(preset.value))
+    else:
+        described = listing.describe_task_data(task, source.value, data_dir)
     if as_json:
         _print_json(described)
-        return
-    from bench.listing import format_data
-
-    typer.echo(format_data(described))
+    elif task == "spect":
+        # The manifest is for machines; it has a line for every patient.
+        typer.echo(listing.format_tree({name: part for name, part in described.items() if name != "manifest"}))
+    else:
+        typer.echo(listing.format_data(described))
 
 
 @app.command()

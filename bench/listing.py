@@ -34,7 +34,7 @@ def describe_task_data(name: str, source: str, data_dir: Path | None) -> dict[st
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     if name not in TASKS:
-        raise UsageError(f"no task {name!r}", f"use one of {', '.join(TASKS)}")
+        raise UsageError(f"no task {name!r}", f"use one of {', '.join(TASKS)}, spect")
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         line = progress.add_task("loading", total=None)
@@ -45,6 +45,37 @@ def describe_task_data(name: str, source: str, data_dir: Path | None) -> dict[st
             on_progress=lambda done, total: progress.update(line, completed=done, total=total),
         )
     return data.describe() | {"train": _describe_split(data.train), "test": _describe_split(data.test)}
+
+
+def describe_spect_data(preset: str, data_dir: Path | None, *, has_audit: bool) -> dict[str, Any]:
+    """The DaT-SPECT data: a PPMI folder where one is named, else the synthetic cohort; raises DataError, FetchError."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from tasks.spect.inspection import describe, load_spect
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        line = progress.add_task("scans", total=None)
+        data = load_spect(
+            preset,
+            data_dir=data_dir,
+            on_scan=lambda done, total: progress.update(line, completed=done, total=total),
+        )
+        return describe(data, has_audit=has_audit)
+
+
+def format_tree(content: Any, indent: str = "") -> str:
+    """Nested plain data as indented text; lists of plain values in one line, floats with three digits."""
+    lines = []
+    for name, value in content.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", format_tree(value, indent + "  ")]
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            lines += [f"{indent}{name}", *(format_tree(item, indent + "  ") for item in value)]
+        else:
+            shown = f"{value:.3g}" if isinstance(value, float) else "not known" if value is None else value
+            lines.append(f"{indent}{name}: {shown}")
+    return "\n".join(lines)
 
 
 def _describe_split(arrays: Arrays) -> dict[str, Any]:
