@@ -97,6 +97,7 @@ def test_key_is_made_once_per_machine(tmp_path: Path) -> None:
     assert load_key(tmp_path / "a") != load_key(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_audit_of_clean_data() -> None:
     """Independent noise shares nothing, and random slices gain nothing over patients kept whole."""
     audit = audit_leakage(make_data())

@@ -1,0 +1,147 @@
+"""Whole cases through the installed gate: each gets the verdict it deserves. Real timing, so in the slow session."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from stand_ins import Command
+
+from bench.backends import BACKENDS, predict
+from bench.backends.export import write_onnx
+from bench.gate.baseline import save_baseline
+from bench.records import Cell, Record
+from bench.store import Store, artifact_path, put_artifact
+from bench.training import to_npy
+from models import MODELS
+from tasks import get_task
+from tasks.spec import Arrays, Splits, make_splits
+from tasks.train import train
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+SUITE = """
+models = ["softmax"]
+backends = ["onnxruntime"]
+n_seeds = 5
+n_processes = 2
+n_rounds = 10
+energy_window_s = 0.2
+"""
+LIMITS = "batches = [1]\n"
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """A finished run of five seeds in `out`, its baseline in `baseline`, limits in `gate.toml`. Not to be changed."""
+    folder = tmp_path_factory.mktemp("case")
+    (folder / "five.toml").write_text(SUITE)
+    (folder / "gate.toml").write_text(LIMITS)
+    command = Command(folder)
+    done = command("run", "--suite", "five.toml")
+    assert done.returncode == 0, done.stderr
+    save_baseline(Store(folder / "out"), folder / "baseline", "first")
+    return command
+
+
+def judge(command: Command, *arguments: str) -> tuple[int, dict[str, str]]:
+    """Exit code, and verdicts by name without the task."""
+    done = command("gate", "--settings", "gate.toml", "--json", *arguments)
+    decisions = json.loads(done.stdout)["decisions"]
+    return done.returncode, {d["name"].removeprefix("usps/"): d["verdict"] for d in decisions}
+
+
+def add_training(folder: Path, index: int, onnx_path: Path, *, is_other: bool) -> None:
+    """Let the training of that seed in the store have ended in this file; `is_other` weights have another hash."""
+    store = Store(folder)
+    record = store.current()[Cell(kind="train", task="usps", model="softmax", seed_index=index).key].record
+    assert record is not None
+    scores = predict(BACKENDS["onnxruntime"].load(onnx_path), get_task("usps").load().test.images)
+    new = {
+        "onnx": put_artifact(folder, "onnx", onnx_path.read_bytes(), ".onnx"),
+        "test_scores": put_artifact(folder, "test_scores", to_npy(scores), ".npy"),
+    }
+    if is_other:
+        new["torch"] = put_artifact(folder, "torch", f"other {index}".encode(), ".safetensors")
+    artifacts = tuple(new.get(artifact.role, artifact) for artifact in record.artifacts)
+    store.add_done([(Record.model_validate(record.model_dump() | {"artifacts": artifacts}), "f")])
+    store.close()
+
+
+def copy_case(case: Command, tmp_path: Path) -> Command:
+    shutil.copytree(case.folder, tmp_path, dirs_exist_ok=True)
+    return Command(tmp_path)
+
+
+def test_unchanged_run_passes(case: Command) -> None:
+    """The run that the baseline was made of is the same in everything and not slower: exit code 0."""
+    code, verdicts = judge(case, "--out", "out")
+    assert (code, verdicts["softmax recipe"], verdicts["softmax counts"]) == (0, "SAME", "SAME"), verdicts
+
+
+def test_less_accurate_recipe_is_stopped(case: Command, tmp_path: Path) -> None:
+    """Five trainings with a tenth of the labels shuffled, weights as large: the recipe is REGRESSED, exit code 10."""
+    command = copy_case(case, tmp_path)
+    task = get_task("usps")
+    splits = make_splits(task.load(), task.n_validation)
+    rng = np.random.default_rng(0)
+    labels = splits.train.labels.copy()
+    chosen = rng.permutation(len(labels))[: len(labels) // 10]
+    # Shuffled systematically, one class onward: a tenth of noise that a linear model cannot average away.
+    labels[chosen] = (labels[chosen] + 1) % 10
+    worse = Splits(Arrays(splits.train.images, labels), splits.validation, splits.test)
+    recipe = replace(task.recipe("softmax"), n_epochs=2)
+    for index in range(5):
+        run = train(MODELS["softmax"].build, worse, task, recipe, seed=index)
+        write_onnx(run.network, task.input_shape, tmp_path / "worse.onnx")
+        add_training(tmp_path / "out", index, tmp_path / "worse.onnx", is_other=True)
+    code, verdicts = judge(command, "--out", "out")
+    assert (code, verdicts["softmax recipe"]) == (10, "REGRESSED"), verdicts
+
+
+class BlindReader(CalibrationDataReader):
+    """Calibrates on empty images, so that the range of the activations is wrong."""
+
+    def __init__(self) -> None:
+        self.batches = iter([{"input": np.full((1, 1, 16, 16), -0.02, np.float32)}])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[type-arg]
+        return next(self.batches, None)
+
+
+def test_int8_that_loses_accuracy_is_stopped(case: Command, tmp_path: Path) -> None:
+    """The baseline's weights in int8, calibrated on nothing: same weights REGRESSED, exit code 10."""
+    command = copy_case(case, tmp_path)
+    shutil.rmtree(tmp_path / "out")
+    store = Store(tmp_path / "out")
+    old = Store(case.folder / "out")
+    wanted = ("counts/usps/softmax/0", "train/usps/softmax/0")
+    kept = [a.record for key, a in old.current().items() if key in wanted and a.record]
+    shutil.copytree(case.folder / "out" / "artifacts", tmp_path / "out" / "artifacts")
+    store.add_done([(record, "f") for record in kept])
+    store.close()
+    first = next(record for record in kept if record.cell.kind == "train")
+    quant_pre_process(str(artifact_path(tmp_path / "out", first.artifact("onnx"))), str(tmp_path / "pre.onnx"))
+    paths = str(tmp_path / "pre.onnx"), str(tmp_path / "int8.onnx")
+    quantize_static(*paths, BlindReader(), activation_type=QuantType.QUInt8)
+    model = onnx.load(tmp_path / "int8.onnx")
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.save(model, tmp_path / "int8.onnx")
+    add_training(tmp_path / "out", 0, tmp_path / "int8.onnx", is_other=False)
+    code, verdicts = judge(command, "--out", "out")
+    assert code in (10, 13), verdicts  # the smaller program may be too quick for its controls; accuracy must be red
+    assert verdicts["softmax same weights"] == "REGRESSED"
+
+
+def test_other_commit_runs_beside_this_one(case: Command) -> None:
+    """`--against HEAD` exports and times the baseline with the code of the last commit, in processes of its own."""
+    if not (Path(__file__).parent.parent / ".git").exists():
+        pytest.skip("not a checkout")
+    code, verdicts = judge(case, "--against", "HEAD")
+    assert verdicts["softmax onnxruntime@1"] in ("PASS", "IMPROVED", "INCONCLUSIVE"), verdicts
+    assert code in (0, 11)
