@@ -24,6 +24,10 @@ PACKAGES = ["bench", "models", "tasks", "reports"]
 in_env = nox.session(venv_backend="none", requires=["env"])
 
 
+# The fast tests time nothing that they judge, so they may share the machine. Slow ones and benchmarks have it alone.
+IN_PARALLEL = ["-n", "2", "--dist", "loadfile"]
+
+
 def run(session: nox.Session, program: str, *args: str, **kwargs) -> None:
     """Run `program` of the shared environment."""
     session.run(str(ENV_BIN / program), *args, external=True, **kwargs)
@@ -51,7 +55,7 @@ def smoke(session: nox.Session) -> None:
 @in_env
 def tests(session: nox.Session) -> None:
     """The fast tests; `-- -m slow` runs the slow ones."""
-    run(session, "python", "-m", "pytest", *session.posargs)
+    run(session, "python", "-m", "pytest", *(session.posargs or IN_PARALLEL))
 
 
 @in_env
@@ -115,7 +119,7 @@ def wheel(session: nox.Session) -> None:
     shutil.copy(ROOT / "pyproject.toml", away)  # pytest's settings and markers
     shared = os.environ.get("DLMI_BENCH_SHARED", str(ROOT.parent / "shared"))
     session.chdir(away)
-    session.run("python", "-m", "pytest", *session.posargs, env={"DLMI_BENCH_SHARED": shared})
+    session.run("python", "-m", "pytest", *(session.posargs or IN_PARALLEL), env={"DLMI_BENCH_SHARED": shared})
 
 
 @nox.session(default=False)

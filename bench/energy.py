@@ -15,8 +15,8 @@ from bench.errors import MeasurementError
 from bench.records import FigureKind
 
 JOULES_PER_KWH = 3.6e6
-# Shortest window [s]: five ticks of the load model's 1 s monitor; counters (RAPL, NVML) tick much faster.
-MIN_WINDOW_S = 5.0
+# Shortest window [s]: three ticks of the load model's 1 s monitor; counters (RAPL, NVML) tick much faster.
+MIN_WINDOW_S = 3.0
 # Emissions are not reported, only energy; CodeCarbon wants a country or silently takes one.
 COUNTRY = "CHE"
 

@@ -32,7 +32,7 @@ class Suite(Plain):
     n_processes: int = Field(5, ge=2, le=100)
     n_rounds: int = Field(100, ge=10, le=100_000)
     batches: tuple[int, ...] = Field((1, 64), min_length=1)
-    energy_window_s: float = Field(5.0, gt=0, le=3600)
+    energy_window_s: float = Field(3.0, gt=0, le=3600)
 
 
 SUITES: dict[str, Suite] = {

@@ -123,4 +123,4 @@ def _draw_panel(axis: "Axes", points: list[Point], label: str) -> None:
     avoid = [(p.cost, y) for p in points for y in np.linspace(p.accuracy_lo, p.accuracy_hi, 9)]
     avoid += [(x, p.accuracy) for p in points for x in np.linspace(p.cost_lo, p.cost_hi, 5)]
     x, y = zip(*avoid, strict=True)
-    adjust_text(texts, x=x, y=y, ax=axis, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": OTHER})
+    adjust_text(texts, x=x, y=y, ax=axis, iter_lim=300, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": OTHER})
