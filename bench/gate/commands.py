@@ -1,0 +1,118 @@
+"""The commands `baseline` and `gate`: arguments, progress, exit codes. Heavy imports wait until a command runs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import UsageError
+from bench.options import JsonOption, OutOption, print_json
+
+if TYPE_CHECKING:
+    from bench.executors import OnProgress
+
+
+class Inconclusive(StrEnum):
+    warn = "warn"
+    fail = "fail"
+
+
+baseline_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="The artifacts that the gate judges against."
+)
+BaselineOption = Annotated[Path, typer.Option("--baseline", help="Folder of the baseline.")]
+
+
+@baseline_app.command("save")
+def baseline_save(
+    reason: Annotated[str, typer.Option(help="Why it is set or changed; kept with it.")],
+    baseline: BaselineOption = Path("baseline"),
+    out: OutOption = Path("out"),
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+) -> None:
+    """Keep the artifacts of a finished run as the new baseline."""
+    from bench.gate.baseline import save_baseline
+    from bench.store import Store
+
+    saved = save_baseline(Store(out, must_exist=True), baseline, reason, tuple(model or ()))
+    typer.echo(f"{len(saved.entries)} models kept in {baseline}: {', '.join(e.name for e in saved.entries)}")
+
+
+@baseline_app.command("list")
+def baseline_list(baseline: BaselineOption = Path("baseline"), as_json: JsonOption = False) -> None:
+    """Models of a baseline, once all its files have been checked."""
+    from bench.gate.baseline import load_baseline
+
+    loaded = load_baseline(baseline)
+    if as_json:
+        print_json([{"name": e.name, "n_seeds": len(e.trainings), **e.costs} for e in loaded.entries])
+        return
+    typer.echo(f"{loaded.created}: {loaded.reason}")
+    for entry in loaded.entries:
+        costs = ", ".join(f"{name} {value}" for name, value in entry.costs.items())
+        typer.echo(f"  {entry.name}: {len(entry.trainings)} seeds, {costs}")
+
+
+@baseline_app.command("show")
+def baseline_show(
+    name: Annotated[str, typer.Argument(help="TASK/MODEL")], baseline: BaselineOption = Path("baseline")
+) -> None:
+    """Everything that is kept of one model, as JSON."""
+    from bench.gate.baseline import load_baseline
+
+    entries = {entry.name: entry for entry in load_baseline(baseline).entries}
+    if name not in entries:
+        raise UsageError(f"no {name!r} in {baseline}", f"use one of {', '.join(entries)}")
+    typer.echo(entries[name].model_dump_json(indent=2))
+
+
+def gate(
+    baseline: BaselineOption = Path("baseline"),
+    out: Annotated[Path | None, typer.Option(help="Judge this run; else the baseline's weights anew.")] = None,
+    against: Annotated[str | None, typer.Option(help="Run the baseline with the code of this commit.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="Limits in TOML.")] = None,
+    inconclusive: Annotated[Inconclusive | None, typer.Option(help="What an undecided benchmark does.")] = None,
+    extra_calls: Annotated[float, typer.Option(min=0, max=10, help="Slow the candidate down, to try the gate.")] = 0.0,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary, as to GITHUB_STEP_SUMMARY.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge models against their baseline, side by side on this machine."""
+    import os
+
+    from bench.gate import output
+    from bench.gate.gate import run_gate
+    from bench.gate.settings import load_settings
+
+    chosen = load_settings(settings)
+    if inconclusive:
+        chosen = chosen.model_copy(update={"inconclusive": inconclusive.value})
+    outcome = run_gate(
+        baseline, chosen, out=out, against=against, extra_calls=extra_calls, on_progress=_make_progress("gate")
+    )
+    if as_json:
+        print_json(output.to_json(outcome))
+    else:
+        output.print_table(outcome)
+    if junit:
+        output.write_junit(outcome, junit)
+    if summary:
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(output.format_summary(outcome))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in output.format_annotations(outcome):
+            typer.echo(line, err=as_json)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _make_progress(what: str) -> "OnProgress":
+    """A line on standard error for each new thing that is done; the parent draws nothing while a block is timed."""
+    seen: set[str] = set()
+
+    def show(doing: str, _: float) -> None:
+        if doing not in seen:
+            seen.add(doing)
+            typer.echo(f"{what}: {doing}", err=True)
+
+    return show

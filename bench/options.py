@@ -1,0 +1,14 @@
+"""Options and answers that several commands share."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the results.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+
+
+def print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2))
