@@ -1,14 +1,14 @@
 """What to run: the suites that come with the program, and the user's own in TOML."""
 
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bench.backends import BACKENDS
 from bench.errors import UsageError
 from bench.records import Plain
+from bench.toml import load_toml
 from models import MODELS
 from tasks import TASKS
 
@@ -60,13 +60,7 @@ def load_suite(name: str) -> Suite:
     path = Path(name)
     if path.suffix != ".toml":
         raise UsageError(f"no suite {name!r}", f"use one of {', '.join(SUITES)}, or a file that ends in .toml")
-    try:
-        suite = Suite.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}", "mend the file; `dlmi-bench list suites --json` shows examples") from error
-    except ValidationError as error:
-        problems = "; ".join(f"field {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UsageError(f"{path}: {problems}", f"fields are {', '.join(Suite.model_fields)}") from error
+    suite = load_toml(path, Suite)
     return check_names(suite.model_copy(update={"name": path.stem}), str(path))
 
 

@@ -1,15 +1,15 @@
 """What the gate allows: defaults that need no file, and a TOML file that changes them by benchmark."""
 
-import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bench.backends import BACKENDS
 from bench.errors import UsageError
 from bench.records import Plain
+from bench.toml import load_toml
 
 
 class Allowance(Plain):
@@ -61,13 +61,7 @@ def load_settings(path: Path | None) -> Settings:
     """
     if path is None:
         return Settings()
-    try:
-        settings = Settings.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}", "mend the file, or leave out --settings") from error
-    except ValidationError as error:
-        problems = "; ".join(f"field {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UsageError(f"{path}: {problems}", f"fields are {', '.join(Settings.model_fields)}") from error
+    settings = load_toml(path, Settings)
     unknown = [name for name in settings.backends if name not in BACKENDS]
     if unknown:
         raise UsageError(f"{path}: backends: no {unknown[0]!r}", f"use one of {', '.join(BACKENDS)}")
