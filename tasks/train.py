@@ -4,8 +4,10 @@ Whole tensors in memory, one gather an epoch, fused AdamW: at this size a DataLo
 """
 
 import copy
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -136,7 +138,7 @@ class _Loop:
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=recipe.peak_lr, weight_decay=recipe.weight_decay, fused=True
         )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, recipe.peak_lr, total_steps=n_steps)
+        self.schedule = iter(_list_schedule(self.optimiser, recipe.peak_lr, n_steps))
 
     def warm_up(self, images: Tensor, labels: Tensor) -> None:
         """One pass of a copy, forward and back, so that the first epoch does not pay for set-up; nothing is learnt."""
@@ -151,16 +153,31 @@ class _Loop:
         images, labels = images[order], labels[order]
         if self.recipe.augmentation == "random-affine":
             images = distort(images, generator)
-        total = torch.zeros(())
+        losses: list[Tensor] = []
         size = self.recipe.batch_size
         for x, y in zip(images.split(size), labels.split(size), strict=True):
             loss = F.cross_entropy(self.network(x), y, label_smoothing=self.recipe.label_smoothing)
             self.optimiser.zero_grad()
             loss.backward()
+            self.optimiser.param_groups[0].update(next(self.schedule))
             self.optimiser.step()
-            self.schedule.step()
-            total += loss.detach() * len(y)
-        return float(total) / len(labels)
+            losses.append(loss.detach())
+        sizes = torch.tensor([len(y) for y in labels.split(size)])
+        return float(torch.stack(losses) @ sizes.float()) / len(labels)
+
+
+def _list_schedule(optimiser: torch.optim.Optimizer, peak_lr: float, n_steps: int) -> list[dict[str, Any]]:
+    """Learning rate and momentum of every step of the one-cycle schedule; looked up, a step costs next to nothing."""
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak_lr, total_steps=n_steps)
+    group = optimiser.param_groups[0]
+    settings = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the schedule runs ahead of the optimiser on purpose
+        for step in range(n_steps):
+            settings.append({"lr": group["lr"], "betas": group["betas"]})
+            if step < n_steps - 1:
+                schedule.step()
+    return settings
 
 
 @torch.inference_mode()
