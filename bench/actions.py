@@ -54,6 +54,15 @@ def train(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Re
     return [Record.model_validate(answer) for answer in answers]
 
 
+def list_references(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """What the data alone says: figures to stand beside every model's."""
+    records = []
+    for cell in cells:
+        answer = shop.call("bench.profiling:run_references_job", {"task": cell.task}, on_progress)
+        records.append(Record(cell=cell, figures=tuple(_to_figures(answer))))
+    return records
+
+
 def count(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
     records = []
     for cell in cells:
@@ -117,6 +126,7 @@ def _make_size(artifact: Artifact) -> Figure:
 Action = Callable[[Workshop, list[Cell], OnProgress], list[Record]]
 ACTIONS: dict[str, Action] = {
     "train": train,
+    "references": list_references,
     "counts": count,
     "memory": measure_memory,
     "energy": measure_energy,

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -87,7 +87,8 @@ def data(
 
     if source is Source.folder and data_dir is None:
         raise UsageError("--source folder needs a folder", "name it with --data-dir")
-    if task == "spect":
+    is_spect = task == "spect"
+    if is_spect:
         described = listing.describe_spect_data(preset.value, data_dir, has_audit=audit)
         if montage:
             from tasks.spect.cohort import CohortSpec
@@ -98,7 +99,7 @@ def data(
         described = listing.describe_task_data(task, source.value, data_dir)
     if as_json:
         print_json(described)
-    elif task == "spect":
+    elif is_spect:
         # The manifest is for machines; it has a line for every patient.
         typer.echo(listing.format_tree({name: part for name, part in described.items() if name != "manifest"}))
     else:
@@ -123,11 +124,9 @@ def run(
     from bench.display import RunDisplay
     from bench.runner import Runner
     from bench.store import Store
-    from bench.suites import check_names, load_suite
+    from bench.suites import load_suite, narrow
 
-    changes: dict[str, Any] = {"tasks": task, "models": model, "backends": backend, "n_seeds": seeds}
-    narrowed = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items() if v}
-    chosen = check_names(load_suite(suite).model_copy(update=narrowed), "command line")
+    chosen = narrow(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
     store = Store(out)
     try:
         with RunDisplay(Console(stderr=True)) as display:

@@ -1,8 +1,11 @@
 """From what an instrument read to figures with their provenance; shared by the cells that use it."""
 
+import math
+
+from bench.confusion import Counts, Metric, bootstrap_interval
 from bench.energy import EnergySample
 from bench.latency import Trace
-from bench.records import Figure
+from bench.records import Figure, unavailable
 from bench.stats import compute_process_summary
 
 # Within this factor of an empty call a row measures the framework rather than the model.
@@ -24,6 +27,27 @@ def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int
         )
         for part in sample.components
     ]
+
+
+def make_confusion_figure(
+    name: str, confusion: Counts, metric: Metric, *, source: str, **conditions: str | int
+) -> Figure:
+    """A metric of a confusion matrix; unavailable where it is not defined."""
+    value = float(metric(confusion))
+    if math.isnan(value):
+        return unavailable(name, "not defined where truth and decisions are all of one class", **conditions)
+    lo, hi = bootstrap_interval(confusion, metric)
+    return Figure(
+        name=name,
+        value=value,
+        lo=min(lo, value),
+        hi=max(hi, value),
+        n=int(confusion.sum()),
+        interval="bootstrap 95 %, sampling of examples within classes",
+        kind="measured",
+        source=source,
+        conditions=conditions,
+    )
 
 
 def make_latency_figures(

@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.backends import BACKENDS
 from bench.errors import UsageError
-from bench.suites import SUITES
+from bench.suites import SUITES, Suite, select_models
 from models import MODELS
 from tasks import TASKS, get_task
 from tasks.spec import Arrays
@@ -20,12 +20,16 @@ def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, An
         "models": {name: {"title": entry.title} for name, entry in MODELS.items()},
         "backends": {name: {"title": entry.title} for name, entry in BACKENDS.items()},
         "suites": {
-            name: {"title": f"{len(s.tasks)} tasks, {len(s.models)} models, {s.n_seeds} seeds"}
+            name: {"title": f"{', '.join(s.tasks)}: {_count_models(s)} models, {s.n_seeds} seeds"}
             | s.model_dump(mode="json")
             for name, s in SUITES.items()
         },
     }
     return {only: found[only]} if only else found
+
+
+def _count_models(suite: Suite) -> int:
+    return len({model for task in suite.tasks for model in select_models(suite, task)})
 
 
 def describe_task_data(name: str, source: str, data_dir: Path | None) -> dict[str, Any]:
@@ -34,7 +38,7 @@ def describe_task_data(name: str, source: str, data_dir: Path | None) -> dict[st
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     if name not in TASKS:
-        raise UsageError(f"no task {name!r}", f"use one of {', '.join(TASKS)}, spect")
+        raise UsageError(f"no task {name!r}", f"use one of {', '.join(TASKS)}")
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         line = progress.add_task("loading", total=None)

@@ -17,13 +17,18 @@ from typing import Any
 from bench.backends import BACKENDS
 from bench.environment import compute_machine_id, describe_versions
 from bench.records import Cell, CellKind
-from bench.suites import Suite
+from bench.suites import Suite, select_models
 from models import MODELS
+from tasks import get_task
 from tasks.spec import Task
 
+NO_MODEL = "-"  # stands for the model in cells about the data alone
+ONE_BY_ONE: tuple[CellKind, ...] = ("counts", "memory", "energy")
 TRAINING_CODE = ("tasks.spec", "tasks.train", "tasks.augment", "bench.training", "bench.backends.export")
+REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
 MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
+    "references": ("bench.profiling",),
     "counts": ("bench.counts", "bench.profiling"),
     "memory": ("bench.memory", "bench.profiling"),
     "latency": ("bench.latency", "bench.profiling", "bench.session", "bench.figures", "bench.stats"),
@@ -45,17 +50,21 @@ def make_steps(suite: Suite) -> list[Step]:
     """All steps in order: training first, then what measures the trained artifacts."""
     steps: list[Step] = []
     for task in suite.tasks:
-        for model in suite.models:
+        models = select_models(suite, task)
+        if "references" in suite.measures and get_task(task).references:
+            cell = Cell(kind="references", task=task, model=NO_MODEL)
+            steps.append(Step("references", task, (cell,), f"what stands beside the models of {task}"))
+        for model in models:
             for seed_index in range(suite.n_seeds):
                 cell = Cell(kind="train", task=task, model=model, seed_index=seed_index)
                 steps.append(Step("train", task, (cell,), f"train {model}, seed {seed_index + 1} of {suite.n_seeds}"))
-        for kind in ("counts", "memory", "energy"):
-            steps += [
-                Step(kind, task, (Cell(kind=kind, task=task, model=model),), f"{kind} of {model}")
-                for model in suite.models
-            ]
-        cells = tuple(Cell(kind="latency", task=task, model=model) for model in suite.models)
-        steps.append(Step("latency", task, cells, f"latency of {len(cells)} models side by side"))
+        for kind in ONE_BY_ONE:
+            if kind in suite.measures:
+                cells = [Cell(kind=kind, task=task, model=model) for model in models]
+                steps += [Step(kind, task, (cell,), f"{kind} of {cell.model}") for cell in cells]
+        if "latency" in suite.measures:
+            together = tuple(Cell(kind="latency", task=task, model=model) for model in models)
+            steps.append(Step("latency", task, together, f"latency of {len(together)} models side by side"))
     return steps
 
 
@@ -75,8 +84,8 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
     if cell.kind == "train":
         parts["recipe"] = asdict(task.recipe(cell.model))
         parts["target"] = asdict(task.target)
-        parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs]
-    if cell.kind != "counts":
+        parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
+    if cell.kind not in ("counts", "references"):
         parts["machine"] = compute_machine_id()  # times, bytes and the last bits of weights belong to a machine
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -84,6 +93,7 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
 def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
     fields: dict[CellKind, tuple[str, ...]] = {
         "train": ("energy_window_s",),
+        "references": (),
         "counts": (),
         "memory": ("backends",),
         "latency": ("backends", "n_processes", "n_rounds", "batches"),
@@ -93,6 +103,8 @@ def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
 
 
 def _list_modules(cell: Cell) -> tuple[str, ...]:
+    if cell.kind == "references":
+        return (*MEASURING_CODE[cell.kind], *REFERENCE_CODE.get(get_task(cell.task).domain, ()))
     if cell.kind in ("train", "counts"):
         extra = TRAINING_CODE if cell.kind == "train" else ()
         return (MODELS[cell.model].module, *extra, *MEASURING_CODE[cell.kind])

@@ -24,6 +24,13 @@ EMPTY = "empty call"
 SCORE_TOLERANCE = 1e-3
 
 
+def run_references_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `task`. Returns figures that need the data only."""
+    task = get_task(payload["task"])
+    assert task.references is not None
+    return [figure.model_dump(mode="json") for figure in task.references(task.load())]
+
+
 def run_counts_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `model`, `input_shape`. Returns figures."""
     from bench.counts import MAX_DISAGREEMENT, measure_counts

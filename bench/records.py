@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 SCHEMA_VERSION = 1
 
-CellKind = Literal["train", "counts", "memory", "latency", "energy"]
+CellKind = Literal["train", "references", "counts", "memory", "latency", "energy"]
 FigureKind = Literal["measured", "modelled", "counted", "derived"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -20,6 +20,10 @@ class Plain(BaseModel):
     """Frozen, and strict about unknown fields: a typing error in a file is found, not ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# What stands behind this sign in a task's or a model's name is an arm: `vgg16-c+synthetic`, `spect+none-full`.
+ARM = "+"
 
 
 class Cell(Plain):
@@ -36,8 +40,12 @@ class Cell(Plain):
 
     @property
     def seed(self) -> int:
-        """Seed in [0, 2**31), hashed from the identity, so that no two cells share one and none is chosen by hand."""
-        digest = hashlib.sha256(f"{self.task}/{self.model}/{self.seed_index}".encode()).digest()
+        """Seed in [0, 2**31), hashed from the identity, so that none is chosen by hand.
+
+        No two cells share one but the arms of a comparison, which are paired by it.
+        """
+        task, model = (name.partition(ARM)[0] for name in (self.task, self.model))
+        digest = hashlib.sha256(f"{task}/{model}/{self.seed_index}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
 

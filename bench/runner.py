@@ -18,6 +18,7 @@ from tasks import get_task
 
 # The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
 MEASURED_SEED = 0
+FROM_DATA = ("train", "references")  # kinds of cell that need no trained artifact
 
 
 def _show_loading(display: Display, done: int, total: int | None) -> None:
@@ -77,7 +78,7 @@ class Runner:
 
     def _fingerprint(self, cell: Cell) -> str:
         """Empty where the training that the cell measures has not been done: then nothing stored can match."""
-        if cell.kind == "train":
+        if cell.kind in FROM_DATA:
             inputs: dict[str, Any] = {"data": self._data[cell.task]["sha256"]}
         elif trained := self._shop.trained.get((cell.task, cell.model)):
             inputs = {artifact.role: artifact.sha256 for artifact in trained.artifacts}
@@ -86,7 +87,7 @@ class Runner:
         return compute_fingerprint(cell, self._suite, self._tasks[cell.task], inputs)
 
     def _run_step(self, step: Step, todo: list[Cell], display: Display, outcome: Outcome) -> str:
-        ready = [c for c in todo if c.kind == "train" or (c.task, c.model) in self._shop.trained]
+        ready = [c for c in todo if c.kind in FROM_DATA or (c.task, c.model) in self._shop.trained]
         for cell in todo:
             if cell not in ready:
                 self._fail([cell], f"{cell.model} has no trained artifact: its training failed", outcome)

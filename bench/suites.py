@@ -2,21 +2,24 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from bench.backends import BACKENDS
 from bench.errors import UsageError
-from bench.records import Plain
+from bench.records import CellKind, Plain
 from bench.toml import load_toml
 from models import MODELS
-from tasks import TASKS
+from tasks import TASKS, get_task
 
 
 class Suite(Plain):
     """A grid and how finely it is measured.
 
     Attributes:
+        models: Names; for tasks of whose domain none is named, all that are there by default.
+        measures: What is done besides training.
         n_seeds: Trainings of each model on each task.
         n_processes: Fresh processes behind each latency.
         n_rounds: Rounds in each process.
@@ -26,7 +29,8 @@ class Suite(Plain):
 
     name: str = "custom"
     tasks: tuple[str, ...] = ("usps",)
-    models: tuple[str, ...] = tuple(MODELS)
+    models: tuple[str, ...] = ()
+    measures: tuple[CellKind, ...] = ("references", "counts", "memory", "energy", "latency")
     backends: tuple[str, ...] = tuple(BACKENDS)
     n_seeds: int = Field(5, ge=1, le=1000)
     n_processes: int = Field(5, ge=2, le=100)
@@ -45,7 +49,13 @@ SUITES: dict[str, Suite] = {
         energy_window_s=1.0,
     ),
     "default": Suite(name="default"),
-    "full": Suite(name="full", tasks=tuple(TASKS), n_seeds=20, n_processes=10, batches=(1, 8, 64, 256)),
+    "full": Suite(
+        name="full",
+        tasks=("usps", "usps-libsvm", "spect", "spect-realistic"),
+        n_seeds=20,
+        n_processes=10,
+        batches=(1, 8, 64, 256),
+    ),
 }
 
 
@@ -64,6 +74,28 @@ def load_suite(name: str) -> Suite:
     return check_names(suite.model_copy(update={"name": path.stem}), str(path))
 
 
+def narrow(suite: Suite, **changes: Any) -> Suite:
+    """The suite with what the command line says instead; None and empty lists change nothing.
+
+    Where models are named and tasks are not, only the tasks that these models fit remain.
+
+    Raises:
+        UsageError: see check_names.
+    """
+    update = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items() if v}
+    domains = {MODELS[name].domain for name in update.get("models", ()) if name in MODELS}
+    if domains and "tasks" not in update:
+        update["tasks"] = tuple(name for name in suite.tasks if get_task(name).domain in domains)
+    return check_names(suite.model_copy(update=update), "command line")
+
+
+def select_models(suite: Suite, task: str) -> list[str]:
+    """The suite's models that fit the task, in the registry's order."""
+    fitting = {name: entry for name, entry in MODELS.items() if entry.domain == get_task(task).domain}
+    named = [name for name in fitting if name in suite.models]
+    return named or [name for name, entry in fitting.items() if entry.is_default]
+
+
 def check_names(suite: Suite, where: str) -> Suite:
     """The suite itself, once every task, model and backend in it is known.
 
@@ -75,6 +107,11 @@ def check_names(suite: Suite, where: str) -> Suite:
         for name in getattr(suite, field):
             if name not in registry:
                 raise UsageError(f"{where}: {field}: no {name!r}", f"use one of {', '.join(registry)}")
+    for name in suite.models:
+        if not any(name in select_models(suite, task) for task in suite.tasks):
+            domain = MODELS[name].domain
+            remedy = f"name a task for {domain} with --task, or another model"
+            raise UsageError(f"{where}: models: {name} fits none of the tasks {', '.join(suite.tasks)}", remedy)
     if any(batch < 1 for batch in suite.batches):
         raise UsageError(f"{where}: batches: {suite.batches}", "batch sizes are at least 1")
     return suite

@@ -8,15 +8,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import nn
 
 from bench.backends import BACKENDS, JUDGED_BACKEND, Runner, Scores, predict
 from bench.backends.export import write_onnx, write_torch
 from bench.clock import Stopwatch
+from bench.confusion import (
+    Counts,
+    Metric,
+    compute_balanced_accuracy,
+    compute_macro_f1,
+    compute_quadratic_kappa,
+    count_confusion,
+)
 from bench.energy import EnergySample, energy_meter, measure_energy
 from bench.executors import OnProgress
-from bench.figures import make_energy_figures
+from bench.figures import make_confusion_figure, make_energy_figures
 from bench.latency import CpuHopper
 from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.stats import compute_wilson
@@ -40,13 +49,13 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
     run, energy, is_reproducible = _train(cell, splits, task, recipe, payload["energy_window_s"], on_progress)
     on_progress("exporting and judging", 1.0)
     artifacts = _export(run.network, cell.model, task, out)
-    judged, scores = _judge(artifacts, splits, out)
+    judged, kept, confusion = _judge(artifacts, splits, task, out)
     figures = [*_describe_run(run, task), *judged, *make_energy_figures("training_energy_j", energy)]
     figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
     record = Record(
         cell=cell,
         figures=tuple(figures),
-        artifacts=(*artifacts.values(), *scores),
+        artifacts=(*artifacts.values(), *kept),
         provenance={
             "data": data.describe(),
             "recipe": asdict(recipe),
@@ -54,7 +63,12 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
             "splits": {"train": len(splits.train), "validation": len(splits.validation), "test": len(data.test)},
             "target": asdict(task.target),
         },
-        details={"curve": [asdict(e) for e in run.curve], "repeats_are_identical": is_reproducible},
+        details={
+            "curve": [asdict(e) for e in run.curve],
+            "repeats_are_identical": is_reproducible,
+            "class_names": list(task.class_names),
+            "confusion": confusion.tolist(),
+        },
     )
     return record.model_dump(mode="json")
 
@@ -102,24 +116,31 @@ def _export(network: nn.Module, model: str, task: Task, out: Path) -> dict[str, 
         return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in paths.items()}
 
 
-def _judge(artifacts: dict[str, Artifact], splits: Splits, out: Path) -> tuple[list[Figure], list[Artifact]]:
-    """Accuracy of the exported file: validation first, then the one look at the test split."""
+def _judge(
+    artifacts: dict[str, Artifact], splits: Splits, task: Task, out: Path
+) -> tuple[list[Figure], list[Artifact], Counts]:
+    """Accuracy of the exported file: validation first, then the one look at the test split.
+
+    Returns figures, files that let others judge again, and the test split's confusion matrix.
+    """
     runners = {name: entry.load(artifact_path(out, artifacts[entry.artifact_role])) for name, entry in BACKENDS.items()}
     runner = runners[JUDGED_BACKEND]
     validation = predict(runner, splits.validation.images)
     test = splits.test.read(artifacts[BACKENDS[JUDGED_BACKEND].artifact_role].sha256)
     scores = predict(runner, test.images)
+    confusion = count_confusion(test.labels, scores.argmax(1), task.n_classes)
     figures = [
         _make_accuracy("validation_accuracy", validation, splits.validation.labels, runner),
         _make_accuracy("test_accuracy", scores, test.labels, runner),
+        *_describe_confusion(confusion, scores, task),
         _make_parity(validation, predict(runners["eager"], splits.validation.images)),
         Figure(name="n_test_reads", value=sum(splits.test.reads.values()), kind="counted", source="tasks.spec.HeldOut"),
     ]
-    kept = {"validation_scores": validation, "test_scores": scores}
-    return figures, [put_artifact(out, role, to_npy(array), ".npy") for role, array in kept.items()]
+    kept: dict[str, NDArray[Any]] = {"validation_scores": validation, "test_scores": scores, "test_labels": test.labels}
+    return figures, [put_artifact(out, role, to_npy(array), ".npy") for role, array in kept.items()], confusion
 
 
-def to_npy(array: Scores) -> bytes:
+def to_npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
@@ -141,6 +162,22 @@ def _make_accuracy(name: str, scores: Scores, labels: np.ndarray[Any, Any], runn
         source="exported file",
         conditions={"backend": JUDGED_BACKEND, **runner.conditions},
     )
+
+
+def _describe_confusion(confusion: Counts, scores: Scores, task: Task) -> list[Figure]:
+    """What accuracy hides: figures in which every class, or every step between stages, counts."""
+    metrics: dict[str, Metric] = {
+        "test_balanced_accuracy": compute_balanced_accuracy,
+        "test_macro_f1": compute_macro_f1,
+    }
+    if task.is_ordinal:
+        metrics["test_quadratic_kappa"] = compute_quadratic_kappa
+    if not np.isfinite(scores).all():
+        return [unavailable(name, "the network's scores are not finite: training diverged") for name in metrics]
+    return [
+        make_confusion_figure(name, confusion, metric, source="exported file", backend=JUDGED_BACKEND)
+        for name, metric in metrics.items()
+    ]
 
 
 def _make_parity(scores: Scores, reference: Scores) -> Figure:

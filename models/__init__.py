@@ -10,12 +10,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A registered architecture: where it is and with which arguments it is built."""
+    """A registered architecture: where it is and with which arguments it is built.
+
+    Attributes:
+        domain: Tasks that it fits: those of the same domain.
+        is_default: Whether suites that name no models take it.
+    """
 
     module: str
     factory: str
     title: str
     arguments: dict[str, int] = field(default_factory=dict)
+    domain: str = "digits"
+    is_default: bool = True
 
     def build(self) -> "nn.Module":
         """A freshly initialised network; seed torch first."""

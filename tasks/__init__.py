@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tasks.spec import Task
 
-# name -> where its Task is defined; resolved on use, so that listing names loads no data code
+# The other ways of preprocessing the slices, for the ablation: normalisation, then what is kept of the slice.
+NORMALISATIONS = ("occipital", "max", "zscore", "minmax", "none")
+EXTENTS = ("crop", "full")
+SPECT_ARMS = tuple(f"spect+{n}-{e}" for n in NORMALISATIONS for e in EXTENTS)[1:]  # the first is `spect` itself
+
+# name -> the module whose TASKS holds it; resolved on use, so that listing names loads no data code
 TASKS: dict[str, str] = {
-    "usps": "tasks.digits:USPS",
-    "usps-libsvm": "tasks.digits:USPS_LIBSVM",
+    "usps": "tasks.digits",
+    "usps-libsvm": "tasks.digits",
+    "spect": "tasks.spect.task",
+    "spect-realistic": "tasks.spect.task",
+    **dict.fromkeys(SPECT_ARMS, "tasks.spect.task"),
 }
 
 
 def get_task(name: str) -> "Task":
     """The registered task; KeyError where there is none."""
-    module, _, attribute = TASKS[name].partition(":")
-    task: Task = getattr(import_module(module), attribute)
+    task: Task = import_module(TASKS[name]).TASKS[name]
     return task

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.records import ARM, Figure
+
 Images = NDArray[np.float32]  # (n, channel, height, width)
 Labels = NDArray[np.int64]  # (n,)
 
@@ -28,7 +30,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Verified data with its official training and test split.
+    """Verified data with its official training and test split; some data brings a validation split as well.
 
     `sha256` holds one hash per array, over little-endian float32 images and uint8 labels in C order.
     """
@@ -87,7 +89,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Splits:
-    """Training and validation cut from the official training set; the official test set apart."""
+    """Training and validation; the official test set apart."""
 
     train: Arrays
     validation: Arrays
@@ -120,30 +122,74 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Distortion:
+    """Ranges of the random affine maps that a task's images bear without changing their class.
+
+    Attributes:
+        background: Value outside the image; None repeats its border.
+        is_mirrored: Whether half of the images are mirrored left to right.
+    """
+
+    rotation_rad: float
+    scale: float
+    shear: float
+    shift_pixels: float
+    background: float | None
+    is_mirrored: bool = False
+
+
+@dataclass(frozen=True)
 class Task:
-    """A learning problem with everything that decides the outcome but the model and the seed."""
+    """A learning problem with everything that decides the outcome but the model and the seed.
+
+    Attributes:
+        domain: Which models it is for: those of the same domain.
+        load: Takes on_progress(done, in all or None); all else is optional.
+        n_validation: Examples cut from the training set; None where the data brings a validation split.
+        is_ordinal: Whether the classes have an order.
+        references: Figures to stand beside the models', from the data alone.
+    """
 
     name: str
     title: str
-    load: Callable[..., Dataset]  # takes on_progress(bytes done, bytes in all or None), all else optional
+    domain: str
+    load: Callable[..., Dataset]
     input_shape: tuple[int, int, int]
-    n_classes: int
-    n_validation: int
+    class_names: tuple[str, ...]
+    n_validation: int | None
     target: Target
     time_limit_s: float
     eval_every_epochs: int
+    distortion: Distortion
     recipes: dict[str, Recipe]
+    is_ordinal: bool = False
+    references: Callable[[Any], list[Figure]] | None = None
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
 
     def recipe(self, model: str) -> Recipe:
-        return self.recipes.get(model, self.recipes["*"])
+        """The model's own, else that of the model it is an arm of, else the one for all others."""
+        base = model.partition(ARM)[0]
+        return self.recipes.get(model) or self.recipes.get(base) or self.recipes["*"]
 
 
 # One split for all models and seeds: differences between them are then paired over the same examples.
 SPLIT_SEED = 20261123
 
 
-def make_splits(data: Dataset, n_validation: int) -> Splits:
-    """Cut a validation set, stratified by class, from the training set."""
+def make_splits(data: Dataset, n_validation: int | None) -> Splits:
+    """Cut a validation set, stratified by class, from the training set; with None, take the one the data brings.
+
+    Raises:
+        ValueError: the data brings none.
+    """
+    if n_validation is None:
+        own = getattr(data, "validation", None)
+        if own is None:
+            raise ValueError(f"{data.name} has no validation split of its own; say how many examples to cut")
+        return Splits(data.train, own, HeldOut(data.test))
     order = np.random.default_rng(SPLIT_SEED).permutation(len(data.train))
     by_class = order[np.argsort(data.train.labels[order], kind="stable")]
     # Evenly spaced places in the list sorted by class: every class gives its share, and the size is exact.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bench.clock import Clock, Stopwatch
 from tasks.augment import distort
-from tasks.spec import Arrays, Recipe, Splits, Task
+from tasks.spec import Arrays, Distortion, Recipe, Splits, Task
 
 EVAL_BATCH = 512
 
@@ -97,7 +97,7 @@ def train(
     if recipe.is_channels_last:
         network = network.to(memory_format=torch.channels_last)
     images, labels = to_tensors(splits.train)
-    loop = _Loop(network, recipe, len(labels))
+    loop = _Loop(network, recipe, task.distortion, len(labels))
     loop.warm_up(images, labels)
     training, evaluating = Stopwatch(clock), Stopwatch(clock)
     curve: list[Evaluation] = []
@@ -131,9 +131,10 @@ def train(
 class _Loop:
     """The optimiser's state and one epoch of work."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, n_examples: int) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, distortion: Distortion, n_examples: int) -> None:
         self.network = network
         self.recipe = recipe
+        self.distortion = distortion
         n_steps = recipe.n_epochs * -(-n_examples // recipe.batch_size)
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=recipe.peak_lr, weight_decay=recipe.weight_decay, fused=True
@@ -152,7 +153,7 @@ class _Loop:
         order = torch.randperm(len(labels), generator=generator)
         images, labels = images[order], labels[order]
         if self.recipe.augmentation == "random-affine":
-            images = distort(images, generator)
+            images = distort(images, self.distortion, generator)
         losses: list[Tensor] = []
         size = self.recipe.batch_size
         for x, y in zip(images.split(size), labels.split(size), strict=True):

@@ -10,7 +10,8 @@ from torch import nn
 
 from models import MODELS
 from tasks import get_task
-from tasks.augment import SHIFT_PIXELS, distort
+from tasks.augment import distort
+from tasks.digits import DISTORTION
 from tasks.spec import Arrays, Dataset, HeldOut, Recipe, Splits, make_splits
 from tasks.train import evaluate, train
 
@@ -126,15 +127,15 @@ def test_evaluation_is_exact() -> None:
 def test_distortion_keeps_background_and_moves_little() -> None:
     """An empty image stays empty; a centred blob moves by about a pixel at most; equal seeds give equal images."""
     empty = torch.full((3, 1, 16, 16), -1.0)
-    assert torch.allclose(distort(empty, torch.Generator().manual_seed(0)), empty, atol=1e-5)
+    assert torch.allclose(distort(empty, DISTORTION, torch.Generator().manual_seed(0)), empty, atol=1e-5)
     blob = empty.clone()
     blob[:, :, 7:9, 7:9] = 1.0
-    moved = distort(blob, torch.Generator().manual_seed(1))
-    assert torch.equal(moved, distort(blob, torch.Generator().manual_seed(1)))
+    moved = distort(blob, DISTORTION, torch.Generator().manual_seed(1))
+    assert torch.equal(moved, distort(blob, DISTORTION, torch.Generator().manual_seed(1)))
     mass = moved[:, 0] + 1
     places = torch.arange(16.0)
     centre = (mass.sum(1) * places).sum(1) / mass.sum((1, 2))
-    assert (centre - 7.5).abs().max() < SHIFT_PIXELS + 0.5
+    assert (centre - 7.5).abs().max() < DISTORTION.shift_pixels + 0.5
     assert not torch.allclose(moved[0], moved[1])
 
 

@@ -1,0 +1,88 @@
+"""Accuracies that belong beside every network's on the SPECT task: from the data alone, without a network."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.confusion import compute_balanced_accuracy, count_confusion
+from bench.figures import make_confusion_figure
+from bench.records import Figure, unavailable
+from bench.stats import compute_wilson
+from tasks.spect.anatomy import load_regions
+from tasks.spect.data import SpectDataset, SyntheticDataset
+from tasks.spect.learners import fit_lda, fit_logistic
+from tasks.spect.observer import CHANCE, compute_ceiling, make_measured_features
+from tasks.spect.preprocess import compute_image_snr, compute_pooled_snr, normalise
+
+COURSE_BASELINE = 0.25
+METRICS = ("test_accuracy", "test_balanced_accuracy")
+
+
+def describe_references(data: SpectDataset) -> list[Figure]:
+    """Chance, the largest class, four numbers, a linear model of the pixels, the best possible; and the signal."""
+    return [*_list_constants(data), *_judge_learners(data), *_describe_signal(data)]
+
+
+def _list_constants(data: SpectDataset) -> Iterator[Figure]:
+    constants = {
+        "the course's baseline": (COURSE_BASELINE, "course", "below chance: three balanced classes give 33.3 %"),
+        "uniform chance": (CHANCE, "arithmetic", "one of three classes at random"),
+    }
+    if isinstance(data, SyntheticDataset):
+        ceiling = compute_ceiling(data.spec.preset, data.spec.separation)
+        bound = compute_ceiling(data.spec.preset, data.spec.separation, has_gradient=True)
+        how = "ideal observer of the true binding ratios; no classifier of the ratios can do better"
+        constants["ceiling of the ratios"] = (ceiling, "simulation", how)
+        constants["ceiling with the putamen's gradient"] = (bound, "simulation", "ideal observer of all that differs")
+    for observer, (value, source, method) in constants.items():
+        for name in METRICS:
+            conditions = {"observer": observer}
+            yield Figure(name=name, value=value, kind="derived", source=source, method=method, conditions=conditions)
+
+
+def _judge_learners(data: SpectDataset) -> Iterator[Figure]:
+    train, test = data.train, data.test
+    n_classes = len(data.class_names)
+    majority = np.full(len(test), np.bincount(train.labels).argmax())
+    yield from _judge("majority class", majority, test.labels, n_classes)
+    measured = make_measured_features(train.extracts.ratios)
+    if len(measured) - n_classes >= measured.shape[1]:
+        predict = fit_lda(measured, train.labels)
+        decisions = predict(make_measured_features(test.extracts.ratios))
+        yield from _judge("LDA on measured ratios", decisions, test.labels, n_classes)
+    else:
+        for name in METRICS:
+            yield unavailable(name, "too few training scans for a covariance", observer="LDA on measured ratios")
+    pixels = [a.images.reshape(len(a), -1).astype(np.float64) for a in (train, test)]
+    decisions = fit_logistic(pixels[0], train.labels)(pixels[1])
+    yield from _judge("logistic regression on pixels", decisions, test.labels, n_classes)
+
+
+def _judge(observer: str, decisions: NDArray[np.int64], labels: NDArray[np.int64], n_classes: int) -> Iterator[Figure]:
+    n_right, n = int((decisions == labels).sum()), len(labels)
+    lo, hi = compute_wilson(n_right, n)
+    yield Figure(
+        name="test_accuracy",
+        value=n_right / n,
+        lo=lo,
+        hi=hi,
+        n=n,
+        interval="Wilson 95 %, sampling of examples",
+        kind="measured",
+        source="test split",
+        conditions={"observer": observer},
+    )
+    confusion = count_confusion(labels, decisions, n_classes)
+    yield make_confusion_figure(
+        "test_balanced_accuracy", confusion, compute_balanced_accuracy, source="test split", observer=observer
+    )
+
+
+def _describe_signal(data: SpectDataset) -> Iterator[Figure]:
+    """Striatal contrast over noise of the training scans; see preprocess.py for what the two figures say."""
+    regions = load_regions()
+    planes = normalise(data.train.extracts, data.preprocessing.normalisation)
+    image_snr = np.median(compute_image_snr(planes, regions))
+    for name, value in (("image_snr", image_snr), ("pooled_snr", compute_pooled_snr(planes, regions))):
+        yield Figure(name=name, value=float(value), n=len(planes), kind="measured", source="training split")

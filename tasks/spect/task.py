@@ -1,0 +1,87 @@
+"""Parkinson staging from DaT-SPECT slices as a task, with its other ways of preprocessing as arms.
+
+The recipes were chosen by validation accuracy, never by test accuracy (DECISIONS.md).
+"""
+
+import math
+import os
+from functools import partial
+from pathlib import Path
+
+from tasks import SPECT_ARMS
+from tasks.archives import Progress
+from tasks.spec import Distortion, Recipe, Target, Task
+from tasks.spect.data import CLASS_NAMES, SpectDataset
+from tasks.spect.grid import CROP, SHAPE
+from tasks.spect.inspection import load_spect
+from tasks.spect.preprocess import Preprocessing
+from tasks.spect.references import COURSE_BASELINE, describe_references
+
+# Folder of a PPMI download: real scans instead of the synthetic cohort, for the command and its workers alike.
+DATA_DIR_VARIABLE = "DLMI_BENCH_PPMI_DIR"
+
+TARGET = Target(
+    validation_accuracy=0.65,
+    test_accuracy_published=COURSE_BASELINE,
+    source="course assignment: above a 25 % baseline, which lies below chance",
+)
+# The worse hemisphere is a matter of chance, so a mirrored patient is a patient.
+DISTORTION = Distortion(math.radians(8), scale=0.08, shear=0.05, shift_pixels=2.0, background=None, is_mirrored=True)
+RECIPES = {
+    "*": Recipe(n_epochs=40, peak_lr=3e-3, weight_decay=0.05, batch_size=32, label_smoothing=0.1),
+}
+
+
+def load(
+    preset: str,
+    preprocessing: Preprocessing,
+    *,
+    source: str = "auto",
+    data_dir: Path | None = None,
+    on_progress: Progress | None = None,
+) -> SpectDataset:
+    """PPMI's files where a folder is named, here or in the environment; else the synthetic cohort.
+
+    Raises:
+        DataError, FetchError: see load_spect.
+    """
+    named = os.environ.get(DATA_DIR_VARIABLE)
+    folder = data_dir or (Path(named) if named else None)
+    return load_spect(
+        preset, data_dir=folder, preprocessing=preprocessing, on_progress=on_progress, on_scan=on_progress
+    )
+
+
+def make_task(name: str, title: str, preset: str = "course", preprocessing: Preprocessing | None = None) -> Task:
+    preprocessing = preprocessing or Preprocessing()
+    height, width = (preprocessing.crop, preprocessing.crop) if preprocessing.crop else SHAPE[1:]
+    return Task(
+        name=name,
+        title=title,
+        domain="spect",
+        load=partial(load, preset, preprocessing),
+        input_shape=(1, height, width),
+        class_names=CLASS_NAMES,
+        n_validation=None,
+        target=TARGET,
+        time_limit_s=1800.0,
+        eval_every_epochs=1,
+        distortion=DISTORTION,
+        recipes=RECIPES,
+        is_ordinal=True,
+        references=describe_references,
+    )
+
+
+def _make_arm(name: str) -> Task:
+    normalisation, extent = name.partition("+")[2].split("-")
+    crop = CROP if extent == "crop" else None
+    title = f"Parkinson stages, normalisation {normalisation}, {'central crop' if crop else 'whole slice'}"
+    return make_task(name, title, preprocessing=Preprocessing(normalisation=normalisation, crop=crop))
+
+
+TASKS: dict[str, Task] = {
+    "spect": make_task("spect", "Parkinson stages from DaT-SPECT slices, cohort `course`"),
+    "spect-realistic": make_task("spect-realistic", "the same, cohort `realistic`", preset="realistic"),
+    **{name: _make_arm(name) for name in SPECT_ARMS},
+}

@@ -1,0 +1,75 @@
+"""The SPECT task: its arms, its splits, what stands beside its models."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.records import Cell
+from tasks import SPECT_ARMS, TASKS, get_task
+from tasks.augment import distort
+from tasks.spec import Distortion, make_splits
+from tasks.spect.cohort import CohortSpec
+from tasks.spect.data import load_synthetic
+
+
+def test_references_need_the_data_alone(spect_cache: Path) -> None:
+    """Chance, majority, four numbers, pixels and the ceiling; too few scans for a covariance is said, not guessed."""
+    data = load_synthetic(CohortSpec(), sizes=(6, 3, 9), cache=spect_cache, n_workers=1)
+    splits = make_splits(data, None)
+    assert (len(splits.train), len(splits.validation)) == (6, 3)
+    assert splits.validation is data.validation
+    describe = get_task("spect").references
+    assert describe is not None
+    found = {f.conditions.get("observer", f.name): f for f in describe(data) if f.name != "test_balanced_accuracy"}
+    assert found["uniform chance"].value == pytest.approx(1 / 3)
+    assert found["the course's baseline"].value == 0.25
+    assert found["majority class"].value == pytest.approx(1 / 3)
+    assert found["ceiling of the ratios"].value == pytest.approx(0.81, abs=0.01)
+    assert "too few" in found["LDA on measured ratios"].reason
+    assert found["logistic regression on pixels"].n == 9
+    assert found["image_snr"].value is not None
+    assert found["image_snr"].value > 1
+
+
+def test_arms_of_a_comparison_share_their_seed() -> None:
+    """Another preprocessing or another start, same seed; another model or index, another seed."""
+    base = Cell(kind="train", task="spect", model="vgg16-c", seed_index=3)
+    arms = [("spect+none-full", "vgg16-c"), ("spect", "vgg16-c+synthetic")]
+    assert {Cell(kind="train", task=t, model=m, seed_index=3).seed for t, m in arms} == {base.seed}
+    others = [base.model_copy(update=change) for change in ({"seed_index": 4}, {"model": "vit-c"}, {"task": "usps"})]
+    assert len({base.seed, *(cell.seed for cell in others)}) == 4
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_whole(name: str) -> None:
+    """Each registered name resolves to a task of that name with a recipe for any model."""
+    task = get_task(name)
+    assert task.name == name
+    assert task.recipe("no-such-model+arm") is task.recipes["*"]
+    assert task.n_classes == len(task.class_names)
+
+
+def test_arms_cover_the_grid_once() -> None:
+    """Five normalisations by two extents, less the task itself; whole slices are 109 x 91."""
+    assert len(set(SPECT_ARMS)) == 9
+    assert get_task("spect+none-full").input_shape == (1, 109, 91)
+    assert get_task("spect").input_shape == get_task("spect+zscore-crop").input_shape == (1, 50, 50)
+
+
+def test_mirrored_images_are_mirror_images() -> None:
+    """With no other distortion, each image comes out as it was or left to right, and both occur."""
+    ranges = Distortion(0.0, scale=0.0, shear=0.0, shift_pixels=0.0, background=None, is_mirrored=True)
+    images = torch.rand(40, 1, 6, 6)
+    out = distort(images, ranges, torch.Generator().manual_seed(0))
+    same = torch.isclose(out, images, atol=1e-5).flatten(1).all(1)
+    mirrored = torch.isclose(out, images.flip(3), atol=1e-5).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    assert 8 < int(same.sum()) < 32
+
+
+def test_borders_are_repeated_where_there_is_no_background() -> None:
+    """A constant image stays constant under any map."""
+    ranges = Distortion(0.5, scale=0.3, shear=0.3, shift_pixels=3.0, background=None)
+    images = torch.full((5, 1, 12, 12), 2.5)
+    assert torch.allclose(distort(images, ranges, torch.Generator().manual_seed(0)), images)
