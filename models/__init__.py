@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,13 +21,17 @@ class ModelEntry:
     factory: str
     title: str
     arguments: dict[str, int] = field(default_factory=dict)
-    domain: str = "digits"
+    domain: Literal["digits", "spect"] = "digits"
     is_default: bool = True
 
-    def build(self) -> "nn.Module":
-        """A freshly initialised network; seed torch first."""
-        network: nn.Module = getattr(import_module(self.module), self.factory)(**self.arguments)
+    def build(self, **arguments: int) -> "nn.Module":
+        """A freshly initialised network; seed torch first. `arguments` go before those of the entry."""
+        network: nn.Module = getattr(import_module(self.module), self.factory)(**self.arguments | arguments)
         return network
+
+
+def _full_size(factory: str, title: str) -> ModelEntry:
+    return ModelEntry("models.fullsize", factory, title, domain="spect", is_default=False)
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -38,4 +42,14 @@ MODELS: dict[str, ModelEntry] = {
     "lecun-1989": ModelEntry("models.lecun1989", "LeCun1989", "the first convolutional net on these digits"),
     "cnn-4": ModelEntry("models.cnn", "CNN", "three convolutions, 4 channels", {"n_channels": 4}),
     "cnn-32": ModelEntry("models.cnn", "CNN", "three convolutions, 32 channels", {"n_channels": 32}),
+    "vgg16-c": ModelEntry("models.vgg", "VGG", "VGG16, compact", {"width": 8}, "spect"),
+    "resnet-c": ModelEntry("models.resnet", "ResNet", "ResNet-18, compact", {"width": 8}, "spect"),
+    "vit-c": ModelEntry(
+        "models.vit", "ViT", "vision transformer, compact", {"dim": 64, "depth": 4, "n_heads": 4}, "spect"
+    ),
+    "vgg16-full": _full_size("vgg16", "VGG16"),
+    "vgg16-full-small-head": _full_size("vgg16_small_head", "VGG16, convolutions and one linear layer"),
+    "resnet18-full": _full_size("resnet18", "ResNet-18"),
+    "resnet50-full": _full_size("resnet50", "ResNet-50"),
+    "vit-b16-full": _full_size("vit_b16", "ViT-B/16"),
 }

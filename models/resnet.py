@@ -1,0 +1,59 @@
+"""ResNet-18 for small one-channel images: the original's eight basic blocks, any width.
+
+Source: K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition", CVPR (2016), table 1 and
+option B of its shortcuts. Redefined: the pooling after the first convolution is left out, since 50x50 pixels are few;
+its stride of 2 stays, since the cost grows with the area.
+"""
+
+from torch import Tensor, nn
+
+# (channels over those of the first stage, stride) of each stage of two blocks
+STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))
+N_BLOCKS = 2
+
+
+class ResNet(nn.Module):
+    """A 7x7 convolution, four stages of two blocks, the mean over positions, class scores."""
+
+    def __init__(self, width: int, n_channels: int = 1, n_classes: int = 3) -> None:
+        """`width` is the number of channels of the first stage; the original has 64."""
+        super().__init__()
+        blocks: list[nn.Module] = []
+        n_in = width
+        for factor, stride in STAGES:
+            for block in range(N_BLOCKS):
+                blocks.append(Block(n_in, factor * width, stride if block == 0 else 1))
+                n_in = factor * width
+        self.stem = nn.Sequential(
+            nn.Conv2d(n_channels, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.blocks = nn.Sequential(*blocks)
+        self.out = nn.Linear(n_in, n_classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.stem(x)  # (batch, 1, 50, 50) -> (batch, width, 25, 25)
+        x = self.blocks(x)  # (batch, 8 width, 4, 4), by way of sides 25, 13, 7
+        return x.mean((2, 3))  # (batch, 8 width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.features(x))  # (batch, 3)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; the shortcut is a 1x1 convolution where the shape changes."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.ReLU(),
+            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or n_in != n_out:
+            self.shortcut = nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.residual(x) + self.shortcut(x)).relu()  # (batch, n_out, height / stride, width / stride)

@@ -1,0 +1,160 @@
+"""Architectures for slices: counts against hand formulas, published sizes, features and head, any size of image."""
+
+import hashlib
+from itertools import pairwise
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from bench.backends.export import write_onnx
+from bench.counts import measure_counts
+from models import MODELS
+from models.fullsize import FullSize
+
+INPUT = (1, 50, 50)
+COMPACT = ("vgg16-c", "resnet-c", "vit-c")
+FULL_SIZE = ("vgg16-full", "vgg16-full-small-head", "resnet18-full", "resnet50-full", "vit-b16-full")
+# Published, with three classes and three channels; the sum over channels leaves a third of the first kernels.
+PARAMETERS = {
+    "vgg16-full": (134_272_835, 64 * 9),
+    "vgg16-full-small-head": (14_714_688 + 512 * 3 + 3, 64 * 9),
+    "resnet18-full": (11_178_051, 64 * 49),
+    "resnet50-full": (23_514_179, 64 * 49),
+    "vit-b16-full": (85_800_963, 768 * 256),
+}
+
+
+def count_vgg(width: int) -> tuple[int, int]:
+    """Parameters and MACs of thirteen 3x3 convolutions with normalisation on sides 50, 25, 12, 6, 3, and the head."""
+    channels = [1, *(width * factor for factor in (1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8))]
+    sides = (50, 50, 25, 25, 12, 12, 12, 6, 6, 6, 3, 3, 3)
+    kernels = [9 * a * b for a, b in pairwise(channels)]
+    parameters = sum(kernels) + 2 * sum(channels[1:]) + 8 * width * 3 + 3
+    return parameters, sum(k * side**2 for k, side in zip(kernels, sides, strict=True)) + 8 * width * 3
+
+
+def count_resnet(w: int) -> tuple[int, int]:
+    """Parameters and MACs of the stem, four stages on sides 25, 13, 7, 4 and the head; two a channel to normalise."""
+    parameters, macs, n_in = 49 * w + 2 * w, 49 * w * 25**2, w
+    for n_out, side in ((w, 25), (2 * w, 13), (4 * w, 7), (8 * w, 4)):
+        kernels = 9 * n_in * n_out + 3 * 9 * n_out**2
+        normalised = 4
+        if n_in != n_out:  # the shortcut of the first block
+            kernels += n_in * n_out
+            normalised += 1
+        parameters += kernels + normalised * 2 * n_out
+        macs += kernels * side**2
+        n_in = n_out
+    return parameters + 8 * w * 3 + 3, macs + 8 * w * 3
+
+
+def count_vit(d: int, depth: int, patch: int, ratio: int) -> tuple[int, int]:
+    """Parameters and MACs of embedding, positions, `depth` blocks, norm and head, with n tokens."""
+    n = (50 // patch) ** 2
+    attention, perceptron = 4 * d * d, 2 * ratio * d * d
+    biases = 4 * d + (ratio + 1) * d
+    block = attention + perceptron + biases + 2 * 2 * d
+    parameters = patch**2 * d + d + n * d + depth * block + 2 * d + 3 * d + 3
+    macs = n * patch**2 * d + depth * (n * (attention + perceptron) + 2 * n * n * d) + 3 * d
+    return parameters, macs
+
+
+HAND = {"vgg16-c": count_vgg(8), "resnet-c": count_resnet(8), "vit-c": count_vit(64, 4, 10, 2)}
+
+
+@pytest.mark.parametrize("name", COMPACT)
+def test_counts_equal_the_hand_formula(name: str) -> None:
+    """Parameters, below a million, and both MAC counts equal a formula written here."""
+    counts = measure_counts(MODELS[name].build(), INPUT)
+    assert (counts.n_parameters, counts.macs_fvcore) == HAND[name]
+    assert counts.macs_dispatch == counts.macs_fvcore
+    assert counts.n_parameters < 1_000_000
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_full_sizes_are_the_published_ones(name: str) -> None:
+    """With three channels as published with three classes; with one, less two thirds of the first kernels."""
+    entry = MODELS[name]
+    published, kernels = PARAMETERS[name]
+    with torch.device("meta"):
+        three, one = entry.build(n_channels=3), entry.build()
+    assert sum(p.numel() for p in three.parameters()) == published
+    assert sum(p.numel() for p in one.parameters()) == published - 2 * kernels
+    assert not entry.is_default
+
+
+@pytest.mark.parametrize("name", COMPACT + FULL_SIZE)
+@pytest.mark.parametrize("shape", [(1, 50, 50), (1, 109, 91)])
+def test_features_feed_the_last_layer(name: str, shape: tuple[int, ...]) -> None:
+    """Crop or whole slice: `out` maps `features` to three scores, and a new head changes nothing below it."""
+    with torch.device("meta"):
+        network = MODELS[name].build().eval()
+        images = torch.zeros(2, *shape)
+        features = network.features(images)
+        assert features.shape == (2, network.out.in_features)
+        assert network(images).shape == (2, 3)
+        network.out = nn.Linear(network.out.in_features, 4)
+        assert network(images).shape == (2, 4)
+
+
+@pytest.mark.parametrize("name", COMPACT)
+def test_an_example_does_not_depend_on_its_neighbours(name: str) -> None:
+    """Evaluated alone or in a batch, an image has the same scores, and another image has others."""
+    torch.manual_seed(0)
+    network = MODELS[name].build()
+    images = torch.randn(5, *INPUT)
+    with torch.no_grad():
+        for _ in range(20):
+            network(images)  # settles the running statistics
+        network.eval()
+        together, alone = network(images), network(images[2:3])
+    assert torch.allclose(together[2:3], alone, atol=1e-5)
+    assert not torch.allclose(together[2], together[3], atol=1e-3)
+
+
+def test_one_channel_sees_what_three_equal_ones_would() -> None:
+    """Summed kernels: a grey image gives the scores it would give in three equal channels."""
+    torch.manual_seed(0)
+    three = MODELS["resnet18-full"].build(n_channels=3).eval()
+    one = MODELS["resnet18-full"].build().eval()
+    weights = three.state_dict()
+    weights["trunk.conv1.weight"] = weights["trunk.conv1.weight"].sum(1, keepdim=True)
+    one.load_state_dict(weights)
+    image = torch.randn(1, *INPUT)
+    with torch.inference_mode():
+        assert torch.allclose(one(image), three(image.expand(1, 3, 50, 50)), atol=1e-4)
+
+
+def test_vit_b16_enlarges_its_input() -> None:
+    """The trunk reads 224x224 pixels, whatever comes in."""
+    seen = []
+    with torch.device("meta"):
+        network = MODELS["vit-b16-full"].build()
+        assert isinstance(network, FullSize)
+        network.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+        network(torch.zeros(1, *INPUT))
+    assert seen == [(1, 1, 224, 224)]
+
+
+@pytest.mark.parametrize("name", [*(pytest.param(name, marks=pytest.mark.slow) for name in COMPACT[:2]), "vit-c"])
+def test_export_keeps_scores_and_bytes(name: str, tmp_path: Path) -> None:
+    """The ONNX file has the network's scores at any batch size, and a second export has the same bytes."""
+    torch.manual_seed(0)
+    network = MODELS[name].build()
+    images = torch.randn(7, *INPUT)
+    with torch.no_grad():
+        for _ in range(20):
+            network(images)
+        expected = network.eval()(images)
+    hashes = set()
+    for path in (tmp_path / "a.onnx", tmp_path / "b.onnx"):
+        write_onnx(network, INPUT, path)
+        hashes.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(hashes) == 1
+    session = onnxruntime.InferenceSession(path)
+    for n in (1, 7):
+        (scores,) = session.run(None, {"input": images[:n].numpy()})
+        assert torch.allclose(torch.from_numpy(scores), expected[:n], atol=1e-4)
