@@ -24,7 +24,14 @@ from tasks.spec import Task
 
 NO_MODEL = "-"  # stands for the model in cells about the data alone
 ONE_BY_ONE: tuple[CellKind, ...] = ("counts", "memory", "energy")
-TRAINING_CODE = ("tasks.spec", "tasks.train", "tasks.augment", "bench.training", "bench.backends.export")
+TRAINING_CODE = (
+    "tasks.spec",
+    "tasks.train",
+    "tasks.augment",
+    "tasks.transfer",
+    "bench.training",
+    "bench.backends.export",
+)
 REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
 MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
@@ -83,6 +90,8 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
     }
     if cell.kind == "train":
         parts["recipe"] = asdict(task.recipe(cell.model))
+        entry = MODELS[cell.model]
+        parts["start"] = [entry.start, entry.is_frozen]
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
     if cell.kind not in ("counts", "references"):

@@ -13,7 +13,8 @@ from bench.errors import BenchError
 from bench.plan import Step, compute_fingerprint, make_steps
 from bench.records import Cell, Record
 from bench.store import Store
-from bench.suites import Suite
+from bench.suites import Suite, select_models
+from models import MODELS
 from tasks import get_task
 
 # The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
@@ -50,6 +51,9 @@ class Runner:
         """Do every step that is not done yet. A failed step is recorded and the others still run."""
         loading = partial(_show_loading, display)
         self._data = {name: task.load(on_progress=loading).describe() for name, task in self._tasks.items()}
+        for name, task in self._tasks.items():
+            if task.load_pool and any(MODELS[m].start == "synthetic" for m in select_models(self._suite, name)):
+                task.load_pool(on_progress=loading)  # here, where all cores are free; the workers find it kept
         outcome, steps = Outcome(), make_steps(self._suite)
         stored = {} if self._is_fresh else self._store.current()
         try:

@@ -8,10 +8,15 @@ from pydantic import Field
 
 from bench.backends import BACKENDS
 from bench.errors import UsageError
-from bench.records import CellKind, Plain
+from bench.records import ARM, CellKind, Plain
 from bench.toml import load_toml
 from models import MODELS
-from tasks import TASKS, get_task
+from tasks import SPECT_ARMS, TASKS, get_task
+
+# Compact models from scratch, and each other way of starting them.
+TRANSFER_ARMS = tuple(
+    name for name in MODELS if any(arm.startswith(f"{name.partition(ARM)[0]}{ARM}") for arm in MODELS)
+)
 
 
 class Suite(Plain):
@@ -28,7 +33,7 @@ class Suite(Plain):
     """
 
     name: str = "custom"
-    tasks: tuple[str, ...] = ("usps",)
+    tasks: tuple[str, ...] = ("usps", "spect")
     models: tuple[str, ...] = ()
     measures: tuple[CellKind, ...] = ("references", "counts", "memory", "energy", "latency")
     backends: tuple[str, ...] = tuple(BACKENDS)
@@ -42,13 +47,17 @@ class Suite(Plain):
 SUITES: dict[str, Suite] = {
     "smoke": Suite(
         name="smoke",
-        models=("softmax", "mlp-64-32", "cnn-4"),
+        models=("softmax", "mlp-64-32", "cnn-4", "vgg16-c"),
         n_seeds=1,
         n_processes=2,
         n_rounds=30,
         energy_window_s=1.0,
     ),
     "default": Suite(name="default"),
+    "ablation": Suite(
+        name="ablation", tasks=("spect", *SPECT_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
+    ),
+    "transfer": Suite(name="transfer", tasks=("spect",), models=TRANSFER_ARMS, measures=("counts",)),
     "full": Suite(
         name="full",
         tasks=("usps", "usps-libsvm", "spect", "spect-realistic"),

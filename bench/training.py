@@ -1,7 +1,9 @@
 """The training cell, as it runs in a worker: train, export, judge the exported file once, account for energy."""
 
 import io
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,24 +36,30 @@ from models import MODELS
 from tasks import get_task
 from tasks.spec import Recipe, Splits, Task, make_splits
 from tasks.train import TrainingRun, train, warm_up
+from tasks.transfer import begin, load_start
 
 
 def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
     """Payload: `cell`, `out` (folder of the store), `energy_window_s`. Returns the record."""
     cell = Cell.model_validate(payload["cell"])
     out, task = Path(payload["out"]), get_task(cell.task)
+    entry = MODELS[cell.model]
     torch.set_num_threads(1)
     CpuHopper()(0)
     with Stopwatch() as loading:
         data = task.load()
         splits = make_splits(data, task.n_validation)
     recipe = task.recipe(cell.model)
-    run, energy, is_reproducible = _train(cell, splits, task, recipe, payload["energy_window_s"], on_progress)
+    start = load_start(entry, task, lambda done, total: on_progress("pretraining, once for all seeds", done / total))
+    build = partial(begin, entry, start)
+    run, energy, is_reproducible = _train(build, cell, splits, task, recipe, payload["energy_window_s"], on_progress)
     on_progress("exporting and judging", 1.0)
     artifacts = _export(run.network, cell.model, task, out)
     judged, kept, confusion = _judge(artifacts, splits, task, out)
     figures = [*_describe_run(run, task), *judged, *make_energy_figures("training_energy_j", energy)]
     figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
+    if start and start.training_s is not None:
+        figures.append(_make_pretraining(start.training_s))
     record = Record(
         cell=cell,
         figures=tuple(figures),
@@ -59,6 +67,7 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
         provenance={
             "data": data.describe(),
             "recipe": asdict(recipe),
+            "start": {"source": entry.start, "is_frozen": entry.is_frozen, "sha256": start.sha256 if start else None},
             "seed": cell.seed,
             "splits": {"train": len(splits.train), "validation": len(splits.validation), "test": len(data.test)},
             "target": asdict(task.target),
@@ -74,7 +83,13 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
 
 
 def _train(
-    cell: Cell, splits: Splits, task: Task, recipe: Recipe, energy_window_s: float, on_progress: OnProgress
+    build: Callable[[], nn.Module],
+    cell: Cell,
+    splits: Splits,
+    task: Task,
+    recipe: Recipe,
+    energy_window_s: float,
+    on_progress: OnProgress,
 ) -> tuple[TrainingRun, EnergySample, bool | None]:
     """Train under the energy meter, again from the start while its window is too short.
 
@@ -86,7 +101,7 @@ def _train(
         doing = "training" if not runs else f"training again for the energy window ({len(runs) + 1})"
         runs.append(
             train(
-                MODELS[cell.model].build,
+                build,
                 splits,
                 task,
                 recipe,
@@ -100,6 +115,11 @@ def _train(
     first, *others = runs
     is_reproducible = all(_equal(first.network, other.network) for other in others) if others else None
     return first, energy, is_reproducible
+
+
+def _make_pretraining(training_s: float) -> Figure:
+    method = "the trunk, trained once and shared by all seeds; not part of training_s"
+    return Figure(name="pretraining_s", value=training_s, kind="measured", source="perf_counter_ns", method=method)
 
 
 def _equal(a: nn.Module, b: nn.Module) -> bool:

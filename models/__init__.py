@@ -1,6 +1,6 @@
 """Architectures by name. Each file knows torch and nothing else of this project; building one imports only its file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,8 @@ class ModelEntry:
     Attributes:
         domain: Tasks that it fits: those of the same domain.
         is_default: Whether suites that name no models take it.
+        start: Where the weights come from before training; see tasks/transfer.py.
+        is_frozen: Whether only the last layer is trained.
     """
 
     module: str
@@ -23,10 +25,15 @@ class ModelEntry:
     arguments: dict[str, int] = field(default_factory=dict)
     domain: Literal["digits", "spect"] = "digits"
     is_default: bool = True
+    start: Literal["scratch", "synthetic", "imagenet"] = "scratch"
+    is_frozen: bool = False
 
-    def build(self, **arguments: int) -> "nn.Module":
-        """A freshly initialised network; seed torch first. `arguments` go before those of the entry."""
+    def build(self, *, is_frozen: bool | None = None, **arguments: int) -> "nn.Module":
+        """A freshly initialised network; seed torch first. What is given here goes before what the entry says."""
         network: nn.Module = getattr(import_module(self.module), self.factory)(**self.arguments | arguments)
+        if self.is_frozen if is_frozen is None else is_frozen:
+            for name, weight in network.named_parameters():
+                weight.requires_grad = name.startswith("out.")
         return network
 
 
@@ -53,3 +60,9 @@ MODELS: dict[str, ModelEntry] = {
     "resnet50-full": _full_size("resnet50", "ResNet-50"),
     "vit-b16-full": _full_size("vit_b16", "ViT-B/16"),
 }
+for _name in ("vgg16-c", "resnet-c", "vit-c"):
+    _entry = replace(MODELS[_name], start="synthetic")
+    MODELS[f"{_name}+synthetic"] = replace(_entry, title=f"{_entry.title}, pretrained on other patients")
+    MODELS[f"{_name}+synthetic-frozen"] = replace(
+        _entry, title=f"{_entry.title}, pretrained, only its last layer trained", is_frozen=True, is_default=False
+    )

@@ -29,6 +29,14 @@ class Arrays:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Other examples with continuous targets, to pretrain on."""
+
+    images: Images
+    targets: NDArray[np.float32]  # (n, target)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Verified data with its official training and test split; some data brings a validation split as well.
 
@@ -148,6 +156,7 @@ class Task:
         n_validation: Examples cut from the training set; None where the data brings a validation split.
         is_ordinal: Whether the classes have an order.
         references: Figures to stand beside the models', from the data alone.
+        load_pool: Examples to pretrain on, none of them in the data; takes on_progress.
     """
 
     name: str
@@ -164,6 +173,7 @@ class Task:
     recipes: dict[str, Recipe]
     is_ordinal: bool = False
     references: Callable[[Any], list[Figure]] | None = None
+    load_pool: Callable[..., Pool] | None = None
 
     @property
     def n_classes(self) -> int:

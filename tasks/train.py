@@ -7,6 +7,7 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from tasks.augment import distort
 from tasks.spec import Arrays, Distortion, Recipe, Splits, Task
 
 EVAL_BATCH = 512
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # (scores, labels or targets) -> mean
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def train(
     if recipe.is_channels_last:
         network = network.to(memory_format=torch.channels_last)
     images, labels = to_tensors(splits.train)
-    loop = _Loop(network, recipe, task.distortion, len(labels))
+    smoothed = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing)
+    loop = Loop(network, recipe, task.distortion, len(labels), loss=smoothed)
     loop.warm_up(images, labels)
     training, evaluating = Stopwatch(clock), Stopwatch(clock)
     curve: list[Evaluation] = []
@@ -128,16 +132,22 @@ def train(
     )
 
 
-class _Loop:
-    """The optimiser's state and one epoch of work."""
+class Loop:
+    """The optimiser's state and one epoch of work. Modules without trainable weights stay as they are."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, distortion: Distortion, n_examples: int) -> None:
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, distortion: Distortion, n_examples: int, *, loss: Loss
+    ) -> None:
         self.network = network
         self.recipe = recipe
         self.distortion = distortion
+        self.loss = loss
         n_steps = recipe.n_epochs * -(-n_examples // recipe.batch_size)
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=recipe.peak_lr, weight_decay=recipe.weight_decay, fused=True
+            [weight for weight in network.parameters() if weight.requires_grad],
+            lr=recipe.peak_lr,
+            weight_decay=recipe.weight_decay,
+            fused=True,
         )
         self.schedule = iter(_list_schedule(self.optimiser, recipe.peak_lr, n_steps))
 
@@ -145,11 +155,14 @@ class _Loop:
         """One pass of a copy, forward and back, so that the first epoch does not pay for set-up; nothing is learnt."""
         twin = copy.deepcopy(self.network).train()
         size = self.recipe.batch_size
-        F.cross_entropy(twin(torch.zeros_like(images[:size])), labels[:size]).backward()
+        self.loss(twin(torch.zeros_like(images[:size])), labels[:size]).backward()
 
     def run_epoch(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
         """Shuffle once, distort once, step through; returns the mean loss."""
         self.network.train()
+        for part in self.network.children():
+            if not any(weight.requires_grad for weight in part.parameters()):
+                part.eval()  # a frozen trunk keeps its statistics as well
         order = torch.randperm(len(labels), generator=generator)
         images, labels = images[order], labels[order]
         if self.recipe.augmentation == "random-affine":
@@ -157,7 +170,7 @@ class _Loop:
         losses: list[Tensor] = []
         size = self.recipe.batch_size
         for x, y in zip(images.split(size), labels.split(size), strict=True):
-            loss = F.cross_entropy(self.network(x), y, label_smoothing=self.recipe.label_smoothing)
+            loss = self.loss(self.network(x), y)
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.param_groups[0].update(next(self.schedule))

@@ -26,12 +26,14 @@ def test_grid_is_complete_and_trains_first() -> None:
     """Every model is trained with every seed before anything is measured, and measured once per kind."""
     steps = make_steps(SUITES["default"])
     kinds = [step.kind for step in steps]
-    n = sum(entry.domain == "digits" for entry in MODELS.values())
+    n = sum(entry.is_default for entry in MODELS.values())
     assert kinds.count("train") == 5 * n
-    assert max(i for i, kind in enumerate(kinds) if kind == "train") < kinds.index("counts")
-    assert [len(step.cells) for step in steps if step.kind == "latency"] == [n]
+    assert [len(step.cells) for step in steps if step.kind == "latency"] == [7, n - 7]
+    for task in SUITES["default"].tasks:
+        own = [step.kind for step in steps if step.task == task]
+        assert max(i for i, kind in enumerate(own) if kind == "train") < own.index("counts")
     cells = [cell for step in steps for cell in step.cells]
-    assert len({cell.key for cell in cells}) == len(cells) == 5 * n + 4 * n
+    assert len({cell.key for cell in cells}) == len(cells) == 5 * n + 4 * n + 1
 
 
 def test_same_question_same_fingerprint() -> None:

@@ -12,14 +12,14 @@ from bench.latency import CpuHopper, Plan, measure_latency
 from models import MODELS
 from tasks import get_task
 from tasks.spec import Recipe, make_splits
-from tasks.train import _Loop, to_tensors
+from tasks.train import Loop, to_tensors
 
 N_ROUNDS = 30
 RECIPE = Recipe(n_epochs=1_000, augmentation="none")
 
 
 def make_whole_tensor_epoch(images: torch.Tensor, labels: torch.Tensor) -> Callable[[], object]:
-    loop = _Loop(MODELS["mlp-64-32"].build(), RECIPE, len(labels))
+    loop = Loop(MODELS["mlp-64-32"].build(), RECIPE, len(labels))
     generator = torch.Generator().manual_seed(0)
     return lambda: loop.run_epoch(images, labels, generator)
 

@@ -46,7 +46,7 @@ def test_bad_files_are_named_with_the_field(case: str, tmp_path: Path) -> None:
 
 def test_unknown_names_list_what_there_is() -> None:
     """A misspelt suite is answered with the names that exist."""
-    with pytest.raises(UsageError, match="smoke, default, full"):
+    with pytest.raises(UsageError, match="smoke, default, ablation"):
         load_suite("smok")
     with pytest.raises(UsageError, match=r"nowhere\.toml"):
         load_suite("nowhere.toml")

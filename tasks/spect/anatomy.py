@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.archives import Progress
+from tasks.kept import ArrayDict, compute_key, load_or_make
 from tasks.spect.atlas import GREY, OCCIPITAL, STRUCTURES, Labels, compute_coverage, load_atlas
-from tasks.spect.cache import ArrayDict, compute_key, load_or_make
 from tasks.spect.grid import Mask, make_positions
 
 HEMISPHERES = "LR"
 # Regions of a measured binding ratio, in this order everywhere.
 REGIONS = ("caudate_L", "caudate_R", "putamen_L", "putamen_R")
 
-SOURCES = ("grid", "atlas", "anatomy")  # code that decides what is cached
+SOURCES = ("tasks.spect.grid", "tasks.spect.atlas", "tasks.spect.anatomy")  # code that decides what is cached
 
 Coverage = NDArray[np.float16]  # 3 digits of a share are plenty, and seven anatomies have 85 maps
 Maps = dict[str, Coverage]

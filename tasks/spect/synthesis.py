@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tasks.archives import Progress
+from tasks.kept import ArrayDict, compute_key, load_or_make
 from tasks.spect.anatomy import Regions, load_anatomies
-from tasks.spect.cache import ArrayDict, compute_key, load_or_make
 from tasks.spect.cohort import CohortSpec, Patient, sample_patient
 from tasks.spect.grid import SHAPE
 from tasks.spect.imaging import Counts, image_patient
@@ -23,16 +23,16 @@ USED = slice(35, 52)
 CHUNK = 12  # scans per piece of work
 # Code that decides what is cached.
 SOURCES = (
-    "grid",
-    "atlas",
-    "anatomy",
-    "population",
-    "cohort",
-    "optics",
-    "template",
-    "imaging",
-    "preprocess",
-    "synthesis",
+    "tasks.spect.grid",
+    "tasks.spect.atlas",
+    "tasks.spect.anatomy",
+    "tasks.spect.population",
+    "tasks.spect.cohort",
+    "tasks.spect.optics",
+    "tasks.spect.template",
+    "tasks.spect.imaging",
+    "tasks.spect.preprocess",
+    "tasks.spect.synthesis",
 )
 
 Count = Callable[[int, int], None]  # scans done so far, and in all

@@ -14,6 +14,7 @@ from tasks.spec import Distortion, Recipe, Target, Task
 from tasks.spect.data import CLASS_NAMES, SpectDataset
 from tasks.spect.grid import CROP, SHAPE
 from tasks.spect.inspection import load_spect
+from tasks.spect.pool import load_pool
 from tasks.spect.preprocess import Preprocessing
 from tasks.spect.references import COURSE_BASELINE, describe_references
 
@@ -70,6 +71,7 @@ def make_task(name: str, title: str, preset: str = "course", preprocessing: Prep
         recipes=RECIPES,
         is_ordinal=True,
         references=describe_references,
+        load_pool=partial(load_pool, preset, preprocessing),
     )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import zipfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ ArrayDict = dict[str, NDArray[Any]]
 
 
 def compute_key(*parts: object, modules: tuple[str, ...]) -> str:
-    """Name of a cached file: changes with what was asked for and with the code of `modules` that makes it."""
+    """Name of a cached file: changes with what was asked for and with the code of `modules` (`tasks.x.y`) behind it."""
     digest = hashlib.sha256(repr(parts).encode())
     for name in modules:
-        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+        file = import_module(name).__file__
+        assert file is not None
+        digest.update(Path(file).read_bytes())
     return digest.hexdigest()[:16]
 
 
