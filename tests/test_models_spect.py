@@ -13,6 +13,9 @@ from bench.backends.export import write_onnx
 from bench.counts import measure_counts
 from models import MODELS
 from models.fullsize import FullSize
+from models.resnet import ResNet
+from models.vgg import VGG
+from models.vit import ViT
 
 INPUT = (1, 50, 50)
 COMPACT = ("vgg16-c", "resnet-c", "vit-c")
@@ -84,6 +87,34 @@ def test_full_sizes_are_the_published_ones(name: str) -> None:
     assert sum(p.numel() for p in three.parameters()) == published
     assert sum(p.numel() for p in one.parameters()) == published - 2 * kernels
     assert not entry.is_default
+
+
+# The table of METHOD.md: first stage w; VGG16 with a small head, ResNet-18, ViT of 4 and of 12 blocks.
+SIZES = {
+    4: (58_119, 44_479, 38_371, 156_643),
+    8: (231_147, 176_123, 142_275, 608_195),
+    16: (921_939, 700_915, 546_691, 2_396_035),
+    32: (3_682_467, 2_796_515, 2_141_955, 9_510_659),
+    64: (14_719_299, 11_171_779, 8_478_211, 37_895_683),
+    96: (33_110_499, 25_125_795, 19_008_771, 85_155_075),
+}
+
+
+@pytest.mark.parametrize("w", SIZES)
+def test_vgg_has_fewer_parameters_than_deep_transformers_only(w: int) -> None:
+    """At equal features VGG16 lies above ResNet-18 and a transformer of 4 blocks, below one of 12."""
+    with torch.device("meta"):
+        families = VGG(w), ResNet(w), ViT(8 * w, 4, 4), ViT(8 * w, 12, 4, ratio=4)
+    vgg, resnet, shallow, deep = sizes = tuple(sum(p.numel() for p in network.parameters()) for network in families)
+    assert sizes == SIZES[w]
+    assert shallow < resnet < vgg < deep
+
+
+def test_redefining_the_head_changes_the_order() -> None:
+    """As published VGG16 is the largest; with a small head it lies below ResNet-50 and ViT-B/16, above ResNet-18."""
+    vgg, small_head, resnet18, resnet50, vit = (PARAMETERS[name][0] for name in FULL_SIZE)
+    assert resnet18 < small_head < resnet50 < vit < vgg
+    assert vgg - 14_714_688 == 119_558_147
 
 
 @pytest.mark.parametrize("name", COMPACT + FULL_SIZE)
