@@ -15,7 +15,7 @@ from models import MODELS
 from models.fullsize import FullSize
 from models.resnet import ResNet
 from models.vgg import VGG
-from models.vit import ViT
+from models.vit import Block, ViT
 
 INPUT = (1, 50, 50)
 COMPACT = ("vgg16-c", "resnet-c", "vit-c")
@@ -146,17 +146,33 @@ def test_an_example_does_not_depend_on_its_neighbours(name: str) -> None:
     assert not torch.allclose(together[2], together[3], atol=1e-3)
 
 
-def test_one_channel_sees_what_three_equal_ones_would() -> None:
-    """Summed kernels: a grey image gives the scores it would give in three equal channels."""
+@pytest.mark.parametrize("name", ["vgg16-full-small-head", "resnet18-full"])
+def test_one_channel_sees_what_three_equal_ones_would(name: str) -> None:
+    """A grey image gives the scores that the same weights give it in three equal channels."""
+    image = torch.randn(1, *INPUT, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    three = MODELS["resnet18-full"].build(n_channels=3).eval()
-    one = MODELS["resnet18-full"].build().eval()
-    weights = three.state_dict()
-    weights["trunk.conv1.weight"] = weights["trunk.conv1.weight"].sum(1, keepdim=True)
-    one.load_state_dict(weights)
-    image = torch.randn(1, *INPUT)
+    three = MODELS[name].build(n_channels=3).eval()
+    torch.manual_seed(0)
+    one = MODELS[name].build().eval()
     with torch.inference_mode():
-        assert torch.allclose(one(image), three(image.expand(1, 3, 50, 50)), atol=1e-4)
+        scores = one(image)
+        assert torch.allclose(scores, three(image.expand(1, 3, 50, 50)), atol=1e-5 * float(scores.abs().max()))
+
+
+def test_attention_is_the_published_one() -> None:
+    """With the same weights the tokens leave as torch's own multi-head attention has them."""
+    torch.manual_seed(0)
+    block, peer = Block(8, 2, 2), nn.MultiheadAttention(8, 2, batch_first=True)
+    peer.load_state_dict(
+        {
+            "in_proj_weight": block.qkv.weight,
+            "in_proj_bias": block.qkv.bias,
+            "out_proj.weight": block.project.weight,
+            "out_proj.bias": block.project.bias,
+        }
+    )
+    x = torch.randn(3, 5, 8)
+    assert torch.allclose(block.attend(x), peer(x, x, x, need_weights=False)[0], atol=1e-6)
 
 
 def test_vit_b16_enlarges_its_input() -> None:
