@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from bench.backends import BACKENDS
+from bench.backends import BACKENDS, DEFAULT_BACKENDS
 from bench.errors import UsageError
 from bench.records import Plain
 from bench.toml import load_toml
@@ -17,6 +17,7 @@ class Suite(Plain):
     """A grid and how finely it is measured.
 
     Attributes:
+        backends: Runtimes; one that cannot run here gives figures that say why.
         n_seeds: Trainings of each model on each task.
         n_processes: Fresh processes behind each latency.
         n_rounds: Rounds in each process.
@@ -27,7 +28,7 @@ class Suite(Plain):
     name: str = "custom"
     tasks: tuple[str, ...] = ("usps",)
     models: tuple[str, ...] = tuple(MODELS)
-    backends: tuple[str, ...] = tuple(BACKENDS)
+    backends: tuple[str, ...] = DEFAULT_BACKENDS
     n_seeds: int = Field(5, ge=1, le=1000)
     n_processes: int = Field(5, ge=2, le=100)
     n_rounds: int = Field(100, ge=10, le=100_000)
@@ -45,7 +46,14 @@ SUITES: dict[str, Suite] = {
         energy_window_s=1.0,
     ),
     "default": Suite(name="default"),
-    "full": Suite(name="full", tasks=tuple(TASKS), n_seeds=20, n_processes=10, batches=(1, 8, 64, 256)),
+    "full": Suite(
+        name="full",
+        tasks=tuple(TASKS),
+        backends=tuple(BACKENDS),
+        n_seeds=20,
+        n_processes=10,
+        batches=(1, 8, 64, 256),
+    ),
 }
 
 

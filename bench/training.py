@@ -1,34 +1,32 @@
-"""The training cell, as it runs in a worker: train, export, judge the exported file once, account for energy."""
+"""The training cell, as it runs in a worker: train, export, judge the exported files once, account for energy."""
 
-import io
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import JsonValue
 from torch import nn
 
-from bench.backends import BACKENDS, JUDGED_BACKEND, Runner, Scores, predict
 from bench.backends.export import write_onnx, write_torch
+from bench.backends.quantization import write_int8
 from bench.clock import Stopwatch
 from bench.energy import EnergySample, energy_meter, measure_energy
 from bench.executors import OnProgress
 from bench.figures import make_energy_figures
+from bench.judgement import judge
 from bench.latency import CpuHopper
 from bench.records import Artifact, Cell, Figure, Record, unavailable
-from bench.stats import compute_wilson
-from bench.store import artifact_path, put_artifact
+from bench.store import put_artifact
 from models import MODELS
 from tasks import get_task
-from tasks.spec import Recipe, Splits, Task, make_splits
+from tasks.spec import Arrays, Recipe, Splits, Task, make_splits
 from tasks.train import TrainingRun, train, warm_up
 
 
 def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """Payload: `cell`, `out` (folder of the store), `energy_window_s`. Returns the record."""
+    """Payload: `cell`, `out` (folder of the store), `energy_window_s`, `backends` to judge. Returns the record."""
     cell = Cell.model_validate(payload["cell"])
     out, task = Path(payload["out"]), get_task(cell.task)
     torch.set_num_threads(1)
@@ -39,8 +37,8 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
     recipe = task.recipe(cell.model)
     run, energy, is_reproducible = _train(cell, splits, task, recipe, payload["energy_window_s"], on_progress)
     on_progress("exporting and judging", 1.0)
-    artifacts = _export(run.network, cell.model, task, out)
-    judged, scores = _judge(artifacts, splits, out)
+    artifacts = _export(run.network, cell.model, task, splits.train, out)
+    judged, scores = judge(artifacts, splits, out, payload["backends"])
     figures = [*_describe_run(run, task), *judged, *make_energy_figures("training_energy_j", energy)]
     figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
     record = Record(
@@ -54,7 +52,11 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
             "splits": {"train": len(splits.train), "validation": len(splits.validation), "test": len(data.test)},
             "target": asdict(task.target),
         },
-        details={"curve": [asdict(e) for e in run.curve], "repeats_are_identical": is_reproducible},
+        details={
+            "curve": [asdict(e) for e in run.curve],
+            "repeats_are_identical": is_reproducible,
+            "judged": payload["backends"],
+        },
     )
     return record.model_dump(mode="json")
 
@@ -93,69 +95,15 @@ def _equal(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-def _export(network: nn.Module, model: str, task: Task, out: Path) -> dict[str, Artifact]:
-    """Both files, by role."""
+def _export(network: nn.Module, model: str, task: Task, train_split: Arrays, out: Path) -> dict[str, Artifact]:
+    """All files, by role. Only training images calibrate the one in 8-bit integers."""
     with TemporaryDirectory() as folder:
-        paths = {"torch": Path(folder, "a.safetensors"), "onnx": Path(folder, "a.onnx")}
+        names = {"torch": "a.safetensors", "onnx": "a.onnx", "onnx-int8": "int8.onnx"}
+        paths = {role: Path(folder, name) for role, name in names.items()}
         write_torch(network, model, paths["torch"])
         write_onnx(network, task.input_shape, paths["onnx"])
+        write_int8(paths["onnx"], train_split.images, paths["onnx-int8"])
         return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in paths.items()}
-
-
-def _judge(artifacts: dict[str, Artifact], splits: Splits, out: Path) -> tuple[list[Figure], list[Artifact]]:
-    """Accuracy of the exported file: validation first, then the one look at the test split."""
-    runners = {name: entry.load(artifact_path(out, artifacts[entry.artifact_role])) for name, entry in BACKENDS.items()}
-    runner = runners[JUDGED_BACKEND]
-    validation = predict(runner, splits.validation.images)
-    test = splits.test.read(artifacts[BACKENDS[JUDGED_BACKEND].artifact_role].sha256)
-    scores = predict(runner, test.images)
-    figures = [
-        _make_accuracy("validation_accuracy", validation, splits.validation.labels, runner),
-        _make_accuracy("test_accuracy", scores, test.labels, runner),
-        _make_parity(validation, predict(runners["eager"], splits.validation.images)),
-        Figure(name="n_test_reads", value=sum(splits.test.reads.values()), kind="counted", source="tasks.spec.HeldOut"),
-    ]
-    kept = {"validation_scores": validation, "test_scores": scores}
-    return figures, [put_artifact(out, role, to_npy(array), ".npy") for role, array in kept.items()]
-
-
-def to_npy(array: Scores) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _make_accuracy(name: str, scores: Scores, labels: np.ndarray[Any, Any], runner: Runner) -> Figure:
-    if not np.isfinite(scores).all():
-        return unavailable(name, "the network's scores are not finite: training diverged")
-    n_right, n = int((scores.argmax(1) == labels).sum()), len(labels)
-    lo, hi = compute_wilson(n_right, n)
-    return Figure(
-        name=name,
-        value=n_right / n,
-        lo=lo,
-        hi=hi,
-        n=n,
-        interval="Wilson 95 %, sampling of examples",
-        kind="measured",
-        source="exported file",
-        conditions={"backend": JUDGED_BACKEND, **runner.conditions},
-    )
-
-
-def _make_parity(scores: Scores, reference: Scores) -> Figure:
-    """Share of validation examples on which the exported file and the network itself decide differently."""
-    n_different = int((scores.argmax(1) != reference.argmax(1)).sum())
-    is_vacuous = bool(np.ptp(reference, axis=0).max() == 0)
-    return Figure(
-        name="decision_disagreement",
-        value=n_different / len(scores),
-        n=len(scores),
-        kind="measured",
-        source="validation split",
-        method=f"largest score difference {float(np.abs(scores - reference).max()):.1e}",
-        notes=("vacuous: the network answers the same to every input",) if is_vacuous else (),
-    )
 
 
 def _describe_run(run: TrainingRun, task: Task) -> list[Figure]:
