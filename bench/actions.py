@@ -6,7 +6,9 @@ from typing import Any
 
 from bench.backends import BACKENDS, JUDGED_BACKEND
 from bench.executors import OnProgress, Worker
-from bench.records import Artifact, Cell, Figure, Record
+from bench.judgement import scores_role
+from bench.plan import list_judged
+from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.session import run_latency_session
 from bench.store import artifact_path
 from bench.suites import Suite
@@ -40,6 +42,11 @@ class Workshop:
     def find_path(self, cell: Cell, role: str) -> str:
         return str(artifact_path(self.folder, self.find_artifact(cell, role)))
 
+    def find_reason(self, cell: Cell, backend: str) -> str:
+        """Why the backend gave no scores for the model when it was judged; empty where it did."""
+        figure = self.trained[cell.task, cell.model].figure("test_accuracy", backend=backend)
+        return figure.reason if figure else "it was not judged; run with --fresh"
+
     def close(self) -> None:
         """End the worker, also in the middle of a job."""
         if self._worker:
@@ -48,9 +55,10 @@ class Workshop:
 
 def train(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
     payload = {"out": str(shop.folder), "energy_window_s": shop.suite.energy_window_s}
-    answers = [
-        shop.call("bench.training:run_train_cell", payload | {"cell": cell.model_dump()}, on_progress) for cell in cells
-    ]
+    answers = []
+    for cell in cells:
+        own = {"cell": cell.model_dump(), "backends": list_judged(cell, shop.suite)}
+        answers.append(shop.call("bench.training:run_train_cell", payload | own, on_progress))
     return [Record.model_validate(answer) for answer in answers]
 
 
@@ -68,7 +76,8 @@ def count(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Re
     for cell in cells:
         payload = {"model": cell.model, "input_shape": shop.tasks[cell.task].input_shape}
         figures = _to_figures(shop.call("bench.profiling:run_counts_job", payload, on_progress))
-        figures += [_make_size(shop.find_artifact(cell, entry.artifact_role)) for entry in BACKENDS.values()]
+        roles = dict.fromkeys(entry.artifact_role for entry in BACKENDS.values())
+        figures += [_make_size(shop.find_artifact(cell, role)) for role in roles]
         records.append(Record(cell=cell, figures=tuple(figures)))
     return records
 
@@ -78,6 +87,10 @@ def measure_memory(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -
     for cell in cells:
         figures: list[Figure] = []
         for backend in shop.suite.backends:
+            if reason := shop.find_reason(cell, backend):
+                names = ("peak_bytes", "peak_added_bytes")
+                figures += [unavailable(name, reason, backend=backend, batch=1) for name in names]
+                continue
             path = shop.find_path(cell, BACKENDS[backend].artifact_role)
             payload = {"backend": backend, "path": path, "input_shape": shop.tasks[cell.task].input_shape}
             with Worker() as worker:
@@ -104,14 +117,22 @@ def measure_latency(shop: Workshop, cells: list[Cell], on_progress: OnProgress) 
     """All models side by side, so that drift of the machine cancels between them."""
     figures: dict[str, list[Figure]] = {cell.model: [] for cell in cells}
     for backend in shop.suite.backends:
-        role = BACKENDS[backend].artifact_role
-        models = {
-            cell.model: {"path": shop.find_path(cell, role), "scores": shop.find_path(cell, "validation_scores")}
-            for cell in cells
-        }
-        for model, part in run_latency_session(backend, cells[0].task, models, shop.suite, on_progress).items():
-            figures[model] += part
+        roles = {"path": BACKENDS[backend].artifact_role, "scores": scores_role(backend)}
+        models = {}
+        for cell in cells:
+            if reason := shop.find_reason(cell, backend):
+                figures[cell.model] += _refuse_latency(backend, reason, shop.suite)
+            else:
+                models[cell.model] = {key: shop.find_path(cell, role) for key, role in roles.items()}
+        if models:
+            for model, part in run_latency_session(backend, cells[0].task, models, shop.suite, on_progress).items():
+                figures[model] += part
     return [Record(cell=cell, figures=tuple(figures[cell.model])) for cell in cells]
+
+
+def _refuse_latency(backend: str, reason: str, suite: Suite) -> list[Figure]:
+    names = ("latency_s", "cold_start_s")
+    return [unavailable(name, reason, backend=backend, batch=batch) for batch in suite.batches for name in names]
 
 
 def _to_figures(items: Any) -> list[Figure]:

@@ -69,7 +69,8 @@ def list_(
         typer.echo(registry)
         width = max(map(len, entries))
         for name, entry in entries.items():
-            typer.echo(f"  {name:<{width}}  {entry['title']}")
+            state = f" [{entry['state']}]" if "state" in entry else ""
+            typer.echo(f"  {name:<{width}}  {entry['title']}{state}")
 
 
 @app.command()

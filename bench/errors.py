@@ -33,3 +33,7 @@ class StoreError(BenchError):
 
 class UsageError(BenchError):
     """The command line or a suite file asks for something that does not exist."""
+
+
+class UnavailableError(BenchError):
+    """What is asked for cannot run on this machine."""

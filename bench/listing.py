@@ -18,7 +18,7 @@ def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, An
     found: dict[str, dict[str, dict[str, Any]]] = {
         "tasks": {name: {"title": get_task(name).title} for name in TASKS},
         "models": {name: {"title": entry.title} for name, entry in MODELS.items()},
-        "backends": {name: {"title": entry.title} for name, entry in BACKENDS.items()},
+        "backends": {name: {"title": entry.title, "state": entry.describe_state()} for name, entry in BACKENDS.items()},
         "suites": {
             name: {"title": f"{', '.join(s.tasks)}: {_count_models(s)} models, {s.n_seeds} seeds"}
             | s.model_dump(mode="json")

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.backends import BACKENDS
+from bench.backends import BACKENDS, DEFAULT_BACKENDS
 from bench.environment import compute_machine_id, describe_versions
 from bench.records import Cell, CellKind
 from bench.suites import Suite, select_models
@@ -30,8 +30,9 @@ TRAINING_CODE = (
     "tasks.augment",
     "tasks.transfer",
     "bench.training",
-    "bench.backends.export",
+    "bench.judgement",
 )
+EXPORTING_CODE = ("bench.backends.export", "bench.backends.quantization")
 REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
 MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
@@ -41,6 +42,10 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "latency": ("bench.latency", "bench.profiling", "bench.session", "bench.figures", "bench.stats"),
     "energy": ("bench.energy", "bench.profiling", "bench.figures"),
 }
+
+
+# The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
+MEASURED_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,15 @@ def make_steps(suite: Suite) -> list[Step]:
     return steps
 
 
+def list_judged(cell: Cell, suite: Suite) -> dict[str, str]:
+    """Backends that a training is judged on, with their state: the default ones, on the measured seed the suite's too.
+
+    Not part of the fingerprint: a training that was judged on more holds.
+    """
+    names = (*DEFAULT_BACKENDS, *(suite.backends if cell.seed_index == MEASURED_SEED else ()))
+    return {name: BACKENDS[name].describe_state() for name in names}
+
+
 def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, Any]) -> str:
     """Hash of all that decides the cell's result.
 
@@ -94,6 +108,8 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         parts["start"] = [entry.start, entry.is_frozen]
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
+    if cell.kind in ("memory", "latency"):
+        parts["backends"] = {name: BACKENDS[name].describe_state() for name in suite.backends}
     if cell.kind not in ("counts", "references"):
         parts["machine"] = compute_machine_id()  # times, bytes and the last bits of weights belong to a machine
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -115,9 +131,9 @@ def _list_modules(cell: Cell) -> tuple[str, ...]:
     if cell.kind == "references":
         return (*MEASURING_CODE[cell.kind], *REFERENCE_CODE.get(get_task(cell.task).domain, ()))
     if cell.kind in ("train", "counts"):
-        extra = TRAINING_CODE if cell.kind == "train" else ()
+        extra = (*TRAINING_CODE, *EXPORTING_CODE) if cell.kind == "train" else ()
         return (MODELS[cell.model].module, *extra, *MEASURING_CODE[cell.kind])
-    return (*MEASURING_CODE[cell.kind], *(entry.module for entry in BACKENDS.values()))
+    return (*MEASURING_CODE[cell.kind], *dict.fromkeys(entry.module for entry in BACKENDS.values()))
 
 
 def compute_code_hash(modules: Iterable[str]) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from bench.backends import BACKENDS, Batch, Runner
+from bench.backends import BACKENDS, Batch, Runner, Scores
 from bench.energy import energy_meter, measure_energy
 from bench.errors import MeasurementError
 from bench.executors import OnProgress
 from bench.figures import make_energy_figures
+from bench.judgement import SCORE_TOLERANCE
 from bench.latency import CpuHopper, Plan, measure_latency
 from bench.memory import measure_peak_memory
 from bench.records import Figure
@@ -20,8 +21,6 @@ from tasks.spec import make_splits
 
 N_INFERENCES = 1000
 EMPTY = "empty call"
-# Scores of the timed run against those of the accuracy run: rounding between batch sizes and runtimes, no more.
-SCORE_TOLERANCE = 1e-3
 
 
 def run_references_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
@@ -121,10 +120,10 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
     plan = Plan(n_rounds=payload["n_rounds"], order_seed=payload["order_seed"], n_calls=payload["n_calls"])
     with empty.active():
         traces = measure_latency(calls, plan, pin=hopper)
-        for name in runners:
+        for name, runner in runners.items():
             for batch in payload["batches"]:
                 scores = np.load(payload["models"][name]["scores"], allow_pickle=False)[:batch]
-                check_outputs(calls[f"{name}@{batch}"](), scores, f"{name} at batch {batch}")
+                check_outputs(runner.read(calls[f"{name}@{batch}"]()), scores, f"{name} at batch {batch}")
     return {
         "traces": {name: asdict(trace) for name, trace in traces.items()},
         "conditions": {name: dict(runner.conditions) for name, runner in runners.items()},
@@ -132,13 +131,12 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
     }
 
 
-def check_outputs(outputs: object, expected: Batch, what: str) -> None:
+def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
     """The timed calls must have computed what the accuracy run computed.
 
     Raises:
         MeasurementError: they did not; then the time is that of another program.
     """
-    scores = np.asarray(outputs[0] if isinstance(outputs, list) else outputs)
     worst = float(np.abs(scores - expected).max())
     if not worst <= SCORE_TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise MeasurementError(

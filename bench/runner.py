@@ -10,15 +10,13 @@ from bench.actions import ACTIONS, Workshop
 from bench.display import Display
 from bench.environment import describe_environment, read_pressure
 from bench.errors import BenchError
-from bench.plan import Step, compute_fingerprint, make_steps
+from bench.plan import MEASURED_SEED, Step, compute_fingerprint, list_judged, make_steps
 from bench.records import Cell, Record
 from bench.store import Store
 from bench.suites import Suite, select_models
 from models import MODELS
 from tasks import get_task
 
-# The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
-MEASURED_SEED = 0
 FROM_DATA = ("train", "references")  # kinds of cell that need no trained artifact
 
 
@@ -73,6 +71,10 @@ class Runner:
         return outcome
 
     def _is_current(self, record: Record, fingerprint: str) -> bool:
+        if record.cell.kind == "train":
+            judged = dict(record.details.get("judged", {}))  # type: ignore[arg-type]
+            if not list_judged(record.cell, self._suite).items() <= judged.items():
+                return False
         return fingerprint == self._fingerprint(record.cell) and self._store.has_artifacts(record)
 
     def _remember(self, record: Record) -> None:

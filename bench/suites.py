@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from bench.backends import BACKENDS
+from bench.backends import BACKENDS, DEFAULT_BACKENDS
 from bench.errors import UsageError
 from bench.records import ARM, CellKind, Plain
 from bench.toml import load_toml
@@ -25,6 +25,7 @@ class Suite(Plain):
     Attributes:
         models: Names; for tasks of whose domain none is named, all that are there by default.
         measures: What is done besides training.
+        backends: Runtimes; one that cannot run here gives figures that say why.
         n_seeds: Trainings of each model on each task.
         n_processes: Fresh processes behind each latency.
         n_rounds: Rounds in each process.
@@ -36,7 +37,7 @@ class Suite(Plain):
     tasks: tuple[str, ...] = ("usps", "spect")
     models: tuple[str, ...] = ()
     measures: tuple[CellKind, ...] = ("references", "counts", "memory", "energy", "latency")
-    backends: tuple[str, ...] = tuple(BACKENDS)
+    backends: tuple[str, ...] = DEFAULT_BACKENDS
     n_seeds: int = Field(5, ge=1, le=1000)
     n_processes: int = Field(5, ge=2, le=100)
     n_rounds: int = Field(100, ge=10, le=100_000)
@@ -61,6 +62,7 @@ SUITES: dict[str, Suite] = {
     "full": Suite(
         name="full",
         tasks=("usps", "usps-libsvm", "spect", "spect-realistic"),
+        backends=tuple(BACKENDS),
         n_seeds=20,
         n_processes=10,
         batches=(1, 8, 64, 256),

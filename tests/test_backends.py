@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.backends import BACKENDS, predict
+from bench.backends import BACKENDS, Batch, needs, predict
 from bench.backends.export import write_onnx, write_torch
-from bench.errors import DataError, MeasurementError
+from bench.backends.quantization import write_int8
+from bench.errors import DataError, MeasurementError, UnavailableError
 from bench.profiling import check_outputs
 from models import MODELS
 
 INPUT = (1, 16, 16)
+LIGHT = ["eager", "onnxruntime", "onnxruntime-binding", "onnxruntime-int8", "openvino", "openvino-bf16"]
 
 
 def export(name: str, folder: Path) -> dict[str, Path]:
@@ -21,27 +23,98 @@ def export(name: str, folder: Path) -> dict[str, Path]:
     network = MODELS[name].build().train()
     for _ in range(3):  # gives the normalisation statistics that are not 0 and 1
         network(torch.randn(8, *INPUT))
-    paths = {"torch": folder / "a.safetensors", "onnx": folder / "a.onnx"}
+    paths = {"torch": folder / "a.safetensors", "onnx": folder / "a.onnx", "onnx-int8": folder / "int8.onnx"}
     write_torch(network, name, paths["torch"])
     write_onnx(network, INPUT, paths["onnx"])
+    write_int8(paths["onnx"], make_images(100), paths["onnx-int8"])
     return paths
 
 
-@pytest.mark.parametrize("name", ["mlp-64-32", "lecun-1989", "cnn-4"])
-def test_backends_agree(name: str, tmp_path: Path) -> None:
-    """Both runtimes give the same scores within 1e-5 at batch sizes 1, 2 and 7, and they are not all alike."""
-    paths = export(name, tmp_path)
-    runners = [entry.load(paths[entry.artifact_role]) for entry in BACKENDS.values()]
-    images = np.random.default_rng(0).standard_normal((7, *INPUT)).astype(np.float32)
-    reference = runners[0].run(images)
+def make_images(n: int) -> Batch:
+    return np.random.default_rng(0).standard_normal((n, *INPUT)).astype(np.float32)
+
+
+def check_backend(backend: str, name: str, folder: Path) -> None:
+    """Scores of every call path within the precision's rounding of eager's, at batch sizes 1, 2 and 7."""
+    paths, entry, images = export(name, folder), BACKENDS[backend], make_images(7)
+    if missing := entry.find_missing():
+        with pytest.raises(UnavailableError, match=missing):
+            entry.load(paths[entry.artifact_role])
+        pytest.skip(missing)
+    tolerance = {"float32": 1e-5, "int8": 0.05, "bfloat16": 0.02}[entry.precision]
+    reference = BACKENDS["eager"].load(paths["torch"]).run(images)
     assert np.ptp(reference, axis=0).min() > 1e-3
-    for runner in runners:
-        for batch in (1, 2, 7):
-            assert np.allclose(predict(runner, images, batch), reference, atol=1e-5)
-        with runner.active():
-            check_outputs(runner.prepare(images)(), reference, name)
-        assert runner.conditions["threads"] == 1
-        assert runner.conditions["precision"] == "float32"
+    runner = entry.load(paths[entry.artifact_role])
+    for batch in (1, 2, 7):
+        assert np.allclose(predict(runner, images, batch), reference, atol=tolerance)
+    calls = [runner.prepare(images[:n].copy()) for n in (1, 7)]  # inputs that nobody else keeps alive
+    with runner.active():
+        assert np.allclose(runner.read(calls[1]()), reference, atol=tolerance)
+        assert np.allclose(runner.read(calls[0]()), reference[:1], atol=tolerance)
+    assert runner.conditions["precision"] == entry.precision
+    assert runner.conditions["threads"] == 1
+    assert str(runner.conditions["version"]).startswith(f"{entry.package} ")
+    assert np.array_equal(entry.load_empty().run(images), images)
+
+
+@pytest.mark.parametrize("name", ["mlp-64-32", "cnn-4"])
+@pytest.mark.parametrize("backend", LIGHT)
+def test_backend_agrees_with_eager(backend: str, name: str, tmp_path: Path) -> None:
+    """Every runtime that needs no compiler gives eager's scores, and its empty program returns its input."""
+    check_backend(backend, name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about its own internals
+@pytest.mark.parametrize("name", ["mlp-64-32", "cnn-4"])
+@pytest.mark.parametrize("backend", sorted(set(BACKENDS) - set(LIGHT)))
+def test_compiled_backend_agrees_with_eager(backend: str, name: str, tmp_path: Path) -> None:
+    """The compiled ones too; those that this machine lacks refuse with the reason."""
+    check_backend(backend, name, tmp_path)
+
+
+@pytest.mark.parametrize("backend", LIGHT)
+def test_threads_are_those_asked_for(backend: str, tmp_path: Path) -> None:
+    """Two threads are stated as two, and one is the default."""
+    entry = BACKENDS[backend]
+    if missing := entry.find_missing():
+        pytest.skip(missing)
+    path = export("softmax", tmp_path)[entry.artifact_role]
+    assert entry.load(path, n_threads=2).conditions["threads"] == 2
+    assert entry.load_empty(n_threads=2).conditions["threads"] == 2
+    assert entry.load(path).conditions["threads"] == 1
+
+
+def test_int8_is_smaller_and_depends_on_its_images_alone(tmp_path: Path) -> None:
+    """Equal images give equal bytes, others other ranges; 8-bit weights take less room than 32-bit ones."""
+    paths = export("mlp-64-32", tmp_path)
+    write_int8(paths["onnx"], make_images(100), tmp_path / "again.onnx")
+    write_int8(paths["onnx"], 2 * make_images(100), tmp_path / "other.onnx")
+    content = paths["onnx-int8"].read_bytes()
+    assert (tmp_path / "again.onnx").read_bytes() == content != (tmp_path / "other.onnx").read_bytes()
+    assert len(content) < 0.5 * paths["onnx"].stat().st_size
+
+
+def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler that does not run makes the compiled runtimes unavailable, by its name."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    needs.find_missing_compiler.cache_clear()
+    try:
+        state = BACKENDS["compile"].describe_state()
+    finally:
+        needs.find_missing_compiler.cache_clear()
+    assert state == "not available: no C++ compiler (no-such-compiler does not run); install one or set CXX"
+
+
+def test_missing_device_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a device the three CUDA runtimes say so, and refuse to load."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for find in (needs.find_missing_cuda, needs.find_missing_onnxruntime_cuda):
+        find.cache_clear()
+    for name in ("cuda", "cuda-graphs", "onnxruntime-cuda"):
+        assert "CUDA" in BACKENDS[name].describe_state()
+        with pytest.raises(UnavailableError, match="CUDA"):
+            BACKENDS[name].load(tmp_path / "any")
 
 
 def test_equal_networks_have_equal_files(tmp_path: Path) -> None:
@@ -73,20 +146,13 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         BACKENDS["eager"].load(path)
 
 
-def test_empty_program_returns_its_input() -> None:
-    """The floor of each runtime is a real call that computes nothing."""
-    images = np.ones((2, *INPUT), np.float32)
-    for entry in BACKENDS.values():
-        assert np.array_equal(entry.load_empty().run(images), images)
-
-
 @pytest.mark.parametrize("offset", [1e-2, float("nan")])
 def test_outputs_of_another_program_are_found(offset: float) -> None:
     """Outputs off by 1e-2, or not a number, void the timing."""
     expected = np.ones((2, 3), np.float32)
-    check_outputs([expected + np.float32(1e-6)], expected, "x")
+    check_outputs(expected + np.float32(1e-6), expected, "x")
     with pytest.raises(MeasurementError, match="differ"):
-        check_outputs([expected + np.float32(offset)], expected, "x")
+        check_outputs(expected + np.float32(offset), expected, "x")
 
 
 def test_safetensors_header_is_plain_json(tmp_path: Path) -> None:

@@ -129,7 +129,11 @@ def test_lost_artifact_is_made_again(finished: Command, tmp_path: Path) -> None:
     shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
     copy = Command(tmp_path)
     before = read_accuracies(tmp_path)
-    gone, altered = (tmp_path / "out" / "artifacts").rglob("*.onnx")
+    with sqlite3.connect(tmp_path / "out" / FILENAME) as db:
+        records = [json.loads(text) for (text,) in db.execute("SELECT record FROM attempts WHERE key LIKE 'train/%'")]
+    db.close()
+    hashes = [next(a["sha256"] for a in record["artifacts"] if a["role"] == "onnx") for record in records]
+    gone, altered = (next((tmp_path / "out" / "artifacts").rglob(f"{sha256}.onnx")) for sha256 in hashes)
     gone.unlink()
     altered.write_bytes(b"x" * altered.stat().st_size)
     outcome = copy.json("run", "--suite", "tiny.toml")

@@ -15,9 +15,9 @@ from stand_ins import Command
 from bench.backends import BACKENDS, predict
 from bench.backends.export import write_onnx
 from bench.gate.baseline import save_baseline
+from bench.judgement import to_npy
 from bench.records import Cell, Record
 from bench.store import Store, artifact_path, put_artifact
-from bench.training import to_npy
 from models import MODELS
 from tasks import get_task
 from tasks.spec import Arrays, Splits, make_splits

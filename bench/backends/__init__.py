@@ -1,14 +1,18 @@
-"""Runtimes by name: each turns an artifact into a callable, with provider, precision and threads stated."""
+"""Runtimes by name: each turns an artifact into a callable, with provider, precision, threads and version stated."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.backends import needs
+from bench.errors import UnavailableError
 
 Batch = NDArray[np.float32]  # (batch, channel, height, width)
 Scores = NDArray[np.float32]  # (batch, class)
@@ -19,11 +23,15 @@ class Runner(Protocol):
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
-        """Provider, precision, threads and options: part of the identity of whatever is measured with it."""
+        """Provider, precision, threads, options and version: the identity of whatever is measured with it."""
         ...
 
     def prepare(self, batch: Batch) -> Callable[[], object]:
-        """A no-argument call on inputs that already lie where the runtime wants them."""
+        """A no-argument call on inputs that already lie where the runtime wants them; its work is done on return."""
+        ...
+
+    def read(self, outputs: object) -> Scores:
+        """What a prepared call returned, as scores in the host's memory."""
         ...
 
     def active(self) -> AbstractContextManager[object]:
@@ -37,27 +45,127 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class BackendEntry:
-    """A registered runtime and the role of the artifact that it loads."""
+    """A registered runtime.
+
+    Attributes:
+        artifact_role: The file that it loads.
+        package: What it comes from.
+        precision: Of the arithmetic; other than float32, its scores are compared with its own only.
+        options: Passed to the module's `load`.
+        find_missing: Why it cannot run on this machine; empty where it can.
+        is_isolated: Whether it is judged in a process of its own, and on the measured seed alone.
+    """
 
     module: str
     artifact_role: str
     title: str
+    package: str = "torch"
+    precision: str = "float32"
+    options: dict[str, str | bool] = field(default_factory=dict)
+    find_missing: Callable[[], str] = needs.find_nothing
+    is_isolated: bool = True
 
-    def load(self, path: Path) -> Runner:
-        """Load the artifact; imports the runtime."""
-        runner: Runner = import_module(self.module).load(path)
-        return runner
+    def load(self, path: Path, *, n_threads: int = 1) -> Runner:
+        """Load the artifact to run on so many threads; imports the runtime.
 
-    def load_empty(self) -> Runner:
+        Raises:
+            UnavailableError: the runtime cannot run on this machine.
+        """
+        return self._call("load", path, n_threads=n_threads)
+
+    def load_empty(self, *, n_threads: int = 1) -> Runner:
         """The emptiest program of this runtime: its time is the floor under every other."""
-        runner: Runner = import_module(self.module).load_empty()
+        return self._call("load_empty", n_threads=n_threads)
+
+    def _call(self, function: str, *arguments: Any, n_threads: int) -> Runner:
+        if missing := self.find_missing():
+            raise UnavailableError(f"{self.title}: {missing}", "see `dlmi-bench list backends`")
+        runner: Runner = getattr(import_module(self.module), function)(*arguments, n_threads=n_threads, **self.options)
         return runner
+
+    def describe_state(self) -> str:
+        """Package and version where it can run, else why not."""
+        missing = self.find_missing()
+        return f"not available: {missing}" if missing else f"{self.package} {version(self.package)}"
 
 
 BACKENDS: dict[str, BackendEntry] = {
-    "eager": BackendEntry("bench.backends.eager", "torch", "torch eager"),
-    "onnxruntime": BackendEntry("bench.backends.onnxrt", "onnx", "ONNX Runtime"),
+    "eager": BackendEntry("bench.backends.eager", "torch", "torch eager", is_isolated=False),
+    "compile": BackendEntry(
+        "bench.backends.compiled",
+        "torch",
+        "torch.compile, one program for each batch size",
+        options={"is_frozen": False},
+        find_missing=needs.find_missing_compiler,
+    ),
+    "compile-freezing": BackendEntry(
+        "bench.backends.compiled",
+        "torch",
+        "torch.compile with the weights frozen into the program",
+        options={"is_frozen": True},
+        find_missing=needs.find_missing_compiler,
+    ),
+    "aotinductor": BackendEntry(
+        "bench.backends.aoti",
+        "torch",
+        "AOTInductor, compiled ahead of time",
+        find_missing=needs.find_missing_compiler,
+    ),
+    "onnxruntime": BackendEntry("bench.backends.onnxrt", "onnx", "ONNX Runtime", "onnxruntime", is_isolated=False),
+    "onnxruntime-binding": BackendEntry(
+        "bench.backends.binding", "onnx", "ONNX Runtime, inputs and outputs bound once", "onnxruntime"
+    ),
+    "onnxruntime-int8": BackendEntry(
+        "bench.backends.onnxrt",
+        "onnx-int8",
+        "ONNX Runtime, 8-bit integers",
+        "onnxruntime",
+        "int8",
+        options={"precision": "int8"},
+        is_isolated=False,
+    ),
+    "openvino": BackendEntry(
+        "bench.backends.openvino",
+        "onnx",
+        "OpenVINO in float32 (extra `openvino`)",
+        "openvino",
+        find_missing=needs.find_missing_openvino,
+    ),
+    "openvino-bf16": BackendEntry(
+        "bench.backends.openvino",
+        "onnx",
+        "OpenVINO in bfloat16 (extra `openvino`)",
+        "openvino",
+        "bfloat16",
+        options={"precision": "bfloat16"},
+        find_missing=needs.find_missing_bfloat16,
+    ),
+    "cuda": BackendEntry(
+        "bench.backends.cuda",
+        "torch",
+        "torch eager on CUDA",
+        options={"is_graph": False},
+        find_missing=needs.find_missing_cuda,
+    ),
+    "cuda-graphs": BackendEntry(
+        "bench.backends.cuda",
+        "torch",
+        "torch on CUDA, replayed from a graph",
+        options={"is_graph": True},
+        find_missing=needs.find_missing_cuda,
+    ),
+    "onnxruntime-cuda": BackendEntry(
+        "bench.backends.binding",
+        "onnx",
+        "ONNX Runtime on CUDA, inputs and outputs bound once",
+        "onnxruntime",
+        options={"device": "cuda"},
+        find_missing=needs.find_missing_onnxruntime_cuda,
+    ),
 }
+
+# What a suite measures that names none: cheap, and here on every machine.
+DEFAULT_BACKENDS = ("eager", "onnxruntime", "onnxruntime-int8")
 
 # Accuracy is that of this backend's artifact: the file that is also timed.
 JUDGED_BACKEND = "onnxruntime"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from bench.backends import Batch, Scores
 from bench.errors import DataError
@@ -14,30 +14,39 @@ from models import MODELS
 
 
 class EagerRunner:
-    """A network in evaluation mode on one thread."""
+    """A network in evaluation mode. The number of threads is torch's: one for the whole process, the last one set."""
 
-    def __init__(self, network: nn.Module) -> None:
-        torch.set_num_threads(1)
+    def __init__(self, network: nn.Module, *, n_threads: int) -> None:
+        torch.set_num_threads(n_threads)
         self._network = network.eval()
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
-        return {"provider": "CPU", "precision": "float32", "threads": torch.get_num_threads(), "mode": "inference_mode"}
+        return {
+            "provider": "CPU",
+            "precision": "float32",
+            "threads": torch.get_num_threads(),
+            "mode": "inference_mode",
+            "version": f"torch {torch.__version__}",
+        }
 
     def prepare(self, batch: Batch) -> Callable[[], object]:
         network, inputs = self._network, torch.from_numpy(batch)
         return lambda: network(inputs)
 
+    def read(self, outputs: object) -> Scores:
+        assert isinstance(outputs, Tensor)
+        return outputs.numpy()
+
     def active(self) -> AbstractContextManager[object]:
         return torch.inference_mode()
 
     def run(self, batch: Batch) -> Scores:
-        with torch.inference_mode():
-            scores: Scores = self._network(torch.from_numpy(batch)).numpy()
-        return scores
+        with self.active():
+            return self.read(self.prepare(batch)())
 
 
-def load(path: Path) -> EagerRunner:
+def load_network(path: Path) -> nn.Module:
     """Rebuild the network that the file names and load its weights.
 
     Raises:
@@ -53,8 +62,13 @@ def load(path: Path) -> EagerRunner:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise DataError(f"{path}: weights do not fit {name}: {error}", "the model changed; train again") from error
-    return EagerRunner(network)
+    return network.eval()
 
 
-def load_empty() -> EagerRunner:
-    return EagerRunner(nn.Identity())
+def load(path: Path, *, n_threads: int = 1) -> EagerRunner:
+    """The network of the file; raises DataError like `load_network`."""
+    return EagerRunner(load_network(path), n_threads=n_threads)
+
+
+def load_empty(*, n_threads: int = 1) -> EagerRunner:
+    return EagerRunner(nn.Identity(), n_threads=n_threads)

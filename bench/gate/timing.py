@@ -83,13 +83,18 @@ def _take(answers: dict[str, Any], open_: Benchmarks, processes: dict[str, list[
     return closed
 
 
+def _drop_version(conditions: dict[str, Any]) -> dict[str, Any]:
+    """Another version of a runtime is another candidate, not another benchmark."""
+    return {key: value for key, value in conditions.items() if key != "version"}
+
+
 def _find_fault(name: str, benchmark: dict[str, Any], answer: dict[str, Any]) -> Decision | None:
     if "error" in answer:
         return Decision(name, why=str(answer["error"]))
     stated = {"backend": benchmark["backend"], "batch": benchmark["batch"]}
     shapes = {"baseline": benchmark["input_shape"], "candidate": benchmark["candidate_shape"]}
     sides = {
-        side: {name: {**answer["conditions"][side], **stated, "shape": "x".join(map(str, shape))}}
+        side: {name: {**_drop_version(answer["conditions"][side]), **stated, "shape": "x".join(map(str, shape))}}
         for side, shape in shapes.items()
     }
     found = find_incomparable(sides["baseline"], sides["candidate"])

@@ -1,0 +1,87 @@
+"""torch.compile on the CPU: one static program for each prepared batch, with or without frozen weights.
+
+The first call of a prepared batch compiles it, so its cold start is that of the compiler or of its cache on disk.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FunctionType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch._inductor import config
+
+from bench.backends import Batch, Scores
+from bench.backends.eager import EagerRunner, load_network
+from bench.errors import UnavailableError
+
+# `run` cuts what it gets into batches of this size, so that it needs one program only.
+RUN_BATCH = 64
+
+
+class CompiledRunner(EagerRunner):
+    """A network whose calls are compiled when they are first made."""
+
+    def __init__(self, network: nn.Module, *, n_threads: int, is_frozen: bool) -> None:
+        super().__init__(network, n_threads=n_threads)
+        config.compile_threads = 1  # no pool of compilers that outlives the compilation
+        self._is_frozen = is_frozen
+        self._program = self._compile("run")
+        self._n_programs = 0
+
+    @property
+    def conditions(self) -> dict[str, str | int | float | bool]:
+        return super().conditions | {"compiler": "inductor", "freezing": self._is_frozen, "shapes": "static"}
+
+    def _compile(self, name: str) -> Callable[[Tensor], Tensor]:
+        """A program of its own: torch keeps programs by code object and searches all that share one at every call."""
+        network = self._network
+
+        def forward(inputs: Tensor) -> Tensor:
+            return network(inputs)
+
+        code = forward.__code__.replace(co_name=f"forward_{name}")
+        own = FunctionType(code, globals(), code.co_name, None, forward.__closure__)
+        return torch.compile(own, fullgraph=True, dynamic=False)
+
+    def prepare(self, batch: Batch) -> Callable[[], object]:
+        self._n_programs += 1
+        program, inputs = self._compile(str(self._n_programs)), torch.from_numpy(batch)
+        return lambda: program(inputs)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        # Freezing is read when a call is compiled, and must be on outside of the compiler too.
+        with torch.inference_mode(), config.patch(freezing=self._is_frozen):
+            yield
+
+    def run(self, batch: Batch) -> Scores:
+        padded = np.concatenate([batch, np.zeros((-len(batch) % RUN_BATCH, *batch.shape[1:]), np.float32)])
+        with self.active(), compiler_faults():
+            parts = [self._program(part).numpy() for part in torch.from_numpy(padded).split(RUN_BATCH)]
+        return np.concatenate(parts)[: len(batch)]
+
+
+@contextmanager
+def compiler_faults() -> Iterator[None]:
+    """Turn the lack of a working C++ compiler, which torch finds out late, into UnavailableError."""
+    from torch._inductor.exc import CppCompileError, InductorError, InvalidCxxCompiler
+
+    try:
+        yield
+    except (CppCompileError, InductorError, InvalidCxxCompiler) as error:
+        inner = getattr(error, "inner_exception", error)
+        if not isinstance(inner, CppCompileError | InvalidCxxCompiler):
+            raise
+        cause = f"the C++ compiler does not work: {str(inner).splitlines()[0]}"
+        raise UnavailableError(cause, "install g++ or set CXX to one that works") from error
+
+
+def load(path: Path, *, n_threads: int = 1, is_frozen: bool = False) -> CompiledRunner:
+    return CompiledRunner(load_network(path), n_threads=n_threads, is_frozen=is_frozen)
+
+
+def load_empty(*, n_threads: int = 1, is_frozen: bool = False) -> CompiledRunner:
+    return CompiledRunner(nn.Identity(), n_threads=n_threads, is_frozen=is_frozen)

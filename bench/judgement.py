@@ -1,0 +1,241 @@
+"""The one look at the test split: accuracy of each artifact, and parity of each runtime with eager in float64."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from bench.backends import BACKENDS, JUDGED_BACKEND, Batch, Scores, predict
+from bench.confusion import (
+    Counts,
+    Metric,
+    compute_balanced_accuracy,
+    compute_macro_f1,
+    compute_quadratic_kappa,
+    count_confusion,
+)
+from bench.errors import BenchError
+from bench.executors import OnProgress, Worker
+from bench.figures import make_confusion_figure
+from bench.records import Artifact, Figure, unavailable
+from bench.stats import compute_wilson
+from bench.store import artifact_path, put_artifact
+from tasks.spec import Labels, Splits, Task
+
+PARITY = ("max_score_error", "score_rmse_ratio", "decision_disagreement")
+# Scores of a float32 runtime against another's: rounding between batch sizes and runtimes, no more.
+SCORE_TOLERANCE = 1e-3
+# A network whose scores range over less than this share of their size answers the same to every input.
+VACUOUS_RANGE = 1e-6
+REFERENCE_BATCH = 64
+NOT_FINITE = "the network's scores are not finite: training diverged"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Scores of one runtime for the validation images, then the test images; or why there are none."""
+
+    backend: str
+    validation: Scores
+    test: Scores
+    conditions: dict[str, str | int | float | bool]
+    reason: str = ""
+
+
+def judge(
+    artifacts: dict[str, Artifact], splits: Splits, task: Task, out: Path, backends: Iterable[str]
+) -> tuple[list[Figure], list[Artifact], Counts]:
+    """Figures, scores and labels of every runtime in `backends`, the judged one first; and its confusion matrix.
+
+    The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
+    """
+    names = sorted({JUDGED_BACKEND, "eager", *backends}, key=lambda n: (n != JUDGED_BACKEND, list(BACKENDS).index(n)))
+    roles = dict.fromkeys(["torch", *(BACKENDS[name].artifact_role for name in names)])
+    reads = {role: splits.test.read(artifacts[role].sha256) for role in roles}
+    test = reads["torch"]
+    paths = {role: artifact_path(out, artifacts[role]) for role in roles}
+    images = splits.validation.images, test.images
+    answers = [_ask(name, paths[BACKENDS[name].artifact_role], *images) for name in names]
+    reference = compute_reference(paths["torch"], test.images)
+    eager = next(answer for answer in answers if answer.backend == "eager")
+    figures = [_make_accuracy("validation_accuracy", answers[0], answers[0].validation, splits.validation.labels)]
+    for answer in answers:
+        figures.append(_make_accuracy("test_accuracy", answer, answer.test, test.labels))
+        figures += make_parity(answer, reference, eager.test)
+    figures += [
+        Figure(
+            name="n_test_reads",
+            value=splits.test.reads[artifacts[role].sha256],
+            kind="counted",
+            source="tasks.spec.HeldOut",
+            conditions={"artifact": role},
+        )
+        for role in sorted(roles, key=lambda role: role != BACKENDS[JUDGED_BACKEND].artifact_role)
+    ]
+    confusion = count_confusion(test.labels, answers[0].test.argmax(1), task.n_classes)
+    figures += _describe_confusion(confusion, answers[0], task)
+    return figures, _keep_scores(answers, test.labels, out), confusion
+
+
+def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[Figure]:
+    """What accuracy hides: figures in which every class, or every step between stages, counts."""
+    metrics: dict[str, Metric] = {
+        "test_balanced_accuracy": compute_balanced_accuracy,
+        "test_macro_f1": compute_macro_f1,
+    }
+    if task.is_ordinal:
+        metrics["test_quadratic_kappa"] = compute_quadratic_kappa
+    if not np.isfinite(answer.test).all():
+        return [unavailable(name, NOT_FINITE, backend=answer.backend) for name in metrics]
+    return [
+        make_confusion_figure(name, confusion, metric, source="exported file", backend=answer.backend)
+        for name, metric in metrics.items()
+    ]
+
+
+def _keep_scores(answers: list[Answer], labels: Labels, out: Path) -> list[Artifact]:
+    """The judged runtime's, and of those that compute in another precision what their timed runs must repeat.
+
+    With the labels beside them, others can judge again.
+    """
+    kept: dict[str, NDArray[Any]] = {
+        "validation_scores": answers[0].validation,
+        "test_scores": answers[0].test,
+        "test_labels": labels,
+    }
+    for answer in answers:
+        if not answer.reason and BACKENDS[answer.backend].precision != "float32":
+            kept[scores_role(answer.backend)] = answer.validation
+    return [put_artifact(out, role, to_npy(array), ".npy") for role, array in kept.items()]
+
+
+def scores_role(backend: str) -> str:
+    """Role of the validation scores that a timed run of the backend must repeat."""
+    is_float32 = BACKENDS[backend].precision == "float32"
+    return "validation_scores" if is_float32 else f"validation_scores-{backend}"
+
+
+def to_npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def compute_reference(path: Path, images: Batch) -> NDArray[np.float64]:
+    """Scores of torch eager in float64."""
+    from bench.backends.eager import load_network
+
+    network = load_network(path).double()
+    with torch.inference_mode():
+        parts = [network(part.double()).numpy() for part in torch.from_numpy(images).split(REFERENCE_BATCH)]
+    return np.concatenate(parts)
+
+
+def _ask(name: str, path: Path, validation: Batch, test: Batch) -> Answer:
+    entry, nothing = BACKENDS[name], np.empty((0, 0), np.float32)
+    if missing := entry.find_missing():
+        return Answer(name, nothing, nothing, {}, missing)
+    images = np.concatenate([validation, test])
+    if entry.is_isolated:
+        try:
+            scores, conditions = _ask_worker(name, path, images)
+        except BenchError as error:
+            return Answer(name, nothing, nothing, {}, error.cause.splitlines()[0])
+    else:
+        runner = entry.load(path)
+        scores, conditions = predict(runner, images), runner.conditions
+    return Answer(name, scores[: len(validation)], scores[len(validation) :], {"backend": name, **conditions})
+
+
+def _ask_worker(name: str, path: Path, images: Batch) -> tuple[Scores, dict[str, str | int | float | bool]]:
+    """In a process of its own: a compiler or a runtime that fails takes nothing else with it."""
+    with TemporaryDirectory() as folder, Worker() as worker:
+        files = {"images": str(Path(folder, "images.npy")), "scores": str(Path(folder, "scores.npy"))}
+        np.save(files["images"], images, allow_pickle=False)
+        payload = {"backend": name, "path": str(path), **files}
+        conditions = worker.call("bench.judgement:run_predict_job", payload)
+        return np.load(files["scores"], allow_pickle=False), conditions
+
+
+def run_predict_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `backend`, `path` of its artifact, `images` and `scores` (paths). Returns the conditions."""
+    runner = BACKENDS[payload["backend"]].load(Path(payload["path"]))
+    scores = predict(runner, np.load(payload["images"], allow_pickle=False))
+    np.save(payload["scores"], scores, allow_pickle=False)
+    return dict(runner.conditions)
+
+
+def _make_accuracy(name: str, answer: Answer, scores: Scores, labels: Labels) -> Figure:
+    if answer.reason:
+        return unavailable(name, answer.reason, backend=answer.backend)
+    if not np.isfinite(scores).all():
+        return unavailable(name, NOT_FINITE, backend=answer.backend)
+    n_right, n = int((scores.argmax(1) == labels).sum()), len(labels)
+    lo, hi = compute_wilson(n_right, n)
+    return Figure(
+        name=name,
+        value=n_right / n,
+        lo=lo,
+        hi=hi,
+        n=n,
+        interval="Wilson 95 %, sampling of examples",
+        kind="measured",
+        source="exported file",
+        conditions=answer.conditions,
+    )
+
+
+def make_parity(answer: Answer, reference: NDArray[np.float64], eager: Scores) -> list[Figure]:
+    """How far a runtime is from float64: largest error, RMSE in units of float32 eager's own, other decisions.
+
+    Args:
+        answer: The runtime's, for the test images.
+        reference: Scores of eager in float64, (n, class).
+        eager: Scores of eager in float32, (n, class).
+    """
+    reason = answer.reason
+    if not reason and not (np.isfinite(answer.test).all() and np.isfinite(reference).all()):
+        reason = "scores are not finite"
+    if reason:
+        return [unavailable(name, reason, backend=answer.backend) for name in PARITY]
+    worst, rmse = float(np.abs(answer.test - reference).max()), _compute_rmse(answer.test, reference)
+    notes = list(_list_doubts(answer, reference, worst))
+
+    def measured(name: str, value: float, **extra: Any) -> Figure:
+        common: dict[str, Any] = {"kind": "measured", "source": "test split", "n": len(reference)}
+        return Figure(name=name, value=value, conditions=answer.conditions, notes=tuple(notes), **common, **extra)
+
+    n_other = int((answer.test.argmax(1) != reference.argmax(1)).sum())
+    lo, hi = compute_wilson(n_other, len(reference))
+    shared = {"lo": lo, "hi": hi, "interval": "Wilson 95 %, sampling of examples"}
+    own = _compute_rmse(eager, reference)
+    method = f"RMSE {rmse:.1e} over float32 eager's own {own:.1e}, both against float64 eager"
+    no_error = "float32 eager has no error to compare with"
+    return [
+        measured("max_score_error", worst, method="against float64 eager"),
+        measured("score_rmse_ratio", rmse / own, method=method)
+        if own
+        else unavailable("score_rmse_ratio", no_error, backend=answer.backend),
+        measured("decision_disagreement", n_other / len(reference), method="against float64 eager", **shared),
+    ]
+
+
+def _compute_rmse(scores: Scores, reference: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean((scores - reference) ** 2)))
+
+
+def _list_doubts(answer: Answer, reference: NDArray[np.float64], worst: float) -> Iterable[str]:
+    size = max(1.0, float(np.abs(reference).max()))
+    if np.ptp(reference, axis=0).max() <= VACUOUS_RANGE * float(np.abs(reference).max()):
+        yield "vacuous: the network answers the same to every input"
+    elif len(np.unique(reference.argmax(1))) == 1:
+        yield "vacuous: every decision is for the same class"
+    if BACKENDS[answer.backend].precision == "float32" and worst > SCORE_TOLERANCE * size:
+        yield f"INVALID: scores differ by up to {worst:.1e}, which float32 does not explain"

@@ -1,0 +1,118 @@
+"""Accuracy and parity from one look at the test split."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import training
+from bench.backends import BACKENDS, DEFAULT_BACKENDS
+from bench.judgement import PARITY, Answer, judge, make_parity
+from bench.records import Artifact, Figure
+from models import MODELS
+from tasks import get_task
+from tasks.spec import Arrays, HeldOut, Splits
+
+N = 40
+
+
+def make_split(seed: int) -> Arrays:
+    rng = np.random.default_rng(seed)
+    return Arrays(rng.standard_normal((N, 1, 16, 16)).astype(np.float32), rng.integers(0, 10, N))
+
+
+TASK = get_task("usps")
+
+
+@pytest.fixture
+def splits() -> Splits:
+    return Splits(make_split(0), make_split(1), HeldOut(make_split(2)))
+
+
+@pytest.fixture
+def artifacts(splits: Splits, tmp_path: Path) -> dict[str, Artifact]:
+    torch.manual_seed(0)
+    network = MODELS["mlp-64-32"].build()
+    return training._export(network, "mlp-64-32", TASK, splits.train, tmp_path)
+
+
+def find(figures: list[Figure], name: str, backend: str) -> Figure:
+    return next(f for f in figures if f.name == name and f.conditions.get("backend") == backend)
+
+
+def test_every_artifact_is_judged_in_one_read(artifacts: dict[str, Artifact], splits: Splits, tmp_path: Path) -> None:
+    """Three files, one read each; every runtime has accuracy and parity; eager is its own unit of error."""
+    figures, kept, _ = judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
+    assert set(splits.test.reads) == {artifact.sha256 for artifact in artifacts.values()}
+    assert [f.value for f in figures if f.name == "n_test_reads"] == [1, 1, 1]
+    assert next(f for f in figures if f.name == "test_accuracy").conditions["backend"] == "onnxruntime"
+    assert find(figures, "score_rmse_ratio", "eager").value == 1
+    assert 0 < find(figures, "max_score_error", "eager").value < 1e-5  # type: ignore[operator]
+    assert find(figures, "score_rmse_ratio", "onnxruntime-int8").value > 100  # type: ignore[operator]
+    assert find(figures, "test_accuracy", "onnxruntime-int8").n == N
+    roles = {"validation_scores", "test_scores", "test_labels", "validation_scores-onnxruntime-int8"}
+    assert {a.role for a in kept} == roles
+    with pytest.raises(ValueError, match="already read"):
+        judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
+
+
+def test_runtime_that_is_not_here_says_why(
+    artifacts: dict[str, Artifact], splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its figures are unavailable with the reason; the others come."""
+    monkeypatch.setitem(BACKENDS, "cuda", replace(BACKENDS["cuda"], find_missing=lambda: "no CUDA device"))
+    figures, _, _ = judge(artifacts, splits, TASK, tmp_path, ["cuda", "onnxruntime"])
+    absent = [find(figures, name, "cuda") for name in (*PARITY, "test_accuracy")]
+    assert {(figure.value, figure.reason) for figure in absent} == {(None, "no CUDA device")}
+    assert find(figures, "test_accuracy", "onnxruntime").value is not None
+
+
+def test_only_training_images_calibrate(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images that set the ranges are rows of the training split, and the test split stays unread."""
+    seen: list[np.ndarray[Any, Any]] = []
+    write = training.write_int8
+
+    def spy(model: Path, images: np.ndarray[Any, Any], path: Path) -> None:
+        seen.append(images)
+        write(model, images, path)
+
+    monkeypatch.setattr(training, "write_int8", spy)
+    training._export(MODELS["softmax"].build(), "softmax", TASK, splits.train, tmp_path)
+    assert np.array_equal(seen[0], splits.train.images)
+    assert splits.test.reads == {}
+
+
+def answer(scores: np.ndarray[Any, Any], backend: str = "onnxruntime") -> Answer:
+    return Answer(backend, scores, scores, {"backend": backend})
+
+
+def notes(scores: np.ndarray[Any, Any], reference: np.ndarray[Any, Any], backend: str = "onnxruntime") -> str:
+    return " ".join(make_parity(answer(scores, backend), reference, reference.astype(np.float32))[0].notes)
+
+
+def test_scores_off_by_a_hundredth_are_found() -> None:
+    """A float32 runtime that is off by 1e-2 is INVALID; one that rounds, or one of 8 bits, is not."""
+    reference = np.random.default_rng(0).standard_normal((50, 10))
+    exact = reference.astype(np.float32)
+    assert notes(exact, reference) == ""
+    assert "INVALID" in notes(exact + np.float32(1e-2), reference)
+    assert notes(exact + np.float32(1e-2), reference, "onnxruntime-int8") == ""
+
+
+def test_parity_by_hand() -> None:
+    """Errors of 1, 0, 0, 0 beside eager's of 0.5 everywhere: RMSE 0.5 / 0.5, and one decision of two differs."""
+    reference = np.array([[1.0, 0.5], [0.0, 3.0]])
+    other = np.array([[0.0, 0.5], [0.0, 3.0]], np.float32)
+    found = make_parity(answer(other), reference, (reference + 0.5).astype(np.float32))
+    assert [figure.value for figure in found] == [1.0, 1.0, 0.5]
+
+
+def test_vacuous_parity_is_said() -> None:
+    """Constant outputs and constant decisions prove nothing."""
+    constant = np.tile([1.0, 2.0, 3.0], (5, 1))
+    assert "same to every input" in notes(constant.astype(np.float32), constant)
+    same = np.random.default_rng(0).random((5, 3)) + np.array([0, 0, 9])
+    assert "same class" in notes(same.astype(np.float32), same)
