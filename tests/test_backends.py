@@ -44,6 +44,16 @@ def test_backends_agree(name: str, tmp_path: Path) -> None:
         assert runner.conditions["precision"] == "float32"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_threads_are_those_asked_for(backend: str, tmp_path: Path) -> None:
+    """Two threads are stated as two, and one is the default."""
+    entry = BACKENDS[backend]
+    path = export("softmax", tmp_path)[entry.artifact_role]
+    assert entry.load(path, n_threads=2).conditions["threads"] == 2
+    assert entry.load_empty(n_threads=2).conditions["threads"] == 2
+    assert entry.load(path).conditions["threads"] == 1
+
+
 def test_equal_networks_have_equal_files(tmp_path: Path) -> None:
     """Exporting twice gives the same bytes, which hold no path of this machine."""
     paths = export("cnn-4", tmp_path)

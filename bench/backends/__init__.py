@@ -43,14 +43,14 @@ class BackendEntry:
     artifact_role: str
     title: str
 
-    def load(self, path: Path) -> Runner:
-        """Load the artifact; imports the runtime."""
-        runner: Runner = import_module(self.module).load(path)
+    def load(self, path: Path, *, n_threads: int = 1) -> Runner:
+        """Load the artifact to run on so many threads; imports the runtime."""
+        runner: Runner = import_module(self.module).load(path, n_threads=n_threads)
         return runner
 
-    def load_empty(self) -> Runner:
+    def load_empty(self, *, n_threads: int = 1) -> Runner:
         """The emptiest program of this runtime: its time is the floor under every other."""
-        runner: Runner = import_module(self.module).load_empty()
+        runner: Runner = import_module(self.module).load_empty(n_threads=n_threads)
         return runner
 
 

@@ -14,10 +14,10 @@ from models import MODELS
 
 
 class EagerRunner:
-    """A network in evaluation mode on one thread."""
+    """A network in evaluation mode. The number of threads is torch's: one for the whole process, the last one set."""
 
-    def __init__(self, network: nn.Module) -> None:
-        torch.set_num_threads(1)
+    def __init__(self, network: nn.Module, *, n_threads: int) -> None:
+        torch.set_num_threads(n_threads)
         self._network = network.eval()
 
     @property
@@ -37,7 +37,7 @@ class EagerRunner:
         return scores
 
 
-def load(path: Path) -> EagerRunner:
+def load(path: Path, *, n_threads: int = 1) -> EagerRunner:
     """Rebuild the network that the file names and load its weights.
 
     Raises:
@@ -53,8 +53,8 @@ def load(path: Path) -> EagerRunner:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise DataError(f"{path}: weights do not fit {name}: {error}", "the model changed; train again") from error
-    return EagerRunner(network)
+    return EagerRunner(network, n_threads=n_threads)
 
 
-def load_empty() -> EagerRunner:
-    return EagerRunner(nn.Identity())
+def load_empty(*, n_threads: int = 1) -> EagerRunner:
+    return EagerRunner(nn.Identity(), n_threads=n_threads)

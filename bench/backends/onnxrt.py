@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: one thread, all graph optimisations, output names given."""
+"""ONNX Runtime on the CPU: threads given, all graph optimisations, output names given."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,13 +11,13 @@ PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxRunner:
-    """A session of one thread."""
+    """A session of so many threads."""
 
-    def __init__(self, model: str | bytes) -> None:
+    def __init__(self, model: str | bytes, *, n_threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = self._n_threads = n_threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -29,7 +29,7 @@ class OnnxRunner:
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
         (provider,) = self._session.get_providers()
-        return {"provider": provider, "precision": "float32", "threads": 1, "graph_optimization": "all"}
+        return {"provider": provider, "precision": "float32", "threads": self._n_threads, "graph_optimization": "all"}
 
     def prepare(self, batch: Batch) -> Callable[[], object]:
         run, names, feed = self._session.run, self._outputs, {self._input: batch}
@@ -43,15 +43,15 @@ class OnnxRunner:
         return scores
 
 
-def load(path: Path) -> OnnxRunner:
+def load(path: Path, *, n_threads: int = 1) -> OnnxRunner:
     """A session on the file."""
-    return OnnxRunner(str(path))
+    return OnnxRunner(str(path), n_threads=n_threads)
 
 
-def load_empty() -> OnnxRunner:
+def load_empty(*, n_threads: int = 1) -> OnnxRunner:
     from onnx import TensorProto, helper
 
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("input", "output")]
     graph = helper.make_graph([helper.make_node("Identity", ["input"], ["output"])], "empty", ports[:1], ports[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    return OnnxRunner(model.SerializeToString())
+    return OnnxRunner(model.SerializeToString(), n_threads=n_threads)
