@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.clock import Block, Clock, HostClock
 from bench.errors import MeasurementError
@@ -115,6 +116,7 @@ def measure_latency(
         for index in range(plan.n_rounds):
             pin(index)
             _time_round(next(schedule), calls, traces, clock)
+        _require_rounds(traces)
         for index in range(N_TURNS if plan.has_singles else 0):
             pin(2 * index)
             for name in next(schedule):
@@ -146,6 +148,11 @@ def _time_round(
             traces[name].n_throttled += 1
         else:
             traces[name].add(block)
+
+
+def _require_rounds(traces: Mapping[str, Trace]) -> None:
+    if not all(trace.wall_s for trace in traces.values()):
+        raise MeasurementError("latency: the device was throttled in every round", "cool it, or lower its clock limit")
 
 
 def _time_singles(call: Callable[[], object], trace: Trace, clock: Clock) -> None:
@@ -231,4 +238,4 @@ def list_cpus() -> list[int]:
 
 def _list_threads() -> list[int]:
     """Those of this process: pools of a runtime keep the CPUs that they were made on, unless they are moved too."""
-    return [int(name) for name in os.listdir("/proc/self/task")]
+    return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
