@@ -1,4 +1,4 @@
-"""The roofline, the watch over neighbours, sets of CPUs and the clock of a GPU, each on something of known behaviour."""
+"""Roofline, watch over neighbours, sets of CPUs and the clock of a GPU, each on something of known behaviour."""
 
 import os
 from pathlib import Path

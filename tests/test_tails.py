@@ -109,7 +109,7 @@ def ratio(a: Record, b: Record) -> Figure:
 
 
 def test_ratio_by_hand() -> None:
-    """Processes at 3 x and 3 x whose rounds drift 10 x: the ratio is 3, the other way round 1/3, and both are resolved."""
+    """Processes at 3 x and 3 x whose rounds drift 10 x: the ratio is 3, the other way round 1/3, resolved."""
     base = [[1.0, 10.0, 2.0], [5.0, 1.0, 1.0]]
     other = [[3.0 * t for t in process] for process in base]
     found = ratio(record("a", base), record("b", other))
