@@ -41,6 +41,7 @@ class Clock(Protocol):
 
     def sync(self) -> None:
         """Wait for all queued work. On the host there is none: a call is done when it returns."""
+        return
 
     def time(self, call: Callable[[], object], n_calls: int) -> Block:
         """Time `n_calls` calls as one block."""
