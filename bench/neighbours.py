@@ -29,7 +29,7 @@ class Neighbours:
         """What makes figures of that time doubtful."""
         found = []
         if self.pressure is not None and self.pressure > MAX_PRESSURE:
-            found.append(f"others waited for a CPU {self.pressure:.0%} of the time")
+            found.append(f"some thread of the machine waited for a CPU {self.pressure:.0%} of the time")
         if self.steal is not None and self.steal > MAX_STEAL:
             found.append(f"the hypervisor took {self.steal:.0%} of the CPUs")
         return found
