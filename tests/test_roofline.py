@@ -47,7 +47,10 @@ def test_neighbours_are_read_from_the_counters(tmp_path: Path) -> None:
     stat.write_text("cpu  145 0 0 950 0 0 0 15 0 0\ncpu0 1 2 3\n")
     found = watch.read(watch._start_ns + 1_000_000_000)
     assert (found.pressure, found.steal) == pytest.approx((0.3, 0.05))
-    assert found.complaints == ["some thread of the machine waited for a CPU 30% of the time", "the hypervisor took 5% of the CPUs"]
+    assert found.complaints == [
+        "some thread of the machine waited for a CPU 30% of the time",
+        "the hypervisor took 5% of the CPUs",
+    ]
 
 
 def test_neighbours_without_counters_are_unknown(tmp_path: Path) -> None:
