@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from bench.backends import BACKENDS, JUDGED_BACKEND
 from bench.executors import OnProgress, Worker
 from bench.judgement import scores_role
 from bench.plan import list_judged
 from bench.records import Artifact, Cell, Figure, Record, unavailable
-from bench.session import run_latency_session
+from bench.session import Timing, measure_peaks, run_latency_session
 from bench.store import artifact_path
 from bench.suites import Suite
 from tasks.spec import Task
@@ -114,25 +115,45 @@ def measure_energy(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -
 
 
 def measure_latency(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
-    """All models side by side, so that drift of the machine cancels between them."""
-    figures: dict[str, list[Figure]] = {cell.model: [] for cell in cells}
+    """All models side by side, so that drift of the machine cancels between them, and the machine's own peaks."""
+    on_progress("what the machine can do", 0.0)
+    peaks = [figure for n_threads in shop.suite.threads for figure in measure_peaks(n_threads)]
+    found: dict[str, list[Timing]] = {cell.model: [] for cell in cells}
     for backend in shop.suite.backends:
-        roles = {"path": BACKENDS[backend].artifact_role, "scores": scores_role(backend)}
         models = {}
         for cell in cells:
             if reason := shop.find_reason(cell, backend):
-                figures[cell.model] += _refuse_latency(backend, reason, shop.suite)
+                found[cell.model].append(_refuse_latency(backend, reason, shop.suite))
             else:
-                models[cell.model] = {key: shop.find_path(cell, role) for key, role in roles.items()}
-        if models:
-            for model, part in run_latency_session(backend, cells[0].task, models, shop.suite, on_progress).items():
-                figures[model] += part
-    return [Record(cell=cell, figures=tuple(figures[cell.model])) for cell in cells]
+                models[cell.model] = _find_paths(shop, cell, backend)
+        for n_threads in shop.suite.threads if models else ():
+            session = run_latency_session(backend, cells[0].task, models, shop.suite, on_progress, n_threads=n_threads)
+            for model, timing in session.items():
+                found[model].append(timing)
+    session_id = uuid4().hex  # only rounds of the same session pair
+    return [_make_latency_record(cell, found[cell.model], peaks, session_id) for cell in cells]
 
 
-def _refuse_latency(backend: str, reason: str, suite: Suite) -> list[Figure]:
+def _find_paths(shop: Workshop, cell: Cell, backend: str) -> dict[str, str]:
+    """The artifact, and the scores that its timed runs must repeat."""
+    roles = {"path": BACKENDS[backend].artifact_role, "scores": scores_role(backend)}
+    return {key: shop.find_path(cell, role) for key, role in roles.items()}
+
+
+def _make_latency_record(cell: Cell, timings: list[Timing], peaks: list[Figure], session_id: str) -> Record:
+    details: dict[str, Any] = {"session": session_id, "rounds_s": {}, "processes": {}}
+    for timing in timings:
+        details["rounds_s"] |= timing.rounds_s
+        details["processes"] |= timing.processes
+    figures = [figure for timing in timings for figure in timing.figures]
+    return Record(cell=cell, figures=(*figures, *peaks), details=details)
+
+
+def _refuse_latency(backend: str, reason: str, suite: Suite) -> Timing:
     names = ("latency_s", "cold_start_s")
-    return [unavailable(name, reason, backend=backend, batch=batch) for batch in suite.batches for name in names]
+    return Timing(
+        [unavailable(name, reason, backend=backend, batch=batch) for batch in suite.batches for name in names]
+    )
 
 
 def _to_figures(items: Any) -> list[Figure]:

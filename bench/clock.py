@@ -1,11 +1,31 @@
 """Clocks. Instruments take one as an argument, so that tests can run them on a clock of known behaviour."""
 
+import resource
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 
+@dataclass(frozen=True)
+class Block:
+    """Several calls timed as one.
+
+    Attributes:
+        wall_ns: By the clock that decides [ns].
+        cpu_ns: CPU time of the calling thread [ns].
+        n_switches: Involuntary context switches: how often something else was given this CPU.
+        is_throttled: Whether the device ran below its speed; such a block is not kept.
+    """
+
+    wall_ns: int
+    cpu_ns: int
+    n_switches: int = 0
+    is_throttled: bool = False
+
+
 class Clock(Protocol):
-    """Two monotonic counters of the calling thread."""
+    """Monotonic counters of the calling thread, and how a block of calls is timed with them."""
 
     def wall_ns(self) -> int:
         """Wall-clock time [ns]; decides."""
@@ -15,8 +35,25 @@ class Clock(Protocol):
         """CPU time of this thread [ns]; tells whether it was pre-empted."""
         ...
 
+    def n_switches(self) -> int:
+        """Involuntary context switches of this process so far."""
+        ...
 
-class HostClock:
+    def sync(self) -> None:
+        """Wait for all queued work. On the host there is none: a call is done when it returns."""
+        return
+
+    def time(self, call: Callable[[], object], n_calls: int) -> Block:
+        """Time `n_calls` calls as one block."""
+        repeats = range(n_calls)
+        n_switches, cpu_ns, wall_ns = self.n_switches(), self.cpu_ns(), self.wall_ns()
+        for _ in repeats:
+            call()
+        wall_ns, cpu_ns = self.wall_ns() - wall_ns, self.cpu_ns() - cpu_ns
+        return Block(wall_ns, cpu_ns, self.n_switches() - n_switches)
+
+
+class HostClock(Clock):
     """The clocks of this machine."""
 
     def wall_ns(self) -> int:
@@ -24,6 +61,9 @@ class HostClock:
 
     def cpu_ns(self) -> int:
         return time.thread_time_ns()
+
+    def n_switches(self) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 class Stopwatch:

@@ -40,16 +40,17 @@ class Software:
 
 
 class Worker:
-    """One fresh process of one thread.
+    """One fresh process, of one thread unless told otherwise.
 
     Args:
         index: Number of the process among its replicates; seeds its hash function and the size of its environment,
             which both move code and data around in memory and with them the time of a call.
         software: Another interpreter and another checkout to run instead of this one.
+        n_threads: Of each numerical library in it.
     """
 
-    def __init__(self, index: int = 0, software: Software | None = None) -> None:
-        environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, "1")
+    def __init__(self, index: int = 0, software: Software | None = None, *, n_threads: int = 1) -> None:
+        environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(n_threads))
         environment["PYTHONHASHSEED"] = str(index)
         environment["DLMI_BENCH_PADDING"] = "x" * random.Random(index).randrange(4096)  # noqa: S311
         if software:

@@ -1,12 +1,22 @@
 """From what an instrument read to figures with their provenance; shared by the cells that use it."""
 
 import math
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
 
 from bench.confusion import Counts, Metric, bootstrap_interval
 from bench.energy import EnergySample
 from bench.latency import Trace
+from bench.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
 from bench.records import Figure, unavailable
+from bench.roofline import BYTE_METHOD, FLOP_METHOD, N_REPEATS, Peak
 from bench.stats import compute_process_summary
+
+Conditions = dict[str, str | int | float | bool]
+PROCESS_RANGE = "min and max of process medians"
+# Shares of the rounds of a process that may be disturbed before its row is called noisy, and INVALID.
+MAX_QUIET, MAX_LOST = 0.1, 0.5
 
 # Within this factor of an empty call a row measures the framework rather than the model.
 FLOOR_FACTOR = 5.0
@@ -51,56 +61,185 @@ def make_confusion_figure(
 
 
 def make_latency_figures(
-    traces: list[Trace], floors: list[Trace], *, is_pinned: bool, conditions: dict[str, str | int | float | bool]
+    traces: list[Trace],
+    floors: list[Trace],
+    *,
+    is_pinned: bool,
+    conditions: Conditions,
+    complaints: Sequence[str] = (),
 ) -> list[Figure]:
-    """Latency and cold start of one benchmark from its traces, one for each process.
+    """Everything that is said of one benchmark, from its traces, one for each process.
 
     Args:
         traces: The benchmark's.
         floors: The empty call's, from the same processes.
         conditions: Identity: backend, batch, provider, precision, threads.
+        complaints: What the watch over the neighbours had to say about the session.
     """
+    latency = _make_latency(traces, floors, is_pinned, complaints, conditions)
+    return [
+        latency,
+        _make_cold_start(traces, conditions),
+        _make_throughput(latency),
+        _make_overhead(latency, [median(floor.wall_s) for floor in floors]),
+        *make_single_call_figures([trace.single_s for trace in traces], conditions),
+    ]
+
+
+def _make_latency(
+    traces: list[Trace], floors: list[Trace], is_pinned: bool, complaints: Sequence[str], conditions: Conditions
+) -> Figure:
     summary = compute_process_summary([trace.wall_s for trace in traces])
     floor_s = compute_process_summary([trace.wall_s for trace in floors]).value
-    cold = sorted(trace.cold_start_s for trace in traces)
-    n_rounds = len(traces[0].wall_s)
-    notes = list(_list_warnings(traces, summary.value, floor_s))
+    notes = [*_list_warnings(traces, summary.value, floor_s), *(f"noisy: {complaint}" for complaint in complaints)]
     if summary.is_mixed:
         notes.append(f"mixed: processes range over {summary.hi / summary.lo:.2f} x")
     if not is_pinned:
         notes.append("pinned=false: this system refuses to pin a process to a CPU")
-    common = {"kind": "measured", "source": "perf_counter_ns", "n": len(traces), "conditions": conditions}
-    interval = "min and max of process medians"
-    latency = Figure(
+    return Figure(
         name="latency_s",
         value=summary.value,
         lo=summary.lo,
         hi=summary.hi,
-        interval=interval,
-        method=f"median of process medians, {n_rounds} rounds of {traces[0].n_calls} calls",
+        interval=PROCESS_RANGE,
+        kind="measured",
+        source="perf_counter_ns",
+        method=f"median of process medians, {len(traces[0].wall_s)} rounds of {traces[0].n_calls} calls",
+        n=len(traces),
+        conditions=conditions,
         notes=tuple(notes),
-        samples=tuple(compute_process_summary([t.wall_s]).value for t in traces),
-        **common,
+        samples=tuple(median(trace.wall_s) for trace in traces),
     )
-    cold_start = Figure(
+
+
+def _make_cold_start(traces: list[Trace], conditions: Conditions) -> Figure:
+    cold = [trace.cold_start_s for trace in traces]
+    return Figure(
         name="cold_start_s",
-        value=cold[len(cold) // 2],
-        lo=cold[0],
-        hi=cold[-1],
+        value=median(cold),
+        lo=min(cold),
+        hi=max(cold),
         interval="min and max over processes",
+        kind="measured",
+        source="perf_counter_ns",
         method="first call of a fresh process",
-        **common,
+        n=len(traces),
+        conditions=conditions,
     )
-    return [latency, cold_start]
+
+
+def _make_throughput(latency: Figure) -> Figure:
+    """Examples a second, one call after the other: the batch over the latency."""
+    batch = int(latency.conditions["batch"])
+    assert latency.value is not None
+    assert latency.lo is not None
+    assert latency.hi is not None
+    return Figure(
+        name="throughput_hz",
+        value=batch / latency.value,
+        lo=batch / latency.hi,
+        hi=batch / latency.lo,
+        interval=PROCESS_RANGE,
+        kind="derived",
+        source="latency_s",
+        method="examples per second: batch / latency",
+        n=latency.n,
+        conditions=latency.conditions,
+    )
+
+
+def _make_overhead(latency: Figure, floors_s: list[float]) -> Figure:
+    """What an empty call of the same runtime takes, as a share of the row; above 1 the row is all noise."""
+    shares = [floor_s / call_s for floor_s, call_s in zip(floors_s, latency.samples, strict=True)]
+    return Figure(
+        name="overhead_share",
+        value=median(shares),
+        lo=min(shares),
+        hi=max(shares),
+        interval=PROCESS_RANGE,
+        kind="derived",
+        source="latency_s",
+        method="empty call at batch 1 / latency, both of the same process",
+        n=latency.n,
+        conditions=latency.conditions,
+    )
+
+
+def make_single_call_figures(processes_s: list[list[float]], conditions: Conditions) -> list[Figure]:
+    """Percentiles of calls timed one by one, all processes together, and how many of them are outliers.
+
+    Args:
+        processes_s: Durations of each process [s].
+    """
+    pooled = [duration for single_s in processes_s for duration in single_s]
+    common: dict[str, Any] = {"source": "perf_counter_ns", "n": len(pooled)}
+    method = f"{len(pooled)} single calls of {len(processes_s)} processes, taken as independent; outliers included"
+    figures = []
+    for name, p in PERCENTILES.items():
+        found = compute_percentile(pooled, p)
+        figures.append(
+            Figure(
+                name="single_call_s",
+                value=found.value if found else None,
+                hi=found.hi if found else None,
+                reason="" if found else f"needs {compute_n_needed(p)}",
+                interval="one-sided 95 % upper bound from order statistics",
+                kind="measured",
+                method=method,
+                conditions=conditions | {"percentile": name},
+                **common,
+            )
+        )
+    for fence, reach in FENCES.items():
+        counts = [count_outliers(single_s, reach) for single_s in processes_s if len(single_s) > 1]
+        figures.append(
+            Figure(
+                name="n_outliers",
+                value=sum(counts),
+                kind="counted",
+                method=f"single calls beyond {reach:g} interquartile ranges of their process; none is left out",
+                conditions=conditions | {"fence": fence},
+                samples=tuple(counts),
+                **common,
+            )
+        )
+    return figures
+
+
+def make_peak_figures(peaks: list[Peak], threads: int) -> list[Figure]:
+    """The machine's own rates, for so many threads: arithmetic [FLOP/s] and reading [byte/s]."""
+    figures = []
+    for peak in peaks:
+        is_arithmetic = not peak.working_set_bytes
+        conditions: Conditions = {"threads": threads}
+        figures.append(
+            Figure(
+                name="peak_flop_hz" if is_arithmetic else "peak_byte_hz",
+                value=peak.per_second,
+                lo=peak.lo,
+                hi=peak.hi,
+                interval="min and max over repeats",
+                kind="measured",
+                source="perf_counter_ns",
+                method=FLOP_METHOD if is_arithmetic else BYTE_METHOD,
+                n=N_REPEATS,
+                conditions=conditions if is_arithmetic else conditions | {"working_set_bytes": peak.working_set_bytes},
+            )
+        )
+    return figures
 
 
 def _list_warnings(traces: list[Trace], value_s: float, floor_s: float) -> list[str]:
     worst = max(trace.preempted_share for trace in traces)
+    throttled = max(trace.throttled_share for trace in traces)
     found = []
-    if worst > 0.5:
+    if worst > MAX_LOST:
         found.append(f"INVALID: pre-empted in {worst:.0%} of the rounds of a process")
-    elif worst > 0.1:
+    elif worst > MAX_QUIET:
         found.append(f"noisy: pre-empted in up to {worst:.0%} of the rounds of a process")
+    if throttled:
+        word = "INVALID" if throttled > MAX_LOST else "noisy" if throttled > MAX_QUIET else "throttled"
+        found.append(f"{word}: {sum(t.n_throttled for t in traces)} rounds discarded, the device was throttled")
     if value_s < FLOOR_FACTOR * floor_s:
         found.append(f"measures the framework: an empty call takes {floor_s / value_s:.0%} of it")
     return found

@@ -7,10 +7,11 @@ and the figures behind them are in METHOD.md, section Latency.
 import gc
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from bench.clock import Clock, HostClock
+from bench.clock import Block, Clock, HostClock
 from bench.errors import MeasurementError
 
 N_WARMUP = 100  # calls; ONNX Runtime is still 35 % high at call 10
@@ -18,17 +19,28 @@ MIN_WARMUP_S = 0.2
 MAX_WARMUP_S = 2.0
 BLOCK_S = 2e-3  # long against the clock's tick and its cost, short against a scheduler's time slice
 N_UNTIMED = 5  # calls before each block, so that it does not pay for its predecessor's use of the caches
+# Single calls of a benchmark in one process, after the rounds: as many as these blocks hold, within bounds. Five
+# processes of the fewest have a 99th percentile, of the most a 99.9th.
+SINGLE_BLOCKS = 20
+MIN_SINGLE, MAX_SINGLE = 60, 600
+N_TURNS = 6  # in which they are made, so that no moment of the machine is all of one benchmark's
 PREEMPTED_RATIO = 1.15  # wall over CPU time above which something else ran in between
 MIN_TICKS = 100  # clock ticks that a block must last
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a session is measured; equal in all of its processes."""
+    """How a session is measured; equal in all of its processes.
+
+    Attributes:
+        n_calls: Calls per block by benchmark; those that are not named are calibrated.
+        has_singles: Whether single calls follow the rounds, for percentiles.
+    """
 
     n_rounds: int = 100
     order_seed: int = 0
     n_calls: Mapping[str, int] = field(default_factory=dict)
+    has_singles: bool = False
 
 
 @dataclass
@@ -40,18 +52,33 @@ class Trace:
         n_calls: Calls per block.
         wall_s: Mean time of a call, block by block, oldest first [s].
         cpu_s: The same by CPU time of the thread [s].
+        n_switches: Involuntary context switches, block by block.
+        n_throttled: Rounds that were discarded because the device ran below its speed.
+        single_s: Calls timed one by one, oldest first [s].
     """
 
     cold_start_s: float = 0.0
     n_calls: int = 1
     wall_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
+    n_switches: list[int] = field(default_factory=list)
+    n_throttled: int = 0
+    single_s: list[float] = field(default_factory=list)
 
     @property
     def preempted_share(self) -> float:
         """Share of blocks during which something else held the CPU."""
         pairs = zip(self.wall_s, self.cpu_s, strict=True)
         return sum(wall > PREEMPTED_RATIO * cpu for wall, cpu in pairs) / max(1, len(self.wall_s))
+
+    @property
+    def throttled_share(self) -> float:
+        return self.n_throttled / max(1, self.n_throttled + len(self.wall_s))
+
+    def add(self, block: Block) -> None:
+        self.wall_s.append(block.wall_ns / 1e9 / self.n_calls)
+        self.cpu_s.append(block.cpu_ns / 1e9 / self.n_calls)
+        self.n_switches.append(block.n_switches)
 
 
 def measure_latency(
@@ -68,7 +95,7 @@ def measure_latency(
     Args:
         calls: No-argument callables by name; inputs in place, one thread, gradients off.
         plan: Rounds, their order, and the calls per block where an earlier process calibrated them.
-        clock: The host's by default.
+        clock: The host's by default; `bench.cuda.CudaClock` where the calls queue work on a GPU.
         pin: Called before each round with its index, to hop between CPUs.
 
     Returns:
@@ -81,37 +108,78 @@ def measure_latency(
     pin = pin or (lambda _: None)
     pin(0)
     traces = {name: _warm_up(call, plan.n_calls.get(name), clock) for name, call in calls.items()}
-    order = random.Random(plan.order_seed)  # noqa: S311 - a schedule, not a secret
-    names = list(calls)
+    schedule = _make_schedule(list(calls), plan.order_seed)
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         for index in range(plan.n_rounds):
             pin(index)
-            # Random order, each round followed by its mirror image: drift then cancels to first order.
-            if index % 2 == 0:
-                order.shuffle(names)
-            else:
-                names.reverse()
-            for name in names:
-                time_block(name, calls[name], traces[name], clock)
+            _time_round(next(schedule), calls, traces, clock)
+        _require_rounds(traces)
+        for index in range(N_TURNS if plan.has_singles else 0):
+            pin(2 * index)
+            for name in next(schedule):
+                _time_singles(calls[name], traces[name], clock)
     finally:
         if was_enabled:
             gc.enable()
     return traces
 
 
+def _make_schedule(names: list[str], seed: int) -> Iterator[list[str]]:
+    """Random orders, each followed by its mirror image: drift then cancels to first order."""
+    order = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+    while True:
+        order.shuffle(names)
+        yield names
+        names.reverse()
+        yield names
+
+
+def _time_round(
+    names: Sequence[str], calls: Mapping[str, Callable[[], object]], traces: Mapping[str, Trace], clock: Clock
+) -> None:
+    """One block of each. A round in which the device was throttled counts for none, so that rounds stay paired."""
+    blocks = {name: _time_block(name, calls[name], traces[name].n_calls, clock) for name in names}
+    is_throttled = any(block.is_throttled for block in blocks.values())
+    for name, block in blocks.items():
+        if is_throttled:
+            traces[name].n_throttled += 1
+        else:
+            traces[name].add(block)
+
+
+def _require_rounds(traces: Mapping[str, Trace]) -> None:
+    if not all(trace.wall_s for trace in traces.values()):
+        raise MeasurementError("latency: the device was throttled in every round", "cool it, or lower its clock limit")
+
+
+def _time_singles(call: Callable[[], object], trace: Trace, clock: Clock) -> None:
+    """A share of the single calls of one benchmark, each from its start until all its work is done."""
+    n_calls = min(MAX_SINGLE, max(MIN_SINGLE, SINGLE_BLOCKS * trace.n_calls)) // N_TURNS
+    for _ in range(min(N_UNTIMED, trace.n_calls)):
+        call()
+    clock.sync()
+    for _ in range(n_calls):
+        start_ns = clock.wall_ns()
+        call()
+        clock.sync()
+        trace.single_s.append((clock.wall_ns() - start_ns) / 1e9)
+
+
 def _warm_up(call: Callable[[], object], n_calls: int | None, clock: Clock) -> Trace:
     """First call apart, then at least N_WARMUP calls and MIN_WARMUP_S; calibrates the block unless that was done."""
     start_ns = clock.wall_ns()
     call()
+    clock.sync()
     begin_ns = last_ns = clock.wall_ns()
     durations_ns: list[int] = []
     while (last_ns - begin_ns < MAX_WARMUP_S * 1e9) and (
         len(durations_ns) < N_WARMUP or last_ns - begin_ns < MIN_WARMUP_S * 1e9
     ):
         call()
+        clock.sync()
         now_ns = clock.wall_ns()
         durations_ns.append(now_ns - last_ns)
         last_ns = now_ns
@@ -122,33 +190,52 @@ def _warm_up(call: Callable[[], object], n_calls: int | None, clock: Clock) -> T
 
 def time_block(name: str, call: Callable[[], object], trace: Trace, clock: Clock) -> None:
     """Time one block of `trace.n_calls` calls, after a few untimed ones, and add it to the trace."""
-    for _ in range(min(N_UNTIMED, trace.n_calls)):
+    trace.add(_time_block(name, call, trace.n_calls, clock))
+
+
+def _time_block(name: str, call: Callable[[], object], n_calls: int, clock: Clock) -> Block:
+    for _ in range(min(N_UNTIMED, n_calls)):
         call()
-    repeats = range(trace.n_calls)
-    cpu_ns, wall_ns = clock.cpu_ns(), clock.wall_ns()
-    for _ in repeats:
-        call()
-    wall_ns, cpu_ns = clock.wall_ns() - wall_ns, clock.cpu_ns() - cpu_ns
-    if wall_ns < MIN_TICKS:
+    block = clock.time(call, n_calls)
+    if block.wall_ns < MIN_TICKS:
         raise MeasurementError(
-            f"latency of {name}: a block of {trace.n_calls} calls took {wall_ns} ns; the clock cannot resolve that",
+            f"latency of {name}: a block of {n_calls} calls took {block.wall_ns} ns; the clock cannot resolve that",
             "check that the call does any work, and that the system clock runs forwards",
         )
-    trace.wall_s.append(wall_ns / 1e9 / trace.n_calls)
-    trace.cpu_s.append(cpu_ns / 1e9 / trace.n_calls)
+    return block
 
 
 class CpuHopper:
-    """Pins this process to one CPU and moves on after every second round, so that no single CPU decides."""
+    """Pins this process to one CPU and moves on after every second round, so that no single CPU decides.
 
-    def __init__(self, cpus: Sequence[int] | None = None) -> None:
-        self._cpus = list(cpus) if cpus else sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self.is_pinned = bool(self._cpus)
+    Args:
+        cpus: Those to use; all that the process may use by default.
+        n_threads: Where the process has several threads it is pinned to a set of as many CPUs.
+    """
+
+    def __init__(self, cpus: Sequence[int] | None = None, *, n_threads: int = 1) -> None:
+        allowed = list(cpus) if cpus else list_cpus()
+        starts = range(0, len(allowed) - n_threads + 1, n_threads)
+        self._sets = [allowed[i : i + n_threads] for i in starts]
+        self._n_threads = n_threads
+        self.is_pinned = bool(self._sets)
 
     def __call__(self, index: int) -> None:
         if not self.is_pinned:
             return
+        cpus = self._sets[index // 2 % len(self._sets)]
         try:
-            os.sched_setaffinity(0, {self._cpus[index // 2 % len(self._cpus)]})
+            for thread in [0] if self._n_threads == 1 else _list_threads():
+                os.sched_setaffinity(thread, cpus)
         except OSError:
             self.is_pinned = False  # recorded with the result; the suite doubles the processes
+
+
+def list_cpus() -> list[int]:
+    """CPUs that this process may use; empty where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _list_threads() -> list[int]:
+    """Those of this process: pools of a runtime keep the CPUs that they were made on, unless they are moved too."""
+    return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]

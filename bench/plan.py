@@ -39,7 +39,17 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "references": ("bench.profiling",),
     "counts": ("bench.counts", "bench.profiling"),
     "memory": ("bench.memory", "bench.profiling"),
-    "latency": ("bench.latency", "bench.profiling", "bench.session", "bench.figures", "bench.stats"),
+    "latency": (
+        "bench.clock",
+        "bench.latency",
+        "bench.neighbours",
+        "bench.percentiles",
+        "bench.profiling",
+        "bench.roofline",
+        "bench.session",
+        "bench.figures",
+        "bench.stats",
+    ),
     "energy": ("bench.energy", "bench.profiling", "bench.figures"),
 }
 
@@ -121,7 +131,7 @@ def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
         "references": (),
         "counts": (),
         "memory": ("backends",),
-        "latency": ("backends", "n_processes", "n_rounds", "batches"),
+        "latency": ("backends", "n_processes", "n_rounds", "batches", "threads"),
         "energy": ("energy_window_s",),
     }
     return suite.model_dump(mode="json", include=set(fields[cell.kind]))

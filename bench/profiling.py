@@ -15,7 +15,9 @@ from bench.figures import make_energy_figures
 from bench.judgement import SCORE_TOLERANCE
 from bench.latency import CpuHopper, Plan, measure_latency
 from bench.memory import measure_peak_memory
+from bench.neighbours import NeighbourWatch
 from bench.records import Figure
+from bench.roofline import measure_peaks
 from tasks import get_task
 from tasks.spec import make_splits
 
@@ -103,23 +105,27 @@ def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
 def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
     """One process of a session: all models of one backend, interleaved. For a fresh worker.
 
-    Payload: `backend`, `task`, `batches`, `n_rounds`, `order_seed`, `n_calls` (by benchmark, empty in the first
-    process), `models` (name -> `path` of its artifact, `scores` of the accuracy run). Returns the traces by benchmark,
-    the conditions, and whether the process was pinned.
+    Payload: `backend`, `task`, `batches`, `n_rounds`, `n_threads`, `order_seed`, `n_calls` (by benchmark, empty in the
+    first process), `models` (name -> `path` of its artifact, `scores` of the accuracy run). Returns the traces by
+    benchmark, the conditions, the neighbours, and whether the process was pinned.
     """
     entry = BACKENDS[payload["backend"]]
     inputs = _load_inputs(payload["task"], max(payload["batches"]))
-    hopper = CpuHopper()
-    runners = {name: entry.load(Path(model["path"])) for name, model in payload["models"].items()}
-    empty = entry.load_empty()
+    n_threads = payload["n_threads"]
+    hopper = CpuHopper(n_threads=n_threads)
+    hopper(0)  # before the runtime makes its threads, which inherit it
+    runners = {name: entry.load(Path(m["path"]), n_threads=n_threads) for name, m in payload["models"].items()}
+    empty = entry.load_empty(n_threads=n_threads)
     calls = {EMPTY: empty.prepare(inputs[:1])}
     for name, runner in runners.items():
         for batch in payload["batches"]:
             calls[f"{name}@{batch}"] = runner.prepare(inputs[:batch])
     on_progress(f"process {payload['order_seed'] + 1}", 0.0)
-    plan = Plan(n_rounds=payload["n_rounds"], order_seed=payload["order_seed"], n_calls=payload["n_calls"])
+    plan = Plan(payload["n_rounds"], payload["order_seed"], payload["n_calls"], has_singles=True)
     with empty.active():
+        watch = NeighbourWatch()
         traces = measure_latency(calls, plan, pin=hopper)
+        neighbours = watch.read()
         for name, runner in runners.items():
             for batch in payload["batches"]:
                 scores = np.load(payload["models"][name]["scores"], allow_pickle=False)[:batch]
@@ -127,8 +133,15 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
     return {
         "traces": {name: asdict(trace) for name, trace in traces.items()},
         "conditions": {name: dict(runner.conditions) for name, runner in runners.items()},
+        "neighbours": asdict(neighbours),
         "is_pinned": hopper.is_pinned,
     }
+
+
+def run_peaks_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `n_threads`. For a fresh worker of as many. Returns the machine's own peaks."""
+    CpuHopper(n_threads=payload["n_threads"])(0)
+    return [asdict(peak) for peak in measure_peaks()]
 
 
 def check_outputs(scores: Scores, expected: Batch, what: str) -> None:

@@ -1,30 +1,61 @@
 """A latency session: several fresh processes, in each of which all models of a backend are timed side by side."""
 
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from bench.executors import OnProgress, Worker
-from bench.figures import make_latency_figures
-from bench.latency import Trace
+from bench.figures import Conditions, make_latency_figures, make_peak_figures
+from bench.latency import Trace, list_cpus
+from bench.neighbours import Neighbours
 from bench.profiling import EMPTY
-from bench.records import Figure
+from bench.ratios import make_rounds_key
+from bench.records import Figure, unavailable
+from bench.roofline import Peak
 from bench.suites import Suite
 
 # Model -> `path` of its artifact and of the `scores` of its accuracy run.
 Paths = dict[str, dict[str, str]]
 
 
+@dataclass(frozen=True)
+class Timing:
+    """What a session found out about one model.
+
+    Attributes:
+        rounds_s: Mean time of a call by benchmark, process and round, for ratios of models timed side by side.
+        processes: What each process was like: order of its rounds, neighbours, switches, pre-empted blocks.
+    """
+
+    figures: list[Figure]
+    rounds_s: dict[str, list[list[float]]] = field(default_factory=dict)
+    processes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def measure_peaks(n_threads: int) -> list[Figure]:
+    """What the machine can do at best with so many threads; none where it has not as many CPUs."""
+    if not _has_cpus(n_threads):
+        return []
+    with Worker(n_threads=n_threads) as worker:
+        peaks = worker.call("bench.profiling:run_peaks_job", {"n_threads": n_threads})
+    return make_peak_figures([Peak(**peak) for peak in peaks], n_threads)
+
+
 def run_latency_session(
-    backend: str, task: str, models: Paths, suite: Suite, on_progress: OnProgress
-) -> dict[str, list[Figure]]:
-    """Figures by model. The first process calibrates the calls per block, all use the same.
+    backend: str, task: str, models: Paths, suite: Suite, on_progress: OnProgress, *, n_threads: int = 1
+) -> dict[str, Timing]:
+    """Timings by model. The first process calibrates the calls per block, all use the same.
 
     The processes run one after the other while this one sleeps.
     """
+    if not _has_cpus(n_threads):
+        return {name: _refuse(backend, suite, n_threads) for name in models}
     payload: dict[str, Any] = {
         "backend": backend,
         "task": task,
         "batches": list(suite.batches),
         "n_rounds": suite.n_rounds,
+        "n_threads": n_threads,
         "models": models,
         "n_calls": {},
     }
@@ -32,24 +63,57 @@ def run_latency_session(
     n_wanted = suite.n_processes
     while len(results) < n_wanted:
         index = len(results)
-        on_progress(f"{backend}, process {index + 1} of {n_wanted}", index / n_wanted)
-        with Worker(index) as worker:
+        on_progress(f"{backend}, {n_threads} threads, process {index + 1} of {n_wanted}", index / n_wanted)
+        with Worker(index, n_threads=n_threads) as worker:
             results.append(worker.call("bench.profiling:run_latency_job", payload | {"order_seed": index}))
         payload["n_calls"] = {name: trace["n_calls"] for name, trace in results[0]["traces"].items()}
         if not results[0]["is_pinned"]:
             n_wanted = 2 * suite.n_processes  # unpinned processes vary more; more of them make up for it
-    return {name: _summarise(name, backend, suite, results) for name in models}
+    return {name: _summarise(name, backend, suite, n_threads, results) for name in models}
 
 
-def _summarise(model: str, backend: str, suite: Suite, results: list[dict[str, Any]]) -> list[Figure]:
+def _has_cpus(n_threads: int) -> bool:
+    return n_threads == 1 or n_threads <= len(list_cpus())
+
+
+def _refuse(backend: str, suite: Suite, n_threads: int) -> Timing:
+    reason = f"needs {n_threads} CPUs to pin to, {len(list_cpus())} are allowed"
+    batches = suite.batches
+    return Timing(
+        [unavailable("latency_s", reason, backend=backend, batch=b, threads=n_threads) for b in batches], {}, {}
+    )
+
+
+def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: list[dict[str, Any]]) -> Timing:
     floors = _get_traces(results, EMPTY)
     is_pinned = all(result["is_pinned"] for result in results)
-    figures: list[Figure] = []
+    complaints = _list_complaints(results)
+    timing = Timing([], {}, {})
     for batch in suite.batches:
-        conditions = {"backend": backend, "batch": batch, **results[0]["conditions"][model]}
+        key = make_rounds_key(backend, batch, n_threads)
         traces = _get_traces(results, f"{model}@{batch}")
-        figures += make_latency_figures(traces, floors, is_pinned=is_pinned, conditions=conditions)
-    return figures
+        conditions: Conditions = {"backend": backend, "batch": batch, **results[0]["conditions"][model]}
+        timing.figures.extend(
+            make_latency_figures(traces, floors, is_pinned=is_pinned, conditions=conditions, complaints=complaints)
+        )
+        timing.rounds_s[key] = [[float(f"{t:.6g}") for t in trace.wall_s] for trace in traces]
+        timing.processes[key] = [
+            {
+                "order_seed": index,
+                **result["neighbours"],
+                "n_switches": sum(trace.n_switches),
+                "preempted_share": trace.preempted_share,
+                "empty_call_s": median(floor.wall_s),
+            }
+            for index, (result, trace, floor) in enumerate(zip(results, traces, floors, strict=True))
+        ]
+    return timing
+
+
+def _list_complaints(results: list[dict[str, Any]]) -> list[str]:
+    """About the neighbours, for each process that has one."""
+    found = [Neighbours(**result["neighbours"]).complaints for result in results]
+    return [f"process {i} of {len(found)}: {'; '.join(words)}" for i, words in enumerate(found, 1) if words]
 
 
 def _get_traces(results: list[dict[str, Any]], name: str) -> list[Trace]:

@@ -30,6 +30,7 @@ class Suite(Plain):
         n_processes: Fresh processes behind each latency.
         n_rounds: Rounds in each process.
         batches: Batch sizes at which latency is measured.
+        threads: Numbers of threads at which it is; each is another benchmark, in processes of its own.
         energy_window_s: Shortest energy window; work is repeated until it is filled.
     """
 
@@ -42,6 +43,7 @@ class Suite(Plain):
     n_processes: int = Field(5, ge=2, le=100)
     n_rounds: int = Field(100, ge=10, le=100_000)
     batches: tuple[int, ...] = Field((1, 64), min_length=1)
+    threads: tuple[int, ...] = Field((1,), min_length=1)
     energy_window_s: float = Field(3.0, gt=0, le=3600)
 
 
@@ -66,6 +68,7 @@ SUITES: dict[str, Suite] = {
         n_seeds=20,
         n_processes=10,
         batches=(1, 8, 64, 256),
+        threads=(1, 2, 4),
     ),
 }
 
@@ -123,6 +126,7 @@ def check_names(suite: Suite, where: str) -> Suite:
             domain = MODELS[name].domain
             remedy = f"name a task for {domain} with --task, or another model"
             raise UsageError(f"{where}: models: {name} fits none of the tasks {', '.join(suite.tasks)}", remedy)
-    if any(batch < 1 for batch in suite.batches):
-        raise UsageError(f"{where}: batches: {suite.batches}", "batch sizes are at least 1")
+    for field in ("batches", "threads"):
+        if any(n < 1 for n in getattr(suite, field)):
+            raise UsageError(f"{where}: {field}: {getattr(suite, field)}", "each is at least 1")
     return suite

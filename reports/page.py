@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.records import Record
+from reports.latency import make_latency_tables
 from reports.load import Results, TaskResults
 from reports.plots import plot_pareto
 from reports.tables import Table, list_notes, make_tables
@@ -64,7 +65,7 @@ def _make_section(task: TaskResults) -> Section:
         plot_svg=plot_pareto(task),
         plot_alt=f"Test accuracy of the models on {task.name} against their parameters and their latency; "
         "the figures are in the tables below.",
-        tables=make_tables(task),
+        tables=[*make_tables(task), *make_latency_tables(task)],
         notes=list_notes(task),
     )
 

@@ -79,7 +79,7 @@ def _find_cost(model: ModelResults, cost: str) -> tuple[float, float, float] | N
     if cost == "parameters":
         figure = model.find("counts", "n_parameters")
     else:
-        figure = model.find("latency", "latency_s", backend="onnxruntime", batch=1)
+        figure = model.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
     if figure is None or figure.value is None:
         return None
     lo = figure.value if figure.lo is None else figure.lo

@@ -38,9 +38,13 @@ def make_tables(task: TaskResults) -> list[Table]:
 
 
 def _make_table(title: str, caption: str, task: TaskResults, columns: list[Column]) -> Table:
-    models = sorted(task.models.values(), key=_count_parameters)
-    rows = [[model.name, *(render(model) for _, render in columns)] for model in models]
+    rows = [[model.name, *(render(model) for _, render in columns)] for model in sort_models(task)]
     return Table(title, caption, ["model", *(name for name, _ in columns)], rows)
+
+
+def sort_models(task: TaskResults) -> list[ModelResults]:
+    """Smallest first."""
+    return sorted(task.models.values(), key=_count_parameters)
 
 
 def _count_parameters(model: ModelResults) -> float:
@@ -114,7 +118,7 @@ def make_training_table(task: TaskResults) -> Table:
 def make_energy_table(task: TaskResults) -> Table:
     """Joules by component, each with its source; measured and modelled ones are never added up."""
     rows = []
-    for model in sorted(task.models.values(), key=_count_parameters):
+    for model in sort_models(task):
         training = [f for r in model.trainings[:1] for f in r.figures if f.name == "training_energy_j"]
         record = model.measured.get("energy")
         for figure in (*training, *(record.figures if record else ())):
@@ -182,10 +186,14 @@ def _render_fraction(figure: Figure | None) -> str:
 
 
 def _render_latency(model: ModelResults, backend: str, batch: int) -> str:
-    figure = model.find("latency", "latency_s", backend=backend, batch=batch)
+    return render_latency(model.find("latency", "latency_s", backend=backend, batch=batch, threads=1))
+
+
+def render_latency(figure: Figure | None) -> str:
+    """With its bounds and what speaks against it."""
     notes = figure.notes if figure else ()
     said = [mark for note in notes for mark in MARKS if note.startswith(mark)]
-    return " ".join([_render(figure), *(f"({mark})" for mark in said)])
+    return " ".join([_render(figure), *(f"({mark})" for mark in dict.fromkeys(said))])
 
 
 def _render_accuracy(model: ModelResults, name: str) -> str:

@@ -13,12 +13,12 @@ from bench.gate.latency import (
     MIN_ROUNDS,
     TWOPROC,
     Process,
-    compute_log_ratio,
     confirm_regression,
     count_more_processes,
     decide_latency,
 )
 from bench.gate.verdicts import Decision, Verdict
+from bench.ratios import compute_log_ratio
 
 Floats = NDArray[np.float64]
 SLOW_FACTOR = 1.6  # of a process that is slow throughout, as seen on shared virtual machines

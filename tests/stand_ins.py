@@ -6,19 +6,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.clock import Clock
 
-class FakeClock:
-    """Wall and CPU time that move only when told to."""
+
+class FakeClock(Clock):
+    """Wall time, CPU time and context switches that move only when told to."""
 
     def __init__(self) -> None:
         self.now_ns = 0
         self.busy_ns = 0
+        self.switches = 0
 
     def wall_ns(self) -> int:
         return self.now_ns
 
     def cpu_ns(self) -> int:
         return self.busy_ns
+
+    def n_switches(self) -> int:
+        return self.switches
 
     def work(self, duration_ns: int) -> None:
         self.now_ns += duration_ns

@@ -14,12 +14,12 @@ from bench.gate.latency import (
     TWOPROC,
     Process,
     compute_interval,
-    compute_log_ratio,
     confirm_regression,
     count_more_processes,
     decide_latency,
 )
 from bench.gate.verdicts import Decision, Verdict
+from bench.ratios import compute_log_ratio
 
 logs = st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=8)
 times = st.lists(st.tuples(st.floats(1e-6, 1), st.floats(1e-6, 1)), min_size=1, max_size=30)

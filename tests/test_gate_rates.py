@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from regimes import REGIMES, SLOWED, Regime, count_verdicts, make_process, run_session, simulate_logs, simulate_rounds
 
-from bench.gate.latency import ALPHA, INPROC, TWOPROC, Process, compute_interval, compute_log_ratio, decide_latency
+from bench.gate.latency import ALPHA, INPROC, TWOPROC, Process, compute_interval, decide_latency
 from bench.gate.verdicts import Verdict
+from bench.ratios import compute_log_ratio
 from bench.stats import compute_clopper_pearson, compute_t_interval
 
 Recorded = dict[str, list[dict[str, list[float]]]]

@@ -49,7 +49,7 @@ def train_record(model: str, index: int, test: float, time_s: float | None) -> R
 
 
 def measured_records(model: str, n_parameters: int, latency_s: float) -> list[Record]:
-    identity = {"backend": "onnxruntime", "batch": 1}
+    identity = {"backend": "onnxruntime", "batch": 1, "threads": 1}
     latency = Figure(
         name="latency_s", value=latency_s, lo=latency_s * 0.98, hi=latency_s * 1.3, n=5, kind="measured",
         source="c", conditions=identity, notes=("mixed: processes range over 1.33 x",),
@@ -143,7 +143,7 @@ def test_csv_holds_every_figure_in_si_units(store: Store, tmp_path: Path) -> Non
     assert len(rows) == 3 * 5 + 2 * 2
     latency = next(row for row in rows if row["name"] == "latency_s")
     assert float(latency["value"]) == 1.634e-5
-    assert json.loads(latency["conditions"]) == {"backend": "onnxruntime", "batch": 1}
+    assert json.loads(latency["conditions"]) == {"backend": "onnxruntime", "batch": 1, "threads": 1}
     assert [row["reason"] for row in rows if row["value"] == ""] == ["censored"]
 
 

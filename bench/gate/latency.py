@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from bench.gate.verdicts import Decision, Verdict
+from bench.ratios import compute_log_ratio
 from bench.stats import compute_sign_interval, compute_t_interval
 from bench.units import format_percent
 
@@ -58,11 +59,6 @@ class Interval:
     lo: float
     hi: float
     n_outlying: int
-
-
-def compute_log_ratio(baseline_s: Sequence[float], other_s: Sequence[float]) -> float:
-    """Median over rounds of ln(other / baseline): the one number that leaves a process."""
-    return median(math.log(other / base) for base, other in zip(baseline_s, other_s, strict=True))
 
 
 def count_outlying(logs: Sequence[float], tau: float) -> int:

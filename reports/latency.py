@@ -1,0 +1,178 @@
+"""The tables of latency: every row, its tail, the models side by side, and what the machine could do."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bench.percentiles import PERCENTILES
+from bench.ratios import compute_latency_ratio, is_resolved
+from bench.records import Figure
+from bench.roofline import Roofline, compute_model_bytes, compute_roofline
+from bench.units import format_count, format_percent, format_quantity, format_range, unit_of
+from reports.load import ModelResults, TaskResults
+from reports.tables import Table, render_latency, sort_models
+
+HEADER = ["model", "backend", "batch", "threads"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A latency figure and where it belongs."""
+
+    model: ModelResults
+    latency: Figure
+
+    @property
+    def backend(self) -> str:
+        return str(self.latency.conditions["backend"])
+
+    @property
+    def batch(self) -> int:
+        return int(self.latency.conditions["batch"])
+
+    @property
+    def threads(self) -> int:
+        return int(self.latency.conditions.get("threads", 1))
+
+    @property
+    def cells(self) -> list[str]:
+        return [self.model.name, self.backend, str(self.batch), str(self.threads)]
+
+    def find(self, name: str, **conditions: str) -> Figure | None:
+        """Another figure of the same benchmark."""
+        identity = {"backend": self.backend, "batch": self.batch, "threads": self.threads}
+        return self.model.find("latency", name, **identity, **conditions)
+
+
+def make_latency_tables(task: TaskResults) -> list[Table]:
+    """All of them; none where no latency was measured."""
+    rows = list(_list_rows(task))
+    tables = [_make_sweep_table(rows), _make_ratio_table(task), _make_tail_table(rows), _make_peak_table(rows)]
+    return [table for table in tables if table.rows]
+
+
+def _list_rows(task: TaskResults) -> Iterator[Row]:
+    for model in sort_models(task):
+        record = model.measured.get("latency")
+        for figure in record.figures if record else ():
+            if figure.name == "latency_s":
+                yield Row(model, figure)
+
+
+def _make_sweep_table(rows: list[Row]) -> Table:
+    caption = (
+        "Median over fresh processes of the median over rounds, with the smallest and largest process median. Overhead "
+        "is the share that an empty call of the same runtime takes. Attainable is the time at this machine's own rates "
+        "(below), arithmetic or reading weights and activations, whichever is longer, as a share of the latency. More "
+        "than one thread is another benchmark, pinned to as many CPUs."
+    )
+    header = [*HEADER, "latency", "examples a second", "overhead", "attainable", "bound by"]
+    return Table("Latency", caption, header, [[*row.cells, *_describe_row(row)] for row in rows])
+
+
+def _describe_row(row: Row) -> list[str]:
+    roofline = find_roofline(row)
+    attainable = ["n/a", "n/a"]
+    if roofline and row.latency.value:
+        attainable = [f"{format_percent(roofline.attainable_s / row.latency.value)} %", roofline.bound]
+    shown = _show(row.find("overhead_share"), lambda f: f"{format_percent(f.value or 0, 0)} %")
+    return [render_latency(row.latency), _show(row.find("throughput_hz"), _format_range), shown, *attainable]
+
+
+def find_roofline(row: Row) -> Roofline | None:
+    """None where counts or peaks are missing, or the row does not compute in float32, in which peaks were measured."""
+    counts = [row.model.find("counts", name) for name in ("macs", "n_parameters", "n_activations")]
+    record = row.model.measured["latency"]
+    flop = record.figure("peak_flop_hz", threads=row.threads)
+    reading = [f for f in record.figures if f.name == "peak_byte_hz" and f.conditions["threads"] == row.threads]
+    values = [figure.value for figure in (*counts, flop) if figure and figure.value is not None]
+    if len(values) < 4 or not reading or row.latency.conditions.get("precision") != "float32":
+        return None
+    macs, n_parameters, n_activations, flop_hz = values
+    n_bytes = compute_model_bytes(n_parameters, n_activations, row.batch)
+    rates = [(int(f.conditions["working_set_bytes"]), f.value) for f in reading if f.value is not None]
+    return compute_roofline(macs * row.batch, n_bytes, flop_hz, rates)
+
+
+def _make_ratio_table(task: TaskResults) -> Table:
+    """Relative to the smallest model that was timed."""
+    timed = [model for model in sort_models(task) if "latency" in model.measured]
+    if len(timed) < 2:
+        return Table("Faster and slower, side by side", "", [], [])
+    reference = timed[0]
+    caption = (
+        f"Latency as a multiple of that of {reference.name}, the smallest model. Rounds are paired, each process gives "
+        "one number, and the interval is a 95 % t-interval over processes; where it holds 1, neither is faster."
+    )
+    rows = []
+    for model in timed[1:]:
+        for row in (r for r in _list_rows(task) if r.model is model):
+            ratio = compute_latency_ratio(
+                reference.measured["latency"],
+                model.measured["latency"],
+                backend=row.backend,
+                batch=row.batch,
+                threads=row.threads,
+            )
+            rows.append([*row.cells, *_describe_ratio(ratio)])
+    header = [*HEADER, f"times {reference.name}", "interval", "processes", "verdict"]
+    return Table("Faster and slower, side by side", caption, header, rows)
+
+
+def _describe_ratio(ratio: Figure) -> list[str]:
+    if ratio.value is None or ratio.lo is None or ratio.hi is None:
+        return [f"n/a ({ratio.reason})", "", "", "n/a"]
+    value, _, bounds = format_range(ratio.value, ratio.lo, ratio.hi, "").partition(" ")
+    verdict = "slower" if ratio.lo > 1 else "faster"
+    return [value, bounds, str(ratio.n), f"{verdict}, resolved" if is_resolved(ratio) else "not resolved"]
+
+
+def _make_tail_table(rows: list[Row]) -> Table:
+    caption = (
+        "Calls timed one by one, all processes together, each percentile with its one-sided 95 % bound from order "
+        "statistics, or the number of calls that it would need. Outliers lie more than 1.5 (severe: 3) interquartile "
+        "ranges beyond the quartiles of their process; they are counted and stay in."
+    )
+    header = [*HEADER, *PERCENTILES, "outliers (severe)", "calls"]
+    shown = [row for row in rows if row.find("single_call_s")]
+    return Table("Single calls", caption, header, [[*row.cells, *_describe_tail(row)] for row in shown])
+
+
+def _describe_tail(row: Row) -> list[str]:
+    percentiles = [_show(row.find("single_call_s", percentile=name), _format_bound) for name in PERCENTILES]
+    mild, severe = (_show(row.find("n_outliers", fence=fence), _format_count) for fence in ("mild", "severe"))
+    first = row.find("single_call_s")
+    return [*percentiles, f"{mild} ({severe})", format_count(first.n) if first else ""]
+
+
+def _make_peak_table(rows: list[Row]) -> Table:
+    """The machine is one, whatever the model: the first that carries peaks shows them."""
+    record = rows[0].model.measured["latency"] if rows else None
+    cells = []
+    for figure in record.figures if record else ():
+        if figure.name in ("peak_flop_hz", "peak_byte_hz"):
+            size = figure.conditions.get("working_set_bytes")
+            what = "arithmetic, FLOP" if size is None else f"reading {format_quantity(float(size), 'bytes')}, bytes"
+            cells.append([what, str(figure.conditions["threads"]), _format_range(figure), figure.method])
+    caption = "Measured in a process of its own before the models; median, smallest and largest of its repeats."
+    return Table("What this machine can do", caption, ["what", "threads", "a second", "how"], cells)
+
+
+def _show(figure: Figure | None, render: Callable[[Figure], str]) -> str:
+    if figure is None:
+        return "not measured"
+    return f"n/a ({figure.reason})" if figure.value is None else render(figure)
+
+
+def _format_range(figure: Figure) -> str:
+    return format_range(figure.value or 0.0, figure.lo, figure.hi, unit_of(figure.name))
+
+
+def _format_count(figure: Figure) -> str:
+    return format_count(figure.value or 0)
+
+
+def _format_bound(figure: Figure) -> str:
+    """For instance "5.2 us, at most 5.3 us"; the bound speaks for itself."""
+    assert figure.value is not None
+    assert figure.hi is not None
+    return f"{format_quantity(figure.value, 's')} (<= {format_quantity(figure.hi, 's')})"

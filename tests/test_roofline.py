@@ -1,0 +1,144 @@
+"""Roofline, watch over neighbours, sets of CPUs and the clock of a GPU, each on something of known behaviour."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bench.cuda import CudaClock
+from bench.errors import MeasurementError
+from bench.latency import CpuHopper, Plan, list_cpus, measure_latency
+from bench.neighbours import Neighbours, NeighbourWatch
+from bench.roofline import WORKING_SETS, compute_model_bytes, compute_roofline, measure_peaks
+
+RATES = [(1_000, 1e6), (100_000, 1e5)]
+
+
+def test_attainable_time_by_hand() -> None:
+    """500 MACs at 1 000 FLOP/s take 1 s; 1 000 bytes at 1e6 byte/s take 1 ms; 1e6 bytes at the slowest rate 10 s."""
+    found = compute_roofline(500, 1_000, 1e3, RATES)
+    assert (found.attainable_s, found.bound) == (1.0, "arithmetic")
+    assert compute_roofline(500, 1_001, 1e12, RATES).attainable_s == pytest.approx(1_001 / 1e5)
+    found = compute_roofline(500, 1e6, 1e3, RATES)
+    assert (found.attainable_s, found.bound) == (10.0, "memory")
+
+
+def test_bytes_by_hand() -> None:
+    """10 weights once and 3 activations for each of 2 examples, 4 bytes each."""
+    assert compute_model_bytes(10, 3, 2) == 64
+
+
+def test_peaks_of_this_machine_are_ordered() -> None:
+    """A real machine multiplies over 1e8 times a second, and each reading lies between its bounds."""
+    peaks = measure_peaks()
+    assert [peak.working_set_bytes for peak in peaks] == [0, *WORKING_SETS]
+    assert peaks[0].per_second > 1e8
+    assert all(0 < peak.lo <= peak.per_second <= peak.hi for peak in peaks)
+
+
+def test_neighbours_are_read_from_the_counters(tmp_path: Path) -> None:
+    """0.3 s stalled of 1 s is 30 %; 5 of 100 ticks stolen are 5 %; both are complained of."""
+    pressure, stat = tmp_path / "cpu", tmp_path / "stat"
+    pressure.write_text("some avg10=1.00 avg60=1.00 avg300=1.00 total=1000000\nfull avg10=0 total=0\n")
+    stat.write_text("cpu  100 0 0 900 0 0 0 10 0 0\ncpu0 1 2 3\n")
+    watch = NeighbourWatch(pressure, stat)
+    pressure.write_text("some avg10=1.00 avg60=1.00 avg300=1.00 total=1300000\nfull avg10=0 total=0\n")
+    stat.write_text("cpu  145 0 0 950 0 0 0 15 0 0\ncpu0 1 2 3\n")
+    found = watch.read(watch._start_ns + 1_000_000_000)
+    assert (found.pressure, found.steal) == pytest.approx((0.3, 0.05))
+    assert found.complaints == [
+        "some thread of the machine waited for a CPU 30% of the time",
+        "the hypervisor took 5% of the CPUs",
+    ]
+
+
+def test_neighbours_without_counters_are_unknown(tmp_path: Path) -> None:
+    """Where the kernel does not tell, it is None, never 0, and nobody complains."""
+    assert NeighbourWatch(tmp_path / "a", tmp_path / "b").read() == Neighbours(None, None)
+    assert Neighbours(None, None).complaints == []
+
+
+def test_threads_get_a_set_of_cpus() -> None:
+    """A process of as many threads as CPUs is pinned to all; one of more is not pinned."""
+    before = os.sched_getaffinity(0)
+    n = len(list_cpus())
+    try:
+        hopper = CpuHopper(n_threads=n)
+        hopper(0)
+        assert os.sched_getaffinity(0) == before
+        assert hopper.is_pinned
+        assert not CpuHopper(n_threads=n + 1).is_pinned
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class FakeCuda:
+    """A device whose time moves when told to, and whose clock follows a script."""
+
+    def __init__(self, is_there: bool = True) -> None:
+        self.now_ms, self.mhz, self.log = 0.0, 1000.0, []
+        self.is_there = is_there
+
+    def is_available(self) -> bool:
+        return self.is_there
+
+    def current_stream(self) -> SimpleNamespace:
+        return SimpleNamespace(synchronize=lambda: self.log.append("sync"))
+
+    def clock_rate(self) -> float:
+        return self.mhz
+
+    def Event(self, *, enable_timing: bool) -> "FakeEvent":  # noqa: N802 - torch's name
+        assert enable_timing
+        return FakeEvent(self)
+
+
+class FakeEvent:
+    def __init__(self, cuda: FakeCuda) -> None:
+        self.cuda = cuda
+
+    def record(self, stream: object) -> None:
+        assert stream is not None
+        self.at_ms = self.cuda.now_ms
+        self.cuda.log.append("record")
+
+    def synchronize(self) -> None:
+        self.cuda.log.append("wait")
+
+    def elapsed_time(self, end: "FakeEvent") -> float:
+        return end.at_ms - self.at_ms
+
+
+def test_events_stand_around_the_calls() -> None:
+    """Ten calls of 2 ms read 20 ms of device time, between two events, waited for at the end."""
+    cuda = FakeCuda()
+
+    def call() -> None:
+        cuda.now_ms += 2
+        cuda.log.append("call")
+
+    assert CudaClock(cuda).time(call, 10).wall_ns == 20_000_000
+    assert cuda.log == ["sync", "record", *["call"] * 10, "record", "wait"]
+
+
+def test_throttled_rounds_are_discarded_for_all_and_counted() -> None:
+    """While the device runs at 90 % of its clock, no benchmark keeps the round, and each counts it."""
+    cuda = FakeCuda()
+
+    def call() -> None:
+        cuda.now_ms += 2
+
+    def pin(index: int) -> None:
+        cuda.mhz = 900.0 if index in (2, 3) else 1000.0
+
+    plan = Plan(n_rounds=6, n_calls={"a": 1, "b": 1})
+    traces = measure_latency({"a": call, "b": call}, plan, clock=CudaClock(cuda), pin=pin)
+    assert [(len(t.wall_s), t.n_throttled) for t in traces.values()] == [(4, 2), (4, 2)]
+    assert set(traces["a"].wall_s) == {2e-3}
+
+
+def test_no_device_is_an_error_with_a_remedy() -> None:
+    """Without a GPU the clock refuses."""
+    with pytest.raises(MeasurementError, match="no CUDA device"):
+        CudaClock(FakeCuda(is_there=False))

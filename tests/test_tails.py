@@ -1,0 +1,135 @@
+"""Percentiles with their bounds, outliers, ratios of models side by side, and the figures made from known traces."""
+
+import math
+
+import numpy as np
+import pytest
+from regimes import REGIMES, simulate_rounds
+from stand_ins import FakeClock
+
+from bench.figures import make_latency_figures, make_single_call_figures
+from bench.latency import MAX_SINGLE, N_TURNS, Plan, Trace, measure_latency
+from bench.percentiles import compute_n_needed, compute_percentile, count_outliers
+from bench.ratios import compute_latency_ratio, is_resolved, make_rounds_key
+from bench.records import Cell, Figure, Record
+
+CONDITIONS = {"backend": "eager", "batch": 4, "threads": 1}
+KEY = make_rounds_key("eager", 4, 1)
+
+
+@pytest.mark.parametrize(("p", "n"), [(0.5, 5), (0.9, 29), (0.95, 59), (0.99, 299), (0.999, 2995)])
+def test_bound_exists_from_the_published_number_of_calls(p: float, n: int) -> None:
+    """With n values the largest bounds the percentile; with one fewer nothing does."""
+    assert compute_n_needed(p) == n
+    assert compute_percentile(range(n - 1), p) is None
+    found = compute_percentile(range(n), p)
+    assert found is not None
+    assert found.hi == n - 1
+
+
+def test_percentile_by_hand() -> None:
+    """Of 1 to 100 the median is 50, and P(Binomial(100, 1/2) < 59) = .956 is the first above .95."""
+    found = compute_percentile(range(1, 101), 0.5)
+    assert found is not None
+    assert (found.value, found.hi) == (50, 59)
+    assert (
+        sum(math.comb(100, i) for i in range(58)) / 2**100 < 0.95 <= sum(math.comb(100, i) for i in range(59)) / 2**100
+    )
+
+
+@pytest.mark.parametrize(("p", "n"), [(0.5, 40), (0.9, 120), (0.99, 299)])
+def test_bound_covers_the_true_percentile(p: float, n: int) -> None:
+    """At least 95 % of 2 000 simulated bounds lie above the truth, less four standard errors; and not all do."""
+    draws = np.random.default_rng(3).lognormal(0, 1, (2000, n)).tolist()
+    truth = math.exp(float(np.sqrt(2)) * _erfinv(2 * p - 1))
+    covered = sum(found.hi >= truth for row in draws if (found := compute_percentile(row, p))) / 2000
+    assert 0.95 - 4 * math.sqrt(0.05 * 0.95 / 2000) <= covered < 0.995
+
+
+def _erfinv(x: float) -> float:
+    from scipy.special import erfinv
+
+    return float(erfinv(x))
+
+
+def test_outliers_by_hand() -> None:
+    """Quartiles of 1 to 9 are 3 and 7: fences at -3 and 13, and at -9 and 19. Values on a fence are inside."""
+    values = [*range(1, 10), 3, 7, 3, 7]
+    assert count_outliers([*values, 13], 1.5) == 0
+    assert count_outliers([*values, 14, -4], 1.5) == 2
+    assert count_outliers([*values, 14, 40], 3.0) == 1
+
+
+def test_single_calls_are_read_one_by_one(clock: FakeClock) -> None:
+    """600 calls of 20 us and a hundredth of 90 us read exactly so, and only when asked for."""
+    n = 0
+
+    def call() -> None:
+        nonlocal n
+        n += 1
+        clock.work(90_000 if n % 100 == 0 else 20_000)
+
+    assert not measure_latency({"a": call}, Plan(n_rounds=2), clock=clock)["a"].single_s
+    single_s = measure_latency({"a": call}, Plan(n_rounds=2, has_singles=True), clock=clock)["a"].single_s
+    assert len(single_s) == MAX_SINGLE // N_TURNS * N_TURNS
+    assert set(single_s) == {20e-6, 90e-6}
+    assert 5 <= single_s.count(90e-6) <= 7
+
+
+def test_figures_of_single_calls() -> None:
+    """Two processes of 150: p99 has a bound, p99.9 says what it needs, outliers are counted in each process."""
+    process = [1.0 + 0.001 * i for i in range(149)] + [9.0]
+    figures = make_single_call_figures([process, process], CONDITIONS)
+    found = {f.conditions["percentile"]: f for f in figures if f.name == "single_call_s"}
+    assert (found["p50"].value, found["p99"].hi, found["p99"].n) == (pytest.approx(1.074), 9.0, 300)
+    assert (found["p99.9"].value, found["p99.9"].reason) == (None, "needs 2995")
+    counts = {f.conditions["fence"]: f.samples for f in figures if f.name == "n_outliers"}
+    assert counts == {"mild": (1, 1), "severe": (1, 1)}
+
+
+def test_throughput_and_overhead_by_hand() -> None:
+    """4 examples in 2 s are 2 a second; an empty call of .5 s is a quarter; a neighbour makes the row noisy."""
+    traces = [Trace(wall_s=[t], cpu_s=[t], n_switches=[0]) for t in (1.0, 2.0, 4.0)]
+    floors = [Trace(wall_s=[t], cpu_s=[t], n_switches=[0]) for t in (0.25, 0.5, 1.0)]
+    made = make_latency_figures(traces, floors, is_pinned=True, conditions=CONDITIONS, complaints=["a hog"])
+    figures = {figure.name: figure for figure in made}
+    throughput, overhead = figures["throughput_hz"], figures["overhead_share"]
+    assert (throughput.value, throughput.lo, throughput.hi) == (2, 1, 4)
+    assert (overhead.value, overhead.lo, overhead.hi) == (0.25, 0.25, 0.25)
+    assert "noisy: a hog" in figures["latency_s"].notes
+
+
+def record(model: str, rounds_s: list[list[float]], session: str = "s") -> Record:
+    cell = Cell(kind="latency", task="toy", model=model)
+    return Record(cell=cell, figures=(), details={"session": session, "rounds_s": {KEY: rounds_s}})
+
+
+def ratio(a: Record, b: Record) -> Figure:
+    return compute_latency_ratio(a, b, backend="eager", batch=4)
+
+
+def test_ratio_by_hand() -> None:
+    """Processes at 3 x and 3 x whose rounds drift 10 x: the ratio is 3, the other way round 1/3, resolved."""
+    base = [[1.0, 10.0, 2.0], [5.0, 1.0, 1.0]]
+    other = [[3.0 * t for t in process] for process in base]
+    found = ratio(record("a", base), record("b", other))
+    assert (found.value, found.lo, found.hi, found.n) == pytest.approx((3, 3, 3, 2))
+    assert is_resolved(found)
+    assert ratio(record("b", other), record("a", base)).value == pytest.approx(1 / 3)
+
+
+def test_ratio_needs_one_session() -> None:
+    """Models of different sessions have no ratio, and it says why."""
+    found = ratio(record("a", [[1.0], [1.0]]), record("b", [[2.0], [2.0]], session="other"))
+    assert found.value is None
+    assert "same session" in found.reason
+
+
+def test_ratio_interval_covers_equality() -> None:
+    """Of 400 sessions of 5 processes of two equal programs, 95 % intervals hold 1 in 95 % within four sd."""
+    regime = REGIMES["one process, quiet"]
+    a, b = simulate_rounds(regime, 400 * 5, np.random.default_rng(5), n_rounds=20)
+    covered = 0
+    for i in range(0, 2000, 5):
+        covered += not is_resolved(ratio(record("a", a[i : i + 5].tolist()), record("b", b[i : i + 5].tolist())))
+    assert abs(covered / 400 - 0.95) < 4 * math.sqrt(0.05 * 0.95 / 400)
