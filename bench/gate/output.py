@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
+from bench.gate.settings import Settings
 from bench.gate.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided
 from bench.units import escape_markdown
 
@@ -27,7 +28,8 @@ class Outcome:
     rows: tuple[Row, ...]
     baseline: dict[str, Any]
     environment: dict[str, Any]
-    inconclusive: Literal["warn", "fail"]
+    settings: Settings
+    beside: tuple[str, ...] = ()  # lines that are reported and judge nothing
 
     @property
     def decisions(self) -> list[Decision]:
@@ -35,12 +37,13 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """As in METHOD.md; undecided rows do not count where they only warn."""
-        decisions = self.decisions
-        if self.inconclusive == "warn":
-            decided = [d for d in decisions if d.verdict is not Verdict.INCONCLUSIVE]
-            return compute_exit_code(decided) if decided else 0
-        return compute_exit_code(decisions)
+        """As in METHOD.md; rows that only warn do not count, but something has to."""
+        return compute_exit_code([d for d in self.decisions if not self.only_warns(d)])
+
+    def only_warns(self, decision: Decision) -> bool:
+        """Whether the row passes with a warning: undecided, or disturbed by the machine, as the settings say."""
+        is_open = decision.verdict is Verdict.INCONCLUSIVE and self.settings.inconclusive == "warn"
+        return is_open or (decision.is_disturbed and self.settings.disturbed == "warn")
 
     @property
     def summary(self) -> str:
@@ -109,7 +112,7 @@ def sort_rows(rows: Sequence[Row]) -> list[Row]:
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
     rows = [{"kind": row.kind, **asdict(row.decision)} for row in outcome.rows]
-    head = {"exit_code": outcome.exit_code, "summary": outcome.summary, "inconclusive": outcome.inconclusive}
+    head = {"exit_code": outcome.exit_code, "summary": outcome.summary, "beside": list(outcome.beside)}
     return {**head, "decisions": rows, "baseline": outcome.baseline, "environment": outcome.environment}
 
 
@@ -137,7 +140,7 @@ def format_annotations(outcome: Outcome) -> list[str]:
         d = row.decision
         if d.verdict.exit_code == 0:
             continue
-        level = "warning" if d.verdict is Verdict.INCONCLUSIVE and outcome.inconclusive == "warn" else "error"
+        level = "warning" if outcome.only_warns(d) else "error"
         title = _escape(f"{d.verdict} {d.name}", ":,")
         lines.append(f"::{level} title={title}::{_escape(d.why)}")
     return lines
