@@ -289,6 +289,15 @@ def test_baseline_commands(finished: Command, tmp_path: Path) -> None:
     assert finished("baseline", "show", "usps/nothing", "--baseline", folder).returncode == 2
 
 
+def test_model_that_vanished_is_incomparable(baseline: Path, command: Command) -> None:
+    """A run without the baseline's model gets a row that says so; exit code 12, never 0."""
+    Store(command.folder / "out").close()
+    done = command("gate", "--baseline", str(baseline), "--out", "out", "--json")
+    (decision,) = json.loads(done.stdout)["decisions"]
+    assert (done.returncode, decision["verdict"]) == (12, "INCOMPARABLE")
+    assert "in the baseline, but not in out" in decision["why"]
+
+
 class Deeper(nn.Module):
     """Softmax regression that takes a detour: the same answers, one extra layer of 256 x 256."""
 

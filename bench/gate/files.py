@@ -3,8 +3,9 @@
 import hashlib
 import zipfile
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,9 +135,12 @@ def _judge(path: Path, labelled: LabelledSet) -> NDArray[np.float32]:
 
 
 def _count(path: Path, graph: "ModelProto") -> dict[str, int]:
-    sizes: list[Any] = [list(tensor.dims) for tensor in graph.graph.initializer]
+    from onnx import TensorProto
+
+    # Whole numbers of 8 bytes are shapes and indices, not weights.
+    weights = [tensor for tensor in graph.graph.initializer if tensor.data_type != TensorProto.INT64]
     return {
-        "n_parameters": int(sum(np.prod(dims) for dims in sizes)),
+        "n_parameters": sum(prod(tensor.dims) for tensor in weights),
         "onnx_size_bytes": path.stat().st_size,
         "peak_activation_bytes": compute_peak_activation_bytes(graph),
     }

@@ -14,6 +14,7 @@ from bench.stats import compute_sd, compute_t_interval
 from bench.units import format_percent
 
 N_ROUNDS = 100
+NOISY_SHARE = 0.1  # of the blocks; above it the noise is of a busier machine than usual
 
 
 def record_noise(folder: Path, n_processes: int, on_progress: OnProgress) -> Noise:
@@ -77,7 +78,9 @@ def describe_noise(baseline: Baseline, machine_id: str) -> str:
     where = "this machine" if baseline.environment.get("machine_id") == machine_id else "another machine"
     read = f"sd {format_percent(sd, 2)} % over processes"
     least = f"{INPROC[0]} processes resolve {format_percent(compute_resolvable(sd))} %"
-    return f"A/A noise when the baseline was saved ({where}): {read}; {least}"
+    share = baseline.noise.preempted_share
+    busy = f"; up to {share:.0%} of a process's blocks were interrupted" if share > NOISY_SHARE else ""
+    return f"A/A noise when the baseline was saved ({where}): {read}; {least}{busy}"
 
 
 def describe_entry_noise(baseline: Baseline, name: str) -> dict[str, JsonValue] | str:
