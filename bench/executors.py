@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,12 +70,34 @@ class Worker:
         self._drainer = threading.Thread(target=self._drain_stderr, daemon=True)
         self._drainer.start()
 
-    def call(self, function: str, payload: dict[str, Any], on_progress: OnProgress | None = None) -> Any:
-        """Run `module:function` with `payload` in the worker.
+    def call(
+        self,
+        function: str,
+        payload: dict[str, Any],
+        on_progress: OnProgress | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Run `module:function` with `payload` in the worker, which is killed when it takes longer than `timeout_s`.
 
         Raises:
-            JobError: the job raised, or the worker died.
+            JobError: the job raised, the worker died or did not answer in time.
         """
+        if timeout_s is None:
+            return self._exchange(function, payload, on_progress)
+        start_s = time.monotonic()
+        timer = threading.Timer(timeout_s, self._process.kill)
+        timer.start()
+        try:
+            return self._exchange(function, payload, on_progress)
+        except JobError as error:
+            if time.monotonic() - start_s < timeout_s:
+                raise
+            raise JobError(f"no answer from {function} within {timeout_s:g} s", "allow it more time") from error
+        finally:
+            timer.cancel()
+
+    def _exchange(self, function: str, payload: dict[str, Any], on_progress: OnProgress | None) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:

@@ -232,7 +232,8 @@ def make_outcome(*verdicts: Verdict, inconclusive: str = "fail") -> output.Outco
         output.Row("latency", Decision(f"usps/m{i} <b>|", v, "because,: 100 %", 1.2, 1.1, 1.3, 0.05, 3, 1))
         for i, v in enumerate(verdicts)
     )
-    return output.Outcome(rows, {"reason": "x", "created": "now"}, {"machine": {"cpu": "abacus"}}, inconclusive)  # type: ignore[arg-type]
+    settings = Settings.model_validate({"inconclusive": inconclusive})
+    return output.Outcome(rows, {"reason": "x", "created": "now"}, {"machine": {"cpu": "abacus"}}, settings)
 
 
 def test_exit_code_is_the_worst() -> None:
@@ -268,20 +269,33 @@ def test_summary_is_a_table_of_text() -> None:
 
 
 def test_gate_of_nothing_says_what_to_do(command: Command) -> None:
-    """Without a baseline the message names the command that makes one; the exit code is not one of a verdict."""
-    done = command("gate")
-    assert done.returncode == 1
-    assert "dlmi-bench baseline save" in done.stderr
+    """Without a baseline the verdict is INCOMPARABLE, and its reason names the command that makes one."""
+    done = command("gate", "--json")
+    assert done.returncode == 12
+    (decision,) = json.loads(done.stdout)["decisions"]
+    assert decision["verdict"] == "INCOMPARABLE"
+    assert "dlmi-bench baseline save" in decision["why"]
 
 
 def test_baseline_commands(finished: Command, tmp_path: Path) -> None:
     """save, list and show as installed; an unknown model is an error of usage."""
     folder = str(tmp_path / "b")
-    assert finished("baseline", "save", "--reason", "first", "--baseline", folder).returncode == 0
+    assert finished("baseline", "save", "--reason", "first", "--baseline", folder, "--noise", "2").returncode == 0
     assert finished.json("baseline", "list", "--baseline", folder)[0]["n_seeds"] == 2  # type: ignore[index]
     shown = json.loads(finished("baseline", "show", "usps/softmax", "--baseline", folder).stdout)
     assert shown["operators"] == {"Gemm": 1, "Reshape": 1}
+    assert shown["noise"]["pooled_sd"] > 0
+    assert len(shown["noise"]["usps/softmax onnxruntime@1"]["log_ratios"]) == 2
     assert finished("baseline", "show", "usps/nothing", "--baseline", folder).returncode == 2
+
+
+def test_model_that_vanished_is_incomparable(baseline: Path, command: Command) -> None:
+    """A run without the baseline's model gets a row that says so; exit code 12, never 0."""
+    Store(command.folder / "out").close()
+    done = command("gate", "--baseline", str(baseline), "--out", "out", "--json")
+    (decision,) = json.loads(done.stdout)["decisions"]
+    assert (done.returncode, decision["verdict"]) == (12, "INCOMPARABLE")
+    assert "in the baseline, but not in out" in decision["why"]
 
 
 class Deeper(nn.Module):

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,34 @@ from pydantic import JsonValue, ValidationError
 from bench.environment import describe_environment
 from bench.errors import DataError, StoreError
 from bench.gate.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
-from bench.records import Artifact, Plain, Record
+from bench.records import Artifact, FigureKind, Plain, Record
 from bench.store import Store, artifact_path
 
 SCHEMA_VERSION = 1
 MANIFEST = "baseline.json"
-Predictions = NDArray[np.uint8]  # (n,) class of each test example
+Predictions = NDArray[np.unsignedinteger]  # (n,) class of each test example
+
+
+class Energy(Plain):
+    """Joules of one component during a training."""
+
+    component: str
+    kind: FigureKind
+    source: str
+    energy_j: float
 
 
 class Training(Plain):
-    """One seed of the recipe."""
+    """One seed of the recipe; None and nothing where it was trained elsewhere."""
 
     seed: int
     predictions: Artifact
     test_accuracy: float
-    training_s: float
-    n_epochs: int
-    epochs_to_target: float | None
+    training_s: float | None = None
+    n_epochs: int | None = None
+    epochs_to_target: float | None = None
+    energy: tuple[Energy, ...] = ()
+    machine_id: str | None = None
 
 
 class Entry(Plain):
@@ -44,7 +56,7 @@ class Entry(Plain):
     task: str
     model: str
     input_shape: tuple[int, ...]
-    recipe: dict[str, JsonValue]
+    recipe: dict[str, JsonValue] = {}
     data_sha256: dict[str, str]
     artifacts: tuple[Artifact, ...]
     trainings: tuple[Training, ...]
@@ -59,6 +71,20 @@ class Entry(Plain):
         return next(artifact for artifact in self.artifacts if artifact.role == role)
 
 
+class Noise(Plain):
+    """A/A session of the machine that saved the baseline: every model against itself.
+
+    Attributes:
+        n_rounds: Rounds in each process.
+        log_ratios: Of each process, by benchmark.
+        preempted_share: Of the blocks of the process that was interrupted most.
+    """
+
+    n_rounds: int
+    log_ratios: dict[str, tuple[float, ...]]
+    preempted_share: float
+
+
 class Baseline(Plain):
     """The manifest."""
 
@@ -67,6 +93,7 @@ class Baseline(Plain):
     created: str
     environment: dict[str, JsonValue]
     entries: tuple[Entry, ...]
+    noise: Noise | None = None
 
 
 def save_baseline(store: Store, folder: Path, reason: str, models: tuple[str, ...] = ()) -> Baseline:
@@ -89,16 +116,38 @@ def save_baseline(store: Store, folder: Path, reason: str, models: tuple[str, ..
             trained.setdefault((record.cell.task, record.cell.model), []).append(record)
     if not trained:
         raise StoreError(f"{store.folder}: no finished training", "run `dlmi-bench run` first")
+    return write_baseline(
+        folder, reason, lambda fresh: tuple(_save_entry(store, fresh, t, wanted) for t in trained.values())
+    )
+
+
+def write_baseline(folder: Path, reason: str, save: Callable[[Path], tuple[Entry, ...]]) -> Baseline:
+    """A folder with the entries that `save` puts into the new one; the old one goes when that is whole."""
+    folder = folder.resolve()
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "files").mkdir(parents=True)
-    entries = tuple(_save_entry(store, fresh, trainings, wanted) for trainings in trained.values())
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    baseline = Baseline(reason=reason, created=created, environment=describe_environment(), entries=entries)
-    (fresh / MANIFEST).write_text(baseline.model_dump_json(indent=1) + "\n")
+    baseline = Baseline(reason=reason, created=created, environment=describe_environment(), entries=save(fresh))
+    write_manifest(fresh, baseline)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return baseline
+
+
+def write_manifest(folder: Path, baseline: Baseline) -> None:
+    """`baseline.json`, whole or not at all."""
+    fresh = folder / f"{MANIFEST}.new"
+    fresh.write_text(baseline.model_dump_json(indent=1) + "\n")
+    fresh.replace(folder / MANIFEST)
+
+
+def put_file(folder: Path, role: str, content: bytes, suffix: str) -> Artifact:
+    """Keep a file of the baseline under its sha256."""
+    digest = hashlib.sha256(content).hexdigest()
+    artifact = Artifact(role=role, sha256=digest, size_bytes=len(content), suffix=suffix)
+    file_path(folder, artifact).write_bytes(content)
+    return artifact
 
 
 def _save_entry(store: Store, folder: Path, trainings: list[Record], records: list[Record]) -> Entry:
@@ -143,26 +192,36 @@ def _save_training(store: Store, folder: Path, record: Record) -> Training:
 def read_training(store: Store, record: Record) -> tuple[Training, bytes]:
     """One seed of a run, and the content of the file with its predictions."""
     scores = np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False)
-    content = _to_npy(to_classes(scores))
+    content = to_npy(to_classes(scores))
     digest = hashlib.sha256(content).hexdigest()
     artifact = Artifact(role="predictions", sha256=digest, size_bytes=len(content), suffix=".npy")
     figures = {name: record.figure(name) for name in ("test_accuracy", "training_s", "n_epochs", "epochs_to_target")}
-    values = {name: f.value if f else None for name, f in figures.items()}
-    return Training.model_validate({"seed": record.cell.seed, "predictions": artifact} | values), content
+    values: dict[str, Any] = {name: f.value if f else None for name, f in figures.items()}
+    values |= {"seed": record.cell.seed, "predictions": artifact, "energy": _list_energy(record)}
+    return Training.model_validate(values | {"machine_id": record.provenance.get("machine_id")}), content
+
+
+def _list_energy(record: Record) -> list[Energy]:
+    found = [f for f in record.figures if f.name == "training_energy_j" and f.value is not None]
+    parts = [{"component": str(f.conditions["component"]), "energy_j": f.value} for f in found]
+    return [
+        Energy.model_validate(part | {"kind": f.kind, "source": f.source}) for part, f in zip(parts, found, strict=True)
+    ]
 
 
 def to_classes(scores: NDArray[np.float32]) -> Predictions:
-    """Classes (n,) of scores (n, classes), in one byte each.
+    """Classes (n,) of scores (n, classes), in as few bytes as they need.
 
     Raises:
         DataError: a score is not a number; then no class is right.
     """
     if not np.isfinite(scores).all():
         raise DataError("scores of the test examples: not finite", "the model is broken; look at its training")
-    return scores.argmax(1).astype(np.uint8)
+    classes: Predictions = scores.argmax(1).astype(np.min_scalar_type(scores.shape[1] - 1))
+    return classes
 
 
-def _to_npy(array: Predictions) -> bytes:
+def to_npy(array: Predictions) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from bench.executors import OnProgress, Worker
 from bench.gate.baseline import (
-    Baseline,
     Entry,
     Predictions,
     Training,
@@ -36,6 +36,7 @@ class Candidate:
         predictions: Classes of the test examples, one array per seed, by seed.
         has_same_weights: Whether it is the baseline's first seed, exported anew.
         declared_seeds: Seeds that the run set out to train.
+        labels: True classes of the test examples, (n,), where no task of ours knows them, with their number.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Candidate:
     has_same_weights: bool
     declared_seeds: tuple[int, ...] = ()
     trainings: tuple[Training, ...] = ()
+    labels: NDArray[np.int64] | None = None
+    n_classes: int = 0
 
 
 def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
@@ -109,20 +112,18 @@ def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: 
     )
 
 
-def load_candidates(store: Store, baseline: Baseline) -> dict[str, Candidate]:
-    """Models of a run by name; those that the baseline does not know are left out."""
+def load_candidate(store: Store, entry: Entry) -> Candidate | None:
+    """The model of a run that belongs to `entry`; None where the run has not trained or counted it.
+
+    Raises:
+        DataError: its file cannot be read, or its scores are not finite.
+    """
     records = [attempt.record for attempt in store.current().values() if attempt.record]
-    found = {}
-    for entry in baseline.entries:
-        own = [r for r in records if (r.cell.task, r.cell.model) == (entry.task, entry.model)]
-        trainings = sorted((r for r in own if r.cell.kind == "train"), key=lambda r: r.cell.seed_index)
-        counts = next((r for r in own if r.cell.kind == "counts"), None)
-        if trainings and counts:
-            found[entry.name] = _load_candidate(store, entry, trainings, counts)
-    return found
-
-
-def _load_candidate(store: Store, entry: Entry, trainings: list[Record], counts: Record) -> Candidate:
+    own = [r for r in records if (r.cell.task, r.cell.model) == (entry.task, entry.model)]
+    trainings = sorted((r for r in own if r.cell.kind == "train"), key=lambda r: r.cell.seed_index)
+    counts = next((r for r in own if r.cell.kind == "counts"), None)
+    if not trainings or counts is None:
+        return None
     first = trainings[0]
     paths = {role: artifact_path(store.folder, first.artifact(role)) for role in ("torch", "onnx")}
     graph = load_graph(paths["onnx"])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.gate.accuracy import AccuracyVerdict, Limits, judge_convergence, judge_recipe, judge_weights
 from bench.gate.baseline import Entry, Predictions, Training
@@ -72,20 +73,27 @@ def _judge_weights(
 ) -> AccuracyVerdict:
     first = entry.trainings[0].seed
     before, now = predictions[first], next(iter(candidate.predictions.values()))
-    task = get_task(entry.task)
+    labels, n_classes = _load_labels(entry, candidate)
     return judge_weights(
         Answers(_make_examples(entry.data_sha256, len(before)), before),
         Answers(_make_examples(candidate.data_sha256, len(now)), now),
-        task.load().test.labels,
-        task.n_classes,
+        labels,
+        n_classes,
         limits,
     )
+
+
+def _load_labels(entry: Entry, candidate: Candidate) -> tuple[NDArray[np.int64], int]:
+    if candidate.labels is not None:
+        return candidate.labels, candidate.n_classes
+    task = get_task(entry.task)
+    return task.load().test.labels, task.n_classes
 
 
 def _judge_recipe(
     entry: Entry, candidate: Candidate, predictions: Mapping[int, Predictions], limits: Limits
 ) -> AccuracyVerdict:
-    labels = get_task(entry.task).load().test.labels
+    labels, _ = _load_labels(entry, candidate)
     sides = [(entry.data_sha256, predictions, tuple(predictions)),
              (candidate.data_sha256, candidate.predictions, candidate.declared_seeds)]  # fmt: skip
     runs = [
@@ -103,13 +111,13 @@ def _judge_recipe(
     return verdict
 
 
-def _compare(classes: Predictions, labels: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> Predictions:
+def _compare(classes: Predictions, labels: NDArray[np.int64]) -> Predictions:
     """Correctness, (example,); arrays of another length stay as they are and are refused by their shape."""
     return (classes == labels).astype(np.uint8) if classes.shape == labels.shape else classes
 
 
 def _list_efforts(trainings: tuple[Training, ...]) -> list[Effort]:
-    return [Effort(t.epochs_to_target or t.n_epochs, t.epochs_to_target is not None) for t in trainings]
+    return [Effort(t.epochs_to_target or t.n_epochs or 0, t.epochs_to_target is not None) for t in trainings]
 
 
 def _to_decision(name: str, verdict: AccuracyVerdict, margin: float) -> Decision:

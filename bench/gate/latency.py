@@ -112,12 +112,15 @@ def decide_latency(
         raise ValueError(f"tau must lie between 0 and 1, got {tau}")
     if fault := _find_fault(processes, looks):
         return Decision(name, why=fault, tau=tau, n_processes=len(processes))
+    if fault := _find_preemption(processes):
+        return Decision(name, why=fault, tau=tau, n_processes=len(processes), is_disturbed=True)
     interval = compute_interval([compute_log_ratio(p.baseline_s, p.candidate_s) for p in processes], tau)
     decision = _describe(Decision(name, tau=tau, n_processes=len(processes)), interval)
     decision = replace(decision, verdict=judge_interval(interval, tau), look=list(looks).index(len(processes)) + 1)
     if fault := _find_control_fault(processes, tau):
         is_last = decision.look == len(looks)
-        return replace(decision, verdict=Verdict.INVALID if is_last else Verdict.INCONCLUSIVE, why=fault)
+        verdict = Verdict.INVALID if is_last else Verdict.INCONCLUSIVE
+        return replace(decision, verdict=verdict, why=fault, is_disturbed=is_last)
     return decision
 
 
@@ -131,14 +134,16 @@ def confirm_regression(first: Decision, second: Decision) -> Decision:
     """What a red and a second session of new processes say together.
 
     Red twice is REGRESSED, with the second interval: the first was picked for being large. A second session that could
-    not measure takes the verdict with it. Any other disagrees with the first, which is INCONCLUSIVE and never a pass.
+    not measure takes the verdict with it, and no busy machine excuses a red that was seen. Any other disagrees with the
+    first, which is INCONCLUSIVE and never a pass.
     """
     if first.verdict is not Verdict.REGRESSED or first.name != second.name:
         raise ValueError(f"{second.name}/{second.verdict} cannot confirm {first.name}/{first.verdict}")
     if second.verdict is Verdict.REGRESSED:
         return replace(second, notes=(*second.notes, f"confirmed; first session: {first.why}"))
     if second.verdict in (Verdict.INVALID, Verdict.INCOMPARABLE):
-        return replace(second, notes=(*second.notes, f"not confirmed; first session: {first.why}"))
+        notes = (*second.notes, f"not confirmed; first session: {first.why}")
+        return replace(second, notes=notes, is_disturbed=False)
     why = f"two sessions disagree: {first.why}; then {second.why}"
     return replace(second, verdict=Verdict.INCONCLUSIVE, why=why)
 
@@ -152,7 +157,14 @@ def _find_fault(processes: Sequence[Process], looks: Sequence[int]) -> str | Non
             return f"process {number}: rounds missing; every series needs the same number, {MIN_ROUNDS} at least"
         if not all(math.isfinite(t) and t > 0 for series in process.series for t in series):
             return f"process {number}: a time is zero, negative or not a number"
-        if not process.preempted_share <= MAX_PREEMPTED:
+        if not 0 <= process.preempted_share <= 1:
+            return f"process {number}: the share of pre-empted blocks is {process.preempted_share}"
+    return None
+
+
+def _find_preemption(processes: Sequence[Process]) -> str | None:
+    for number, process in enumerate(processes, 1):
+        if process.preempted_share > MAX_PREEMPTED:
             return f"process {number}: pre-empted in {process.preempted_share:.0%} of its blocks"
     return None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
+from bench.gate.settings import Settings
 from bench.gate.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided
 from bench.units import escape_markdown
 
@@ -27,7 +28,8 @@ class Outcome:
     rows: tuple[Row, ...]
     baseline: dict[str, Any]
     environment: dict[str, Any]
-    inconclusive: Literal["warn", "fail"]
+    settings: Settings
+    beside: tuple[str, ...] = ()  # lines that are reported and judge nothing
 
     @property
     def decisions(self) -> list[Decision]:
@@ -35,17 +37,20 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """As in METHOD.md; undecided rows do not count where they only warn."""
-        decisions = self.decisions
-        if self.inconclusive == "warn":
-            decided = [d for d in decisions if d.verdict is not Verdict.INCONCLUSIVE]
-            return compute_exit_code(decided) if decided else 0
-        return compute_exit_code(decisions)
+        """As in METHOD.md; rows that only warn do not count, but something has to."""
+        return compute_exit_code([d for d in self.decisions if not self.only_warns(d)])
+
+    def only_warns(self, decision: Decision) -> bool:
+        """Whether the row passes with a warning: undecided, or disturbed by the machine, as the settings say."""
+        is_open = decision.verdict is Verdict.INCONCLUSIVE and self.settings.inconclusive == "warn"
+        return is_open or (decision.is_disturbed and self.settings.disturbed == "warn")
 
     @property
     def summary(self) -> str:
         worst = [f"{n} {verdict}" for verdict in Verdict if (n := sum(d.verdict is verdict for d in self.decisions))]
-        return f"{format_decided(self.decisions)}: {', '.join(worst)}"
+        n_warnings = sum(self.only_warns(d) for d in self.decisions)
+        warned = f" ({n_warnings} not judged: only warnings)" if n_warnings else ""
+        return f"{format_decided(self.decisions)}: {', '.join(worst)}{warned}"
 
 
 HEADER = ["verdict", "benchmark", "change", "interval", "allowed", "why"]
@@ -75,31 +80,48 @@ def format_cells(row: Row) -> list[str]:
     """As in HEADER. Good rows need no reason: their figures say it."""
     d = row.decision
     limit = "" if d.tau is None else f"{100 * d.tau:g} {_get_unit(row)}"
-    why = " ".join([d.why, *d.notes]) if d.verdict.exit_code or row.kind == "cost" else "; ".join(d.notes)
+    why = "; ".join([d.why, *d.notes]) if d.verdict.exit_code or row.kind == "cost" else "; ".join(d.notes)
     return [d.verdict.value, d.name, format_change(row), format_interval(row), limit, why]
 
 
 def print_table(outcome: Outcome) -> None:
-    """What a person reads first: bad news on top, then what was measured; what is unchanged in one line."""
+    """Bad news on top, then what was measured; reasons below, what is unchanged in a line, the sum of it all last."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in HEADER:
-        table.add_column(name, overflow="fold", no_wrap=name in ("verdict", "change", "interval"))
+    for name in HEADER[:-1]:
+        table.add_column(name, overflow="fold", no_wrap=name != "benchmark")
     styles = {Verdict.REGRESSED: "red", Verdict.INVALID: "magenta", Verdict.INCOMPARABLE: "magenta"}
     for row in sort_rows(outcome.rows):
         if row.decision.verdict is not Verdict.SAME:
             style = styles.get(row.decision.verdict, "yellow" if not row.decision.verdict.is_decided else "")
-            table.add_row(*format_cells(row), style=style)
+            table.add_row(*format_cells(row)[:-1], style=style)
     console = Console(markup=False, highlight=False)
     if table.row_count:
         console.print(table)
-    unchanged = [row.decision.name for row in outcome.rows if row.decision.verdict is Verdict.SAME]
-    same = sorted(name.rsplit("/", 1)[-1] for name in unchanged)
-    if same:
-        console.print(f"SAME: {', '.join(same)}")
-    console.print(outcome.summary)
+    for line in [*_list_reasons(outcome), *_list_unchanged(outcome), *outcome.beside]:
+        console.print(line, soft_wrap=False)
+    console.print(f"{outcome.summary}; exit code {outcome.exit_code}", style="bold")
+
+
+def _list_reasons(outcome: Outcome) -> list[str]:
+    """Why each row that is not simply good is what it is."""
+    rows = [row for row in sort_rows(outcome.rows) if row.decision.verdict is not Verdict.SAME]
+    return [f"{row.decision.name}: {why}" for row in rows if (why := format_cells(row)[-1])]
+
+
+def _list_unchanged(outcome: Outcome) -> list[str]:
+    """For instance "SAME in counts, operators: usps/softmax, usps/cnn-4"."""
+    models: dict[str, list[str]] = {}
+    for row in outcome.rows:
+        if row.decision.verdict is Verdict.SAME:
+            model, _, aspect = row.decision.name.partition(" ")
+            models.setdefault(aspect, []).append(model)
+    aspects: dict[str, list[str]] = {}
+    for aspect, names in models.items():
+        aspects.setdefault(", ".join(names), []).append(aspect)
+    return [f"SAME in {', '.join(found)}: {names}" for names, found in aspects.items()]
 
 
 def sort_rows(rows: Sequence[Row]) -> list[Row]:
@@ -109,7 +131,7 @@ def sort_rows(rows: Sequence[Row]) -> list[Row]:
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
     rows = [{"kind": row.kind, **asdict(row.decision)} for row in outcome.rows]
-    head = {"exit_code": outcome.exit_code, "summary": outcome.summary, "inconclusive": outcome.inconclusive}
+    head = {"exit_code": outcome.exit_code, "summary": outcome.summary, "beside": list(outcome.beside)}
     return {**head, "decisions": rows, "baseline": outcome.baseline, "environment": outcome.environment}
 
 
@@ -121,6 +143,7 @@ def write_junit(outcome: Outcome, path: Path) -> None:
     for row in outcome.rows:
         case = ET.SubElement(suite, "testcase", classname=f"dlmi-gate.{row.kind}", name=row.decision.name)
         tag = tags.get(row.decision.verdict, "" if row.decision.verdict.is_decided else "skipped")
+        tag = "skipped" if outcome.only_warns(row.decision) else tag
         if tag:
             counts[tag] += 1
             ET.SubElement(case, tag, message=f"{row.decision.verdict}: {row.decision.why}")
@@ -137,7 +160,7 @@ def format_annotations(outcome: Outcome) -> list[str]:
         d = row.decision
         if d.verdict.exit_code == 0:
             continue
-        level = "warning" if d.verdict is Verdict.INCONCLUSIVE and outcome.inconclusive == "warn" else "error"
+        level = "warning" if outcome.only_warns(d) else "error"
         title = _escape(f"{d.verdict} {d.name}", ":,")
         lines.append(f"::{level} title={title}::{_escape(d.why)}")
     return lines
@@ -157,5 +180,6 @@ def format_summary(outcome: Outcome) -> str:
     lines += ["| " + " | ".join(map(escape_markdown, format_cells(row))) + " |" for row in sort_rows(outcome.rows)]
     machine = outcome.environment.get("machine", {})
     made = f"Baseline of {outcome.baseline.get('created')}: {outcome.baseline.get('reason')}."
-    lines += ["", escape_markdown(f"{made} Run on {machine.get('cpu')}.")]
+    notes = [f"{made} Run on {machine.get('cpu')}.", *outcome.beside]
+    lines += ["", *(f"- {escape_markdown(note)}" for note in notes)]
     return "\n".join(lines) + "\n"

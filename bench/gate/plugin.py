@@ -15,6 +15,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--dlmi-gate", action="store_true", help="gate models against a baseline, side by side")
     group.addoption("--dlmi-baseline", default="baseline", metavar="DIR", help="folder of the baseline")
     group.addoption("--dlmi-out", default=None, metavar="DIR", help="judge this run; else the baseline's weights anew")
+    group.addoption("--dlmi-onnx", action="append", default=[], metavar="FILE", help="judge this file; may be repeated")
+    group.addoption("--dlmi-test", default=None, metavar="FILE", help="test set of the files, .npz with x and y")
     group.addoption("--dlmi-settings", default=None, metavar="FILE", help="limits in TOML")
 
 
@@ -26,8 +28,9 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     collector = GateCollector.from_parent(session, name="dlmi-gate")
     collector.options = {
         name: Path(value) if (value := config.getoption(f"--dlmi-{name}")) else None
-        for name in ("baseline", "out", "settings")
+        for name in ("baseline", "out", "test", "settings")
     }
+    collector.onnx = tuple(map(Path, config.getoption("--dlmi-onnx")))
     items.extend(collector.collect())
 
 
@@ -35,14 +38,17 @@ class GateCollector(pytest.Collector):
     """Holds the gate's outcome."""
 
     options: dict[str, Path | None]
+    onnx: tuple[Path, ...]
 
     def collect(self) -> Iterator["GateItem"]:
         from bench.gate.gate import run_gate
         from bench.gate.settings import load_settings
+        from bench.gate.subject import Subject
 
         baseline = self.options["baseline"]
         assert baseline is not None
-        outcome = run_gate(baseline, load_settings(self.options["settings"]), out=self.options["out"])
+        subject = Subject(out=self.options["out"], onnx=self.onnx, test=self.options["test"])
+        outcome = run_gate(baseline, load_settings(self.options["settings"]), subject)
         for row in outcome.rows:
             item = GateItem.from_parent(self, name=f"{row.decision.name} [{row.kind}]")
             item.row, item.outcome = row, outcome
@@ -56,13 +62,11 @@ class GateItem(pytest.Item):
     outcome: "Outcome"
 
     def runtest(self) -> None:
-        from bench.gate.verdicts import Verdict
-
         decision = self.row.decision
         if decision.verdict.exit_code == 0:
             return
         text = f"{decision.verdict}: {decision.why}"
-        if decision.verdict is Verdict.INCONCLUSIVE and self.outcome.inconclusive == "warn":
+        if self.outcome.only_warns(decision):
             pytest.skip(text)
         pytest.fail(text, pytrace=False)
 

@@ -1,27 +1,56 @@
 """Another commit of this project, made runnable beside this one."""
 
+import json
+import os
 import subprocess
 import sys
+import tomllib
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from bench.errors import BenchError
 from bench.executors import Software
 
 ROOT = Path(__file__).parent.parent.parent
 CONSTRAINTS = "constraints.txt"
+# Asked of the other interpreter, in the other checkout.
+ASK_VERSIONS = "import json; from bench.environment import describe_versions as f; print(json.dumps(f()))"
 
 
 class RevisionError(BenchError):
     """The revision cannot be checked out or installed."""
 
 
+@dataclass(frozen=True)
+class Revision:
+    """A commit that runs, and the versions it runs with."""
+
+    name: str
+    commit: str
+    software: Software
+    versions: dict[str, str]
+
+    def describe(self) -> dict[str, Any]:
+        return {"revision": self.name, "commit": self.commit, "versions": self.versions}
+
+    def list_changes(self, versions: Mapping[str, str]) -> tuple[str, ...]:
+        """What differs from `versions`, theirs first; evidence for whoever wonders where a difference comes from."""
+        names = sorted({*self.versions, *versions})
+        pairs = [(name, self.versions.get(name, "none"), versions.get(name, "none")) for name in names]
+        return tuple(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
+
+
 @contextmanager
-def open_revision(revision: str, root: Path = ROOT) -> Iterator[Software]:
+def open_revision(revision: str, python: Path | None = None, root: Path = ROOT) -> Iterator[Revision]:
     """A worktree of `revision`, with this interpreter where both want the same versions, else with one of its own.
+
+    Args:
+        python: Interpreter to run it with; nothing is installed then.
 
     Raises:
         RevisionError: not a checkout, no such revision, or its versions cannot be installed.
@@ -30,25 +59,47 @@ def open_revision(revision: str, root: Path = ROOT) -> Iterator[Software]:
         checkout = Path(scratch) / "checkout"
         _run(["git", "-C", str(root), "worktree", "add", "--detach", str(checkout), revision], f"revision {revision!r}")
         try:
-            yield Software(checkout, _find_python(checkout, Path(scratch) / "venv", root))
+            software = Software(checkout, python or _find_python(checkout, Path(scratch) / "venv", root))
+            commit = _run(["git", "-C", str(checkout), "rev-parse", "HEAD"], "its commit").strip()
+            yield Revision(revision, commit, software, _ask_versions(software))
         finally:
             _run(["git", "-C", str(root), "worktree", "remove", "--force", str(checkout)], "removing the worktree")
 
 
 def _find_python(checkout: Path, folder: Path, root: Path) -> Path:
-    files = (checkout / CONSTRAINTS, root / CONSTRAINTS)
-    versions = [file.read_text() if file.is_file() else "" for file in files]
-    if versions[0] == versions[1]:
+    if _read_wants(checkout) == _read_wants(root):
         return Path(sys.executable)
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", "-c", str(checkout / CONSTRAINTS), str(checkout)]
+    limits = ["-c", str(checkout / CONSTRAINTS)] if (checkout / CONSTRAINTS).is_file() else []
+    install = [str(python), "-m", "pip", "install", "--quiet", *limits, str(checkout)]
     _run(install, "installing the versions of the revision")
     return python
 
 
-def _run(command: list[str], what: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _read_wants(checkout: Path) -> tuple[str, object]:
+    """Exact versions and declared dependencies: two checkouts that agree in both share an environment."""
+    constraints, project = checkout / CONSTRAINTS, checkout / "pyproject.toml"
+    declared = tomllib.loads(project.read_text()) if project.is_file() else {}
+    text = constraints.read_text() if constraints.is_file() else ""
+    return text, declared.get("project", {}).get("dependencies")
+
+
+def _ask_versions(software: Software) -> dict[str, str]:
+    environment = os.environ | {"PYTHONPATH": str(software.checkout)}
+    answer = _run([str(software.python), "-c", ASK_VERSIONS], f"{software.python}", software.checkout, environment)
+    versions: dict[str, str] = json.loads(answer)
+    return versions
+
+
+def _run(
+    command: list[str], what: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    except OSError as error:
+        raise RevisionError(f"{what}: {error}", "name an interpreter that can be run") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise RevisionError(f"{what}: {last}", "name a commit that `git rev-parse` knows, from within the checkout")
+    return done.stdout

@@ -29,7 +29,9 @@ class Settings(Plain):
         batches: Batch sizes that are timed.
         backends: Runtimes that are timed.
         n_rounds: Rounds in each process.
+        timeout_s: Time for one process; one that takes longer is killed, and what it measured is INVALID.
         inconclusive: Whether an undecided benchmark fails the gate or only warns.
+        disturbed: The same for one that the machine did not let be judged, twice: pre-empted, or a control failed.
         allow: Limits by name pattern, for instance "usps/cnn-*": { tau = 0.1 }.
     """
 
@@ -39,7 +41,9 @@ class Settings(Plain):
     batches: tuple[int, ...] = Field((1, 64), min_length=1)
     backends: tuple[str, ...] = ("onnxruntime",)
     n_rounds: int = Field(100, ge=20, le=10_000)
+    timeout_s: float = Field(600.0, gt=0)
     inconclusive: Literal["warn", "fail"] = "fail"
+    disturbed: Literal["warn", "fail"] = "fail"
     allow: dict[str, Allowance] = {}
 
     def find_tau(self, name: str) -> float:
