@@ -33,13 +33,14 @@ TRAINING_CODE = (
     "bench.backends.export",
 )
 REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
+METERS = ("bench.meters", "bench.meters.rapl", "bench.meters.nvml", "bench.meters.tracker")
 MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
     "references": ("bench.profiling",),
     "counts": ("bench.counts", "bench.profiling"),
     "memory": ("bench.memory", "bench.profiling"),
     "latency": ("bench.latency", "bench.profiling", "bench.session", "bench.figures", "bench.stats"),
-    "energy": ("bench.energy", "bench.profiling", "bench.figures"),
+    "energy": ("bench.energy", *METERS, "bench.profiling", "bench.figures"),
 }
 
 

@@ -25,10 +25,11 @@ from bench.confusion import (
     compute_quadratic_kappa,
     count_confusion,
 )
-from bench.energy import EnergySample, energy_meter, measure_energy
+from bench.energy import EnergySample, measure_energy
 from bench.executors import OnProgress
-from bench.figures import make_confusion_figure, make_energy_figures
+from bench.figures import make_confusion_figure, make_energy_figures, make_target_figures
 from bench.latency import CpuHopper
+from bench.meters import energy_meter, idle_baseline
 from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.stats import compute_wilson
 from bench.store import artifact_path, put_artifact
@@ -56,7 +57,9 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
     on_progress("exporting and judging", 1.0)
     artifacts = _export(run.network, cell.model, task, out)
     judged, kept, confusion = _judge(artifacts, splits, task, out)
-    figures = [*_describe_run(run, task), *judged, *make_energy_figures("training_energy_j", energy)]
+    energies = make_energy_figures("training_energy_j", energy)
+    to_target = make_target_figures(energies, run.time_to_target_s, run.training_s)
+    figures = [*_describe_run(run, task), *judged, *energies, *to_target]
     figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
     if start and start.training_s is not None:
         figures.append(_make_pretraining(start.training_s))
@@ -111,7 +114,8 @@ def _train(
         )
 
     warm_up()
-    energy = measure_energy(work, energy_meter(), min_window_s=energy_window_s)
+    idle = idle_baseline(energy_window_s)
+    energy = measure_energy(work, energy_meter(), min_window_s=energy_window_s, idle=idle)
     first, *others = runs
     is_reproducible = all(_equal(first.network, other.network) for other in others) if others else None
     return first, energy, is_reproducible
