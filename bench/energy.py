@@ -1,48 +1,31 @@
-"""Energy by CodeCarbon, in a strict wrapper: every joule says which meter it came from, or which model.
+"""Energy of a piece of work: repeated until the meter can see it, with and without what the idle machine draws.
 
-Measured and modelled joules are never added. Where no meter is readable CodeCarbon multiplies time by a constant or
-a load curve; such figures carry kind `modelled` and inherit whatever the latency verdict says.
+Measured and modelled joules are never added. Which meter there is for which part of the machine: bench.meters.
 """
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from bench.clock import Clock, HostClock
 from bench.errors import MeasurementError
+from bench.load import compute_busy_share, read_cpu_times
 from bench.records import FigureKind
 
-JOULES_PER_KWH = 3.6e6
 # Shortest window [s]: three ticks of the load model's 1 s monitor; counters (RAPL, NVML) tick much faster.
 MIN_WINDOW_S = 3.0
-# Emissions are not reported, only energy; CodeCarbon wants a country or silently takes one.
-COUNTRY = "CHE"
-
-# CodeCarbon's mode of its CPU meter -> our name of the source, measured or modelled.
-CPU_SOURCES: dict[str, tuple[str, FigureKind]] = {
-    "intel_rapl": ("rapl", "measured"),
-    "windows_emi": ("windows_emi", "measured"),
-    "intel_power_gadget": ("intel_power_gadget", "measured"),
-    "cpu_load": ("cpu_load_model", "modelled"),
-    "constant": ("tdp_constant", "modelled"),
-}
-SOURCES: dict[str, tuple[str, FigureKind]] = {
-    "RAM": ("ram_constant", "modelled"),
-    "GPU": ("nvml", "measured"),
-    "AppleSiliconChip": ("apple_powermetrics", "measured"),
-}
 
 
 @dataclass(frozen=True)
 class Component:
-    """Energy of one part of the machine over one window."""
+    """Energy of one part of the machine over one window; `scope` says whose joules the meter counts."""
 
     name: str
     energy_j: float
     source: str
     kind: FigureKind
+    scope: str = "machine"
 
 
 class Meter(Protocol):
@@ -54,109 +37,94 @@ class Meter(Protocol):
 
 
 @dataclass(frozen=True)
+class Idle:
+    """What the machine draws while this process sleeps.
+
+    Attributes:
+        power_w: Power by component and source [W].
+        window_s: How long was looked [s].
+        busy_share: Share of the CPUs that neighbours kept busy meanwhile; None where the kernel does not tell.
+    """
+
+    power_w: Mapping[tuple[str, str], float]
+    window_s: float
+    busy_share: float | None = None
+
+
+@dataclass(frozen=True)
 class EnergySample:
-    """Energy of one repeat of the work, from a window that held `n_repeats` of them. Gross: idle is not subtracted."""
+    """Energy of one repeat of the work, from a window that held `n_repeats` of them.
+
+    Attributes:
+        components: Gross energy of one repeat.
+        work_s: Duration of one repeat [s].
+        idle: The idle machine; None where it was not measured.
+    """
 
     components: tuple[Component, ...]
     n_repeats: int
     window_s: float
+    work_s: float
+    idle: Idle | None = None
+
+    def compute_net_j(self, part: Component) -> float | None:
+        """Energy above that of the idle machine [J]; None without its baseline. Below 0: too little to be seen."""
+        power_w = self.idle.power_w.get((part.name, part.source)) if self.idle else None
+        return None if power_w is None else part.energy_j - power_w * self.work_s
+
+    def scale(self, factor: float) -> "EnergySample":
+        """The energy of `factor` repeats; only for calls that are all alike."""
+        parts = tuple(replace(part, energy_j=factor * part.energy_j) for part in self.components)
+        return replace(self, components=parts, work_s=factor * self.work_s)
 
 
 def measure_energy(
-    work: Callable[[], object], meter: Meter, *, min_window_s: float = MIN_WINDOW_S, clock: Clock | None = None
+    work: Callable[[], object],
+    meter: Meter,
+    *,
+    min_window_s: float = MIN_WINDOW_S,
+    idle: Idle | None = None,
+    clock: Clock | None = None,
 ) -> EnergySample:
     """Repeat identical work until the window is long enough for the meter, then divide.
 
     Raises:
-        MeasurementError: the meter died, or read nothing at all.
+        MeasurementError: the meter died, stood still, or read nothing at all.
     """
     clock = clock or HostClock()
     n_repeats = 0
     meter.start()
     start_ns = clock.wall_ns()
-    while n_repeats == 0 or clock.wall_ns() - start_ns < min_window_s * 1e9:
-        work()
-        n_repeats += 1
-    window_s = (clock.wall_ns() - start_ns) / 1e9
-    parts = meter.stop()
-    if not any(part.energy_j > 0 for part in parts):
+    try:
+        while n_repeats == 0 or clock.wall_ns() - start_ns < min_window_s * 1e9:
+            work()
+            n_repeats += 1
+        window_s = (clock.wall_ns() - start_ns) / 1e9
+    finally:
+        parts = meter.stop()  # also after a failure: a window left open would run into the next one
+    _check(parts, window_s)
+    per_repeat = tuple(replace(part, energy_j=part.energy_j / n_repeats) for part in parts)
+    return EnergySample(per_repeat, n_repeats, window_s, window_s / n_repeats, idle)
+
+
+def measure_idle(
+    meter: Meter,
+    *,
+    window_s: float = MIN_WINDOW_S,
+    sleep: Callable[[float], object] = time.sleep,
+    clock: Clock | None = None,
+) -> Idle:
+    """Read the meter while this process sleeps; neighbours go on, and their share is kept with the figure."""
+    before = read_cpu_times()
+    sample = measure_energy(lambda: sleep(window_s), meter, min_window_s=0.0, clock=clock)
+    power_w = {(part.name, part.source): part.energy_j / sample.window_s for part in sample.components}
+    return Idle(power_w, sample.window_s, compute_busy_share(before, read_cpu_times()))
+
+
+def _check(parts: list[Component], window_s: float) -> None:
+    still = [part.source for part in parts if part.kind == "measured" and part.energy_j <= 0]
+    if still or not any(part.energy_j > 0 for part in parts):
         raise MeasurementError(
-            f"energy: the meter read 0 J over {window_s:.1f} s",
-            "run `codecarbon detect`",
+            f"energy: {' and '.join(still) or 'the meter'} read 0 J over {window_s:.1f} s",
+            "run `dlmi-bench doctor`: it says what this machine can measure",
         )
-    per_repeat = tuple(Component(p.name, p.energy_j / n_repeats, p.source, p.kind) for p in parts)
-    return EnergySample(per_repeat, n_repeats, window_s)
-
-
-class CodeCarbonMeter:
-    """An offline tracker in task mode, every parameter explicit, so that no file or variable of the user changes it."""
-
-    def __init__(self) -> None:
-        # Two lines of its log come before its level applies, and its logger has a handler of its own.
-        logging.getLogger("codecarbon").addFilter(lambda _: False)
-        from codecarbon import OfflineEmissionsTracker
-
-        self._tracker: Any = OfflineEmissionsTracker(**SETTINGS)
-        # The first task costs 1-2 s (it looks the processor up): pay for it outside every window.
-        self.start()
-        self.stop()
-
-    def start(self) -> None:
-        self._tracker.start_task()
-
-    def stop(self) -> list[Component]:
-        # Its constructor and methods swallow every exception: a dead tracker shows only in what it lacks.
-        try:
-            data = self._tracker.stop_task()
-            # No public interface says which meters are in use.
-            hardware = self._tracker._hardware
-        except AttributeError as error:
-            raise MeasurementError(f"CodeCarbon's tracker did not start: {error}", REMEDY) from error
-        if data is None:
-            raise MeasurementError("CodeCarbon's tracker returned no data", REMEDY)
-        return [_read(part, data) for part in hardware]
-
-
-@cache
-def energy_meter() -> CodeCarbonMeter:
-    """One tracker for each process: its first start is what costs."""
-    return CodeCarbonMeter()
-
-
-REMEDY = "check that the installed codecarbon is the version in constraints.txt"
-SETTINGS: dict[str, Any] = {
-    "project_name": "dlmi-bench",
-    "measure_power_secs": 1.0,
-    "tracking_mode": "machine",
-    "country_iso_code": COUNTRY,
-    "region": None,
-    "cloud_provider": None,
-    "cloud_region": None,
-    "country_2letter_iso_code": None,
-    "output_methods": [],
-    "output_handlers": [],
-    "emissions_endpoint": None,
-    "api_endpoint": None,
-    "api_key": None,
-    "log_level": "critical",
-    "gpu_ids": None,
-    "force_cpu_power": None,
-    "force_ram_power": None,
-    "force_mode_cpu_load": False,
-    "force_carbon_intensity_g_co2e_kwh": None,
-    "rapl_include_dram": False,
-    "rapl_prefer_psys": False,
-    "allow_multiple_runs": True,  # a lock would replace our signal handlers
-    "pue": 1.0,
-    "wue": 0.0,
-}
-
-
-def _read(part: Any, data: Any) -> Component:
-    """One of CodeCarbon's hardware parts as a component with its provenance."""
-    kind_name = type(part).__name__
-    field, name = {"RAM": ("ram_energy", "ram"), "GPU": ("gpu_energy", "gpu")}.get(kind_name, ("cpu_energy", "cpu"))
-    mode = str(getattr(part, "_mode", ""))
-    unknown: tuple[str, FigureKind] = (f"unknown:{kind_name}:{mode}", "modelled")
-    source, kind = CPU_SOURCES.get(mode, unknown) if kind_name == "CPU" else SOURCES.get(kind_name, unknown)
-    return Component(name, float(getattr(data, field)) * JOULES_PER_KWH, source, kind)

@@ -13,9 +13,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-PACKAGES = ("torch", "numpy", "onnx", "onnxruntime", "onnxscript", "fvcore", "codecarbon", "dlmi-bench")
+from bench.machine import read_facts
+
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "fvcore"),
+    *("codecarbon", "nvidia-ml-py", "dlmi-bench"),
+)
 CPUINFO = Path("/proc/cpuinfo")
-PRESSURE = Path("/proc/pressure/cpu")
 
 
 def describe_environment() -> dict[str, JsonValue]:
@@ -23,6 +27,7 @@ def describe_environment() -> dict[str, JsonValue]:
     return {
         "machine": describe_machine(),
         "machine_id": compute_machine_id(),
+        **describe_settings(),
         "versions": dict(describe_versions()),
         "commit": describe_commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -41,6 +46,16 @@ def describe_machine() -> dict[str, JsonValue]:
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
         "is_virtual": _has_cpu_flag("hypervisor"),
+    }
+
+
+@cache
+def describe_settings() -> dict[str, JsonValue]:
+    """`settings`: what can change on the same machine, and so is no part of its fingerprint; `absent`: why not."""
+    facts = read_facts()
+    return {
+        "settings": {name: fact.value for name, fact in facts.items()},
+        "absent": {name: fact.reason for name, fact in facts.items() if fact.value is None},
     }
 
 
@@ -80,15 +95,6 @@ def describe_commit() -> str:
     except FileNotFoundError:
         return ""
     return done.stdout.strip()
-
-
-def read_pressure() -> float | None:
-    """Share of the last 10 s in which some process waited for a CPU; None where the kernel does not tell."""
-    try:
-        fields = PRESSURE.read_text().split()
-    except OSError:
-        return None
-    return float(fields[1].removeprefix("avg10=")) / 100
 
 
 def _read_cpu_name() -> str:

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from bench.confusion import Counts, Metric, bootstrap_interval
-from bench.energy import EnergySample
+from bench.energy import Component, EnergySample
 from bench.latency import Trace
 from bench.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
 from bench.records import Figure, unavailable
@@ -23,20 +23,61 @@ FLOOR_FACTOR = 5.0
 
 
 def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int) -> list[Figure]:
-    """One figure per component; measured and modelled joules are never added up."""
+    """Gross and net of each component; measured and modelled joules are never added up."""
     repeats = f"{sample.n_repeats} repeats" if sample.n_repeats > 1 else "1 repeat"
-    return [
-        Figure(
+    figures = []
+    for part in sample.components:
+        gross = Figure(
             name=name,
             value=part.energy_j,
             kind=part.kind,
             source=part.source,
-            method=f"one window of {sample.window_s:.1f} s, {repeats}; gross, idle not subtracted",
+            method=f"one window of {sample.window_s:.1f} s, {repeats}; gross",
             n=sample.n_repeats,
-            conditions={"component": part.name, **conditions},
+            conditions={"component": part.name, "scope": part.scope, "idle_subtracted": False, **conditions},
         )
-        for part in sample.components
-    ]
+        figures += [gross, _make_net(gross, sample, part)]
+    return figures
+
+
+def _make_net(gross: Figure, sample: EnergySample, part: Component) -> Figure:
+    conditions = gross.conditions | {"idle_subtracted": True}
+    net_j = sample.compute_net_j(part)
+    if net_j is None or sample.idle is None:
+        return unavailable(gross.name, "the idle machine was not measured", **conditions)
+    busy = "" if sample.idle.busy_share is None else f", CPUs {sample.idle.busy_share:.0%} busy"
+    power_w = sample.idle.power_w[part.name, part.source]
+    method = gross.method.replace(
+        "; gross", f"; net of {power_w:.3g} W idle, from {sample.idle.window_s:.1f} s of sleep{busy}"
+    )
+    notes = ("below the idle machine's own draw: too little to be seen",) if net_j < 0 else ()
+    return gross.model_copy(update={"value": net_j, "method": method, "conditions": conditions, "notes": notes})
+
+
+def make_target_figures(energies: list[Figure], time_to_target_s: float | None, training_s: float) -> list[Figure]:
+    """Energy until the target: the training's by the share of its time, so derived and never measured.
+
+    Args:
+        energies: Of one whole training, evaluations included.
+        time_to_target_s: None where the training never got there.
+    """
+    figures = []
+    for whole in energies:
+        if whole.value is None:
+            continue
+        if time_to_target_s is None:
+            figures.append(unavailable("energy_to_target_j", "censored: target not reached", **whole.conditions))
+            continue
+        share = time_to_target_s / training_s
+        update = {
+            "name": "energy_to_target_j",
+            "value": share * whole.value,
+            "kind": "derived",
+            "source": f"{whole.source} ({whole.kind})",
+            "method": f"{share:.1%} of the training's time, so of its energy; {whole.method}",
+        }
+        figures.append(whole.model_copy(update=update))
+    return figures
 
 
 def make_confusion_figure(

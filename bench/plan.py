@@ -34,6 +34,7 @@ TRAINING_CODE = (
 )
 EXPORTING_CODE = ("bench.backends.export", "bench.backends.quantization")
 REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
+METERS = ("bench.meters", "bench.meters.rapl", "bench.meters.nvml", "bench.meters.tracker")
 MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
     "references": ("bench.profiling",),
@@ -50,7 +51,7 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
         "bench.figures",
         "bench.stats",
     ),
-    "energy": ("bench.energy", "bench.profiling", "bench.figures"),
+    "energy": ("bench.energy", *METERS, "bench.profiling", "bench.figures"),
 }
 
 

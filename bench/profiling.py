@@ -8,13 +8,14 @@ import numpy as np
 from pydantic import JsonValue
 
 from bench.backends import BACKENDS, Batch, Runner, Scores
-from bench.energy import energy_meter, measure_energy
+from bench.energy import measure_energy
 from bench.errors import MeasurementError
 from bench.executors import OnProgress
 from bench.figures import make_energy_figures
 from bench.judgement import SCORE_TOLERANCE
 from bench.latency import CpuHopper, Plan, measure_latency
 from bench.memory import measure_peak_memory
+from bench.meters import energy_meter, idle_baseline
 from bench.neighbours import NeighbourWatch
 from bench.records import Figure
 from bench.roofline import measure_peaks
@@ -87,16 +88,18 @@ def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
     CpuHopper()(0)
     runner = BACKENDS[payload["backend"]].load(Path(payload["path"]))
     call = runner.prepare(_load_inputs(payload["task"], 1))
-    meter = energy_meter()
+    meter, window_s = energy_meter(), payload["energy_window_s"]
     on_progress(f"{N_INFERENCES} inferences", 0.0)
-
-    def work() -> None:
-        for _ in range(N_INFERENCES):
-            call()
-
     with runner.active():
-        work()  # warm-up
-        sample = measure_energy(work, meter, min_window_s=payload["energy_window_s"])
+        # The warm-up calibrates: slow models fill the window with fewer calls.
+        n_calls = min(N_INFERENCES, 50 * measure_latency({"calls": call}, Plan(n_rounds=1))["calls"].n_calls)
+
+        def work() -> None:
+            for _ in range(n_calls):
+                call()
+
+        sample = measure_energy(work, meter, min_window_s=window_s, idle=idle_baseline(window_s))
+    sample = sample.scale(N_INFERENCES / n_calls)
     conditions: dict[str, Any] = {"backend": payload["backend"], "batch": 1, "n_inferences": N_INFERENCES}
     figures = make_energy_figures("inference_energy_j", sample, **conditions)
     return [figure.model_dump(mode="json") for figure in figures]

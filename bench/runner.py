@@ -1,6 +1,6 @@
 """Runs a suite: what is stored and still holds is kept, the rest is done, each step in one transaction."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -8,8 +8,9 @@ from pydantic import JsonValue
 
 from bench.actions import ACTIONS, Workshop
 from bench.display import Display
-from bench.environment import describe_environment, read_pressure
+from bench.environment import describe_environment
 from bench.errors import BenchError
+from bench.load import read_load
 from bench.plan import MEASURED_SEED, Step, compute_fingerprint, list_judged, make_steps
 from bench.records import Cell, Record
 from bench.store import Store
@@ -99,13 +100,13 @@ class Runner:
                 self._fail([cell], f"{cell.model} has no trained artifact: its training failed", outcome)
         if not ready:
             return "skipped, its training failed"
-        pressure_before = read_pressure()
+        before = read_load()
         try:
             records = ACTIONS[step.kind](self._shop, ready, display.progress)
         except BenchError as error:
             self._fail(ready, str(error), outcome)
             return f"failed: {error.cause.splitlines()[0]}"
-        load: dict[str, JsonValue] = {"cpu_pressure_before": pressure_before, "cpu_pressure_after": read_pressure()}
+        load: dict[str, JsonValue] = {"load_before": asdict(before), "load_after": asdict(read_load())}
         records = [r.model_copy(update={"provenance": self._environment | load | r.provenance}) for r in records]
         self._store.add_done([(record, self._fingerprint(record.cell)) for record in records])
         for record in records:

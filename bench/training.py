@@ -14,11 +14,12 @@ from torch import nn
 from bench.backends.export import write_onnx, write_torch
 from bench.backends.quantization import write_int8
 from bench.clock import Stopwatch
-from bench.energy import EnergySample, energy_meter, measure_energy
+from bench.energy import EnergySample, measure_energy
 from bench.executors import OnProgress
-from bench.figures import make_energy_figures
+from bench.figures import make_energy_figures, make_target_figures
 from bench.judgement import judge
 from bench.latency import CpuHopper
+from bench.meters import energy_meter, idle_baseline
 from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.store import put_artifact
 from models import MODELS
@@ -45,7 +46,9 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
     on_progress("exporting and judging", 1.0)
     artifacts = _export(run.network, cell.model, task, splits.train, out)
     judged, kept, confusion = judge(artifacts, splits, task, out, payload["backends"])
-    figures = [*_describe_run(run, task), *judged, *make_energy_figures("training_energy_j", energy)]
+    energies = make_energy_figures("training_energy_j", energy)
+    to_target = make_target_figures(energies, run.time_to_target_s, run.training_s)
+    figures = [*_describe_run(run, task), *judged, *energies, *to_target]
     figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
     if start and start.training_s is not None:
         figures.append(_make_pretraining(start.training_s))
@@ -101,7 +104,8 @@ def _train(
         )
 
     warm_up()
-    energy = measure_energy(work, energy_meter(), min_window_s=energy_window_s)
+    idle = idle_baseline(energy_window_s)
+    energy = measure_energy(work, energy_meter(), min_window_s=energy_window_s, idle=idle)
     first, *others = runs
     is_reproducible = all(_equal(first.network, other.network) for other in others) if others else None
     return first, energy, is_reproducible

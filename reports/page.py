@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.records import Record
+from reports.energy import make_energy_tables
 from reports.latency import make_latency_tables
 from reports.load import Results, TaskResults
 from reports.plots import plot_pareto
@@ -65,7 +66,7 @@ def _make_section(task: TaskResults) -> Section:
         plot_svg=plot_pareto(task),
         plot_alt=f"Test accuracy of the models on {task.name} against their parameters and their latency; "
         "the figures are in the tables below.",
-        tables=[*make_tables(task), *make_latency_tables(task)],
+        tables=[*make_tables(task), *make_latency_tables(task), *make_energy_tables(task)],
         notes=list_notes(task),
     )
 
@@ -110,6 +111,7 @@ def make_environment_table(records: list[Record]) -> Table:
 
 def _list_facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [(name, str(value)) for name, value in provenance.get("machine", {}).items()]
+    facts += [(name, str(value)) for name, value in provenance.get("settings", {}).items() if value is not None]
     facts += [(f"version of {name}", str(value)) for name, value in provenance.get("versions", {}).items()]
     facts += [("commit", provenance.get("commit") or "unknown"), ("date", str(provenance.get("date", "")))]
     facts.append(("suite", str(provenance.get("suite", {}).get("name", ""))))

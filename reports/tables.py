@@ -32,7 +32,6 @@ def make_tables(task: TaskResults) -> list[Table]:
         make_accuracy_table(task),
         make_inference_table(task),
         make_training_table(task),
-        make_energy_table(task),
         make_seed_table(task),
     ]
 
@@ -113,24 +112,6 @@ def make_training_table(task: TaskResults) -> Table:
             ("energy", _render_training_energy),
         ],
     )
-
-
-def make_energy_table(task: TaskResults) -> Table:
-    """Joules by component, each with its source; measured and modelled ones are never added up."""
-    rows = []
-    for model in sort_models(task):
-        training = [f for r in model.trainings[:1] for f in r.figures if f.name == "training_energy_j"]
-        record = model.measured.get("energy")
-        for figure in (*training, *(record.figures if record else ())):
-            what = "one training, first seed" if figure.name == "training_energy_j" else "1 000 inferences"
-            component = str(figure.conditions.get("component", ""))
-            rows.append([model.name, what, component, _render(figure), figure.kind, figure.source, figure.method])
-    header = ["model", "of", "component", "energy", "kind", "source", "how"]
-    caption = (
-        "Modelled energy is time multiplied by a constant or a load curve: it says nothing that the durations do not, "
-        "and it ranks nothing."
-    )
-    return Table("Energy by source", caption, header, rows)
 
 
 def make_seed_table(task: TaskResults) -> Table:

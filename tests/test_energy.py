@@ -1,40 +1,26 @@
-"""Energy against a meter of known slope, and CodeCarbon's habits."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Energy against a meter of known slope: windows, idle machine, gross and net."""
 
 import pytest
-from stand_ins import FakeClock
+from stand_ins import FakeClock, WattMeter
 
-from bench.energy import CPU_SOURCES, SETTINGS, CodeCarbonMeter, Component, measure_energy
+from bench.energy import Idle, measure_energy, measure_idle
 from bench.errors import MeasurementError
-from bench.figures import make_energy_figures
+from bench.figures import make_energy_figures, make_target_figures
+from bench.records import Figure
+
+IDLE = Idle({("cpu", "rapl"): 0.25, ("ram", "ram_constant"): 2.0}, window_s=3.0, busy_share=0.1)
 
 
-class WattMeter:
-    """Reads exactly `power_w` times the time between start and stop."""
-
-    def __init__(self, clock: FakeClock, power_w: float) -> None:
-        self.clock, self.power_w, self.start_ns = clock, power_w, 0
-
-    def start(self) -> None:
-        self.start_ns = self.clock.wall_ns()
-
-    def stop(self) -> list[Component]:
-        energy_j = self.power_w * (self.clock.wall_ns() - self.start_ns) / 1e9
-        return [
-            Component("cpu", energy_j, "rapl", "measured"),
-            Component("ram", 2 * energy_j, "ram_constant", "modelled"),
-        ]
+def find(figures: list[Figure], component: str, *, is_net: bool) -> Figure:
+    wanted = {"component": component, "idle_subtracted": is_net}
+    return next(f for f in figures if wanted.items() <= f.conditions.items())
 
 
 def test_known_slope_is_read_exactly(clock: FakeClock) -> None:
     """A 1 W meter over work of 0.3 s reads 0.3 J a repeat, from a window that holds enough of them."""
     sample = measure_energy(lambda: clock.work(300_000_000), WattMeter(clock, 1.0), min_window_s=5.0, clock=clock)
     assert sample.n_repeats == 17
-    assert sample.window_s == pytest.approx(5.1)
+    assert (sample.window_s, sample.work_s) == (pytest.approx(5.1), pytest.approx(0.3))
     assert sample.components[0].energy_j == pytest.approx(0.3)
 
 
@@ -45,49 +31,86 @@ def test_long_work_runs_once(clock: FakeClock) -> None:
 
 
 def test_components_stay_apart(clock: FakeClock) -> None:
-    """Measured and modelled joules come as two figures, each with its source; there is no sum."""
+    """Measured and modelled joules come as figures of their own, each with source and scope; there is no sum."""
     sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), clock=clock)
     figures = make_energy_figures("training_energy_j", sample)
-    assert [(f.conditions["component"], f.kind, f.source) for f in figures] == [
-        ("cpu", "measured", "rapl"),
-        ("ram", "modelled", "ram_constant"),
+    gross = [f for f in figures if not f.conditions["idle_subtracted"]]
+    assert [(f.conditions["component"], f.kind, f.source, f.conditions["scope"], f.value) for f in gross] == [
+        ("cpu", "measured", "rapl", "package-0", pytest.approx(10.0)),
+        ("ram", "modelled", "ram_constant", "machine", pytest.approx(20.0)),
     ]
 
 
+def test_net_is_gross_less_the_idle_machine(clock: FakeClock) -> None:
+    """1 W for 0.3 s is 0.3 J gross; 0.25 W of idle machine leave 0.225 J net. A constant nets 0."""
+    work = WattMeter(clock, 1.0)
+    sample = measure_energy(lambda: clock.work(300_000_000), work, min_window_s=5.0, idle=IDLE, clock=clock)
+    figures = make_energy_figures("training_energy_j", sample)
+    assert find(figures, "cpu", is_net=False).value == pytest.approx(0.3)
+    net = find(figures, "cpu", is_net=True)
+    assert net.value == pytest.approx(0.225)
+    assert "net of 0.25 W idle, from 3.0 s of sleep, CPUs 10% busy" in net.method
+    assert find(figures, "ram", is_net=True).value == pytest.approx(0.0)
+
+
+def test_net_below_zero_says_so(clock: FakeClock) -> None:
+    """A neighbour that idled away after the baseline makes the net negative: kept, with a note, never clipped."""
+    sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 0.2), idle=IDLE, clock=clock)
+    net = find(make_energy_figures("training_energy_j", sample), "cpu", is_net=True)
+    assert net.value == pytest.approx(-0.5)
+    assert "too little to be seen" in net.notes[0]
+
+
+def test_net_needs_a_baseline_of_the_same_source(clock: FakeClock) -> None:
+    """Without an idle window, or with one from another meter, net is not available, with the reason."""
+    for idle in (None, Idle({("cpu", "cpu_load_model"): 1.0}, 3.0)):
+        sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=idle, clock=clock)
+        net = find(make_energy_figures("training_energy_j", sample), "cpu", is_net=True)
+        assert (net.value, net.reason) == (None, "the idle machine was not measured")
+
+
+def test_idle_power_is_energy_over_time(clock: FakeClock) -> None:
+    """A meter of 3 W reads 3 W, however long it was looked at; the work between is sleep."""
+    for window_s in (0.5, 7.0):
+        idle = measure_idle(
+            WattMeter(clock, 3.0), window_s=window_s, sleep=lambda s: clock.wait(round(s * 1e9)), clock=clock
+        )
+        assert (idle.power_w["cpu", "rapl"], idle.window_s) == (pytest.approx(3.0), window_s)
+
+
+def test_scaled_sample_keeps_its_net(clock: FakeClock) -> None:
+    """The energy of 1 000 calls from blocks of 50 is 20 times a block's, gross and net."""
+    sample = measure_energy(lambda: clock.work(10**8), WattMeter(clock, 1.0), idle=IDLE, clock=clock).scale(20)
+    part = sample.components[0]
+    assert (part.energy_j, sample.compute_net_j(part)) == (pytest.approx(2.0), pytest.approx(1.5))
+    assert sample.n_repeats == 30
+
+
+def test_energy_to_target_is_derived_by_the_share_of_time(clock: FakeClock) -> None:
+    """8 J of a training of 10 s that got there after 2.5 s: 2 J, derived, with the source's own kind kept in words."""
+    sample = measure_energy(lambda: clock.work(8 * 10**9), WattMeter(clock, 1.0), clock=clock)
+    figures = make_target_figures(make_energy_figures("training_energy_j", sample), 2.5, 10.0)
+    gross = find(figures, "ram", is_net=False)
+    assert (gross.name, gross.value, gross.kind) == ("energy_to_target_j", pytest.approx(4.0), "derived")
+    assert gross.source == "ram_constant (modelled)"
+
+
+def test_censored_training_has_no_energy_to_target(clock: FakeClock) -> None:
+    """What never got there is not available, not free."""
+    sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=IDLE, clock=clock)
+    figures = make_target_figures(make_energy_figures("training_energy_j", sample), None, 10.0)
+    assert [(f.value, f.reason) for f in figures] == [(None, "censored: target not reached")] * 4
+
+
 def test_meter_that_reads_nothing_is_an_error(clock: FakeClock) -> None:
-    """0 J over a window is a dead meter, not a frugal model."""
-    with pytest.raises(MeasurementError, match="0 J"):
-        measure_energy(lambda: clock.work(10**10), WattMeter(clock, 0.0), clock=clock)
+    """0 J over a window is a dead meter, not a frugal model, and a model beside it does not hide that."""
+    with pytest.raises(MeasurementError, match="rapl read 0 J"):
+        measure_energy(lambda: clock.work(10**10), WattMeter(clock, 0.0, ram_w=20.0), clock=clock)
 
 
-def test_codecarbon_reads_and_names_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real tracker gives positive joules from a named source, prints nothing and leaves no file behind."""
-    monkeypatch.chdir(tmp_path)
-    meter = CodeCarbonMeter()
-    sample = measure_energy(lambda: sum(range(10_000)), meter, min_window_s=0.3)
-    assert all(part.energy_j > 0 for part in sample.components if part.name == "cpu")
-    assert {part.name for part in sample.components} >= {"cpu", "ram"}
-    known = {source for source, _ in CPU_SOURCES.values()} | {"ram_constant", "nvml", "apple_powermetrics"}
-    assert {part.source for part in sample.components} <= known
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_codecarbon_is_silent_and_ignores_the_users_settings(tmp_path: Path) -> None:
-    """Nothing on either stream, and no CODECARBON variable changes a figure."""
-    program = "from bench.energy import CodeCarbonMeter as M; m = M(); print(m._tracker._conf['force_cpu_power'])"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program],
-        cwd=tmp_path,
-        env=os.environ | {"CODECARBON_FORCE_CPU_POWER": "1000", "CODECARBON_LOG_LEVEL": "debug"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert (done.stdout.strip(), done.stderr.strip()) == ("None", "")
-
-
-def test_dead_tracker_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CodeCarbon swallows a misspelt parameter and starts nothing: the wrapper says so."""
-    monkeypatch.setitem(SETTINGS, "contry_iso_code", "CHE")
-    with pytest.raises(MeasurementError, match="did not start"):
-        CodeCarbonMeter()
+def test_failing_work_closes_the_window(clock: FakeClock) -> None:
+    """After work that raised, the meter is stopped: the next window does not hold the failed one's energy."""
+    meter = WattMeter(clock, 1.0)
+    with pytest.raises(ZeroDivisionError):
+        measure_energy(lambda: clock.work(1 // 0), meter, clock=clock)
+    assert meter.is_running is False

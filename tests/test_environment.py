@@ -1,26 +1,44 @@
-"""What a measurement was taken on."""
+"""What a measurement was taken on, and what else the machine was doing."""
 
 from pathlib import Path
 
 import pytest
+from stand_ins import plant
 
-from bench import environment
-from bench.environment import compute_machine_id, describe_environment, read_pressure
+from bench.environment import compute_machine_id, describe_environment
+from bench.load import CpuTimes, Load, compute_busy_share, compute_steal_share, read_cpu_times, read_load
 
 
 def test_description_is_complete() -> None:
-    """Machine, versions, commit and date are there; the fingerprint does not change between calls."""
+    """Machine, settings, versions, commit and date are there; the fingerprint does not change between calls."""
     described = describe_environment()
     assert described["machine"]["n_cpus"] >= 1  # type: ignore[index,call-overload,operator]
     assert {"python", "torch", "onnxruntime", "codecarbon"} <= set(described["versions"])  # type: ignore[arg-type]
     assert described["machine_id"] == compute_machine_id()
+    settings, absent = described["settings"], described["absent"]
+    assert {name for name, value in settings.items() if value is None} == set(absent)  # type: ignore[union-attr,arg-type]
 
 
-def test_pressure_is_a_share_or_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """12.50 % of the last ten seconds reads 0.125; a kernel without the file reads None, not 0."""
-    path = tmp_path / "cpu"
-    path.write_text("some avg10=12.50 avg60=1.00 avg300=0.00 total=1\n")
-    monkeypatch.setattr(environment, "PRESSURE", path)
-    assert read_pressure() == 0.125
-    monkeypatch.setattr(environment, "PRESSURE", tmp_path / "missing")
-    assert read_pressure() is None
+def test_load_of_a_made_up_machine(tmp_path: Path) -> None:
+    """12.50 % pressure reads 0.125, and stolen ticks read as seconds."""
+    files = {
+        "proc/pressure/cpu": "some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=0.00\n",
+        "proc/loadavg": "1.50 1.03 1.03 3/109 5875\n",
+        "proc/stat": "cpu  1000 0 500 8000 200 0 100 200 7 7\ncpu0 1 1\n",
+    }
+    assert read_load(plant(tmp_path, files)) == Load(cpu_pressure=0.125, load_1m=1.5, steal_s=2.0)
+    assert read_cpu_times(tmp_path) == CpuTimes(total_s=100.0, idle_s=82.0, steal_s=2.0)
+
+
+def test_silent_kernel_is_unknown(tmp_path: Path) -> None:
+    """A kernel without the files reads None, not 0."""
+    assert read_load(tmp_path) == Load(None, None, None)
+    assert compute_busy_share(read_cpu_times(tmp_path), None) is None
+
+
+def test_shares_between_two_looks() -> None:
+    """Of 20 s of CPU time 15 s idled and 1 s was stolen: 25 % busy, 5 % stolen; no time between is unknown."""
+    before, after = CpuTimes(100.0, 50.0, 2.0), CpuTimes(120.0, 65.0, 3.0)
+    assert compute_busy_share(before, after) == pytest.approx(0.25)
+    assert compute_steal_share(before, after) == pytest.approx(0.05)
+    assert compute_busy_share(after, after) is None

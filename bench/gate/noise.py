@@ -8,8 +8,9 @@ from pydantic import JsonValue
 from bench.errors import MeasurementError
 from bench.executors import OnProgress
 from bench.gate.baseline import Baseline, Noise, file_path, load_baseline, write_manifest
-from bench.gate.latency import ALPHA, INPROC, compute_log_ratio
+from bench.gate.latency import ALPHA, INPROC
 from bench.gate.session import Benchmarks, run_inproc
+from bench.ratios import compute_log_ratio
 from bench.stats import compute_sd, compute_t_interval
 from bench.units import format_percent
 

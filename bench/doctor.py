@@ -1,0 +1,171 @@
+"""What this machine can measure, what it cannot, and what to do about it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.energy import Idle
+from bench.errors import MeasurementError
+from bench.load import CpuTimes, Load, compute_steal_share, read_cpu_times, read_load
+from bench.machine import ROOT, Fact, read_facts
+from bench.memory import CLEAR_REFS
+
+BUSY_PRESSURE = 0.05  # share of time that some process waits; a quiet machine stays below 1 %
+BUSY_STEAL = 0.01
+MODELS = {
+    "cpu_load_model": "a load curve on a guessed thermal limit",
+    "tdp_constant": "a constant times time",
+    "ram_constant": "a constant times time",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether something can be measured here, why not, and how to mend it."""
+
+    topic: str
+    can: Literal["yes", "partly", "no"]
+    says: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """All that the doctor looked at.
+
+    Attributes:
+        facts: Of the machine.
+        load: Now.
+        times: CPU times before and after the energy meters were tried, for the stolen share.
+        idle: What the meters read; None where none works.
+        refusals: Why the others do not.
+        can_reset_peak: Whether the high-water mark of memory can be reset.
+    """
+
+    facts: Mapping[str, Fact]
+    load: Load
+    times: tuple[CpuTimes | None, CpuTimes | None]
+    idle: Idle | None
+    refusals: Mapping[str, MeasurementError]
+    can_reset_peak: bool
+
+
+def look(root: Path = ROOT) -> Look:
+    """Look at this machine; the meters are tried for a second."""
+    from bench.energy import measure_idle
+    from bench.meters import open_ladder
+
+    load, before = read_load(root), read_cpu_times(root)
+    idle: Idle | None = None
+    refusals: dict[str, MeasurementError] = {}
+    try:
+        ladder = open_ladder()
+        refusals = ladder.refusals
+        idle = measure_idle(ladder, window_s=1.0)
+    except MeasurementError as error:
+        refusals = refusals | {"codecarbon": error}
+    times = before, read_cpu_times(root)
+    return Look(read_facts(root), load, times, idle, refusals, os.access(CLEAR_REFS, os.W_OK))
+
+
+def examine(seen: Look) -> list[Finding]:
+    """Findings in the order in which they matter."""
+    return [
+        *_examine_clock(seen.facts),
+        *_examine_neighbours(seen),
+        *_examine_limits(seen.facts),
+        _examine_memory(seen),
+        *_examine_energy(seen),
+        _examine_gpu(seen.facts),
+    ]
+
+
+def _examine_clock(facts: Mapping[str, Fact]) -> Iterator[Finding]:
+    if facts["affinity"].value is None:
+        yield Finding("latency", "partly", "processes cannot be pinned to a CPU here; twice as many run", "use Linux")
+    else:
+        yield Finding("latency", "yes", "processes can be pinned to a CPU; one thread, side by side")
+    governor, turbo = facts["governor"], facts["is_turbo"]
+    if governor.value is None or turbo.value is None:
+        hidden = " and ".join(name for name, fact in (("governor", governor), ("turbo", turbo)) if fact.value is None)
+        says = f"{hidden} not shown by this kernel: a change of clock cannot be seen, only its effect (`mixed` rows)"
+        yield Finding("clock rate", "partly", says, "run on bare metal, or compare side by side as the gate does")
+    elif governor.value != "performance" or turbo.value:
+        says = f"governor {governor.value}, turbo {'on' if turbo.value else 'off'}: the clock follows load and heat"
+        yield Finding(
+            "clock rate",
+            "partly",
+            says,
+            "sudo cpupower frequency-set -g performance; echo 1 | sudo tee "
+            "/sys/devices/system/cpu/intel_pstate/no_turbo (or 0 to cpufreq/boost)",
+        )
+    else:
+        yield Finding("clock rate", "yes", "governor performance, turbo off")
+    if facts["is_smt"].value:
+        says = "two threads share a core: work on the sibling slows what is timed"
+        yield Finding("cores", "partly", says, "echo off | sudo tee /sys/devices/system/cpu/smt/control")
+
+
+def _examine_neighbours(seen: Look) -> Iterator[Finding]:
+    pressure, steal = seen.load.cpu_pressure, compute_steal_share(*seen.times)
+    if pressure is None:
+        says = "this kernel has no /proc/pressure: busy neighbours show only in the spread of the rounds"
+        yield Finding("neighbours", "partly", says, "boot with psi=1")
+    elif pressure > BUSY_PRESSURE:
+        says = f"in {pressure:.0%} of the last 10 s some process waited for a CPU: the machine is busy"
+        yield Finding("neighbours", "partly", says, "end other work (top), or measure later")
+    else:
+        yield Finding("neighbours", "yes", f"quiet: processes waited for a CPU in {pressure:.0%} of the last 10 s")
+    if steal is not None and steal > BUSY_STEAL:
+        says = f"{steal:.0%} of the CPU time went to other guests of this host"
+        yield Finding("neighbours", "partly", says, "use a machine of its own, or a dedicated instance")
+
+
+def _examine_limits(facts: Mapping[str, Fact]) -> Iterator[Finding]:
+    hypervisor, container, limit = (facts[name].value for name in ("hypervisor", "container", "cpu_limit"))
+    if hypervisor not in (None, "none"):
+        says = f"a virtual machine (hypervisor {hypervisor}): no hardware counters, and neighbours that are not seen"
+        yield Finding("hardware counters", "no", says, "run on bare metal where absolute figures matter")
+    if isinstance(limit, float) and limit < (os.cpu_count() or 1):
+        says = f"the control group may use {limit:g} CPUs and is stopped when that is spent"
+        yield Finding("cpu limit", "partly", says, "lift the quota (docker run --cpuset-cpus instead of --cpus)")
+    elif container != "none":
+        yield Finding("container", "yes", f"{container}, without a limit on CPU time")
+
+
+def _examine_memory(seen: Look) -> Finding:
+    if seen.can_reset_peak:
+        return Finding("peak memory", "yes", "the kernel's high-water mark, reset in a fresh process")
+    return Finding("peak memory", "no", f"{CLEAR_REFS} is not writable", "use Linux, with /proc mounted")
+
+
+def _examine_energy(seen: Look) -> Iterator[Finding]:
+    parts = {name: (source, watts) for (name, source), watts in (seen.idle.power_w if seen.idle else {}).items()}
+    for component, title, rung in (("cpu", "processor", "rapl"), ("ram", "memory", "rapl")):
+        topic = f"energy, {title}"
+        source, watts = parts.get(component, ("", 0.0))
+        refusal = seen.refusals.get(rung) or seen.refusals.get("codecarbon")
+        why = refusal.cause if refusal else "no counter of its own"
+        remedy = refusal.remedy if refusal else "it needs a server with a dram zone"
+        if not source:
+            yield Finding(topic, "no", why, remedy)
+        elif source in MODELS:
+            says = f"{why}. Modelled instead: {MODELS[source]} ({watts:.1f} W now); it ranks nothing"
+            yield Finding(topic, "no", says, remedy)
+        else:
+            yield Finding(topic, "yes", f"measured by {source}, {watts:.1f} W now")
+    if "gpu" in parts:
+        source, watts = parts["gpu"]
+        yield Finding("energy, GPU", "yes", f"measured by {source}, {watts:.1f} W now")
+    elif "nvml" in seen.refusals:
+        yield Finding("energy, GPU", "no", seen.refusals["nvml"].cause, seen.refusals["nvml"].remedy)
+
+
+def _examine_gpu(facts: Mapping[str, Fact]) -> Finding:
+    gpus = facts["gpus"]
+    if isinstance(gpus.value, list) and gpus.value:
+        names = ", ".join(str(gpu["name"]) for gpu in gpus.value if isinstance(gpu, dict))
+        return Finding("GPU", "yes", names)
+    return Finding("GPU", "no", gpus.reason or "the driver sees none", "everything else runs on the CPU")

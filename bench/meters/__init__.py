@@ -1,0 +1,68 @@
+"""The ladder of energy meters: each part of the machine is read by the best one that works here.
+
+Counters of the processor (RAPL) and of the GPU (NVML) are read by this project's own readers; what they leave to
+CodeCarbon is another system's counter, a load model, or a constant.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from bench.energy import Component, Idle, Meter, measure_idle
+from bench.errors import MeasurementError
+from bench.meters.nvml import NvmlMeter
+from bench.meters.rapl import RaplMeter
+from bench.meters.tracker import CodeCarbonMeter
+
+MAX_IDLE_S = 10.0
+
+# Best first. What is measured comes before what is modelled, own readers before the tracker.
+RUNGS: dict[str, Callable[[], Meter]] = {"rapl": RaplMeter, "nvml": NvmlMeter, "codecarbon": CodeCarbonMeter}
+
+
+class Ladder:
+    """Several meters as one: of each component the first that reads it.
+
+    Attributes:
+        refusals: Why the rungs that do not work here do not, by name.
+    """
+
+    def __init__(self, meters: Sequence[Meter], refusals: dict[str, MeasurementError] | None = None) -> None:
+        self._meters = list(meters)
+        self.refusals = refusals or {}
+
+    def start(self) -> None:
+        for meter in reversed(self._meters):  # the best starts last and stops first: the others cost it nothing
+            meter.start()
+
+    def stop(self) -> list[Component]:
+        found: dict[str, Component] = {}
+        for meter in self._meters:
+            for part in meter.stop():
+                found.setdefault(part.name, part)
+        return list(found.values())
+
+
+def open_ladder(rungs: dict[str, Callable[[], Meter]] | None = None) -> Ladder:
+    """Every rung that works on this machine."""
+    meters: list[Meter] = []
+    refusals: dict[str, MeasurementError] = {}
+    for name, make in (RUNGS if rungs is None else rungs).items():
+        try:
+            meters.append(make())
+        except MeasurementError as error:
+            refusals[name] = error
+    if not meters:
+        raise next(iter(reversed(refusals.values())))
+    return Ladder(meters, refusals)
+
+
+@cache
+def energy_meter() -> Ladder:
+    """One ladder for each process: the first start of the tracker is what costs."""
+    return open_ladder()
+
+
+@cache
+def idle_baseline(window_s: float) -> Idle:
+    """The idle machine, once for each process; at most MAX_IDLE_S of it."""
+    return measure_idle(energy_meter(), window_s=min(window_s, MAX_IDLE_S))

@@ -1,0 +1,146 @@
+"""Energy counters of the processor (RAPL), as the kernel's powercap tree shows those of Intel and AMD.
+
+Source: Linux, Documentation/power/powercap/powercap.rst; Intel SDM volume 3, chapter 15, "Platform specific power
+management support": energy status registers count up and wrap around.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.energy import Component
+from bench.errors import MeasurementError
+
+ROOT = Path("/")
+# The smallest known range, 65 kJ, lasts longer than this at 2 kW: no wrap-around goes unseen.
+POLL_S = 30.0
+PROBE_S = 0.05  # the counters tick every millisecond
+MIRROR_UJ = 1_000_000  # two independent counters do not agree within 1 J; two views of the same one do
+# Zone of the tree -> our component. Cores and uncore are parts of a package, psys holds all of them.
+COMPONENTS = {"package": "cpu", "dram": "ram"}
+
+
+@dataclass
+class Counter:
+    """Adds up a counter that starts again from 0 at `range_uj`."""
+
+    range_uj: int
+    total_uj: int = 0
+    last_uj: int | None = None
+
+    def add(self, reading_uj: int) -> None:
+        """The next reading [uJ], at most one wrap-around after the one before.
+
+        Raises:
+            MeasurementError: the reading fell and the range is not known.
+        """
+        step_uj = 0 if self.last_uj is None else reading_uj - self.last_uj
+        if step_uj < 0 and not self.range_uj:
+            raise MeasurementError("RAPL: the counter wrapped around and hides its range", "use a newer kernel")
+        self.total_uj += step_uj + (self.range_uj if step_uj < 0 else 0)
+        self.last_uj = reading_uj
+
+
+@dataclass
+class Zone:
+    """One folder of the powercap tree."""
+
+    name: str
+    folder: Path
+    counter: Counter = field(default_factory=lambda: Counter(0))
+
+    @property
+    def component(self) -> str | None:
+        """None for a zone that is a part or a superset of another."""
+        return COMPONENTS.get(self.name.partition("-")[0])
+
+    def read(self) -> int:
+        return int((self.folder / "energy_uj").read_text())
+
+
+class RaplMeter:
+    """All packages together, and their memory where it has counters.
+
+    Raises:
+        MeasurementError: no counters, no permission to read them, or counters that stand still.
+    """
+
+    def __init__(
+        self, root: Path = ROOT, *, poll_s: float = POLL_S, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._zones = find_zones(root)
+        self._poll_s = poll_s
+        self._ended = threading.Event()
+        self._poller: threading.Thread | None = None
+        before = [zone.read() for zone in self._zones]
+        sleep(PROBE_S)
+        if before == [zone.read() for zone in self._zones]:
+            raise MeasurementError("RAPL: the counters stand still", "run on bare metal: this hypervisor fakes them")
+
+    def start(self) -> None:
+        for zone in self._zones:
+            zone.counter = Counter(_read_int(zone.folder / "max_energy_range_uj"))
+        self._ended = threading.Event()
+        self._add_readings()
+        self._poller = threading.Thread(target=self._poll, daemon=True)
+        self._poller.start()
+
+    def stop(self) -> list[Component]:
+        self._ended.set()
+        if self._poller:
+            self._poller.join()
+        self._add_readings()
+        totals_uj: dict[str, int] = {}
+        for zone in self._zones:
+            name = zone.component or ""
+            totals_uj[name] = totals_uj.get(name, 0) + zone.counter.total_uj
+        scopes = {name: " + ".join(z.name for z in self._zones if z.component == name) for name in totals_uj}
+        return [Component(name, uj / 1e6, "rapl", "measured", scopes[name]) for name, uj in totals_uj.items()]
+
+    def _poll(self) -> None:
+        while not self._ended.wait(self._poll_s):
+            self._add_readings()
+
+    def _add_readings(self) -> None:
+        for zone in self._zones:
+            zone.counter.add(zone.read())
+
+
+def find_zones(root: Path = ROOT) -> list[Zone]:
+    """Readable zones that count each joule once: mirrors of another zone's counter are left out.
+
+    Raises:
+        MeasurementError: there are none, or they may not be read.
+    """
+    tree = root / "sys/class/powercap"
+    folders = sorted(tree.glob("intel-rapl:*"))  # AMD's go by the same name; intel-rapl-mmio repeats them
+    zones = [Zone((folder / "name").read_text().strip(), folder) for folder in folders]
+    zones = [zone for zone in zones if zone.component]
+    if not zones:
+        raise MeasurementError(
+            f"RAPL: no counters in {tree}",
+            "run on bare metal (virtual machines rarely pass them on), or load the kernel module intel_rapl_msr",
+        )
+    try:
+        readings = {zone.folder: zone.read() for zone in zones}
+    except PermissionError as error:
+        raise MeasurementError(
+            f"RAPL: {error.filename}: only root may read it",
+            f"sudo chmod a+r {tree}/intel-rapl:*/energy_uj (until the next boot)",
+        ) from error
+    kept: list[Zone] = []
+    for zone in zones:
+        twins = [other for other in kept if other.component == zone.component]
+        if all(abs(readings[zone.folder] - readings[other.folder]) > MIRROR_UJ for other in twins):
+            kept.append(zone)
+    return kept
+
+
+def _read_int(path: Path) -> int:
+    """0 where the kernel does not say."""
+    try:
+        return int(path.read_text())
+    except OSError:
+        return 0

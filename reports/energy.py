@@ -1,0 +1,133 @@
+"""Tables of energy: by source, gross and net, and when a training has paid for itself."""
+
+from statistics import fmean, median
+
+from bench.records import Figure
+from bench.units import format_count, format_quantity
+from reports.load import ModelResults, TaskResults
+from reports.tables import MISSING, Table
+
+OF = {
+    "training_energy_j": "one training, first seed",
+    "energy_to_target_j": "the same until the target",
+    "inference_energy_j": "1 000 inferences",
+}
+N_INFERENCES = 1000
+
+
+def make_energy_tables(task: TaskResults, reference: str | None = None) -> list[Table]:
+    """All tables of energy; `reference` is the model to break even against, the largest one by default."""
+    return [make_source_table(task), *make_break_even_tables(task, reference)]
+
+
+def make_source_table(task: TaskResults) -> Table:
+    """Joules by component, each with its source; measured and modelled ones are never added up."""
+    rows = []
+    for model in sorted(task.models.values(), key=_count_parameters):
+        record = model.measured.get("energy")
+        figures = [f for r in (*model.trainings[:1], *([record] if record else [])) for f in r.figures if f.name in OF]
+        for gross in figures:
+            if gross.conditions.get("idle_subtracted") is True:
+                continue
+            net = _find_net(figures, gross)
+            component = str(gross.conditions.get("component", ""))
+            how = (net or gross).method.partition("; ")[2] if gross.kind == "derived" else (net or gross).method
+            cells = [_render(gross), _render(net), gross.kind, gross.source, how]
+            rows.append([model.name, OF[gross.name], component, *cells])
+    header = ["model", "of", "component", "gross", "net", "kind", "source", "how"]
+    caption = (
+        "Net is without what the idle machine draws meanwhile. Modelled energy is time multiplied by a constant or a "
+        "load curve, net as well as gross: it says nothing that the durations do not, and it ranks nothing. Energy "
+        "until the target is the training's by its share of the time."
+    )
+    return Table("Energy by source", caption, header, rows)
+
+
+def make_break_even_tables(task: TaskResults, reference: str | None = None) -> list[Table]:
+    """After how many inferences each model has cost less than the reference; empty without two models to compare."""
+    models = sorted(task.models.values(), key=_count_parameters)
+    known = [model for model in models if _find_costs(model, "time")]
+    chosen = next((m for m in known if m.name == reference), known[-1] if known and reference is None else None)
+    if chosen is None or len(known) < 2:
+        return []
+    rows = []
+    for model in known:
+        if model is not chosen:
+            cells = [_render_break_even(model, chosen, basis) for basis in ("time", "gross", "net")]
+            costs = _find_costs(model, "time")
+            assert costs is not None
+            rows.append([model.name, *(format_quantity(cost, "s") for cost in costs), *cells])
+    header = ["model", "training", "one inference", "in time, measured", "in energy, gross", "in energy, net"]
+    caption = (
+        f"After how many single inferences (ONNX Runtime, batch 1) a model, its training included, has cost less than "
+        f"{chosen.name}. Energy of the processor alone; where it is modelled it says what time says. Tuning, "
+        "pretraining and trainings that were thrown away are not counted."
+    )
+    return [Table(f"When a training has paid for itself, against {chosen.name}", caption, header, rows)]
+
+
+def compute_break_even(train: float, use: float, reference_train: float, reference_use: float) -> tuple[str, float]:
+    """Number of uses from which on training and using one thing costs less than training and using the other.
+
+    Args:
+        train, reference_train: Cost of making them, in any unit.
+        use, reference_use: Cost of each use, in the same unit.
+
+    Returns:
+        `always` with 0, `after` n uses, `until` n uses (cheaper to make, dearer to use), or `never` with inf.
+    """
+    if train <= reference_train and use <= reference_use:
+        is_cheaper = train < reference_train or use < reference_use
+        return ("always", 0.0) if is_cheaper else ("never", float("inf"))
+    if train >= reference_train and use >= reference_use:
+        return "never", float("inf")
+    n_uses = (train - reference_train) / (reference_use - use)
+    return ("after", n_uses) if use < reference_use else ("until", n_uses)
+
+
+def _render_break_even(model: ModelResults, reference: ModelResults, basis: str) -> str:
+    mine, others = _find_costs(model, basis), _find_costs(reference, basis)
+    if mine is None or others is None:
+        return MISSING
+    kinds = {_find_kind(model), _find_kind(reference)}
+    if basis != "time" and len(kinds) > 1:
+        return "not comparable: measured by different meters"
+    when, n_uses = compute_break_even(*mine, *others)
+    words = {"always": "from the first inference", "never": "never"}
+    text = words.get(when) or f"{when} {format_count(float(f'{n_uses:.2g}'))} inferences"
+    return text if basis == "time" else f"{text} ({kinds.pop()})"
+
+
+def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
+    """Cost of one training (median or mean over seeds) and of one inference, in seconds or joules of the processor."""
+    if basis == "time":
+        latency, times = model.find("latency", "latency_s", backend="onnxruntime", batch=1), model.values("training_s")
+        return (median(times), latency.value) if times and latency and latency.value is not None else None
+    wanted = {"component": "cpu", "idle_subtracted": basis == "net"}
+    trainings = [record.figure("training_energy_j", **wanted) for record in model.trainings]
+    joules = [figure.value for figure in trainings if figure and figure.value is not None]
+    inferences = model.find("energy", "inference_energy_j", **wanted)
+    if not joules or inferences is None or inferences.value is None:
+        return None
+    return fmean(joules), inferences.value / N_INFERENCES
+
+
+def _find_kind(model: ModelResults) -> str:
+    figure = model.find("energy", "inference_energy_j", component="cpu")
+    return f"{figure.kind}, {figure.source}" if figure else MISSING
+
+
+def _find_net(figures: list[Figure], gross: Figure) -> Figure | None:
+    conditions = gross.conditions | {"idle_subtracted": True}
+    return next((f for f in figures if f.name == gross.name and f.conditions == conditions), None)
+
+
+def _render(figure: Figure | None) -> str:
+    if figure is None:
+        return MISSING
+    return f"not available: {figure.reason}" if figure.value is None else format_quantity(figure.value, "j")
+
+
+def _count_parameters(model: ModelResults) -> float:
+    figure = model.find("counts", "n_parameters")
+    return figure.value if figure and figure.value is not None else float("inf")

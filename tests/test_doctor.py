@@ -1,0 +1,162 @@
+"""The doctor's findings on machines of known faults, and the noise it measures."""
+
+import json
+import math
+import random
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from stand_ins import Command
+
+from bench.commands.doctor import format_finding, format_noise
+from bench.doctor import Finding, Look, examine
+from bench.energy import Idle
+from bench.errors import MeasurementError
+from bench.load import CpuTimes, Load
+from bench.machine import Fact
+from bench.noise import SIZES, make_model, run_noise_job
+from bench.resolution import Noise, compute_noise
+
+GOOD = Look(
+    facts={
+        "affinity": Fact([0, 1]), "governor": Fact("performance"), "is_turbo": Fact(False), "is_smt": Fact(False),
+        "hypervisor": Fact("none"), "container": Fact("none"), "cpu_limit": Fact(None, "no limit is set"),
+        "gpus": Fact([{"name": "H100"}]),
+    },
+    load=Load(cpu_pressure=0.0, load_1m=0.1, steal_s=0.0),
+    times=(CpuTimes(100.0, 90.0, 0.0), CpuTimes(110.0, 99.0, 0.0)),
+    idle=Idle({("cpu", "rapl"): 35.0, ("ram", "rapl"): 6.0, ("gpu", "nvml"): 70.0}, 1.0),
+    refusals={},
+    can_reset_peak=True,
+)  # fmt: skip
+
+
+def look(**facts: Fact) -> Look:
+    return replace(GOOD, facts={**GOOD.facts, **facts})
+
+
+def find(seen: Look, topic: str) -> Finding:
+    return next(finding for finding in reversed(examine(seen)) if finding.topic == topic)
+
+
+def test_good_machine_has_nothing_to_mend() -> None:
+    """Bare metal, fixed clock, quiet, counters readable: yes to everything, and every meter says its power."""
+    findings = examine(GOOD)
+    assert {finding.can for finding in findings} == {"yes"}
+    assert "measured by rapl, 35.0 W now" in find(GOOD, "energy, processor").says
+
+
+@pytest.mark.parametrize(
+    ("seen", "topic", "can", "words"),
+    [
+        (look(governor=Fact("powersave")), "clock rate", "partly", "cpupower frequency-set -g performance"),
+        (look(is_turbo=Fact(True)), "clock rate", "partly", "no_turbo"),
+        (look(governor=Fact(None, "hidden")), "clock rate", "partly", "governor not shown"),
+        (look(is_smt=Fact(True)), "cores", "partly", "smt/control"),
+        (look(affinity=Fact(None, "hidden")), "latency", "partly", "cannot be pinned"),
+        (look(cpu_limit=Fact(0.5)), "cpu limit", "partly", "0.5 CPUs"),
+        (look(hypervisor=Fact("KVM")), "hardware counters", "no", "KVM"),
+        (look(gpus=Fact(None, "NVML: no driver")), "GPU", "no", "no driver"),
+        (replace(GOOD, load=Load(0.3, 2.0, 0.0)), "neighbours", "partly", "30% of the last 10 s"),
+        (replace(GOOD, load=Load(None, None, None)), "neighbours", "partly", "psi=1"),
+        (replace(GOOD, times=(CpuTimes(0, 0, 0), CpuTimes(10, 5, 2))), "neighbours", "partly", "20% of the CPU time"),
+        (replace(GOOD, can_reset_peak=False), "peak memory", "no", "not writable"),
+    ],
+)
+def test_every_fault_is_named_with_its_remedy(seen: Look, topic: str, can: str, words: str) -> None:
+    """One thing wrong gives one finding that says so, in words, with something to do."""
+    finding = find(seen, topic)
+    assert finding.can == can
+    assert words in f"{finding.says} {finding.remedy}"
+    assert finding.remedy
+    assert sum(f.can != "yes" for f in examine(seen)) == 1
+
+
+def test_modelled_energy_is_a_no() -> None:
+    """Without a counter the answer is no, with why, what stands in for it, and the command that opens the counter."""
+    refusal = MeasurementError("RAPL: energy_uj: only root may read it", "sudo chmod a+r energy_uj")
+    idle = Idle({("cpu", "cpu_load_model"): 0.8, ("ram", "ram_constant"): 20.0}, 1.0)
+    seen = replace(GOOD, idle=idle, refusals={"rapl": refusal, "nvml": MeasurementError("NVML: none", "get one")})
+    finding = find(seen, "energy, processor")
+    assert (finding.can, finding.remedy) == ("no", "sudo chmod a+r energy_uj")
+    assert "only root may read it" in finding.says
+    assert "Modelled instead" in finding.says
+    assert find(seen, "energy, GPU").remedy == "get one"
+    assert find(replace(seen, idle=None), "energy, memory").can == "no"
+
+
+def test_findings_fit_the_screen() -> None:
+    """No line is longer than 80 columns, and no word is lost."""
+    finding = Finding("topic", "no", "many words " * 30, "more words " * 30)
+    text = format_finding(finding)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.split().count("words") == 60
+
+
+def make_noise(paired_sd: float, between_sd: float, n: int = 400) -> Noise:
+    generator = random.Random(1)
+    paired = tuple(generator.gauss(0, paired_sd) for _ in range(n))
+    return Noise(paired, tuple(generator.gauss(0, between_sd) for _ in range(n)), process_s=1.0)
+
+
+def test_resolution_by_hand() -> None:
+    """sd 1 % and ten processes: (t(.975, 9) + t(.8, 9)) 0.01 / sqrt(10) = (2.262 + 0.883) 0.00316 = 1.0 %."""
+    noise = Noise((-0.01, 0.0, 0.01), (1.0, 1.1, 1.2), process_s=2.0)
+    assert noise.compute_paired(20.0) == pytest.approx(math.expm1((2.2622 + 0.8834) * 0.01 / math.sqrt(10)), rel=1e-3)
+    # Two groups of five: (t(.975, 8) + t(.8, 8)) 0.1 sqrt(2 / 5)
+    assert noise.compute_between(20.0) == pytest.approx(math.expm1((2.3060 + 0.8889) * 0.1 * math.sqrt(0.4)), rel=1e-3)
+    # sqrt(2 / chi2(.05, 2)) = sqrt(2 / 0.10259) times the spread
+    worst = noise.compute_paired(20.0, is_worst=True)
+    assert worst == pytest.approx(math.expm1(4.4154 * (2.2622 + 0.8834) * 0.01 / math.sqrt(10)), rel=1e-3)
+
+
+def test_resolution_finds_what_it_promises() -> None:
+    """Of 2 000 sessions of ten processes with a planted difference of that size, 80 % find it (+-3 points)."""
+    from bench.stats import compute_t_interval
+
+    difference = math.log1p(make_noise(0.02, 0.1, n=20_000).compute_paired(10.0) or 0.0)
+    generator = random.Random(2)
+    sessions = ([generator.gauss(difference, 0.02) for _ in range(10)] for _ in range(2000))
+    found = sum(compute_t_interval(session, 0.025)[0] > 0 for session in sessions)
+    assert found / 2000 == pytest.approx(0.8, abs=0.03)
+
+
+def test_too_short_a_time_resolves_nothing() -> None:
+    """One process has no spread: not available, never 0."""
+    assert make_noise(0.01, 0.1).compute_paired(1.5) is None
+    assert make_noise(0.01, 0.1).compute_between(3.0) is None
+
+
+def test_noise_of_rounds_by_hand() -> None:
+    """The median ratio of each process, and the level that each process runs at."""
+    noise = compute_noise([([2.0, 2.0, 4.0], [1.0, 1.0, 1.0]), ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])], process_s=1.5)
+    assert noise.paired == pytest.approx((math.log(2), 0.0))
+    assert noise.between == pytest.approx((math.log(2), 0.0))
+
+
+def test_noise_is_measured_on_a_real_net() -> None:
+    """The net has the stated sizes, both sides run, and a net against itself stays within a factor of two."""
+    import onnx
+
+    graph = onnx.load_from_string(make_model()).graph
+    assert [tuple(w.dims) for w in graph.initializer] == list(pairwise(SIZES))
+    answer = run_noise_job({"n_rounds": 10, "order_seed": 0, "n_calls": 0}, lambda *_: None)
+    noise = compute_noise([(answer["a_s"], answer["b_s"])] * 2, 1.0)  # type: ignore[index,call-overload,list-item]
+    assert abs(noise.paired[0]) < math.log(2)
+    text = format_noise(make_noise(0.004, 0.1))
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_command_answers_in_words_and_in_json(command: Command) -> None:
+    """Exit 0 although things are missing; the JSON holds the same findings and the machine."""
+    done = command("doctor", "--quick")
+    assert done.returncode == 0, done.stderr
+    answer = command.json("doctor", "--quick")
+    assert isinstance(answer, dict)
+    assert answer["noise"] is None
+    topics = [finding["topic"] for finding in answer["findings"]]
+    assert all(f"{topic}: " in done.stdout for topic in topics)
+    assert json.dumps(answer["environment"]["machine"])
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert list(command.folder.iterdir()) == []

@@ -1,0 +1,73 @@
+"""Facts about a machine, read from made-up trees of /proc and /sys."""
+
+from pathlib import Path
+
+import pytest
+from stand_ins import FakeClock, FakeNvml, plant
+
+from bench import machine
+from bench.machine import Fact, read_facts
+
+BARE = {
+    "proc/cpuinfo": "model name : Xeon\nflags : fpu avx2\n",
+    "proc/self/cgroup": "0::/user.slice/job\n",
+    "sys/devices/system/cpu/smt/active": "1\n",
+    "sys/devices/system/cpu/cpu0/topology/thread_siblings_list": "0,2\n",
+    "sys/devices/system/cpu/cpu1/topology/thread_siblings_list": "1,3\n",
+    "sys/devices/system/cpu/cpu2/topology/thread_siblings_list": "0,2\n",
+    "sys/devices/system/cpu/cpu3/topology/thread_siblings_list": "1,3\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
+    "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "performance\n",
+    "sys/devices/system/cpu/intel_pstate/no_turbo": "0\n",
+    "sys/fs/cgroup/user.slice/cpu.max": "150000 100000\n",
+    "sys/fs/cgroup/user.slice/job/cpu.max": "max 100000\n",
+    "sys/fs/cgroup/user.slice/job/memory.max": "1073741824\n",
+}
+
+
+def test_bare_machine(tmp_path: Path, clock: FakeClock) -> None:
+    """Two cores of two threads, two governors, turbo on; the tightest limit holds, also one further up the tree."""
+    facts = read_facts(plant(tmp_path, BARE), FakeNvml(clock, (70.0,)))
+    values = {name: fact.value for name, fact in facts.items()}
+    assert (values["n_cores"], values["is_smt"], values["is_turbo"]) == (2, True, True)
+    assert (values["governor"], values["hypervisor"]) == ("performance, powersave", "none")
+    assert (values["cpu_limit"], values["memory_limit_bytes"]) == (1.5, 2**30)
+    assert values["gpus"] == [{"name": "GPU 0", "driver": "580.95", "memory_bytes": 80 * 2**30}]
+    assert values["container"] == "none"
+
+
+def test_limits_of_the_first_cgroup_version(tmp_path: Path) -> None:
+    """Half a CPU by quota over period; the largest page count means that there is no limit."""
+    files = {
+        "proc/self/cgroup": "4:memory:/docker/abc\n1:cpu,cpuacct:/docker/abc\n0::/\n",
+        "sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us": "50000\n",
+        "sys/fs/cgroup/cpu/docker/abc/cpu.cfs_period_us": "100000\n",
+        "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+        "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes": "9223372036854771712\n",
+    }
+    facts = read_facts(plant(tmp_path, files))
+    assert facts["cpu_limit"] == Fact(0.5)
+    assert facts["memory_limit_bytes"] == Fact(None, "no limit is set")
+
+
+def test_guest_in_a_container(tmp_path: Path) -> None:
+    """The flag gives the hypervisor away, the vendor names it, and a file in the root folder tells the container."""
+    files = {"proc/cpuinfo": "flags : fpu hypervisor\n", ".dockerenv": ""}
+    facts = read_facts(plant(tmp_path, files))
+    assert (facts["hypervisor"].value, facts["container"].value) == ("unnamed", "docker")
+    plant(tmp_path, {"sys/class/dmi/id/sys_vendor": "Amazon EC2\n"})
+    assert machine.read_hypervisor(tmp_path).value == "Amazon EC2"
+
+
+def test_boost_of_other_drivers(tmp_path: Path) -> None:
+    """cpufreq/boost says yes with 1, intel_pstate/no_turbo with 0."""
+    assert machine.read_turbo(plant(tmp_path, {"sys/devices/system/cpu/cpufreq/boost": "1"})).value is True
+    assert machine.read_turbo(plant(tmp_path, {"sys/devices/system/cpu/intel_pstate/no_turbo": "1"})).value is False
+
+
+@pytest.mark.parametrize("name", ["governor", "is_turbo", "is_smt", "hypervisor", "clock_source", "gpus", "n_cores"])
+def test_absent_is_none_with_a_reason(tmp_path: Path, clock: FakeClock, name: str) -> None:
+    """On a system that tells nothing, every fact is None and says why; none is 0 or a guess."""
+    fact = read_facts(tmp_path, FakeNvml(clock, (), fault="driver"))[name]
+    assert fact.value is None
+    assert fact.reason

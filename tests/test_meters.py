@@ -1,0 +1,232 @@
+"""The ladder of meters: counters in a made-up powercap tree, a made-up NVML, CodeCarbon's habits."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from stand_ins import FakeClock, FakeNvml, WattMeter
+
+from bench.energy import Component, measure_energy
+from bench.errors import MeasurementError
+from bench.meters import open_ladder
+from bench.meters.nvml import NvmlMeter
+from bench.meters.rapl import Counter, RaplMeter, find_zones
+from bench.meters.tracker import CPU_SOURCES, SETTINGS, CodeCarbonMeter, read_component
+
+RANGE_UJ = 65_532_610_987  # of a server's package
+
+
+class Powercap:
+    """A tree of zones whose counters run at a known power and wrap around."""
+
+    def __init__(self, root: Path, zones: dict[str, str]) -> None:
+        self.root = root
+        self.folders = {name: root / "sys/class/powercap" / folder for folder, name in zones.items()}
+        for index, (name, folder) in enumerate(self.folders.items()):
+            folder.mkdir(parents=True)
+            (folder / "name").write_text(f"{name}\n")
+            (folder / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
+            (folder / "energy_uj").write_text(f"{10_000_000 * index}\n")
+
+    def spend(self, **joules: float) -> None:
+        """Advance counters; zone names with underscores for dashes."""
+        for name, spent_j in joules.items():
+            path = self.folders[name.replace("_", "-")] / "energy_uj"
+            fresh = path.with_name("fresh")
+            fresh.write_text(f"{(int(path.read_text()) + round(spent_j * 1e6)) % RANGE_UJ}\n")
+            fresh.replace(path)  # the kernel never shows half a number
+
+    def meter(self, probe: Callable[[float], object] | None = None, poll_s: float = 60.0) -> RaplMeter:
+        return RaplMeter(self.root, sleep=probe or (lambda _: self.spend(package_0=0.1)), poll_s=poll_s)
+
+
+SERVER = {
+    "intel-rapl:0": "package-0", "intel-rapl:0:0": "core", "intel-rapl:0:1": "dram",
+    "intel-rapl:1": "package-1", "intel-rapl:2": "psys", "intel-rapl-mmio:0": "package-9",
+}  # fmt: skip
+
+
+@pytest.fixture
+def powercap(tmp_path: Path) -> Powercap:
+    return Powercap(tmp_path, SERVER)
+
+
+def test_rapl_reads_each_joule_once(powercap: Powercap) -> None:
+    """Packages are added up, memory is a component of its own; cores, psys and mmio count the same joules again."""
+    meter = powercap.meter()
+    meter.start()
+    powercap.spend(package_0=30, package_1=12.5, core=25, dram=4, psys=60, package_9=30)
+    assert meter.stop() == [
+        Component("cpu", 42.5, "rapl", "measured", "package-0 + package-1"),
+        Component("ram", 4.0, "rapl", "measured", "dram"),
+    ]
+
+
+def test_rapl_counts_over_the_wrap_around(powercap: Powercap) -> None:
+    """A counter 10 J before its end that spends 25 J stands at 15 J: 25 J, not minus 65 kJ."""
+    powercap.spend(package_0=(RANGE_UJ / 1e6) - 10.1)
+    meter = powercap.meter()
+    meter.start()
+    powercap.spend(package_0=25)
+    assert int((powercap.folders["package-0"] / "energy_uj").read_text()) == 15_000_000
+    assert meter.stop()[0].energy_j == pytest.approx(25.0)
+
+
+def test_rapl_polls_so_that_no_wrap_around_goes_unseen(powercap: Powercap) -> None:
+    """Three laps of the counter within one window are all counted, since it is read in between."""
+    meter = powercap.meter(poll_s=0.01)
+    meter.start()
+    for _ in range(6):
+        powercap.spend(package_0=RANGE_UJ / 2e6)
+        time.sleep(0.05)
+    assert meter.stop()[0].energy_j == pytest.approx(3 * RANGE_UJ / 1e6, rel=1e-6)
+
+
+def test_counter_without_range_refuses_to_guess() -> None:
+    """A fallen reading without a known range is an error, not a guess."""
+    counter = Counter(0)
+    counter.add(100)
+    counter.add(150)
+    assert counter.total_uj == 50
+    with pytest.raises(MeasurementError, match="hides its range"):
+        counter.add(10)
+
+
+def test_mirrored_packages_count_once(tmp_path: Path) -> None:
+    """Dies that show one and the same counter are one zone."""
+    powercap = Powercap(tmp_path, {"intel-rapl:0": "package-0-die-0", "intel-rapl:1": "package-0-die-1"})
+    (powercap.folders["package-0-die-1"] / "energy_uj").write_text("200000\n")
+    assert [zone.name for zone in find_zones(tmp_path)] == ["package-0-die-0"]
+
+
+def test_rapl_says_why_not(powercap: Powercap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tree, no permission, a counter that stands still: three reasons, each with what to do."""
+    with pytest.raises(MeasurementError, match=r"(?s)no counters in .*bare metal"):
+        RaplMeter(tmp_path / "elsewhere")
+    with pytest.raises(MeasurementError, match="stand still"):
+        powercap.meter(probe=lambda _: None)
+
+    read = Path.read_text
+
+    def deny(path: Path) -> str:
+        if path.name == "energy_uj":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_text", deny)
+    with pytest.raises(MeasurementError, match=r"only root may read it\n  remedy: sudo chmod a\+r"):
+        powercap.meter()
+
+
+def test_rapl_that_stops_in_the_window_is_found(powercap: Powercap, clock: FakeClock) -> None:
+    """A counter that ran when it was opened and stands still during the work is an error."""
+    with pytest.raises(MeasurementError, match="rapl and rapl read 0 J"):
+        measure_energy(lambda: clock.work(10**10), powercap.meter(), clock=clock)
+
+
+def test_nvml_reads_its_slope(clock: FakeClock) -> None:
+    """Two GPUs of 70 W and 30 W over 10 s: 1 000 J, measured."""
+    meter = NvmlMeter(FakeNvml(clock, (70.0, 30.0)))
+    sample = measure_energy(lambda: clock.work(10**10), meter, clock=clock)
+    assert sample.components == (Component("gpu", 1000.0, "nvml", "measured", "2 GPU, whole board"),)
+
+
+def test_nvml_says_why_not(clock: FakeClock) -> None:
+    """No driver, no GPU, no counter (before Volta), a counter that was reset: each is said."""
+    for fault, words in (("driver", "Driver Not Loaded"), ("counter", "from Volta on")):
+        with pytest.raises(MeasurementError, match=words):
+            NvmlMeter(FakeNvml(clock, (70.0,), fault=fault))
+    with pytest.raises(MeasurementError, match="sees no GPU"):
+        NvmlMeter(FakeNvml(clock, ()))
+    meter = NvmlMeter(FakeNvml(clock, (70.0,)))
+    clock.work(10**9)
+    meter.start()
+    clock.now_ns = 0
+    with pytest.raises(MeasurementError, match="ran backwards"):
+        meter.stop()
+
+
+def refuse() -> WattMeter:
+    raise MeasurementError("RAPL: no counters", "buy some")
+
+
+def test_ladder_takes_the_first_meter_of_each_component(clock: FakeClock) -> None:
+    """The processor from the counter, memory from the model below it; what refused is kept with its reason."""
+    ladder = open_ladder(
+        {"emi": refuse, "nvml": lambda: NvmlMeter(FakeNvml(clock, (5.0,))), "watt": lambda: WattMeter(clock, 1.0),
+         "worse": lambda: WattMeter(clock, 9.0)}
+    )  # fmt: skip
+    parts = measure_energy(lambda: clock.work(10**10), ladder, clock=clock).components
+    assert {part.name: (part.source, part.energy_j) for part in parts} == {
+        "gpu": ("nvml", 50.0), "cpu": ("rapl", 10.0), "ram": ("ram_constant", 20.0),
+    }  # fmt: skip
+    assert ladder.refusals["emi"].remedy == "buy some"
+
+
+def test_ladder_without_any_rung_fails_with_the_last_reason() -> None:
+    """Nothing that works is an error, not a meter that reads nothing."""
+    with pytest.raises(MeasurementError, match="no counters"):
+        open_ladder({"rapl": refuse})
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (SimpleNamespace(_mode="constant"), ("cpu", "tdp_constant", "modelled")),
+        (SimpleNamespace(_mode="intel_rapl"), ("cpu", "rapl", "measured")),
+        (SimpleNamespace(_mode="novel"), ("cpu", "unknown:CPU:novel", "modelled")),
+    ],
+)
+def test_every_mode_of_the_tracker_is_named(part: SimpleNamespace, expected: tuple[str, str, str]) -> None:
+    """CodeCarbon's mode becomes source and kind; one that nobody knows counts as modelled."""
+    part = type("CPU", (SimpleNamespace,), {})(**vars(part))
+    read = read_component(part, SimpleNamespace(cpu_energy=1.0))
+    assert (read.name, read.source, read.kind) == expected
+    assert read.energy_j == 3.6e6
+
+
+def test_parts_of_a_chip_are_told_apart() -> None:
+    """Apple's GPU is not a second processor, and a GPU of AMD is not read by NVML."""
+    chip = type("AppleSiliconChip", (SimpleNamespace,), {})(chip_part="GPU")
+    assert read_component(chip, SimpleNamespace(gpu_energy=1.0)).name == "gpu"
+    device = type("AMDGPUDevice", (), {})()
+    gpu = type("GPU", (SimpleNamespace,), {})(devices=SimpleNamespace(devices=[device]))
+    assert read_component(gpu, SimpleNamespace(gpu_energy=1.0)).source == "amdsmi"
+
+
+def test_codecarbon_reads_and_names_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real tracker gives positive joules from a named source, prints nothing and leaves no file behind."""
+    monkeypatch.chdir(tmp_path)
+    meter = CodeCarbonMeter()
+    sample = measure_energy(lambda: sum(range(10_000)), meter, min_window_s=0.3)
+    assert all(part.energy_j > 0 for part in sample.components if part.name == "cpu")
+    assert {part.name for part in sample.components} >= {"cpu", "ram"}
+    known = {source for source, _ in CPU_SOURCES.values()} | {"ram_constant", "nvml", "apple_powermetrics"}
+    assert {part.source for part in sample.components} <= known
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_codecarbon_is_silent_and_ignores_the_users_settings(tmp_path: Path) -> None:
+    """Nothing on either stream, and no CODECARBON variable changes a figure."""
+    program = "from bench.meters.tracker import CodeCarbonMeter as M; print(M()._tracker._conf['force_cpu_power'])"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"CODECARBON_FORCE_CPU_POWER": "1000", "CODECARBON_LOG_LEVEL": "debug"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout.strip(), done.stderr.strip()) == ("None", "")
+
+
+def test_dead_tracker_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CodeCarbon swallows a misspelt parameter and starts nothing: the wrapper says so."""
+    monkeypatch.setitem(SETTINGS, "contry_iso_code", "CHE")
+    with pytest.raises(MeasurementError, match="did not start"):
+        CodeCarbonMeter()

@@ -1,0 +1,91 @@
+"""Tables of energy: gross beside net, kinds kept apart, and when a training has paid for itself."""
+
+import pytest
+
+from bench.records import Cell, Figure, Record
+from reports.energy import compute_break_even, make_break_even_tables, make_source_table
+from reports.load import ModelResults, TaskResults
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        ((100.0, 1.0, 40.0, 3.0), ("after", 30.0)),  # 60 more to train, 2 less a use
+        ((40.0, 3.0, 100.0, 1.0), ("until", 30.0)),
+        ((40.0, 1.0, 100.0, 3.0), ("always", 0.0)),
+        ((40.0, 1.0, 40.0, 3.0), ("always", 0.0)),
+        ((100.0, 3.0, 40.0, 1.0), ("never", float("inf"))),
+        ((100.0, 3.0, 40.0, 3.0), ("never", float("inf"))),
+        ((40.0, 1.0, 40.0, 1.0), ("never", float("inf"))),
+    ],
+)
+def test_break_even_by_hand(costs: tuple[float, float, float, float], expected: tuple[str, float]) -> None:
+    """Total costs meet where train + n use are equal; each side of that is told."""
+    assert compute_break_even(*costs) == expected
+
+
+def test_total_costs_are_equal_at_break_even() -> None:
+    """At n uses both have cost the same, just below and just above they have not."""
+    _, n = compute_break_even(5.0, 0.25, 2.0, 0.5)
+    assert 5.0 + 0.25 * n == 2.0 + 0.5 * n
+
+
+def joules(name: str, gross: float, net: float, source: str, kind: str = "modelled") -> list[Figure]:
+    conditions = {"component": "cpu", "scope": "machine"}
+    return [
+        Figure(name=name, value=value, kind=kind, source=source, method="one window of 3.0 s",
+               conditions=conditions | {"idle_subtracted": is_net})  # type: ignore[arg-type]
+        for value, is_net in ((gross, False), (net, True))
+    ]  # fmt: skip
+
+
+def model(name: str, n: int, train: float, use: float, source: str = "cpu_load_model") -> ModelResults:
+    def record(kind: str, *figures: Figure) -> Record:
+        return Record(cell=Cell(kind=kind, task="toy", model=name), figures=figures)  # type: ignore[arg-type]
+
+    def timed(figure: str, value: float, **conditions: str | int) -> Figure:
+        return Figure(name=figure, value=value, kind="measured", source="c", conditions=conditions)  # type: ignore[arg-type]
+
+    training = record("train", timed("training_s", train), *joules("training_energy_j", 2 * train, train, source))
+    latency = record("latency", timed("latency_s", use, backend="onnxruntime", batch=1))
+    energy = record("energy", *joules("inference_energy_j", 2000 * use, 1000 * use, source))
+    counts = record("counts", Figure(name="n_parameters", value=n, kind="counted", source="torch"))
+    return ModelResults(name, [training], {"latency": latency, "energy": energy, "counts": counts})
+
+
+def make_task(*models: ModelResults) -> TaskResults:
+    return TaskResults("toy", {m.name: m for m in models})
+
+
+def test_gross_and_net_stand_side_by_side() -> None:
+    """One row for each component and kind of work, with source and kind; nothing is added up."""
+    table = make_source_table(make_task(model("small", 10, 4.0, 1e-3)))
+    assert table.rows[0][:7] == ["small", "one training, first seed", "cpu", "8.00 J", "4.00 J", "modelled",
+                                 "cpu_load_model"]  # fmt: skip
+    assert table.rows[1][:5] == ["small", "1 000 inferences", "cpu", "2.00 J", "1.00 J"]
+    assert len(table.rows) == 2
+
+
+def test_break_even_against_the_largest_by_default() -> None:
+    """Small: 10 s to train, 1 ms a use. Large: 4 s and 3 ms. 6 s / 2 ms = 3 000 inferences, energy alike."""
+    task = make_task(model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3))
+    (table,) = make_break_even_tables(task)
+    words = "after 3 000 inferences"
+    assert table.rows == [
+        ["small", "10.0 s", "1.00 ms", words, *[f"{words} (modelled, cpu_load_model)"] * 2],
+    ]
+    assert "large" in table.title
+
+
+def test_reference_can_be_chosen() -> None:
+    """Seen from the other side the same number bounds the gain."""
+    task = make_task(model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3))
+    (table,) = make_break_even_tables(task, "small")
+    assert table.rows[0][3] == "until 3 000 inferences"
+    assert make_break_even_tables(task, "absent") == []
+
+
+def test_different_meters_are_not_compared() -> None:
+    """A modelled joule has no place beside a measured one."""
+    task = make_task(model("small", 10, 10.0, 1e-3, "tdp_constant"), model("large", 1000, 4.0, 3e-3))
+    assert make_break_even_tables(task)[0].rows[0][4].startswith("not comparable")
