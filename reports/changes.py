@@ -32,8 +32,8 @@ def make_change_section(now: Results, then: Results, label: str) -> Section:
     """What this store has against the other, which `label` names."""
     lead = [
         f"This store against {label}. Accuracy is compared where both were judged on the same test examples, times "
-        f"where both were taken on the same machine; not side by side, so they are resolved only where every process differs "
-        f"by more than {SLOW_PROCESS} x. `dlmi-bench gate --against` resolves less."
+        f"where both were taken on the same machine; not side by side, so they are resolved only where every process "
+        f"differs by more than {SLOW_PROCESS} x. `dlmi-bench gate --against` resolves less."
     ]
     tables = [make_origin_table(now.records, then.records), make_change_table(now, then), make_missing_table(now, then)]
     return Section("against", f"Against {label}", lead, tables=[table for table in tables if table.rows])

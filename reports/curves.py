@@ -99,8 +99,8 @@ def plot_survival(task: TaskResults) -> Plot | None:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     said = "; ".join(f"{m.name} {_describe_reach(m)}" for m in shown)
     return drawing.to_plot(
-        f"Share of trainings on {task.name} that have reached the validation target, over the training clock (Kaplan-Meier; "
-        f"a cross is a run that ended without it). {said}."
+        f"Share of trainings on {task.name} that have reached the validation target, over the training clock "
+        f"(Kaplan-Meier; a cross is a run that ended without it). {said}."
     )
 
 

@@ -136,6 +136,7 @@ def make_pair_table(task: TaskResults) -> Table:
         rows.append([a.name, b.name, format_points(difference).split(" (")[0], verdict])
     caption = (
         "Test accuracy of the first less that of the second, in points. The intervals hold together: 95 % for the "
-        f"whole table (Bonferroni, {len(pairs)} pairs). {len(pairs) - unresolved} of {len(pairs)} differences are resolved."
+        f"whole table (Bonferroni, {len(pairs)} pairs). "
+        f"{len(pairs) - unresolved} of {len(pairs)} differences are resolved."
     )
     return Table("Which differences are resolved", caption, ["first", "second", "difference", "verdict"], rows)

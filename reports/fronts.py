@@ -87,8 +87,8 @@ def make_front_tables(task: TaskResults) -> list[Table]:
     rows = [[name, *(cells[cost.name] for cost in columns)] for name, cells in found.items()]
     caption = (
         "Probability that no other model is at least as accurate for the same cost or less: share of "
-        f"{N_DRAWS} redrawings of seeds, test examples and timing processes. All models saw the same test examples; they "
-        "are redrawn for each model on its own, which makes these figures more cautious than they need be. Energy counts "
-        "only where it was measured."
+        f"{N_DRAWS} redrawings of seeds, test examples and timing processes. All models saw the same test examples; "
+        "they are redrawn for each model on its own, which makes these figures more cautious than they need be. "
+        "Energy counts only where it was measured."
     )
     return [Table("On the front of accuracy against", caption, ["model", *(cost.title for cost in columns)], rows)]

@@ -58,8 +58,8 @@ def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
     front = [p.name for p, is_in in zip(points, is_on, strict=True) if is_in]
     return drawing.to_plot(
         f"Test accuracy of {len(points)} models on {task.name} against {cost.axis}. On the front: {', '.join(front)}. "
-        "Filled marks are on the front; the band holds 95 % of the redrawn fronts; bars are the Wilson 95 % interval of "
-        "the test sample, and the range of what was sampled of the cost. The figures are in the tables."
+        "Filled marks are on the front; the band holds 95 % of the redrawn fronts; bars are the Wilson 95 % interval "
+        "of the test sample, and the range of what was sampled of the cost. The figures are in the tables."
     )
 
 
