@@ -88,7 +88,7 @@ def gate_selftest(session: nox.Session) -> None:
 
 @in_env
 def page(session: nox.Session) -> None:
-    """The HTML report in a browser: network, sorting, keyboard, phone, axe-core. Needs Chromium, and npm for axe-core."""
+    """The HTML report in a browser: network, sorting, keyboard, phone, axe-core. Needs Chromium and npm."""
     folder = Path(session.create_tmp()).resolve()
     if shutil.which("npm"):
         session.run("npm", "pack", "axe-core@4.14.1", "--pack-destination", str(folder), external=True, silent=True)
