@@ -96,7 +96,7 @@ def plot_survival(task: TaskResults) -> Plot | None:
         axis.set_xlim(left=0)
         axis.set_xlabel("training clock [s]")
         axis.set_ylabel("share that reached the target")
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     said = "; ".join(f"{m.name} {_describe_reach(m)}" for m in shown)
     return drawing.to_plot(
         f"Share of trainings on {task.name} that have reached the validation target, over the training clock "

@@ -169,7 +169,7 @@ def _group(records: list[Record], reference: str | None) -> dict[str, TaskResult
     for record in sorted(records, key=lambda r: r.cell.seed_index):
         cell = record.cell
         task = tasks.setdefault(cell.task, TaskResults(clean_text(cell.task), chosen_reference=reference))
-        if str(cell.kind) == "references":
+        if cell.kind == "references":
             task.observers = record
             continue
         model = task.models.setdefault(cell.model, ModelResults(clean_text(cell.model)))

@@ -5,7 +5,7 @@ from bench.units import format_percent
 from reports.load import TaskResults
 from reports.tables import MISSING, Table
 
-CHANCE, CEILING = "chance", "ceiling"
+CHANCE, CEILING = "uniform chance", "ceiling"
 
 
 def make_observer_tables(task: TaskResults) -> list[Table]:
@@ -17,7 +17,10 @@ def make_observer_tables(task: TaskResults) -> list[Table]:
         "test_balanced_accuracy" if any(f.name == "test_balanced_accuracy" for f in found.values()) else "test_accuracy"
     )
     figures = {observer: f for observer, f in found.items() if f.name == name}
-    chance, ceiling = (_get_value(figures.get(observer)) for observer in (CHANCE, CEILING))
+    chance = _get_value(figures.get(CHANCE))
+    # Several bounds may be known, of less and of more that the images show; the highest one bounds any classifier.
+    ceilings = [f.value for observer, f in figures.items() if observer.startswith(CEILING) and f.value is not None]
+    ceiling = max(ceilings, default=None)
     lines = [(observer, "reference", f.value, f.source, f.reason) for observer, f in figures.items()]
     for model in task.by_size:
         accuracy = model.compute_accuracy(name)

@@ -69,7 +69,7 @@ def measured_records(model: str, n_parameters: int, latency_s: float) -> list[Re
 
 
 def fill_store(folder: Path) -> Store:
-    """`small`, `large`, and the hostile ones, two seeds each, with one that never reached the target and one failure."""
+    """`small`, `large`, and the hostile ones, two seeds each, one of them censored, and a failure."""
     store = Store(folder)
     for index, model in enumerate(("small", "large", *HOSTILE)):
         records = [train_record(model, i, 0.8 + 0.02 * index + 0.01 * i, None if i else 1.0) for i in range(2)]

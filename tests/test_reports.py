@@ -10,6 +10,7 @@ from report_stores import HOSTILE, PROVENANCE, fill_store, measured_records, tra
 from stand_ins import Command
 
 from bench.errors import StoreError, UsageError
+from bench.records import Cell, Figure, Record
 from bench.store import Store
 from bench.units import escape_markdown
 from reports import write_export, write_report
@@ -17,6 +18,7 @@ from reports.changes import make_change_section
 from reports.costs import COSTS
 from reports.document import make_schema
 from reports.load import load_results
+from reports.observers import make_observer_tables
 from reports.plots import collect_points, plot_front
 from reports.tables import make_accuracy_table, make_inference_table, make_training_table
 
@@ -214,3 +216,17 @@ def test_exports_validate(tmp_path: Path) -> None:
     cards = [yaml.safe_load(path.read_text().split("---")[1]) for path in paths if path.parent.name == "cards"]
     assert {card["model-index"][0]["name"] for card in cards} >= {"small", HOSTILE[0]}
     assert len(paths[0].read_text().splitlines()) == (2 + len(HOSTILE)) * (2 * 5 + 2)
+
+
+def test_efficiency_by_hand(store: Store) -> None:
+    """Between chance 1/2 and the higher ceiling .95, an accuracy of .91 is 91 % of the way; the ceiling itself is 100."""
+    values = {"uniform chance": 0.5, "ceiling of less": 0.8, "ceiling of all": 0.95}
+    figures = tuple(
+        Figure(name="test_accuracy", value=value, kind="derived", source="c", conditions={"observer": observer})
+        for observer, value in values.items()
+    )
+    store.add_done([(Record(cell=Cell(kind="references", task="toy", model="references"), figures=figures), "f")])
+    (table,) = make_observer_tables(load_results(store).tasks["toy"])
+    assert {row[0]: row[3] for row in table.rows} == {
+        "ceiling of all": "100", "<b>big|": "100", "small": "91", "ceiling of less": "67", "uniform chance": "0",
+    }  # fmt: skip
