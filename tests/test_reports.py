@@ -219,7 +219,7 @@ def test_exports_validate(tmp_path: Path) -> None:
 
 
 def test_efficiency_by_hand(store: Store) -> None:
-    """Between chance 1/2 and the higher ceiling .95, an accuracy of .91 is 91 % of the way; the ceiling itself is 100."""
+    """Between chance 1/2 and the higher ceiling .95, .91 is 91 % of the way; the ceiling itself 100 %."""
     values = {"uniform chance": 0.5, "ceiling of less": 0.8, "ceiling of all": 0.95}
     figures = tuple(
         Figure(name="test_accuracy", value=value, kind="derived", source="c", conditions={"observer": observer})
