@@ -97,6 +97,36 @@ def gate_selftest(session: nox.Session) -> None:
 
 
 @in_env
+def page(session: nox.Session) -> None:
+    """The HTML report in a browser: network, sorting, keyboard, phone, axe-core. Needs Chromium and npm."""
+    folder = Path(session.create_tmp()).resolve()
+    if shutil.which("npm"):
+        session.run("npm", "pack", "axe-core@4.14.1", "--pack-destination", str(folder), external=True, silent=True)
+    environment = {"DLMI_BENCH_AXE": str(folder / "axe-core-4.14.1.tgz"), "DLMI_BENCH_SCREENSHOTS": str(folder)}
+    run(session, "python", "-m", "pytest", "-m", "slow", "tests/test_report_page.py", env=environment)
+
+
+@in_env
+def latex(session: nox.Session) -> None:
+    """Compile the LaTeX report of hostile names with pdflatex."""
+    run(session, "python", "-m", "pytest", "-m", "slow", "tests/test_report_latex.py")
+
+
+@in_env
+def schema(session: nox.Session) -> None:
+    """Write docs/report.schema.json anew."""
+    program = "import json; from reports.document import make_schema; print(json.dumps(make_schema(), indent=2))"
+    with (ROOT / "docs" / "report.schema.json").open("w") as file:
+        run(session, "python", "-c", program, stdout=file)
+
+
+@in_env
+def reference(session: nox.Session) -> None:
+    """Write docs/reference/ anew from out/, the finished run of the default suite."""
+    run(session, "dlmi-bench", "report", "--out", "out", "--to", "docs/reference", *session.posargs)
+
+
+@in_env
 def microbench(session: nox.Session) -> None:
     """Benchmarks of the suite's own code, as ratios measured in one run."""
     run(session, "python", "-m", "pytest", "-m", "benchmark", "--benchmark-enable", "-s", *session.posargs)

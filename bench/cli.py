@@ -3,17 +3,16 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from bench.commands.doctor import doctor
+from bench.commands.export import export
+from bench.commands.report import report, write_default_report
 from bench.errors import BenchError, UsageError
 from bench.gate.commands import baseline_app, gate
 from bench.options import JsonOption, OutOption, print_json
-
-if TYPE_CHECKING:
-    from bench.store import Store
 
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
@@ -46,12 +45,6 @@ class Registry(StrEnum):
     models = "models"
     backends = "backends"
     suites = "suites"
-
-
-class Format(StrEnum):
-    md = "md"
-    html = "html"
-    csv = "csv"
 
 
 @app.command("list")
@@ -144,40 +137,16 @@ def run(
     for key, error in outcome.failures.items():
         typer.echo(f"failed: {key}: {error}", err=True)
     if with_report:
-        _write_report(store, out / "report", list(Format), is_quiet=as_json)
+        write_default_report(store, out / "report", is_quiet=as_json)
     if outcome.failures:
         raise typer.Exit(EXIT_FAILED_CELLS)
-
-
-@app.command()
-def report(
-    out: OutOption = Path("out"),
-    to: Annotated[Path | None, typer.Option("--to", help="Folder for the report; OUT/report by default.")] = None,
-    format_: Annotated[list[Format] | None, typer.Option("--format", help="md, html, csv; all by default.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the accuracy-versus-cost report."""
-    from bench.store import Store
-
-    written = _write_report(
-        Store(out, must_exist=True), to or out / "report", format_ or list(Format), is_quiet=as_json
-    )
-    if as_json:
-        print_json({"files": [str(path) for path in written]})
-
-
-def _write_report(store: "Store", folder: Path, formats: list[Format], *, is_quiet: bool = False) -> list[Path]:
-    from reports import write_report
-
-    written = write_report(store, folder, [f.value for f in formats])
-    for path in written:
-        typer.echo(path, err=is_quiet)
-    return written
 
 
 app.add_typer(baseline_app, name="baseline")
 app.command()(gate)
 app.command()(doctor)
+app.command()(report)
+app.command()(export)
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """The only place that knows "ms": SI figures into text, with the digits that their uncertainty supports."""
 
 import math
+import re
+import unicodedata
 
 # Largest factor first: the first one that leaves at least 1 in front is taken.
 SCALES: dict[str, list[tuple[float, str]]] = {
@@ -10,7 +12,11 @@ SCALES: dict[str, list[tuple[float, str]]] = {
     "hz": [(1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")],
     "macs": [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")],
 }
+FACTORS = {symbol: factor for scale in SCALES.values() for factor, symbol in scale}
 MAX_DIGITS = 4
+UNSEEN = ("Cc", "Cf", "Cs", "Co")  # Unicode categories
+# A number with thin groups, bounds or a remark after it, and the word that follows: its unit where it is one.
+QUANTITY = re.compile(r"([+-]?\d+(?: \d{3})*(?:\.\d+)?(?:e[+-]?\d+)?)(?: \[[^\]]*\])?(?: ([A-Za-z]+)\b.*| \S.*|%)?")
 
 
 def unit_of(name: str) -> str:
@@ -72,7 +78,32 @@ def format_percent(fraction: float, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}"
 
 
+def clean_text(text: str) -> str:
+    """Text without what turns or hides the words around it: control characters and changes of writing direction."""
+    return "".join("\ufffd" if unicodedata.category(c) in UNSEEN and c not in "\t\n" else c for c in text)
+
+
 def escape_markdown(text: str) -> str:
-    """Text stays text: no markup, no new cell, no new row."""
-    text = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "\\`*_<>|#" else c for c in text)
+    """Text stays text: no markup, no new cell, no new row, no link, no formula."""
+    text = "".join(f"\\{c}" if c in "\\`*_<>|#~$" else c for c in " ".join(text.split()))
+    return text.replace("&", "&amp;").replace("](", "]\\(")
+
+
+def format_ratio(value: float, lo: float | None = None, hi: float | None = None) -> str:
+    """A factor, for instance "0.351 [0.340, 0.362] x"."""
+    if lo is None or hi is None or hi <= lo:
+        return f"{format_number(value)} x"
+    number, low, high = (format_number(x, (hi - lo) / 2) for x in (value, lo, hi))
+    return f"{number} [{low}, {high}] x"
+
+
+def parse_quantity(text: str) -> float | None:
+    """The number that a cell of a table starts with, in SI units, to sort by; None where it is a word.
+
+    The inverse of the functions above, to the digits that they show.
+    """
+    found = QUANTITY.fullmatch(text)
+    if found is None:
+        return None
+    number, symbol = found.groups()
+    return float(number.replace(" ", "")) * FACTORS.get(symbol or "", 1.0)

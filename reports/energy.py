@@ -101,7 +101,10 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
 def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
     """Cost of one training (median or mean over seeds) and of one inference, in seconds or joules of the processor."""
     if basis == "time":
-        latency, times = model.find("latency", "latency_s", backend="onnxruntime", batch=1), model.values("training_s")
+        latency, times = (
+            model.find_latency(),
+            model.values("training_s"),
+        )
         return (median(times), latency.value) if times and latency and latency.value is not None else None
     wanted = {"component": "cpu", "idle_subtracted": basis == "net"}
     trainings = [record.figure("training_energy_j", **wanted) for record in model.trainings]

@@ -1,14 +1,17 @@
 """The store's records, grouped as reports need them."""
 
+import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Protocol
 
-from bench.errors import StoreError
+from bench.errors import StoreError, UsageError
 from bench.records import CellKind, Figure, Record
 from bench.stats import Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from bench.store import Attempt, Store
+from bench.units import clean_text
 
 
 @dataclass
@@ -19,10 +22,20 @@ class ModelResults:
     trainings: list[Record] = field(default_factory=list)
     measured: dict[CellKind, Record] = field(default_factory=dict)
 
+    @property
+    def n_parameters(self) -> float:
+        """What models are ordered by; infinite where it was not counted."""
+        figure = self.find("counts", "n_parameters")
+        return figure.value if figure and figure.value is not None else float("inf")
+
     def find(self, kind: CellKind, name: str, **conditions: Any) -> Figure | None:
         """A figure of a measured cell; None where that cell has not been done."""
         record = self.measured.get(kind)
         return record.figure(name, **conditions) if record else None
+
+    def find_latency(self) -> Figure | None:
+        """The one that models are compared by: ONNX Runtime, one example, one thread."""
+        return self.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
 
     def values(self, name: str) -> list[float]:
         """The figure's value in each training that has one, in the order of the seeds."""
@@ -41,16 +54,21 @@ class ModelResults:
 
     def compute_reach(self) -> "Reach":
         """How many trainings met the target, and when; those that did not are censored at their end."""
-        times, reached = [], []
-        for record in self.trainings:
-            hit, end = record.figure("time_to_target_s"), record.figure("training_s")
-            is_hit = hit is not None and hit.value is not None
-            value = hit.value if is_hit and hit else end.value if end else None
-            if value is not None:
-                times.append(value)
-                reached.append(is_hit)
+        pairs = self.list_times_to_target()
+        times, reached = [t for t, _ in pairs], [is_hit for _, is_hit in pairs]
         lo, hi = compute_wilson(sum(reached), len(reached)) if reached else (0.0, 1.0)
         return Reach(sum(reached), len(reached), lo, hi, compute_kaplan_meier(times, reached))
+
+    def list_times_to_target(self) -> list[tuple[float, bool]]:
+        """For each training the time at which it met the target, or at which it ended without (False) [s]."""
+        found = []
+        for record in self.trainings:
+            hit, end = record.figure("time_to_target_s"), record.figure("training_s")
+            if hit is not None and hit.value is not None:
+                found.append((hit.value, True))
+            elif end is not None and end.value is not None:
+                found.append((end.value, False))
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,21 @@ class TaskResults:
 
     name: str
     models: dict[str, ModelResults] = field(default_factory=dict)
+    observers: Record | None = None
+    chosen_reference: str | None = None
+
+    @property
+    def by_size(self) -> list[ModelResults]:
+        """The models, fewest parameters first."""
+        return sorted(self.models.values(), key=lambda model: model.n_parameters)
+
+    @property
+    def reference(self) -> ModelResults | None:
+        """The model that the others are compared with: the chosen one, else the most accurate one."""
+        if self.chosen_reference in self.models:
+            return self.models[self.chosen_reference]
+        found = [(a.mean, model) for model in self.models.values() if (a := model.compute_accuracy())]
+        return max(found, key=lambda pair: pair[0])[1] if found else None
 
     @property
     def trainings(self) -> Iterator[Record]:
@@ -98,6 +131,13 @@ class TaskResults:
         return bool(self.provenance.get("data", {}).get("is_synthetic"))
 
 
+class HasRecords(Protocol):
+    """What the long form is written from."""
+
+    @property
+    def records(self) -> list[Record]: ...
+
+
 @dataclass
 class Results:
     """Everything a report shows."""
@@ -105,30 +145,51 @@ class Results:
     tasks: dict[str, TaskResults]
     records: list[Record]
     failures: list[Attempt]
+    attempts: list[Attempt]
 
 
-def load_results(store: Store) -> Results:
-    """Current records of the store.
+def load_results(store: Store, *, reference: str | None = None) -> Results:
+    """Current records of the store; `reference` names the model that the others are compared with.
 
     Raises:
         StoreError: there is none.
+        UsageError: no such model.
     """
     attempts = store.current()
     records = [attempt.record for attempt in attempts.values() if attempt.record]
+    failures = store.failures()
     if not records:
-        raise StoreError(f"{store.folder}: no finished cell", "run `dlmi-bench run` first, or look at its errors")
+        said = f"; the last of {len(failures)} failed: {failures[-1].error}" if failures else ""
+        raise StoreError(f"{store.folder}: no finished cell{said}", "run `dlmi-bench run` first, or mend what failed")
+    tasks = _group(records, reference)
+    models = sorted({name for task in tasks.values() for name in task.models})
+    if reference is not None and reference not in models:
+        raise UsageError(f"--reference: no {reference!r} in {store.folder}", f"use one of {', '.join(models)}")
+    return Results(tasks, records, failures, list(attempts.values()))
+
+
+def _group(records: list[Record], reference: str | None) -> dict[str, TaskResults]:
     tasks: dict[str, TaskResults] = {}
     for record in sorted(records, key=lambda r: r.cell.seed_index):
         cell = record.cell
-        task = tasks.setdefault(cell.task, TaskResults(cell.task))
-        model = task.models.setdefault(cell.model, ModelResults(cell.model))
+        task = tasks.setdefault(cell.task, TaskResults(clean_text(cell.task), chosen_reference=reference))
+        if cell.kind == "references":
+            task.observers = record
+            continue
+        model = task.models.setdefault(cell.model, ModelResults(clean_text(cell.model)))
         if cell.kind == "train":
             model.trainings.append(record)
         else:
             model.measured[cell.kind] = record
-    return Results(tasks, records, store.failures())
+    return tasks
 
 
 def compute_median_range(values: list[float]) -> tuple[float, float, float]:
     """Median, smallest and largest."""
     return median(values), min(values), max(values)
+
+
+def make_slug(name: str) -> str:
+    """A file's name for a task or a model, whatever it is called: safe, short, and another one for another name."""
+    kept = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60]
+    return kept if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")

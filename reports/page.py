@@ -1,27 +1,47 @@
 """The report as a plain structure, which each format writes down in its own syntax."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from bench.records import Record
+from bench.units import format_count
+from reports.canvas import Plot
+from reports.classes import make_class_tables
+from reports.curves import plot_curves
+from reports.differences import make_difference_tables
 from reports.energy import make_energy_tables
+from reports.fronts import make_front_tables
 from reports.latency import make_latency_tables
 from reports.load import Results, TaskResults
-from reports.plots import plot_pareto
+from reports.observers import make_observer_tables
+from reports.origins import make_environment_table, make_failure_table, make_run_table
+from reports.plots import plot_fronts
 from reports.tables import Table, list_notes, make_tables
+
+# A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
+MAX_ROWS = 500
+
+TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
+    make_tables,
+    make_latency_tables,
+    make_energy_tables,
+    make_difference_tables,
+    make_front_tables,
+    make_observer_tables,
+    make_class_tables,
+)
+PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curves)
 
 
 @dataclass
 class Section:
-    """One task."""
+    """One task, or another part of the report."""
 
     name: str
     title: str
-    lead: list[str]
-    plot_svg: str | None
-    plot_alt: str
-    tables: list[Table]
-    notes: list[str]
+    lead: list[str] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -31,42 +51,50 @@ class Page:
     title: str
     lead: list[str]
     sections: list[Section]
-    environment: Table
-    failures: Table
 
 
-def make_page(results: Results) -> Page:
+def make_page(results: Results, *extra: Section) -> Page:
+    """The report; sections that do not belong to a task come before those that do."""
     n_judged = sum(r.figure("n_test_reads") is not None for r in results.records)
-    return Page(
-        title="dlmi-bench report",
-        lead=[
-            f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_judged} artifacts judged on a "
-            "test split, once each. How each figure is measured is in METHOD.md."
-        ],
-        sections=[_make_section(task) for task in results.tasks.values()],
-        environment=make_environment_table(results.records),
-        failures=make_failure_table(results),
+    lead = (
+        f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_judged} artifacts judged on a "
+        "test split, once each. How each figure is measured is in METHOD.md."
     )
+    synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
+    said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
+    origin = [make_environment_table(results.records), make_run_table(results), make_failure_table(results)]
+    sections = [
+        *extra,
+        *(_make_section(task) for task in results.tasks.values()),
+        Section("origin", "Where this comes from", tables=[table for table in origin if table.rows]),
+    ]
+    sections = [replace(s, tables=[cut_table(table) for table in s.tables]) for s in sections]
+    return Page("dlmi-bench report", [lead, *said], sections)
+
+
+def cut_table(table: Table) -> Table:
+    """The first MAX_ROWS rows, saying so; in every format alike."""
+    if len(table.rows) <= MAX_ROWS:
+        return table
+    note = f"{MAX_ROWS} of {format_count(len(table.rows))} rows are shown; figures.csv has every figure."
+    return replace(table, rows=table.rows[:MAX_ROWS], notes=[*table.notes, note])
 
 
 def _make_section(task: TaskResults) -> Section:
     data = task.provenance.get("data", {})
     splits = task.provenance.get("splits", {})
     label = "SYNTHETIC DATA: " if task.is_synthetic else ""
-    lead = [
-        f"{label}{data.get('note', '')} Source: {data.get('source', 'unknown')}. "
-        + ", ".join(f"{n} {name}" for name, n in splits.items())
-        + " examples.",
-        *_describe_headline(task),
-    ]
+    source = f"{label}{data.get('note', '')} Source: {data.get('source', 'unknown')}."
+    sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
+    tables = [table for make in TABLES for table in make(task)]
+    if task.is_synthetic:
+        tables = [replace(table, caption=f"Synthetic data. {table.caption}") for table in tables]
     return Section(
         name=task.name,
         title=f"{label}{task.name}",
-        lead=lead,
-        plot_svg=plot_pareto(task),
-        plot_alt=f"Test accuracy of the models on {task.name} against their parameters and their latency; "
-        "the figures are in the tables below.",
-        tables=[*make_tables(task), *make_latency_tables(task), *make_energy_tables(task)],
+        lead=[f"{source} {sizes} examples." if sizes else source, *_describe_headline(task)],
+        plots=[plot for draw in PLOTS for plot in draw(task)],
+        tables=tables,
         notes=list_notes(task),
     )
 
@@ -91,38 +119,3 @@ def _describe_headline(task: TaskResults) -> list[str]:
         f"(Wilson 95 % [{accuracy.lo:.1%}, {accuracy.hi:.1%}], n = {accuracy.n}; seeds: {accuracy.n_seeds}) {verdict} "
         f"the published {published:.1%}."
     ]
-
-
-def make_environment_table(records: list[Record]) -> Table:
-    """Machine, versions, commit and data, each with the number of cells it holds for: more than one is a warning."""
-    seen: dict[tuple[str, str], int] = {}
-    for record in records:
-        for item in _list_facts(record.provenance):
-            seen[item] = seen.get(item, 0) + 1
-    rows = [[name, value, str(n)] for (name, value), n in sorted(seen.items())]
-    names = [name for name, _ in seen]
-    mixed = sorted({name for name in names if names.count(name) > 1} - {"date", "data source"})
-    caption = "Every cell carries these; the last column counts them."
-    table = Table("Measured on", caption, ["what", "value", "cells"], rows)
-    if mixed:
-        table.notes.append(f"Not the same for all cells: {', '.join(mixed)}. Check before comparing rows.")
-    return table
-
-
-def _list_facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
-    facts = [(name, str(value)) for name, value in provenance.get("machine", {}).items()]
-    facts += [(name, str(value)) for name, value in provenance.get("settings", {}).items() if value is not None]
-    facts += [(f"version of {name}", str(value)) for name, value in provenance.get("versions", {}).items()]
-    facts += [("commit", provenance.get("commit") or "unknown"), ("date", str(provenance.get("date", "")))]
-    facts.append(("suite", str(provenance.get("suite", {}).get("name", ""))))
-    data = provenance.get("data")
-    if data:
-        facts.append(("data source", data["source"]))
-        facts += [(f"sha256 of {data['name']} {part}", digest) for part, digest in data["sha256"].items()]
-    return facts
-
-
-def make_failure_table(results: Results) -> Table:
-    rows = [[a.key, a.finished_at, (a.error or "").splitlines()[0]] for a in results.failures]
-    caption = "Kept with their reasons; a later run tries them again."
-    return Table("Failed attempts", caption, ["cell", "when", "why"], rows)

@@ -1,22 +1,25 @@
-"""Plots as SVG text: reproducible bytes, readable in greyscale, no colour that carries meaning alone."""
+"""Accuracy against each cost, with both error bars and the front as a band."""
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.stats import compute_front
-from reports.load import ModelResults, TaskResults
+from reports.canvas import INK, PAPER, QUIET, Plot, canvas, shorten
+from reports.costs import PLOTTED, Cost
+from reports.load import TaskResults, make_slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
-FRONT, OTHER = "#1b1b1b", "#8a8a8a"
-SALT = "dlmi-bench"  # for the identifiers in the SVG, which would be random without it
+    from reports.fronts import Draws
+
+N_LABELLED = 30  # more names than this cannot be told apart on one plot; hovering still names each point
 
 
 @dataclass(frozen=True)
 class Point:
-    """A model on the plane of cost and accuracy, with the bounds of both."""
+    """A model on the plane of cost and accuracy [%], with the bounds of both."""
 
     name: str
     cost: float
@@ -27,100 +30,105 @@ class Point:
     accuracy_hi: float
 
 
-def plot_pareto(task: TaskResults) -> str | None:
-    """Test accuracy against parameters and against latency; None where nothing has both."""
-    import matplotlib as mpl
+def plot_fronts(task: TaskResults) -> list[Plot]:
+    """One plot for each cost that any model has."""
+    return [plot for cost in PLOTTED if (plot := plot_front(task, cost))]
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
 
-    panels = [
-        ("parameters", collect_points(task, "parameters", 1.0)),
-        ("latency at batch 1, ONNX Runtime, one thread [us]", collect_points(task, "latency", 1e6)),
-    ]
-    panels = [(label, points) for label, points in panels if points]
-    if not panels:
+def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
+    """Test accuracy against one cost; None where nothing has both."""
+    from reports.fronts import draw_task
+
+    points, draws = collect_points(task, cost), draw_task(task, cost)
+    if not points or draws is None:
         return None
-    with mpl.rc_context({"svg.hashsalt": SALT, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure, axes = plt.subplots(1, len(panels), figsize=(5.4 * len(panels), 4.2), squeeze=False, sharey=True)
-        for axis, (label, points) in zip(axes[0], panels, strict=True):
-            _draw_panel(axis, points, label)
-        axes[0][0].set_ylabel("test accuracy [%]")
-        label = "SYNTHETIC DATA. " if task.is_synthetic else ""
-        n_seeds = max(len(model.trainings) for model in task.models.values())
-        figure.suptitle(f"{label}{task.name}: accuracy against cost, up to {n_seeds} seeds a model")
-        figure.text(
-            0.5,
-            0.005,
-            "Filled: on the front. Bars: Wilson 95 % of the test sample; smallest and largest process median.",
-            ha="center",
-            fontsize=8,
-        )
-        figure.tight_layout(rect=(0, 0.03, 1, 1))
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-        plt.close(figure)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    label = "SYNTHETIC DATA. " if task.is_synthetic else ""
+    title = f"{label}{shorten(task.name)}: accuracy against {cost.title}"
+    with canvas(f"front-{make_slug(task.name)}-{cost.name}", title) as drawing:
+        axis = drawing.axis
+        is_on = compute_front([p.cost for p in points], [p.accuracy for p in points])
+        _draw_band(axis, points, draws, cost.scale)
+        for point, is_in in zip(points, is_on, strict=True):
+            marker = _draw_point(axis, point, is_in=is_in)
+            drawing.hover(marker, _describe(point, cost))
+        scale_axis(axis)
+        axis.set_xlabel(cost.axis)
+        axis.set_ylabel("test accuracy [%]")
+        _label_points(axis, points)
+    front = [p.name for p, is_in in zip(points, is_on, strict=True) if is_in]
+    return drawing.to_plot(
+        f"Test accuracy of {len(points)} models on {task.name} against {cost.axis}. On the front: {', '.join(front)}. "
+        "Filled marks are on the front; the band holds 95 % of the redrawn fronts; bars are the Wilson 95 % interval "
+        "of the test sample, and the range of what was sampled of the cost. The figures are in the tables."
+    )
 
 
-def collect_points(task: TaskResults, cost: str, factor: float) -> list[Point]:
-    """Points of all models that have both figures; the cost is multiplied by `factor`."""
+def collect_points(task: TaskResults, cost: Cost) -> list[Point]:
+    """Points of all models that have accuracy and this cost, in the units of the axis."""
     points = []
-    for model in task.models.values():
-        accuracy, bounds = model.compute_accuracy(), _find_cost(model, cost)
-        if accuracy and bounds:
-            value, lo, hi = (factor * x for x in bounds)
+    for model in task.by_size:
+        accuracy, sample = model.compute_accuracy(), cost.find(model)
+        if accuracy and sample:
+            value, lo, hi = (cost.scale * x for x in (sample.value, sample.lo, sample.hi))
             points.append(Point(model.name, value, lo, hi, 100 * accuracy.mean, 100 * accuracy.lo, 100 * accuracy.hi))
     return points
 
 
-def _find_cost(model: ModelResults, cost: str) -> tuple[float, float, float] | None:
-    if cost == "parameters":
-        figure = model.find("counts", "n_parameters")
-    else:
-        figure = model.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
-    if figure is None or figure.value is None:
-        return None
-    lo = figure.value if figure.lo is None else figure.lo
-    hi = figure.value if figure.hi is None else figure.hi
-    return figure.value, lo, hi
+def _describe(point: Point, cost: Cost) -> str:
+    accuracy = f"{point.accuracy:.1f} [{point.accuracy_lo:.1f}, {point.accuracy_hi:.1f}] %"
+    bounds = f" [{point.cost_lo:.4g}, {point.cost_hi:.4g}]" if point.cost_lo < point.cost_hi else ""
+    return f"{point.name}: {accuracy}; {cost.axis} {point.cost:.6g}{bounds}"
 
 
-def _draw_panel(axis: "Axes", points: list[Point], label: str) -> None:
+def _draw_band(axis: "Axes", points: list[Point], draws: "Draws", scale: float) -> None:
+    import numpy as np
+
+    first, last = min(p.cost_lo for p in points), max(p.cost_hi for p in points)
+    grid = np.geomspace(first / 1.2, last * 1.2, 160)
+    lo, hi = draws.compute_band(grid / scale)
+    axis.fill_between(grid, 100 * lo, 100 * hi, color=QUIET, alpha=0.25, lw=0, step="mid", zorder=0)
+
+
+def _draw_point(axis: "Axes", point: Point, *, is_in: bool) -> "Line2D":
+    color = INK if is_in else QUIET
+    bars = axis.errorbar(
+        point.cost,
+        point.accuracy,
+        xerr=[[point.cost - point.cost_lo], [point.cost_hi - point.cost]],
+        yerr=[[point.accuracy - point.accuracy_lo], [point.accuracy_hi - point.accuracy]],
+        fmt="o" if is_in else "s",
+        color=color,
+        mfc=color if is_in else PAPER,
+        ms=6,
+        lw=1,
+        capsize=2,
+    )
+    return bars.lines[0]
+
+
+def scale_axis(axis: "Axes") -> None:
+    """Logarithmic, with plain round numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_xscale("log")
+    lo, hi = axis.get_xlim()
+    # Round numbers, about five of them, however many decades there are.
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if hi / lo < 100 else (1,), numticks=7))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}".replace(",", " ")))
+
+
+def _label_points(axis: "Axes", points: list[Point]) -> None:
     import numpy as np
     from adjustText import adjust_text
     from matplotlib.patheffects import withStroke
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    on_front = compute_front([p.cost for p in points], [p.accuracy for p in points])
-    front = sorted((p for p, is_in in zip(points, on_front, strict=True) if is_in), key=lambda p: p.cost)
-    costs, gains = [p.cost for p in front], [p.accuracy for p in front]
-    axis.step(costs, gains, where="post", color=FRONT, lw=0.8, ls="--", zorder=1)
-    for point, is_in in zip(points, on_front, strict=True):
-        color = FRONT if is_in else OTHER
-        axis.errorbar(
-            point.cost,
-            point.accuracy,
-            xerr=[[point.cost - point.cost_lo], [point.cost_hi - point.cost]],
-            yerr=[[point.accuracy - point.accuracy_lo], [point.accuracy_hi - point.accuracy]],
-            fmt="o",
-            color=color,
-            mfc=color if is_in else "white",
-            ms=6,
-            lw=1,
-            capsize=2,
-        )
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}".replace(",", " ")))
-    axis.set_xlabel(label)
-    axis.grid(visible=True, which="major", lw=0.3)
-    halo = [withStroke(linewidth=2.5, foreground="white")]
-    texts = [axis.text(p.cost, p.accuracy, p.name, fontsize=9, path_effects=halo) for p in points]
+    if len(points) > N_LABELLED:
+        return
+    halo = [withStroke(linewidth=2.5, foreground=PAPER)]
+    texts = [axis.text(p.cost, p.accuracy, shorten(p.name), fontsize=9, path_effects=halo) for p in points]
     # Labels keep away from the bars too, which are given as points along them.
     avoid = [(p.cost, y) for p in points for y in np.linspace(p.accuracy_lo, p.accuracy_hi, 9)]
     avoid += [(x, p.accuracy) for p in points for x in np.linspace(p.cost_lo, p.cost_hi, 5)]
     x, y = zip(*avoid, strict=True)
-    adjust_text(texts, x=x, y=y, ax=axis, iter_lim=300, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": OTHER})
+    adjust_text(texts, x=x, y=y, ax=axis, iter_lim=300, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": QUIET})

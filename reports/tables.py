@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from bench.records import Figure
-from bench.units import format_count, format_percent, format_quantity, format_range, unit_of
+from bench.units import clean_text, format_count, format_percent, format_quantity, format_range, unit_of
 from reports.load import ModelResults, TaskResults, compute_median_range
 
 MISSING = "not measured"
@@ -122,7 +122,7 @@ def make_seed_table(task: TaskResults) -> Table:
         epochs, reads = record.figure("epochs_to_target"), record.figure("n_test_reads")
         rows.append(
             [
-                record.cell.model,
+                clean_text(record.cell.model),
                 str(record.cell.seed_index + 1),
                 str(record.cell.seed),
                 _render_fraction(validation),

@@ -47,7 +47,7 @@ def model(name: str, n: int, train: float, use: float, source: str = "cpu_load_m
         return Figure(name=figure, value=value, kind="measured", source="c", conditions=conditions)  # type: ignore[arg-type]
 
     training = record("train", timed("training_s", train), *joules("training_energy_j", 2 * train, train, source))
-    latency = record("latency", timed("latency_s", use, backend="onnxruntime", batch=1))
+    latency = record("latency", timed("latency_s", use, backend="onnxruntime", batch=1, threads=1))
     energy = record("energy", *joules("inference_energy_j", 2000 * use, 1000 * use, source))
     counts = record("counts", Figure(name="n_parameters", value=n, kind="counted", source="torch"))
     return ModelResults(name, [training], {"latency": latency, "energy": energy, "counts": counts})

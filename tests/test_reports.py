@@ -6,59 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
+from report_stores import HOSTILE, PROVENANCE, fill_store, measured_records, train_record
 from stand_ins import Command
 
-from bench.records import Cell, Figure, Record, unavailable
+from bench.errors import StoreError, UsageError
+from bench.records import Cell, Figure, Record
 from bench.store import Store
 from bench.units import escape_markdown
-from reports import write_report
+from reports import write_export, write_report
+from reports.changes import make_change_section
+from reports.costs import COSTS
+from reports.document import make_schema
 from reports.load import load_results
-from reports.plots import collect_points, plot_pareto
+from reports.observers import make_observer_tables
+from reports.plots import collect_points, plot_front
 from reports.tables import make_accuracy_table, make_inference_table, make_training_table
-
-CPU = {"component": "cpu"}
-PROVENANCE = {
-    "data": {"name": "toy", "source": "nowhere", "sha256": {"test": "ab"}, "is_synthetic": True, "note": "A toy."},
-    "splits": {"train": 80, "test": 100},
-    "target": {"validation_accuracy": 0.95, "test_accuracy_published": 0.944, "source": "a paper"},
-    "machine": {"cpu": "abacus"},
-    "commit": "c0ffee",
-}
-
-
-def accuracy(name: str, value: float) -> Figure:
-    return Figure(name=name, value=value, kind="measured", source="file", n=100)
-
-
-def train_record(model: str, index: int, test: float, time_s: float | None) -> Record:
-    reached = (
-        unavailable("time_to_target_s", "censored")
-        if time_s is None
-        else Figure(name="time_to_target_s", value=time_s, kind="measured", source="c")
-    )
-    figures = (
-        accuracy("test_accuracy", test),
-        accuracy("validation_accuracy", test + 0.02),
-        reached,
-        Figure(name="training_s", value=4.0 + index, kind="measured", source="c"),
-        Figure(name="training_energy_j", value=8.0, kind="modelled", source="cpu_load_model", conditions=CPU),
-    )
-    cell = Cell(kind="train", task="toy", model=model, seed_index=index)
-    artifact = {"role": "onnx", "sha256": "d" * 64, "size_bytes": 3, "suffix": ".onnx"}
-    return Record.model_validate({"cell": cell, "figures": figures, "artifacts": [artifact], "provenance": PROVENANCE})
-
-
-def measured_records(model: str, n_parameters: int, latency_s: float) -> list[Record]:
-    identity = {"backend": "onnxruntime", "batch": 1, "threads": 1}
-    latency = Figure(
-        name="latency_s", value=latency_s, lo=latency_s * 0.98, hi=latency_s * 1.3, n=5, kind="measured",
-        source="c", conditions=identity, notes=("mixed: processes range over 1.33 x",),
-    )  # fmt: skip
-    counts = Figure(name="n_parameters", value=n_parameters, kind="counted", source="torch")
-    return [
-        Record(cell=Cell(kind="latency", task="toy", model=model), figures=(latency,)),
-        Record(cell=Cell(kind="counts", task="toy", model=model), figures=(counts,)),
-    ]
 
 
 @pytest.fixture
@@ -97,15 +59,19 @@ def test_censored_runs_count(store: Store) -> None:
 def test_every_format_is_written_and_synthetic_is_said(store: Store, tmp_path: Path) -> None:
     """Markdown, HTML, CSV and the plot; each names the data as synthetic where its figures appear."""
     paths = {path.name: path for path in write_report(store, tmp_path / "r", ["md", "html", "csv"])}
-    assert set(paths) == {"report.md", "pareto-toy.svg", "report.html", "figures.csv"}
-    for name in ("report.md", "report.html", "pareto-toy.svg"):
+    plots = {f"{name}-toy.svg" for name in ("learning", "survival", "latency")}
+    assert (
+        set(paths)
+        == {"report.md", "report.html", "figures.csv", "front-toy-parameters.svg", "front-toy-latency.svg"} | plots
+    )
+    for name in ("report.md", "report.html", "front-toy-latency.svg"):
         assert "SYNTHETIC" in paths[name].read_text()
     assert "out of memory" in paths["report.md"].read_text()
 
 
 def test_tables_are_the_same_in_markdown_and_html(store: Store, tmp_path: Path) -> None:
     """Every cell of every table appears in both formats."""
-    markdown, _, html = (path.read_text() for path in write_report(store, tmp_path, ["md", "html"]))
+    markdown, *_, html = (path.read_text() for path in write_report(store, tmp_path, ["md", "html"]))
     task = load_results(store).tasks["toy"]
     for table in (make_accuracy_table(task), make_inference_table(task), make_training_table(task)):
         for cell in (cell for row in table.rows for cell in row[1:]):
@@ -115,7 +81,7 @@ def test_tables_are_the_same_in_markdown_and_html(store: Store, tmp_path: Path) 
 
 def test_names_stay_text(store: Store, tmp_path: Path) -> None:
     """A model called <b>big| makes neither bold text nor a new column."""
-    markdown, _, html = (path.read_text() for path in write_report(store, tmp_path, ["md", "html"]))
+    markdown, *_, html = (path.read_text() for path in write_report(store, tmp_path, ["md", "html"]))
     assert "<b>big" not in html
     assert "&lt;b&gt;big|" in html
     rows = [line for line in markdown.splitlines() if "big" in line and line.startswith("|")]
@@ -150,12 +116,12 @@ def test_csv_holds_every_figure_in_si_units(store: Store, tmp_path: Path) -> Non
 def test_plot_bytes_are_reproducible(store: Store) -> None:
     """The same figures give the same SVG, byte for byte."""
     task = load_results(store).tasks["toy"]
-    assert plot_pareto(task) == plot_pareto(task)
+    assert plot_front(task, COSTS[0]) == plot_front(task, COSTS[0])
 
 
 def test_points_carry_both_uncertainties(store: Store) -> None:
     """A point has the Wilson interval upwards and the range of processes sideways."""
-    point = collect_points(load_results(store).tasks["toy"], "latency", 1e6)[0]
+    point = collect_points(load_results(store).tasks["toy"], next(c for c in COSTS if c.name == "latency"))[0]
     assert (point.cost, point.cost_lo, point.cost_hi) == pytest.approx((16.34, 16.01, 21.24), abs=0.01)
     assert point.accuracy == pytest.approx(91)
     assert point.accuracy_lo < point.accuracy < point.accuracy_hi
@@ -164,15 +130,103 @@ def test_points_carry_both_uncertainties(store: Store) -> None:
 def test_report_of_a_real_run(finished: Command) -> None:
     """The installed command writes the whole report of a real run, and every figure of the store is in the CSV."""
     files = finished.json("report")["files"]  # type: ignore[index]
-    assert [Path(name).name for name in files] == ["report.md", "pareto-usps.svg", "report.html", "figures.csv"]
+    names = {Path(name).name for name in files}
+    assert names >= {"report.md", "front-usps-latency.svg", "report.html", "figures.csv", "report.tex", "report.json"}
     text = (finished.folder / "out" / "report" / "report.md").read_text()
     assert "Real data" in text
     assert "SYNTHETIC" not in text
     assert "2 of 2" in text or "1 of 2" in text or "0 of 2" in text
     with (finished.folder / "out" / "report" / "figures.csv").open() as file:
-        names = {row["name"] for row in csv.DictReader(file)}
-    assert names >= {
+        figures = {row["name"] for row in csv.DictReader(file)}
+    assert figures >= {
         "test_accuracy", "validation_accuracy", "decision_disagreement", "n_test_reads", "training_s", "evaluation_s",
         "loading_s", "training_energy_j", "inference_energy_j", "latency_s", "cold_start_s", "peak_bytes", "macs",
         "size_bytes", "n_parameters",
+    }  # fmt: skip
+
+
+def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
+    """Markup, commands, 200 characters and turned text: no format executes or is broken by them."""
+    paths = {p.name: p for p in write_report(fill_store(tmp_path / "out"), tmp_path, ["md", "html", "latex"])}
+    assert "<script>alert" not in paths["report.html"].read_text()
+    assert "<script>alert" not in paths["front-toy-latency.svg"].read_text()
+    assert "\\input" not in paths["report.tex"].read_text()
+    assert "](b)" not in paths["report.md"].read_text()
+    assert all("\u202e" not in path.read_text() for path in paths.values())
+    assert paths["report.html"].stat().st_size < 2_000_000
+
+
+def test_differences_are_resolved_or_not(tmp_path: Path) -> None:
+    """A store against itself changed nothing; against one of another machine and data it cannot be compared."""
+    store = fill_store(tmp_path / "a")
+    section = make_change_section(load_results(store), load_results(store), "itself")
+    verdicts = {row[-1] for table in section.tables if table.title == "What changed" for row in table.rows}
+    assert verdicts == {"same", "same, seed by seed", "not resolved: not measured side by side"}
+    other = Store(tmp_path / "b")
+    moved = PROVENANCE | {"machine_id": "m2", "data": PROVENANCE["data"] | {"sha256": {"test": "cd"}}}  # type: ignore[operator]
+    records = [train_record("small", i, 0.9, 1.0) for i in range(2)] + measured_records("small", 999, 1e-5)
+    other.add_done([(r.model_copy(update={"provenance": moved}), "f") for r in records])
+    section = make_change_section(load_results(store), load_results(other), "another")
+    rows = {row[2]: row[-1] for table in section.tables if table.title == "What changed" for row in table.rows}
+    assert rows == {
+        "test accuracy %": "cannot be compared: other test data",
+        "parameters": "changed",
+        "latency": "cannot be compared: other machine",
+        "training": "cannot be compared: other machine",
+    }
+
+
+def test_unknown_reference_and_empty_store_are_named(store: Store, tmp_path: Path) -> None:
+    """Each with what to do; the empty one shows why its only attempt failed."""
+    with pytest.raises(UsageError, match="use one of"):
+        write_report(store, tmp_path, ["md"], reference="nobody")
+    empty = Store(tmp_path / "empty")
+    empty.add_failed([("train/toy/m/0", "f")], "out of memory")
+    with pytest.raises(StoreError, match="out of memory"):
+        write_report(empty, tmp_path, ["md"])
+
+
+def test_published_schema_is_current() -> None:
+    """docs/report.schema.json is what the program writes; `nox -s schema` renews it."""
+    path = Path(__file__).parent.parent / "docs" / "report.schema.json"
+    if not path.is_file():
+        pytest.skip("away from the checkout")
+    assert json.loads(path.read_text()) == make_schema()
+
+
+def test_exports_validate(tmp_path: Path) -> None:
+    """ML-BOMs pass the 1.6 schema, BoAmps fits its data model, model cards are YAML, JSONL has every figure."""
+    yaml = pytest.importorskip("yaml")
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    from codecarbon.output_methods.boamps.models import BoAmpsReport
+    from cyclonedx.schema import SchemaVersion
+
+    formats = ["jsonl", "boamps", "mlbom", "model-card"]
+    paths = write_export(fill_store(tmp_path / "out"), tmp_path, formats)
+    boms = [path.read_text() for path in paths if path.parent.name == "mlbom"]
+    assert len(boms) == 2 + len(HOSTILE)
+    validator = validation.JsonStrictValidator(SchemaVersion.V1_6)
+    assert [validator.validate_str(bom) for bom in boms] == [None] * len(boms)
+    assert "confidenceInterval" in boms[0]
+    assert "activityEnergyCost" in boms[0]
+    for path in paths:
+        if path.parent.name == "boamps":
+            content = json.loads(path.read_text())
+            assert BoAmpsReport.from_dict(content).to_dict() == content
+    cards = [yaml.safe_load(path.read_text().split("---")[1]) for path in paths if path.parent.name == "cards"]
+    assert {card["model-index"][0]["name"] for card in cards} >= {"small", HOSTILE[0]}
+    assert len(paths[0].read_text().splitlines()) == (2 + len(HOSTILE)) * (2 * 5 + 2)
+
+
+def test_efficiency_by_hand(store: Store) -> None:
+    """Between chance 1/2 and the higher ceiling .95, .91 is 91 % of the way; the ceiling itself 100 %."""
+    values = {"uniform chance": 0.5, "ceiling of less": 0.8, "ceiling of all": 0.95}
+    figures = tuple(
+        Figure(name="test_accuracy", value=value, kind="derived", source="c", conditions={"observer": observer})
+        for observer, value in values.items()
+    )
+    store.add_done([(Record(cell=Cell(kind="references", task="toy", model="references"), figures=figures), "f")])
+    (table,) = make_observer_tables(load_results(store).tasks["toy"])
+    assert {row[0]: row[3] for row in table.rows} == {
+        "ceiling of all": "100", "<b>big|": "100", "small": "91", "ceiling of less": "67", "uniform chance": "0",
     }  # fmt: skip

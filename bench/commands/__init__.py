@@ -1,1 +1,1 @@
-"""Commands of the command line, one file each."""
+"""Commands of the program, one a file; registered in bench/cli.py."""

@@ -1,0 +1,98 @@
+"""What a model costs: the columns by which models are compared, and where in the store each is found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from bench.records import CellKind, Figure
+from reports.load import ModelResults
+
+
+@dataclass(frozen=True)
+class CostSample:
+    """A cost of one model with its bounds, in SI units, and what was sampled to know it.
+
+    `samples` of two models are paired where `is_paired`: the same processes timed both. No samples: the cost is exact.
+    """
+
+    value: float
+    lo: float
+    hi: float
+    samples: tuple[float, ...] = ()
+    is_paired: bool = False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One kind of cost.
+
+    Attributes:
+        name: One word, also of the plot's file.
+        title: Head of a column.
+        axis: Label of an axis, with the unit.
+        scale: From SI units to those of the axis.
+        unit: Of the cost itself, as in bench.units.
+        cell: Where it comes from; counts are exact anywhere, all else belongs to a machine.
+        find: The model's cost; None where it was not measured, or only modelled.
+    """
+
+    name: str
+    title: str
+    axis: str
+    scale: float
+    unit: str
+    cell: CellKind
+    find: Callable[[ModelResults], CostSample | None]
+
+
+def _find_parameters(model: ModelResults) -> CostSample | None:
+    return _make_exact(model.find("counts", "n_parameters"))
+
+
+def _find_macs(model: ModelResults) -> CostSample | None:
+    return _make_exact(model.find("counts", "macs"))
+
+
+def _find_file(model: ModelResults) -> CostSample | None:
+    return _make_exact(model.find("counts", "size_bytes", artifact="onnx"))
+
+
+def _find_latency(model: ModelResults) -> CostSample | None:
+    return _make_sampled(model.find_latency())
+
+
+def _find_energy(model: ModelResults) -> CostSample | None:
+    """Measured joules only: modelled ones are time multiplied by a constant, and rank nothing."""
+    figure = model.find("energy", "inference_energy_j", component="cpu")
+    return _make_sampled(figure) if figure and figure.kind == "measured" else None
+
+
+def _find_training(model: ModelResults) -> CostSample | None:
+    values = model.values("training_s")
+    return CostSample(median(values), min(values), max(values), tuple(values)) if values else None
+
+
+def _make_exact(figure: Figure | None) -> CostSample | None:
+    if figure is None or figure.value is None:
+        return None
+    return CostSample(figure.value, figure.value, figure.value)
+
+
+def _make_sampled(figure: Figure | None) -> CostSample | None:
+    if figure is None or figure.value is None:
+        return None
+    lo = figure.value if figure.lo is None else figure.lo
+    hi = figure.value if figure.hi is None else figure.hi
+    return CostSample(figure.value, lo, hi, figure.samples or (figure.value,), is_paired=True)
+
+
+COSTS: tuple[Cost, ...] = (
+    Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", _find_parameters),
+    Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", _find_macs),
+    Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", _find_file),
+    Cost("latency", "latency", "latency at batch 1, ONNX Runtime, one thread [us]", 1e6, "s", "latency", _find_latency),
+    Cost("energy", "energy", "energy of 1 000 inferences, processor, measured [J]", 1.0, "j", "energy", _find_energy),
+    Cost("training", "training", "training, one thread [s]", 1.0, "s", "train", _find_training),
+)
+# Those that a device pays for at each answer are plotted; the file is nearly the parameters again.
+PLOTTED = tuple(cost for cost in COSTS if cost.name in ("parameters", "macs", "latency", "energy"))

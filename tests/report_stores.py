@@ -1,0 +1,79 @@
+"""Stores of made-up figures for the tests of reports, with names that are markup everywhere."""
+
+from pathlib import Path
+
+from bench.records import Cell, Figure, Record, unavailable
+from bench.store import Store
+
+CPU: dict[str, str | int | float | bool] = {"component": "cpu"}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    r"\input{x}",
+    "n" * 200,
+    "\u05d0\u05d1\u05d2\u202eevil",
+    "$x$ & _y_ [a](b) | `c`",
+)
+PROVENANCE = {
+    "data": {"name": "toy", "source": "nowhere", "sha256": {"test": "ab"}, "is_synthetic": True, "note": "A toy."},
+    "splits": {"train": 80, "test": 100},
+    "target": {"validation_accuracy": 0.95, "test_accuracy_published": 0.944, "source": "a paper"},
+    "machine": {"cpu": "abacus"},
+    "machine_id": "m1",
+    "commit": "c0ffee",
+}
+
+
+def accuracy(name: str, value: float) -> Figure:
+    return Figure(name=name, value=value, kind="measured", source="file", n=100)
+
+
+def train_record(model: str, index: int, test: float, time_s: float | None) -> Record:
+    reached = (
+        unavailable("time_to_target_s", "censored")
+        if time_s is None
+        else Figure(name="time_to_target_s", value=time_s, kind="measured", source="c")
+    )
+    figures = (
+        accuracy("test_accuracy", test),
+        accuracy("validation_accuracy", min(1.0, test + 0.02)),
+        reached,
+        Figure(name="training_s", value=4.0 + index, kind="measured", source="c"),
+        Figure(name="training_energy_j", value=8.0, kind="modelled", source="cpu_load_model", conditions=CPU),
+    )
+    curve = [{"epoch": i, "training_s": float(i), "validation_accuracy": test * i / 4} for i in range(5)]
+    right = round(100 * test)
+    left = right // 2
+    content = {
+        "cell": Cell(kind="train", task="toy", model=model, seed_index=index),
+        "figures": figures,
+        "artifacts": [{"role": "onnx", "sha256": "d" * 64, "size_bytes": 3, "suffix": ".onnx"}],
+        "provenance": PROVENANCE,
+        "details": {"curve": curve, "confusion": [[left, 50 - left], [50 - right + left, right - left]]},
+    }
+    return Record.model_validate(content)
+
+
+def measured_records(model: str, n_parameters: int, latency_s: float) -> list[Record]:
+    identity: dict[str, str | int | float | bool] = {"backend": "onnxruntime", "batch": 1, "threads": 1}
+    latency = Figure(
+        name="latency_s", value=latency_s, lo=latency_s * 0.98, hi=latency_s * 1.3, n=5, kind="measured",
+        source="c", conditions=identity, notes=("mixed: processes range over 1.33 x",),
+        samples=tuple(latency_s * f for f in (0.98, 1.0, 1.0, 1.01, 1.3)),
+    )  # fmt: skip
+    counts = Figure(name="n_parameters", value=n_parameters, kind="counted", source="torch")
+    where = {"machine_id": "m1", "machine": {"cpu": "abacus"}}
+    return [
+        Record(cell=Cell(kind="latency", task="toy", model=model), figures=(latency,), provenance=where),
+        Record(cell=Cell(kind="counts", task="toy", model=model), figures=(counts,), provenance=where),
+    ]
+
+
+def fill_store(folder: Path) -> Store:
+    """`small`, `large`, and the hostile ones, two seeds each, one of them censored, and a failure."""
+    store = Store(folder)
+    for index, model in enumerate(("small", "large", *HOSTILE)):
+        records = [train_record(model, i, 0.8 + 0.02 * index + 0.01 * i, None if i else 1.0) for i in range(2)]
+        records += measured_records(model, 1000 * (index + 1) ** 3, 1e-5 * (index + 1))
+        store.add_done([(record, "f") for record in records])
+    store.add_failed([("train/toy/<i>worse</i>/0", "f")], "out of memory\n  remedy: buy some")
+    return store

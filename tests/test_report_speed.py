@@ -1,0 +1,37 @@
+"""How the report grows with the store; `nox -s microbench`."""
+
+import resource
+import time
+from pathlib import Path
+
+import pytest
+from report_stores import measured_records, train_record
+
+from bench.store import Store
+from reports import write_report
+
+N_MODELS = 20
+FIGURES_PER_TRAINING = 5
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize(("n_figures", "limit_s"), [(1_000, 10), (10_000, 10), (200_000, 60)])
+def test_report_of_many_figures(tmp_path: Path, n_figures: int, limit_s: float) -> None:
+    """Every format of 10 000 figures in 10 s, of 200 000 in 60 s and 2 GiB; the page stays under 2 MB."""
+    store = Store(tmp_path)
+    for m in range(N_MODELS):
+        trainings = [
+            train_record(f"model-{m}", i, 0.7 + m / 100 + i % 7 / 500, 1.0 + i % 13 if i % 9 else None)
+            for i in range(n_figures // FIGURES_PER_TRAINING // N_MODELS)
+        ]
+        measured = measured_records(f"model-{m}", 1000 + 900 * m, 1e-5 * (m + 1))
+        store.add_done([(record, "f") for record in (*trainings, *measured)])
+    start_s = time.perf_counter()
+    written = write_report(store, tmp_path / "report", ["md", "html", "csv", "latex", "json"])
+    took_s = time.perf_counter() - start_s
+    peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (page,) = (path for path in written if path.suffix == ".html")
+    print(f"\n{n_figures} figures: {took_s:.1f} s, peak {peak_bytes / 2**30:.2f} GiB, page {page.stat().st_size} B")  # noqa: T201
+    assert took_s < limit_s
+    assert peak_bytes < 2 * 2**30
+    assert page.stat().st_size < 2_000_000
