@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.commands.claims import claims
 from bench.errors import BenchError, UsageError
 from bench.gate.commands import baseline_app, gate
 from bench.options import JsonOption, OutOption, print_json
@@ -176,6 +177,7 @@ def _write_report(store: "Store", folder: Path, formats: list[Format], *, is_qui
 
 app.add_typer(baseline_app, name="baseline")
 app.command()(gate)
+app.command()(claims)
 
 
 def main() -> None:

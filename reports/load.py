@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -105,6 +106,7 @@ class Results:
     tasks: dict[str, TaskResults]
     records: list[Record]
     failures: list[Attempt]
+    folder: Path  # of the store, where the files lie
 
 
 def load_results(store: Store) -> Results:
@@ -126,7 +128,7 @@ def load_results(store: Store) -> Results:
             model.trainings.append(record)
         else:
             model.measured[cell.kind] = record
-    return Results(tasks, records, store.failures())
+    return Results(tasks, records, store.failures(), folder=store.folder)
 
 
 def compute_median_range(values: list[float]) -> tuple[float, float, float]:

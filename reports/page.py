@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.records import Record
+from reports.claims import judge_claims
 from reports.load import Results, TaskResults
 from reports.plots import plot_pareto
+from reports.predicates import load_claims
+from reports.prose import list_sentences, make_claim_table
 from reports.tables import Table, list_notes, make_tables
 
 
@@ -41,9 +44,23 @@ def make_page(results: Results) -> Page:
             f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_judged} artifacts judged on a "
             "test split, once each. How each figure is measured is in METHOD.md."
         ],
-        sections=[_make_section(task) for task in results.tasks.values()],
+        sections=[make_claim_section(results), *(_make_section(task) for task in results.tasks.values())],
         environment=make_environment_table(results.records),
         failures=make_failure_table(results),
+    )
+
+
+def make_claim_section(results: Results) -> Section:
+    """The course's claims, judged by these results."""
+    verdicts = judge_claims(load_claims(), results)
+    return Section(
+        name="claims",
+        title="Claims",
+        lead=list_sentences(verdicts),
+        plot_svg=None,
+        plot_alt="",
+        tables=[make_claim_table(verdicts)],
+        notes=[],
     )
 
 
@@ -55,7 +72,6 @@ def _make_section(task: TaskResults) -> Section:
         f"{label}{data.get('note', '')} Source: {data.get('source', 'unknown')}. "
         + ", ".join(f"{n} {name}" for name, n in splits.items())
         + " examples.",
-        *_describe_headline(task),
     ]
     return Section(
         name=task.name,
@@ -67,28 +83,6 @@ def _make_section(task: TaskResults) -> Section:
         tables=make_tables(task),
         notes=list_notes(task),
     )
-
-
-def _describe_headline(task: TaskResults) -> list[str]:
-    """What the course claimed, beside what was found; a sentence only where there is a figure for it."""
-    target = task.provenance.get("target", {})
-    model = task.models.get("mlp-64-32")
-    accuracy = model.compute_accuracy() if model else None
-    if not target or model is None or accuracy is None:
-        return []
-    published, reach = target["test_accuracy_published"], model.compute_reach()
-    if accuracy.lo > published:
-        verdict = "lies above"
-    elif accuracy.hi < published:
-        verdict = "lies below"
-    else:
-        verdict = "is not resolved from"
-    return [
-        f"The course's net (mlp-64-32) reached {target['validation_accuracy']:.0%} validation accuracy in "
-        f"{reach.n_reached} of {reach.n_runs} trainings. Its mean test accuracy of {accuracy.mean:.1%} "
-        f"(Wilson 95 % [{accuracy.lo:.1%}, {accuracy.hi:.1%}], n = {accuracy.n}; seeds: {accuracy.n_seeds}) {verdict} "
-        f"the published {published:.1%}."
-    ]
 
 
 def make_environment_table(records: list[Record]) -> Table:
