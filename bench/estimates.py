@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.stats import compute_satterthwaite, compute_sd, compute_sign_interval, compute_wilson
 
 Table = NDArray[np.float64]  # (seed, example)
+MIN_SLACK = 1e-9  # below it a correlation is 1 but for rounding
 MAX_N = 1_000_000  # what needs more than this is not decided by more of the same
 
 
@@ -264,12 +265,15 @@ def estimate_sd_ratio(first: Sequence[float], second: Sequence[float]) -> SdRati
     """How many times more `second` varies than `first`, paired by place.
 
     Raises:
-        ValueError: fewer than three pairs, or a side that does not vary at all.
+        ValueError: fewer than three pairs, a side that does not vary at all, or two that move as one.
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
     if len(a) != len(b) or len(a) < 3 or not (np.ptp(a) and np.ptp(b)):
         raise ValueError(f"three pairs that vary are needed, got {len(a)} and {len(b)}")
-    return SdRatio(float(a.std(ddof=1)), float(b.std(ddof=1)), float(np.corrcoef(a, b)[0, 1]), len(a))
+    correlation = float(np.corrcoef(a, b)[0, 1])
+    if 1 - abs(correlation) < MIN_SLACK:
+        raise ValueError("the two sides move as one, so that nothing is left to judge by")
+    return SdRatio(float(a.std(ddof=1)), float(b.std(ddof=1)), correlation, len(a))
 
 
 def _search(is_enough: Callable[[int], bool], n_now: int) -> int | None:

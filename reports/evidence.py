@@ -132,14 +132,12 @@ class Evidence:
             raise UnmeasuredError(f"no {metric} of {results.name}")
         return figure.value
 
-    def find_samples(self, task: str, name: str) -> tuple[float, ...]:
-        """Samples of a figure that belongs to a task rather than to a model; all above 0."""
+    def find_of_task(self, task: str, name: str) -> Figure:
+        """A figure that belongs to a task rather than to a model, with samples."""
         for record in self._results.records:
             figure = record.figure(name)
             if record.cell.task == task and figure is not None and figure.samples:
-                if min(figure.samples) <= 0:
-                    raise UnmeasuredError(f"{name} of {task} is not positive everywhere", "another measure is needed")
-                return figure.samples
+                return figure
         raise UnmeasuredError(f"no {name} of {task}")
 
 

@@ -19,7 +19,9 @@ from bench.records import Figure
 from bench.units import format_count, format_range
 from reports.evidence import Evidence, UnmeasuredError, check_same_session
 from reports.load import ModelResults
-from reports.predicates import COUNTS, Above, Claim, NonInferior, OnTask, Ordered, Paired, Ratio, Reaches, Structure
+from reports.predicates import COUNTS, SNRS, Above, Claim, NonInferior, OnTask, Ordered, Paired, Ratio, Reaches, Structure
+
+SAME = 1e-4  # log ratios below it are rounding of float32: the images say the same
 
 Show = Callable[[float, float, float], str]
 
@@ -55,6 +57,7 @@ class Comparison:
         show: Value and bounds as text.
         wanted: The threshold as text.
         may_refute: Whether the claim fails where this one does.
+        exactly: What to say instead of an interval where there is no doubt.
     """
 
     label: str
@@ -63,6 +66,7 @@ class Comparison:
     show: Show
     wanted: str
     may_refute: bool = True
+    exactly: str = "; exact"
 
     @property
     def p(self) -> tuple[float, float]:
@@ -73,7 +77,7 @@ class Comparison:
     def describe(self, alpha: float) -> str:
         """The figure with its interval, and what was claimed."""
         if isinstance(self.estimate, Exact):
-            return f"{self.label}; exact"
+            return self.label + self.exactly
         return f"{self.label}: {self.show(self.estimate.value, *self.estimate.compute_interval(alpha))}{self.wanted}"
 
 
@@ -242,11 +246,11 @@ def find_paired(claim: Paired, evidence: Evidence, _: float) -> Finding:
     model, task = claim.control_model or claim.model, claim.control_task or claim.task
     arm, control = f"{claim.model} on {claim.task}", f"{model} on {task}"
     wanted = f", claimed over {claim.factor:g}"
-    if claim.metric == "signal_to_noise":
-        pairs = zip(*(evidence.find_samples(name, claim.metric) for name in (claim.task, task)), strict=True)
-        estimate = estimate_mean([math.log(x / y) for x, y in pairs], "images")
-        label = f"signal to noise, {claim.task} over {task}"
-        return Finding((Comparison(label, estimate, math.log(claim.factor), show_log, wanted),))
+    if claim.metric in SNRS:
+        figures = [evidence.find_of_task(name, claim.metric) for name in (claim.task, task)]
+        label = f"{claim.metric.replace('_', ' ')}, {claim.task} over {task}"
+        gain, limit = _estimate_gain(*figures), math.log(claim.factor)
+        return Finding((Comparison(label, gain, limit, show_log, wanted, exactly=": the same for every image"),))
     if claim.effect == "ratio":
         values = pair_seeds(evidence.find_model(claim), evidence.find_model(claim, model, task), claim.metric)
         label = f"{_say(claim.metric)}, {control} over {arm}"
@@ -265,6 +269,25 @@ def find_paired(claim: Paired, evidence: Evidence, _: float) -> Finding:
         raise UnmeasuredError(f"stability: {error}") from None
     label = f"sd of {_say(claim.metric)} over {ratio.n} seeds, {control} over {arm}"
     return Finding((Comparison(label, ratio, claim.factor, show_factor, wanted),))
+
+
+def _estimate_gain(arm: Figure, control: Figure) -> Estimate:
+    """Mean log ratio image by image; of the pooled figure the jackknife's, from the figures without each image.
+
+    Raises:
+        UnmeasuredError: other images, or ratios without a logarithm.
+
+    Source: M. H. Quenouille, Biometrika 43 (1956) 353-360; J. W. Tukey, Annals of Mathematical Statistics 29 (1958) 614.
+    """
+    pairs = [*zip(arm.samples, control.samples, strict=False), (arm.value or 0.0, control.value or 0.0)]
+    if len(arm.samples) != len(control.samples) or min(map(min, pairs)) <= 0:
+        raise UnmeasuredError(f"{arm.name}: other images, or no signal in some", "the same data for both, with --fresh")
+    *logs, whole = [math.log(x / y) for x, y in pairs]
+    if max(map(abs, logs)) < SAME:
+        return Exact(0.0)
+    if arm.name == "pooled_snr":
+        logs = [len(logs) * whole - (len(logs) - 1) * without for without in logs]
+    return estimate_mean(logs, "images")
 
 
 def _say(name: str) -> str:

@@ -16,6 +16,7 @@ N_SEEDS = 5  # what a claim without results is told to run
 Accuracy = Literal["test_accuracy", "test_balanced_accuracy", "validation_accuracy", "generalisation_gap"]
 Count = Literal["n_parameters", "n_trainable_parameters", "macs", "size_bytes"]
 Cost = Literal["latency_s", "training_s", "time_to_target_s", "inference_energy_j", "training_energy_j"] | Count
+SNRS = ("image_snr", "pooled_snr")
 COUNTS = ("n_parameters", "n_trainable_parameters", "macs", "size_bytes")
 
 
@@ -149,13 +150,13 @@ class Paired(OnTask):
     """The arm against its control over the same seeds.
 
     `effect` is the mean (higher by more than `margin`), the stability (the control's seed sd is more than `factor`
-    times the arm's), or a ratio (the arm's figure is smaller, or for signal_to_noise larger, by more than `factor`).
+    times the arm's), or a ratio (the arm's figure is smaller, or a signal-to-noise ratio larger, by more than `factor`).
     """
 
     kind: Literal["paired"]
     control_model: str = ""
     control_task: str = ""
-    metric: Literal[Accuracy, "time_to_target_s", "signal_to_noise"] = "test_accuracy"
+    metric: Literal[Accuracy, "time_to_target_s", "image_snr", "pooled_snr"] = "test_accuracy"
     effect: Literal["mean", "stability", "ratio"] = "mean"
     margin: float = Field(0.0, ge=0, lt=1)
     factor: float = Field(1.0, gt=0)
@@ -165,7 +166,7 @@ class Paired(OnTask):
     def _check(self) -> Self:
         if not self.control_model and not self.control_task:
             raise ValueError("give control_model, control_task or both")
-        if (self.metric in ("time_to_target_s", "signal_to_noise")) != (self.effect == "ratio"):
+        if (self.metric in ("time_to_target_s", *SNRS)) != (self.effect == "ratio"):
             raise ValueError(f"effect {self.effect} does not go with metric {self.metric}")
         fitting = {"mean": "two-way", "stability": "pitman-morgan", "ratio": "paired-t"}[self.effect]
         if self.test not in (None, fitting):

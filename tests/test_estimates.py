@@ -128,6 +128,8 @@ def test_sd_ratio_is_pitman_and_morgan() -> None:
     assert estimate_sd_ratio(a, a[::-1]).compute_p(1.0) == pytest.approx((0.5, 0.5))
     with pytest.raises(ValueError, match="vary"):
         estimate_sd_ratio([1, 1, 1], [1, 2, 3])
+    with pytest.raises(ValueError, match="as one"):
+        estimate_sd_ratio(a, [2 * x + 1 for x in a])
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.001])
