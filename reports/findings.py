@@ -1,8 +1,7 @@
-"""From a claim and a store to what was found: comparisons, each an estimate and the line that it has to lie above."""
+"""From a claim and a store to what was found, kind by kind."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bench.estimates import (
     Estimate,
@@ -16,91 +15,25 @@ from bench.estimates import (
 )
 from bench.graph import count_operators, load_graph
 from bench.records import Figure
-from bench.units import format_count, format_range
+from bench.units import format_count
+from reports.comparisons import Comparison, Finding, show_factor, show_log, show_percent, show_points, show_share
 from reports.evidence import Evidence, UnmeasuredError, check_same_session
 from reports.load import ModelResults
-from reports.predicates import COUNTS, SNRS, Above, Claim, NonInferior, OnTask, Ordered, Paired, Ratio, Reaches, Structure
+from reports.predicates import (
+    COUNTS,
+    SNRS,
+    Above,
+    Claim,
+    NonInferior,
+    OnTask,
+    Ordered,
+    Paired,
+    Ratio,
+    Reaches,
+    Structure,
+)
 
 SAME = 1e-4  # log ratios below it are rounding of float32: the images say the same
-
-Show = Callable[[float, float, float], str]
-
-
-def show_percent(value: float, lo: float, hi: float) -> str:
-    return format_range(100 * value, 100 * lo, 100 * hi, "") + " %"
-
-
-def show_share(value: float, lo: float, hi: float) -> str:
-    return f"{100 * value:.0f} [{100 * lo:.0f}, {100 * hi:.0f}] %"
-
-
-def show_points(value: float, lo: float, hi: float) -> str:
-    return format_range(100 * value, 100 * lo, 100 * hi, "") + " points"
-
-
-def show_factor(value: float, lo: float, hi: float) -> str:
-    if not all(map(math.isfinite, (value, lo, hi))):
-        return f"{value:.3g} [{lo:.3g}, {hi:.3g}] x"
-    return format_range(value, lo, hi, "") + " x"
-
-
-def show_log(value: float, lo: float, hi: float) -> str:
-    return show_factor(math.exp(value), math.exp(lo), math.exp(hi))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One estimate and the threshold that it must exceed for the claim to hold.
-
-    Attributes:
-        label: What it is about.
-        show: Value and bounds as text.
-        wanted: The threshold as text.
-        may_refute: Whether the claim fails where this one does.
-        exactly: What to say instead of an interval where there is no doubt.
-    """
-
-    label: str
-    estimate: Estimate
-    threshold: float
-    show: Show
-    wanted: str
-    may_refute: bool = True
-    exactly: str = "; exact"
-
-    @property
-    def p(self) -> tuple[float, float]:
-        """One-sided p-values against the claim being false, and against its being true."""
-        for_it, against_it = self.estimate.compute_p(self.threshold)
-        return for_it, against_it if self.may_refute else 1.0
-
-    def describe(self, alpha: float) -> str:
-        """The figure with its interval, and what was claimed."""
-        if isinstance(self.estimate, Exact):
-            return self.label + self.exactly
-        return f"{self.label}: {self.show(self.estimate.value, *self.estimate.compute_interval(alpha))}{self.wanted}"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """All comparisons of a claim, which must all hold, and what has to be said with them."""
-
-    comparisons: tuple[Comparison, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_exact(self) -> bool:
-        return all(isinstance(c.estimate, Exact) for c in self.comparisons)
-
-    @property
-    def p_support(self) -> float:
-        """All must hold: the worst of them decides (intersection-union)."""
-        return max(c.p[0] for c in self.comparisons)
-
-    @property
-    def p_refute(self) -> float:
-        """One that fails is enough: the best of them, times their number."""
-        return min(1.0, len(self.comparisons) * min(c.p[1] for c in self.comparisons))
 
 
 def find_reaches(claim: Reaches, evidence: Evidence, _: float) -> Finding:
@@ -277,7 +210,7 @@ def _estimate_gain(arm: Figure, control: Figure) -> Estimate:
     Raises:
         UnmeasuredError: other images, or ratios without a logarithm.
 
-    Source: M. H. Quenouille, Biometrika 43 (1956) 353-360; J. W. Tukey, Annals of Mathematical Statistics 29 (1958) 614.
+    Source: M. H. Quenouille, Biometrika 43 (1956) 353-360, for the jackknife.
     """
     pairs = [*zip(arm.samples, control.samples, strict=False), (arm.value or 0.0, control.value or 0.0)]
     if len(arm.samples) != len(control.samples) or min(map(min, pairs)) <= 0:

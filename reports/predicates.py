@@ -150,7 +150,7 @@ class Paired(OnTask):
     """The arm against its control over the same seeds.
 
     `effect` is the mean (higher by more than `margin`), the stability (the control's seed sd is more than `factor`
-    times the arm's), or a ratio (the arm's figure is smaller, or a signal-to-noise ratio larger, by more than `factor`).
+    times the arm's), or a ratio (the arm's time is smaller, its signal-to-noise ratio larger, by more than `factor`).
     """
 
     kind: Literal["paired"]

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.errors import UsageError
+from bench.judgement import to_npy
 from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.store import Store, put_artifact
 from bench.toml import find_line
-from bench.judgement import to_npy
 from models import MODELS
 from reports.claims import Judgement, Verdict, Verdicts, judge_store, to_json
 from reports.load import load_results
@@ -71,6 +71,21 @@ def make_measured(model: str, n_parameters: int, latency_s: float, session: dict
     ]
 
 
+def make_references(task: str, scale: float) -> Record:
+    """Signal over noise of 30 images, the same in every task; pooled over them `scale` times the mean of the images."""
+    by_image = 5 + np.sin(np.arange(30.0))
+    without = (by_image.sum() - by_image) / 29
+    found = {"image_snr": (by_image.mean(), by_image), "pooled_snr": (scale * by_image.mean(), scale * without)}
+    if scale == 1:
+        # The raw images scatter in a way of their own.
+        found["pooled_snr"] = ((by_image**2).mean() / 5, (np.square(by_image).sum() - by_image**2) / 29 / 5)
+    figures = [
+        Figure(name=name, value=float(value), kind="measured", source="training split", samples=tuple(samples.tolist()))
+        for name, (value, samples) in found.items()
+    ]
+    return Record(cell=Cell(kind="references", task=task, model="-"), figures=tuple(figures), provenance=PROVENANCE)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Nets of 90 to 99 %, seeds .1 points apart, `uneven` twice that, `wild` 30 times; `late` timed another day."""
@@ -91,6 +106,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for name, (n_parameters, latency_s) in sizes.items():
         records += make_measured(name, n_parameters, latency_s, {})
     records += make_measured("late", 1000, 2e-5, SESSION_B)
+    records += [make_references("toy", 2.0), make_references("toy+raw", 1.0)]
     store.add_done([(record, "f") for record in records])
     return store
 
@@ -152,6 +168,9 @@ VERDICTS = {
     'kind = "paired"; control_model = "rival"; effect = "stability"': Verdict.not_measured,
     'kind = "paired"; control_model = "rival"; effect = "ratio"; metric = "time_to_target_s"': Verdict.supported,
     'kind = "paired"; control_task = "other"': Verdict.not_measured,
+    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "image_snr"': Verdict.refuted,
+    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "pooled_snr"; factor = 1': Verdict.supported,
+    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "pooled_snr"; factor = 3': Verdict.refuted,
 }
 
 
