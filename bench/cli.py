@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bench.commands.claims import claims
 from bench.commands.doctor import doctor
 from bench.commands.export import export
 from bench.commands.report import report, write_default_report
@@ -147,6 +148,7 @@ app.command()(gate)
 app.command()(doctor)
 app.command()(report)
 app.command()(export)
+app.command()(claims)
 
 
 def main() -> None:

@@ -65,7 +65,11 @@ def judge(
     answers = [_ask(name, paths[BACKENDS[name].artifact_role], *images) for name in names]
     reference = compute_reference(paths["torch"], test.images)
     eager = next(answer for answer in answers if answer.backend == "eager")
-    figures = [_make_accuracy("validation_accuracy", answers[0], answers[0].validation, splits.validation.labels)]
+    seen = predict(BACKENDS[JUDGED_BACKEND].load(paths[BACKENDS[JUDGED_BACKEND].artifact_role]), splits.train.images)
+    figures = [
+        _make_accuracy("train_accuracy", answers[0], seen, splits.train.labels),
+        _make_accuracy("validation_accuracy", answers[0], answers[0].validation, splits.validation.labels),
+    ]
     for answer in answers:
         figures.append(_make_accuracy("test_accuracy", answer, answer.test, test.labels))
         figures += make_parity(answer, reference, eager.test)
@@ -81,7 +85,7 @@ def judge(
     ]
     confusion = count_confusion(test.labels, answers[0].test.argmax(1), task.n_classes)
     figures += _describe_confusion(confusion, answers[0], task)
-    return figures, _keep_scores(answers, test.labels, out), confusion
+    return figures, _keep_scores(answers, splits.validation.labels, test.labels, out), confusion
 
 
 def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[Figure]:
@@ -100,15 +104,16 @@ def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[F
     ]
 
 
-def _keep_scores(answers: list[Answer], labels: Labels, out: Path) -> list[Artifact]:
+def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: Labels, out: Path) -> list[Artifact]:
     """The judged runtime's, and of those that compute in another precision what their timed runs must repeat.
 
     With the labels beside them, others can judge again.
     """
     kept: dict[str, NDArray[Any]] = {
         "validation_scores": answers[0].validation,
+        "validation_labels": validation_labels,
         "test_scores": answers[0].test,
-        "test_labels": labels,
+        "test_labels": test_labels,
     }
     for answer in answers:
         if not answer.reason and BACKENDS[answer.backend].precision != "float32":

@@ -89,6 +89,30 @@ def compute_sign_interval(values: Sequence[float], alpha: float) -> tuple[float,
     return (ordered[n_cut - 1], ordered[n - n_cut]) if n_cut else None
 
 
+def compute_satterthwaite(variances: Sequence[float], sizes: Sequence[int]) -> float:
+    """Degrees of freedom of a sum of independent variances of means; those of the smallest where nothing varies.
+
+    Source: F. E. Satterthwaite, Biometrics Bulletin 2 (1946) 110-114.
+    """
+    if not any(variances):
+        return min(sizes) - 1
+    parts = math.fsum(v * v / (n - 1) for v, n in zip(variances, sizes, strict=True))
+    return math.fsum(variances) ** 2 / parts
+
+
+def compute_holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values: rejecting where they are at most alpha errs anywhere in the family with probability alpha.
+
+    Source: S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70. No independence is assumed.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = worst
+    return adjusted
+
+
 @dataclass(frozen=True)
 class Survival:
     """Kaplan-Meier estimate of the time to an event under right censoring."""

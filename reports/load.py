@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Protocol
 
@@ -146,6 +147,7 @@ class Results:
     records: list[Record]
     failures: list[Attempt]
     attempts: list[Attempt]
+    folder: Path  # of the store, where the files lie
 
 
 def load_results(store: Store, *, reference: str | None = None) -> Results:
@@ -165,7 +167,7 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
     models = sorted({name for task in tasks.values() for name in task.models})
     if reference is not None and reference not in models:
         raise UsageError(f"--reference: no {reference!r} in {store.folder}", f"use one of {', '.join(models)}")
-    return Results(tasks, records, failures, list(attempts.values()))
+    return Results(tasks, records, failures, list(attempts.values()), store.folder)
 
 
 def _group(records: list[Record], reference: str | None) -> dict[str, TaskResults]:

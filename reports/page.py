@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.units import format_count
 from reports.canvas import Plot
+from reports.claims import judge_claims
 from reports.classes import make_class_tables
 from reports.curves import plot_curves
 from reports.differences import make_difference_tables
@@ -15,6 +16,8 @@ from reports.load import Results, TaskResults
 from reports.observers import make_observer_tables
 from reports.origins import make_environment_table, make_failure_table, make_run_table
 from reports.plots import plot_fronts
+from reports.predicates import load_claims
+from reports.prose import list_sentences, make_claim_table
 from reports.tables import Table, list_notes, make_tables
 
 # A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
@@ -65,6 +68,7 @@ def make_page(results: Results, *extra: Section) -> Page:
     origin = [make_environment_table(results.records), make_run_table(results), make_failure_table(results)]
     sections = [
         *extra,
+        make_claim_section(results),
         *(_make_section(task) for task in results.tasks.values()),
         Section("origin", "Where this comes from", tables=[table for table in origin if table.rows]),
     ]
@@ -80,6 +84,17 @@ def cut_table(table: Table) -> Table:
     return replace(table, rows=table.rows[:MAX_ROWS], notes=[*table.notes, note])
 
 
+def make_claim_section(results: Results) -> Section:
+    """The course's claims, judged by these results."""
+    verdicts = judge_claims(load_claims(), results)
+    return Section(
+        name="claims",
+        title="Claims",
+        lead=list_sentences(verdicts),
+        tables=[make_claim_table(verdicts)],
+    )
+
+
 def _make_section(task: TaskResults) -> Section:
     data = task.provenance.get("data", {})
     splits = task.provenance.get("splits", {})
@@ -92,30 +107,8 @@ def _make_section(task: TaskResults) -> Section:
     return Section(
         name=task.name,
         title=f"{label}{task.name}",
-        lead=[f"{source} {sizes} examples." if sizes else source, *_describe_headline(task)],
+        lead=[f"{source} {sizes} examples." if sizes else source],
         plots=[plot for draw in PLOTS for plot in draw(task)],
         tables=tables,
         notes=list_notes(task),
     )
-
-
-def _describe_headline(task: TaskResults) -> list[str]:
-    """What the course claimed, beside what was found; a sentence only where there is a figure for it."""
-    target = task.provenance.get("target", {})
-    model = task.models.get("mlp-64-32")
-    accuracy = model.compute_accuracy() if model else None
-    if not target or model is None or accuracy is None:
-        return []
-    published, reach = target["test_accuracy_published"], model.compute_reach()
-    if accuracy.lo > published:
-        verdict = "lies above"
-    elif accuracy.hi < published:
-        verdict = "lies below"
-    else:
-        verdict = "is not resolved from"
-    return [
-        f"The course's net (mlp-64-32) reached {target['validation_accuracy']:.0%} validation accuracy in "
-        f"{reach.n_reached} of {reach.n_runs} trainings. Its mean test accuracy of {accuracy.mean:.1%} "
-        f"(Wilson 95 % [{accuracy.lo:.1%}, {accuracy.hi:.1%}], n = {accuracy.n}; seeds: {accuracy.n_seeds}) {verdict} "
-        f"the published {published:.1%}."
-    ]

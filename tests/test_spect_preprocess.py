@@ -11,6 +11,7 @@ from tasks.spect.preprocess import (
     PLANES,
     Preprocessing,
     compute_image_snr,
+    compute_left_out_snr,
     compute_pooled_snr,
     extract,
     join_extracts,
@@ -123,6 +124,13 @@ def test_image_snr_by_hand(regions: Regions) -> None:
     np.testing.assert_allclose(compute_image_snr(planes, regions), [10, 10], rtol=1e-5)
     # Pooled: reference pixels -1, 1, 4, 10; sd of (-1, 1, 4, 10) is sqrt(17.25), contrast (10 + 30) / 2.
     assert compute_pooled_snr(planes, regions) == pytest.approx(20 / np.sqrt(17.25), rel=1e-5)
+
+
+def test_pooled_snr_without_each_image(volume: np.ndarray, regions: Regions) -> None:
+    """Left out one by one, the pooled figure is that of the others."""
+    planes = extract([volume, volume * np.uint16(2), volume * np.uint16(5)], "window", regions).planes
+    left_out = [compute_pooled_snr(np.delete(planes, i, axis=0), regions) for i in range(3)]
+    np.testing.assert_allclose(compute_left_out_snr(planes, regions), left_out, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("field", "value"), [("slices", "all"), ("normalisation", "softmax")])

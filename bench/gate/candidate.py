@@ -20,7 +20,7 @@ from bench.gate.baseline import (
     read_training,
     to_classes,
 )
-from bench.gate.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
+from bench.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
 from bench.records import Record
 from bench.store import Store, artifact_path
 from models import MODELS

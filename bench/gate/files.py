@@ -14,7 +14,7 @@ from bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from bench.errors import DataError, UsageError
 from bench.gate.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
 from bench.gate.candidate import Candidate
-from bench.gate.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
+from bench.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
 
 if TYPE_CHECKING:
     from onnx import ModelProto

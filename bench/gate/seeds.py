@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from bench.gate.difference import CONFIDENCE, Difference
+from bench.stats import compute_satterthwaite
 
 N_RESAMPLES = 2000
 RESAMPLING_SEED = 0  # the same data must get the same verdict
@@ -48,7 +49,8 @@ def _bootstrap(ways: list[NDArray[np.float64]]) -> tuple[float, float]:
     """Bounds of the summed deviation of the means of `ways`, each resampled for itself."""
     rng = np.random.default_rng(RESAMPLING_SEED)
     total = sum(_resample(way, rng) for way in ways)
-    share = ndtr(-stdtrit(_compute_freedom(ways), CONFIDENCE))
+    freedom = compute_satterthwaite([float(w.var(ddof=1)) / len(w) for w in ways], [len(w) for w in ways])
+    share = ndtr(-stdtrit(freedom, CONFIDENCE))
     lo, hi = np.quantile(total, [share, 1 - share])
     return float(lo), float(hi)
 
@@ -59,14 +61,6 @@ def _resample(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
     n = len(values)
     drawn = rng.multinomial(n, counts / n, size=N_RESAMPLES)
     return (drawn @ distinct / n - values.mean()) * math.sqrt(n / (n - 1))
-
-
-def _compute_freedom(ways: list[NDArray[np.float64]]) -> float:
-    """Degrees of freedom of a sum of variances of means; those of the shortest way where nothing varies."""
-    variances = [float(way.var(ddof=1)) / len(way) for way in ways]
-    if not any(variances):
-        return min(len(way) for way in ways) - 1
-    return sum(variances) ** 2 / sum(v * v / (len(way) - 1) for v, way in zip(variances, ways, strict=True))
 
 
 def _mirror(bounds: tuple[float, float]) -> tuple[float, float]:

@@ -155,6 +155,15 @@ def compute_pooled_snr(planes: Planes, regions: Regions) -> float:
     return float(contrast / reference.std())
 
 
+def compute_left_out_snr(planes: Planes, regions: Regions) -> NDArray[np.float64]:
+    """The pooled figure without each scan in turn, (n,): what its jackknife needs."""
+    striatum, occipital = _project(regions)
+    reference = planes[:, occipital].astype(np.float64)
+    sums = planes[:, striatum].mean(1, dtype=np.float64), reference.mean(1), np.square(reference).mean(1)
+    signal, mean, square = ((values.sum() - values) / (len(planes) - 1) for values in sums)
+    return np.asarray((signal - mean) / np.sqrt(square - mean**2))
+
+
 def _project(regions: Regions) -> tuple[Mask, Mask]:
     """Pixels of the slice that lie in the striatum or the reference in half of WINDOW, (109, 91) each."""
     striatal = np.logical_or.reduce(regions.striatal)[WINDOW].mean(0) >= 0.5
