@@ -2,6 +2,8 @@
 
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,17 @@ def check_backend(backend: str, name: str, folder: Path) -> None:
 def test_backend_agrees_with_eager(backend: str, name: str, tmp_path: Path) -> None:
     """Every runtime that needs no compiler gives eager's scores, and its empty program returns its input."""
     check_backend(backend, name, tmp_path)
+
+
+@pytest.mark.skipif(bool(needs.find_missing_openvino()), reason="no package openvino")
+def test_openvino_sends_no_message() -> None:
+    """Its package for telemetry, which opens connections on import, is never loaded."""
+    program = (
+        "import sys; from bench.backends import BACKENDS; BACKENDS['openvino'].load_empty()\n"
+        "print([m for m in sys.modules if m.startswith('openvino_telemetry') and sys.modules[m]])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.slow

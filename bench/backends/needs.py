@@ -4,9 +4,7 @@ import os
 import subprocess
 import sys
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 
 def find_nothing() -> str:
@@ -55,6 +53,7 @@ def find_missing_bfloat16() -> str:
     """OpenVINO accepts the hint anywhere, but only some processors compute in bfloat16."""
     if missing := find_missing_openvino():
         return missing
-    openvino: Any = import_module("openvino")
+    from bench.backends.openvino import openvino
+
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "" if "BF16" in capabilities else "this processor does not compute in bfloat16"

@@ -3,6 +3,7 @@
 Without a precision hint it computes in bfloat16 wherever the processor can.
 """
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
@@ -12,6 +13,9 @@ from typing import Any
 from bench.backends import Batch, Scores
 from bench.backends.onnxrt import make_empty_model
 
+# Importing it would send a message over the network from a forked process, which hangs where threads run. Without the
+# package that does so it falls back to a stub of its own.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 # An extra: its types are looked at nowhere, so that checks agree with and without it.
 openvino: Any = import_module("openvino")
 
