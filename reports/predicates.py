@@ -206,10 +206,12 @@ class ClaimFile(Plain):
     """
 
     alpha: float = Field(0.05, gt=0, lt=1)
-    claim: tuple[Claim, ...] = Field(min_length=1)
+    claim: tuple[Claim, ...]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if not self.claim:
+            raise ValueError("a file without a claim")
         known: dict[str, Claim] = {}
         for claim in self.claim:
             if claim.id in known:

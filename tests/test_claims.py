@@ -279,6 +279,7 @@ BAD = {
     "file alpha": (f"alpha = 2\n{GOOD}", "alpha (line 1)"),
     "laxer alpha": (f"{GOOD}alpha = 0.5\n", "laxer"),
     "no claim": ("alpha = 0.05\n", "claim"),
+    "empty list": ("claim = []\n", "without a claim"),
     "not TOML": ("[[claim]\n", "line 1"),
 }
 
