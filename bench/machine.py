@@ -40,10 +40,17 @@ def read_facts(root: Path = ROOT, nvml: Any = None) -> dict[str, Fact]:
         "cpu_limit": read_cpu_limit(root),
         "memory_limit_bytes": read_memory_limit(root),
         "clock_source": _read_text(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
-        "affinity": Fact([*sorted(os.sched_getaffinity(0))] if hasattr(os, "sched_getaffinity") else None, HIDDEN),
+        "affinity": read_affinity(),
         "threads": Fact({name: os.environ.get(name) for name in THREAD_VARIABLES}),
         "gpus": read_gpus(nvml),
     }
+
+
+def read_affinity() -> Fact:
+    """CPUs that this process may run on."""
+    if not hasattr(os, "sched_getaffinity"):
+        return Fact(None, "this system does not pin processes")
+    return Fact([*sorted(os.sched_getaffinity(0))])
 
 
 def read_cores(root: Path = ROOT) -> Fact:
