@@ -8,12 +8,10 @@ from typing import Literal
 
 from bench.energy import Idle
 from bench.errors import MeasurementError
-from bench.load import CpuTimes, Load, compute_steal_share, read_cpu_times, read_load
 from bench.machine import ROOT, Fact, read_facts
 from bench.memory import CLEAR_REFS
+from bench.neighbours import MAX_PRESSURE, MAX_STEAL, Neighbours, NeighbourWatch
 
-BUSY_PRESSURE = 0.05  # share of time that some process waits; a quiet machine stays below 1 %
-BUSY_STEAL = 0.01
 MODELS = {
     "cpu_load_model": "a load curve on a guessed thermal limit",
     "tdp_constant": "a constant times time",
@@ -37,16 +35,14 @@ class Look:
 
     Attributes:
         facts: Of the machine.
-        load: Now.
-        times: CPU times before and after the energy meters were tried, for the stolen share.
+        neighbours: While this process slept.
         idle: What the meters read; None where none works.
         refusals: Why the others do not.
         can_reset_peak: Whether the high-water mark of memory can be reset.
     """
 
     facts: Mapping[str, Fact]
-    load: Load
-    times: tuple[CpuTimes | None, CpuTimes | None]
+    neighbours: Neighbours
     idle: Idle | None
     refusals: Mapping[str, MeasurementError]
     can_reset_peak: bool
@@ -57,17 +53,17 @@ def look(root: Path = ROOT) -> Look:
     from bench.energy import measure_idle
     from bench.meters import open_ladder
 
-    load, before = read_load(root), read_cpu_times(root)
     idle: Idle | None = None
     refusals: dict[str, MeasurementError] = {}
+    watch = NeighbourWatch()
     try:
         ladder = open_ladder()
         refusals = ladder.refusals
+        watch = NeighbourWatch()
         idle = measure_idle(ladder, window_s=1.0)
     except MeasurementError as error:
         refusals = refusals | {"codecarbon": error}
-    times = before, read_cpu_times(root)
-    return Look(read_facts(root), load, times, idle, refusals, os.access(CLEAR_REFS, os.W_OK))
+    return Look(read_facts(root), watch.read(), idle, refusals, os.access(CLEAR_REFS, os.W_OK))
 
 
 def examine(seen: Look) -> list[Finding]:
@@ -109,16 +105,16 @@ def _examine_clock(facts: Mapping[str, Fact]) -> Iterator[Finding]:
 
 
 def _examine_neighbours(seen: Look) -> Iterator[Finding]:
-    pressure, steal = seen.load.cpu_pressure, compute_steal_share(*seen.times)
+    pressure, steal = seen.neighbours.pressure, seen.neighbours.steal
     if pressure is None:
         says = "this kernel has no /proc/pressure: busy neighbours show only in the spread of the rounds"
         yield Finding("neighbours", "partly", says, "boot with psi=1")
-    elif pressure > BUSY_PRESSURE:
-        says = f"in {pressure:.0%} of the last 10 s some process waited for a CPU: the machine is busy"
+    elif pressure > MAX_PRESSURE:
+        says = f"some process waited for a CPU {pressure:.0%} of the time, while this one slept: the machine is busy"
         yield Finding("neighbours", "partly", says, "end other work (top), or measure later")
     else:
-        yield Finding("neighbours", "yes", f"quiet: processes waited for a CPU in {pressure:.0%} of the last 10 s")
-    if steal is not None and steal > BUSY_STEAL:
+        yield Finding("neighbours", "yes", f"quiet: processes waited for a CPU {pressure:.0%} of the time")
+    if steal is not None and steal > MAX_STEAL:
         says = f"{steal:.0%} of the CPU time went to other guests of this host"
         yield Finding("neighbours", "partly", says, "use a machine of its own, or a dedicated instance")
 

@@ -15,6 +15,9 @@ from bench.records import FigureKind
 
 # Shortest window [s]: three ticks of the load model's 1 s monitor; counters (RAPL, NVML) tick much faster.
 MIN_WINDOW_S = 3.0
+# Above this share of busy CPUs the machine does not idle while this process sleeps: half of one CPU in two.
+MAX_BUSY_SHARE = 0.25
+CONSTANTS = ("ram_constant", "tdp_constant")  # they draw the same at rest
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,21 @@ class EnergySample:
     work_s: float
     idle: Idle | None = None
 
+    def find_obstacle(self, part: Component) -> str:
+        """Why there is no net energy of the component; empty where there is."""
+        if part.source in CONSTANTS:
+            return "a constant is the same at rest"
+        if self.idle is None or (part.name, part.source) not in self.idle.power_w:
+            return "the idle machine was not measured"
+        if self.idle.busy_share is not None and self.idle.busy_share > MAX_BUSY_SHARE:
+            return f"the machine did not idle: CPUs {self.idle.busy_share:.0%} busy while this process slept"
+        return ""
+
     def compute_net_j(self, part: Component) -> float | None:
-        """Energy above that of the idle machine [J]; None without its baseline. Below 0: too little to be seen."""
-        power_w = self.idle.power_w.get((part.name, part.source)) if self.idle else None
-        return None if power_w is None else part.energy_j - power_w * self.work_s
+        """Energy above that of the idle machine [J]; None with an obstacle. Below 0: too little to be seen."""
+        if self.idle is None or self.find_obstacle(part):
+            return None
+        return part.energy_j - self.idle.power_w[part.name, part.source] * self.work_s
 
     def scale(self, factor: float) -> "EnergySample":
         """The energy of `factor` repeats; only for calls that are all alike."""

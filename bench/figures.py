@@ -44,7 +44,7 @@ def _make_net(gross: Figure, sample: EnergySample, part: Component) -> Figure:
     conditions = gross.conditions | {"idle_subtracted": True}
     net_j = sample.compute_net_j(part)
     if net_j is None or sample.idle is None:
-        return unavailable(gross.name, "the idle machine was not measured", **conditions)
+        return unavailable(gross.name, sample.find_obstacle(part), **conditions)
     busy = "" if sample.idle.busy_share is None else f", CPUs {sample.idle.busy_share:.0%} busy"
     power_w = sample.idle.power_w[part.name, part.source]
     method = gross.method.replace(

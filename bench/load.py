@@ -64,13 +64,6 @@ def compute_busy_share(before: CpuTimes | None, after: CpuTimes | None) -> float
     return 1 - (after.idle_s - before.idle_s) / (after.total_s - before.total_s)
 
 
-def compute_steal_share(before: CpuTimes | None, after: CpuTimes | None) -> float | None:
-    """Share of all CPU time that the hypervisor gave to others between two looks."""
-    if before is None or after is None or after.total_s <= before.total_s:
-        return None
-    return (after.steal_s - before.steal_s) / (after.total_s - before.total_s)
-
-
 def _read(path: Path) -> str:
     """Empty where the kernel has no such file or keeps it to itself."""
     try:

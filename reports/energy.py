@@ -5,7 +5,7 @@ from statistics import fmean, median
 from bench.records import Figure
 from bench.units import format_count, format_quantity
 from reports.load import ModelResults, TaskResults
-from reports.tables import MISSING, Table
+from reports.tables import MARKS, MISSING, Table
 
 OF = {
     "training_energy_j": "one training, first seed",
@@ -13,6 +13,7 @@ OF = {
     "inference_energy_j": "1 000 inferences",
 }
 N_INFERENCES = 1000
+LATENCY = {"backend": "onnxruntime", "batch": 1, "threads": 1}
 
 
 def make_energy_tables(task: TaskResults, reference: str | None = None) -> list[Table]:
@@ -60,8 +61,8 @@ def make_break_even_tables(task: TaskResults, reference: str | None = None) -> l
     header = ["model", "training", "one inference", "in time, measured", "in energy, gross", "in energy, net"]
     caption = (
         f"After how many single inferences (ONNX Runtime, batch 1) a model, its training included, has cost less than "
-        f"{chosen.name}. Energy of the processor alone; where it is modelled it says what time says. Tuning, "
-        "pretraining and trainings that were thrown away are not counted."
+        f"{chosen.name}. Energy of the processor alone; where it is modelled it can say no more than time does. "
+        "Tuning, pretraining and trainings that were thrown away are not counted."
     )
     return [Table(f"When a training has paid for itself, against {chosen.name}", caption, header, rows)]
 
@@ -95,16 +96,21 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
     when, n_uses = compute_break_even(*mine, *others)
     words = {"always": "from the first inference", "never": "never"}
     text = words.get(when) or f"{when} {format_count(float(f'{n_uses:.2g}'))} inferences"
-    return text if basis == "time" else f"{text} ({kinds.pop()})"
+    marks = _list_marks(model, reference) if basis == "time" else list(kinds)
+    return f"{text} ({', '.join(marks)})" if marks else text
+
+
+def _list_marks(*models: ModelResults) -> list[str]:
+    """What speaks against the latencies that a figure rests on."""
+    latencies = [model.find("latency", "latency_s", **LATENCY) for model in models]
+    notes = [note for figure in latencies if figure for note in figure.notes]
+    return [mark for mark in MARKS if any(note.startswith(mark) for note in notes)]
 
 
 def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
     """Cost of one training (median or mean over seeds) and of one inference, in seconds or joules of the processor."""
     if basis == "time":
-        latency, times = (
-            model.find_latency(),
-            model.values("training_s"),
-        )
+        latency, times = model.find_latency(), model.values("training_s")
         return (median(times), latency.value) if times and latency and latency.value is not None else None
     wanted = {"component": "cpu", "idle_subtracted": basis == "net"}
     trainings = [record.figure("training_energy_j", **wanted) for record in model.trainings]

@@ -13,9 +13,10 @@ from bench.commands.doctor import format_finding, format_noise
 from bench.doctor import Finding, Look, examine
 from bench.energy import Idle
 from bench.errors import MeasurementError
-from bench.load import CpuTimes, Load
+from bench.executors import Worker
 from bench.machine import Fact
-from bench.noise import SIZES, make_model, run_noise_job
+from bench.neighbours import Neighbours
+from bench.noise import SIZES, make_model
 from bench.resolution import Noise, compute_noise
 
 GOOD = Look(
@@ -24,8 +25,7 @@ GOOD = Look(
         "hypervisor": Fact("none"), "container": Fact("none"), "cpu_limit": Fact(None, "no limit is set"),
         "gpus": Fact([{"name": "H100"}]),
     },
-    load=Load(cpu_pressure=0.0, load_1m=0.1, steal_s=0.0),
-    times=(CpuTimes(100.0, 90.0, 0.0), CpuTimes(110.0, 99.0, 0.0)),
+    neighbours=Neighbours(pressure=0.0, steal=0.0),
     idle=Idle({("cpu", "rapl"): 35.0, ("ram", "rapl"): 6.0, ("gpu", "nvml"): 70.0}, 1.0),
     refusals={},
     can_reset_peak=True,
@@ -58,9 +58,9 @@ def test_good_machine_has_nothing_to_mend() -> None:
         (look(cpu_limit=Fact(0.5)), "cpu limit", "partly", "0.5 CPUs"),
         (look(hypervisor=Fact("KVM")), "hardware counters", "no", "KVM"),
         (look(gpus=Fact(None, "NVML: no driver")), "GPU", "no", "no driver"),
-        (replace(GOOD, load=Load(0.3, 2.0, 0.0)), "neighbours", "partly", "30% of the last 10 s"),
-        (replace(GOOD, load=Load(None, None, None)), "neighbours", "partly", "psi=1"),
-        (replace(GOOD, times=(CpuTimes(0, 0, 0), CpuTimes(10, 5, 2))), "neighbours", "partly", "20% of the CPU time"),
+        (replace(GOOD, neighbours=Neighbours(0.3, 0.0)), "neighbours", "partly", "30% of the time"),
+        (replace(GOOD, neighbours=Neighbours(None, None)), "neighbours", "partly", "psi=1"),
+        (replace(GOOD, neighbours=Neighbours(0.0, 0.2)), "neighbours", "partly", "20% of the CPU time"),
         (replace(GOOD, can_reset_peak=False), "peak memory", "no", "not writable"),
     ],
 )
@@ -141,8 +141,9 @@ def test_noise_is_measured_on_a_real_net() -> None:
 
     graph = onnx.load_from_string(make_model()).graph
     assert [tuple(w.dims) for w in graph.initializer] == list(pairwise(SIZES))
-    answer = run_noise_job({"n_rounds": 10, "order_seed": 0, "n_calls": 0}, lambda *_: None)
-    noise = compute_noise([(answer["a_s"], answer["b_s"])] * 2, 1.0)  # type: ignore[index,call-overload,list-item]
+    with Worker() as worker:
+        answer = worker.call("bench.noise:run_noise_job", {"n_rounds": 10, "order_seed": 0, "n_calls": 0})
+    noise = compute_noise([(answer["a_s"], answer["b_s"])] * 2, 1.0)
     assert math.isfinite(noise.paired[0])
     text = format_noise(make_noise(0.004, 0.1))
     assert max(map(len, text.splitlines())) <= 80

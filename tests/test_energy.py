@@ -42,7 +42,7 @@ def test_components_stay_apart(clock: FakeClock) -> None:
 
 
 def test_net_is_gross_less_the_idle_machine(clock: FakeClock) -> None:
-    """1 W for 0.3 s is 0.3 J gross; 0.25 W of idle machine leave 0.225 J net. A constant nets 0."""
+    """1 W for 0.3 s is 0.3 J gross; 0.25 W of idle machine leave 0.225 J net. A constant has none."""
     work = WattMeter(clock, 1.0)
     sample = measure_energy(lambda: clock.work(300_000_000), work, min_window_s=5.0, idle=IDLE, clock=clock)
     figures = make_energy_figures("training_energy_j", sample)
@@ -50,7 +50,7 @@ def test_net_is_gross_less_the_idle_machine(clock: FakeClock) -> None:
     net = find(figures, "cpu", is_net=True)
     assert net.value == pytest.approx(0.225)
     assert "net of 0.25 W idle, from 3.0 s of sleep, CPUs 10% busy" in net.method
-    assert find(figures, "ram", is_net=True).value == pytest.approx(0.0)
+    assert find(figures, "ram", is_net=True).reason == "a constant is the same at rest"
 
 
 def test_net_below_zero_says_so(clock: FakeClock) -> None:
@@ -67,6 +67,14 @@ def test_net_needs_a_baseline_of_the_same_source(clock: FakeClock) -> None:
         sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=idle, clock=clock)
         net = find(make_energy_figures("training_energy_j", sample), "cpu", is_net=True)
         assert (net.value, net.reason) == (None, "the idle machine was not measured")
+
+
+def test_busy_machine_has_no_idle_baseline(clock: FakeClock) -> None:
+    """What neighbours drew while this process slept is not what an idle machine draws: no net, with the share."""
+    idle = Idle({("cpu", "rapl"): 0.25}, 3.0, busy_share=0.9)
+    sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=idle, clock=clock)
+    net = find(make_energy_figures("training_energy_j", sample), "cpu", is_net=True)
+    assert (net.value, net.reason) == (None, "the machine did not idle: CPUs 90% busy while this process slept")
 
 
 def test_idle_power_is_energy_over_time(clock: FakeClock) -> None:
@@ -99,7 +107,7 @@ def test_censored_training_has_no_energy_to_target(clock: FakeClock) -> None:
     """What never got there is not available, not free."""
     sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=IDLE, clock=clock)
     figures = make_target_figures(make_energy_figures("training_energy_j", sample), None, 10.0)
-    assert [(f.value, f.reason) for f in figures] == [(None, "censored: target not reached")] * 4
+    assert [(f.value, f.reason) for f in figures] == [(None, "censored: target not reached")] * 3
 
 
 def test_meter_that_reads_nothing_is_an_error(clock: FakeClock) -> None:

@@ -6,7 +6,7 @@ import pytest
 from stand_ins import plant
 
 from bench.environment import compute_machine_id, describe_environment
-from bench.load import CpuTimes, Load, compute_busy_share, compute_steal_share, read_cpu_times, read_load
+from bench.load import CpuTimes, Load, compute_busy_share, read_cpu_times, read_load
 
 
 def test_description_is_complete() -> None:
@@ -37,8 +37,7 @@ def test_silent_kernel_is_unknown(tmp_path: Path) -> None:
 
 
 def test_shares_between_two_looks() -> None:
-    """Of 20 s of CPU time 15 s idled and 1 s was stolen: 25 % busy, 5 % stolen; no time between is unknown."""
+    """Of 20 s of CPU time 15 s idled: 25 % busy; no time between is unknown."""
     before, after = CpuTimes(100.0, 50.0, 2.0), CpuTimes(120.0, 65.0, 3.0)
     assert compute_busy_share(before, after) == pytest.approx(0.25)
-    assert compute_steal_share(before, after) == pytest.approx(0.05)
     assert compute_busy_share(after, after) is None

@@ -89,3 +89,11 @@ def test_different_meters_are_not_compared() -> None:
     """A modelled joule has no place beside a measured one."""
     task = make_task(model("small", 10, 10.0, 1e-3, "tdp_constant"), model("large", 1000, 4.0, 3e-3))
     assert make_break_even_tables(task)[0].rows[0][4].startswith("not comparable")
+
+
+def test_marks_of_the_latencies_are_carried_on() -> None:
+    """What rests on an invalid latency says so."""
+    small, large = model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)
+    figure = large.measured["latency"].figures[0].model_copy(update={"notes": ("INVALID: pre-empted",)})
+    large.measured["latency"] = large.measured["latency"].model_copy(update={"figures": (figure,)})
+    assert make_break_even_tables(make_task(small, large))[0].rows[0][3] == "after 3 000 inferences (INVALID)"
