@@ -85,7 +85,7 @@ def gate(session: nox.Session) -> None:
         str(Path(session.create_tmp()).resolve() / "gate.xml"),
         *(["--summary", summary] if summary else []),
     ]
-    run(session, "dlmi-bench", "gate", "--inconclusive", "warn", "--disturbed", "warn", *where, *session.posargs)
+    run(session, "dlmi-bench", "gate", "--settings", str(ROOT / "gate.toml"), *where, *session.posargs)
 
 
 @nox.session(name="gate-selftest", venv_backend="none", requires=["env"])
