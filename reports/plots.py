@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from reports.fronts import Draws
 
-N_LABELLED = 30  # more names than this cannot be told apart on one plot; hovering still names each point
+N_LABELLED = 15  # of more points only those on the front have their names written; hovering names each
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
         scale_axis(axis)
         axis.set_xlabel(cost.axis)
         axis.set_ylabel("test accuracy [%]")
-        _label_points(axis, points)
+        _label_points(axis, points, is_on)
     front = [p.name for p, is_in in zip(points, is_on, strict=True) if is_in]
     return drawing.to_plot(
         f"Test accuracy of {len(points)} models on {task.name} against {cost.axis}. On the front: {', '.join(front)}. "
@@ -118,17 +118,17 @@ def scale_axis(axis: "Axes") -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}".replace(",", " ")))
 
 
-def _label_points(axis: "Axes", points: list[Point]) -> None:
+def _label_points(axis: "Axes", points: list[Point], is_on: list[bool]) -> None:
     import numpy as np
     from adjustText import adjust_text
     from matplotlib.patheffects import withStroke
 
     if len(points) > N_LABELLED:
-        return
+        points = [p for p, is_in in zip(points, is_on, strict=True) if is_in][:N_LABELLED]
     halo = [withStroke(linewidth=2.5, foreground=PAPER)]
     texts = [axis.text(p.cost, p.accuracy, shorten(p.name), fontsize=9, path_effects=halo) for p in points]
     # Labels keep away from the bars too, which are given as points along them.
-    avoid = [(p.cost, y) for p in points for y in np.linspace(p.accuracy_lo, p.accuracy_hi, 9)]
-    avoid += [(x, p.accuracy) for p in points for x in np.linspace(p.cost_lo, p.cost_hi, 5)]
+    avoid = [(p.cost, y) for p in points for y in np.linspace(p.accuracy_lo, p.accuracy_hi, 7)]
+    avoid += [(x, p.accuracy) for p in points for x in np.linspace(p.cost_lo, p.cost_hi, 3)]
     x, y = zip(*avoid, strict=True)
-    adjust_text(texts, x=x, y=y, ax=axis, iter_lim=300, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": QUIET})
+    adjust_text(texts, x=x, y=y, ax=axis, iter_lim=80, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": QUIET})

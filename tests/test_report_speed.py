@@ -26,9 +26,9 @@ def test_report_of_many_figures(tmp_path: Path, n_figures: int, limit_s: float) 
         ]
         measured = measured_records(f"model-{m}", 1000 + 900 * m, 1e-5 * (m + 1))
         store.add_done([(record, "f") for record in (*trainings, *measured)])
-    start_s = time.perf_counter()
+    start_s = time.process_time()  # our own work; a neighbour on the machine is not
     written = write_report(store, tmp_path / "report", ["md", "html", "csv", "latex", "json"])
-    took_s = time.perf_counter() - start_s
+    took_s = time.process_time() - start_s
     peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     (page,) = (path for path in written if path.suffix == ".html")
     print(f"\n{n_figures} figures: {took_s:.1f} s, peak {peak_bytes / 2**30:.2f} GiB, page {page.stat().st_size} B")  # noqa: T201
