@@ -13,7 +13,6 @@ OF = {
     "inference_energy_j": "1 000 inferences",
 }
 N_INFERENCES = 1000
-LATENCY = {"backend": "onnxruntime", "batch": 1, "threads": 1}
 
 
 def make_energy_tables(task: TaskResults, reference: str | None = None) -> list[Table]:
@@ -102,7 +101,7 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
 
 def _list_marks(*models: ModelResults) -> list[str]:
     """What speaks against the latencies that a figure rests on."""
-    latencies = [model.find("latency", "latency_s", **LATENCY) for model in models]
+    latencies = [model.find_latency() for model in models]
     notes = [note for figure in latencies if figure for note in figure.notes]
     return [mark for mark in MARKS if any(note.startswith(mark) for note in notes)]
 
