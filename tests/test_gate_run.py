@@ -16,13 +16,13 @@ from bench.errors import DataError, UsageError
 from bench.executors import JobError
 from bench.gate import output
 from bench.gate.baseline import MANIFEST, load_baseline, save_baseline
-from bench.gate.graph import compute_peak_activation_bytes, count_operators, load_graph
 from bench.gate.latency import INPROC
 from bench.gate.rounds import SIDES
 from bench.gate.session import Benchmarks
 from bench.gate.settings import Settings, load_settings
 from bench.gate.timing import CONFIRMATION, decide_benchmarks
 from bench.gate.verdicts import Decision, Verdict
+from bench.graph import compute_peak_activation_bytes, count_operators, load_graph
 from bench.records import Cell, Record
 from bench.store import Store, artifact_path, put_artifact
 from models import MODELS

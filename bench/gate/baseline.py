@@ -19,7 +19,7 @@ from pydantic import JsonValue, ValidationError
 
 from bench.environment import describe_environment
 from bench.errors import DataError, StoreError
-from bench.gate.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
+from bench.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
 from bench.records import Artifact, FigureKind, Plain, Record
 from bench.store import Store, artifact_path
 

@@ -1,0 +1,161 @@
+"""What an ONNX file costs, exactly and on any machine: its operators and its peak of live activations."""
+
+from collections import Counter
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import DataError
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from onnx import GraphProto, ModelProto, TensorProto
+
+
+def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
+    """Parse and check one file; of other files at most the sizes are looked at.
+
+    Args:
+        is_whole: Refuse weights in other files; else they must lie in the folder of the file, or below.
+
+    Raises:
+        DataError: not an ONNX file, or one whose weights lie elsewhere.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+        others = list_external_files(model, path)
+        if others and is_whole:
+            raise DataError(f"{path}: weights lie in another file", "export it in one file")
+        onnx.checker.check_model(str(path))
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+        raise DataError(f"{path}: not a usable ONNX file ({error})", "export it again") from error
+    return model
+
+
+def list_external_files(model: "ModelProto", path: Path) -> list[Path]:
+    """Files beside the model that hold its weights, each once.
+
+    Raises:
+        DataError: one that is missing, or whose path or link leaves the folder of the model.
+    """
+    folder = path.resolve().parent
+    found: dict[Path, None] = {}
+    for tensor in _list_external_tensors(model):
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        file = (folder / location).resolve()
+        if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
+            raise DataError(
+                f"{path}: tensor {tensor.name!r}: external data {location!r} leaves the folder of the file",
+                "export the model in one file, or with its weights beside it; nothing outside its folder is read",
+            )
+        if not file.is_file():
+            raise DataError(f"{path}: tensor {tensor.name!r}: no file {location!r}", "put it beside the model")
+        found[file] = None
+    return list(found)
+
+
+def _list_external_tensors(message: "Message") -> "Iterator[TensorProto]":
+    """Wherever they are: weights, constants, subgraphs, functions, sparse tensors."""
+    import onnx
+
+    if isinstance(message, onnx.TensorProto):
+        if message.data_location == onnx.TensorProto.EXTERNAL or message.external_data:
+            yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _list_external_tensors(part)
+
+
+def infer_shapes(model: "ModelProto", input_shape: tuple[int, ...]) -> "tuple[GraphProto, dict[str, list[int]]]":
+    """The graph with its functions inlined, and the shapes of its tensors for an input of `input_shape`.
+
+    Raises:
+        DataError: the file's input has another shape.
+    """
+    import onnx
+    from onnx.inliner import inline_local_functions
+
+    fixed = inline_local_functions(model)
+    dims = fixed.graph.input[0].type.tensor_type.shape.dim
+    wanted = list(input_shape)
+    if len(dims) != len(wanted) or any(d.dim_value not in (0, n) for d, n in list(zip(dims, wanted, strict=True))[1:]):
+        stated = "x".join(str(d.dim_value) if d.dim_value else d.dim_param or "?" for d in dims)
+        raise DataError(
+            f"the ONNX file takes inputs of {stated}, not {'x'.join(map(str, wanted))}", "name its shape with --input"
+        )
+    for dim, size in zip(dims, wanted, strict=True):
+        dim.dim_value = size
+    graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+    return graph, shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+
+
+def find_input_shape(model: "ModelProto") -> tuple[int, ...]:
+    """Shape of one example, (channel, height, width)."""
+    return tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:])
+
+
+def count_operators(model: "ModelProto") -> dict[str, int]:
+    """Nodes by type of operator."""
+    return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
+
+
+def count_parameters(model: "ModelProto") -> int:
+    """Elements of the constant tensors; whole numbers of 8 bytes are shapes and indices, not weights."""
+    import onnx
+
+    return sum(prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type != onnx.TensorProto.INT64)
+
+
+def compute_peak_activation_bytes(model: "ModelProto") -> int:
+    """Most bytes of activations that are alive at once at batch 1, when nodes run in the order of the file.
+
+    A tensor lives from the node that makes it to the last one that reads it. Weights and what follows from them alone
+    do not count. Every element counts 4 bytes where it is float32, else the size of its type.
+
+    Raises:
+        DataError: the shape of some tensor cannot be inferred.
+    """
+    import onnx
+
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    sizes = _collect_sizes(graph)
+    weights = {tensor.name for tensor in graph.initializer}
+    alive = {value.name for value in graph.input} - weights
+    last_use = {name: i for i, node in enumerate(graph.node) for name in node.input}
+    outputs = {value.name for value in graph.output}
+    peak = 0
+    for i, node in enumerate(graph.node):
+        if not alive.isdisjoint(node.input):
+            alive |= set(filter(None, node.output))
+        peak = max(peak, sum(_find_size(name, sizes) for name in alive))
+        alive -= {name for name in alive if last_use.get(name, -1) <= i and name not in outputs}
+    return peak
+
+
+def _collect_sizes(graph: "GraphProto") -> dict[str, int]:
+    from onnx import helper
+
+    sizes: dict[str, int] = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        # The free batch size of the file is one here.
+        shape = [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
+        sizes[value.name] = prod(shape) * helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
+    return sizes
+
+
+def _find_size(name: str, sizes: dict[str, int]) -> int:
+    if name not in sizes:
+        raise DataError(f"ONNX graph: tensor {name!r} has no known shape", "export it with shape inference")
+    return sizes[name]
