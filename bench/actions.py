@@ -12,6 +12,7 @@ from bench.plan import list_judged
 from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.session import Timing, measure_peaks, run_latency_session
 from bench.store import artifact_path
+from bench.subject import Subject
 from bench.suites import Suite
 from tasks.spec import Task
 
@@ -75,8 +76,9 @@ def list_references(shop: Workshop, cells: list[Cell], on_progress: OnProgress) 
 def count(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
     records = []
     for cell in cells:
-        payload = {"model": cell.model, "input_shape": shop.tasks[cell.task].input_shape}
-        figures = _to_figures(shop.call("bench.profiling:run_counts_job", payload, on_progress))
+        subject = Subject(kind="model", name=cell.model, input_shape=shop.tasks[cell.task].input_shape)
+        payload = {"subject": subject.model_dump(mode="json"), "onnx": shop.find_path(cell, "onnx")}
+        figures = _to_figures(shop.call("bench.counting:run_counts_job", payload, on_progress))
         roles = dict.fromkeys(entry.artifact_role for entry in BACKENDS.values())
         figures += [_make_size(shop.find_artifact(cell, role)) for role in roles]
         records.append(Record(cell=cell, figures=tuple(figures)))

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from bench.commands.claims import claims
+from bench.commands.count import count
 from bench.commands.doctor import doctor
 from bench.commands.export import export
+from bench.commands.profile import profile
 from bench.commands.report import report, write_default_report
 from bench.errors import BenchError, UsageError
 from bench.gate.commands import baseline_app, gate
@@ -149,6 +151,8 @@ app.command()(doctor)
 app.command()(report)
 app.command()(export)
 app.command()(claims)
+app.command()(count)
+app.command()(profile)
 
 
 def main() -> None:

@@ -9,11 +9,10 @@ from bench.confusion import Counts, Metric, bootstrap_interval
 from bench.energy import Component, EnergySample
 from bench.latency import Trace
 from bench.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
-from bench.records import Figure, unavailable
+from bench.records import Conditions, Figure, unavailable
 from bench.roofline import BYTE_METHOD, FLOP_METHOD, N_REPEATS, Peak
 from bench.stats import compute_process_summary
 
-Conditions = dict[str, str | int | float | bool]
 PROCESS_RANGE = "min and max of process medians"
 # Shares of the rounds of a process that may be disturbed before its row is called noisy, and INVALID.
 MAX_QUIET, MAX_LOST = 0.1, 0.5

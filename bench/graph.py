@@ -1,6 +1,7 @@
 """What an ONNX file costs, exactly and on any machine: its operators and its peak of live activations."""
 
 from collections import Counter
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +9,15 @@ from typing import TYPE_CHECKING
 from bench.errors import DataError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto
+    from google.protobuf.message import Message
+    from onnx import GraphProto, ModelProto, TensorProto
 
 
-def load_graph(path: Path) -> "ModelProto":
-    """Parse and check one self-contained file; nothing outside of it is read.
+def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
+    """Parse and check one file; of other files at most the sizes are looked at.
+
+    Args:
+        is_whole: Refuse weights in other files; else they must lie in the folder of the file, or below.
 
     Raises:
         DataError: not an ONNX file, or one whose weights lie elsewhere.
@@ -22,12 +27,74 @@ def load_graph(path: Path) -> "ModelProto":
 
     try:
         model = onnx.load_model(path, load_external_data=False)
-        onnx.checker.check_model(model)
+        others = list_external_files(model, path)
+        if others and is_whole:
+            raise DataError(f"{path}: weights lie in another file", "export it in one file")
+        onnx.checker.check_model(str(path))
     except (DecodeError, onnx.checker.ValidationError, OSError) as error:
         raise DataError(f"{path}: not a usable ONNX file ({error})", "export it again") from error
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise DataError(f"{path}: weights lie in another file", "export it in one file")
     return model
+
+
+def list_external_files(model: "ModelProto", path: Path) -> list[Path]:
+    """Files beside the model that hold its weights, each once.
+
+    Raises:
+        DataError: one that is missing, or whose path or link leaves the folder of the model.
+    """
+    folder = path.resolve().parent
+    found: dict[Path, None] = {}
+    for tensor in _list_external_tensors(model):
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        file = (folder / location).resolve()
+        if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
+            raise DataError(
+                f"{path}: tensor {tensor.name!r}: external data {location!r} leaves the folder of the file",
+                "export the model in one file, or with its weights beside it; nothing outside its folder is read",
+            )
+        if not file.is_file():
+            raise DataError(f"{path}: tensor {tensor.name!r}: no file {location!r}", "put it beside the model")
+        found[file] = None
+    return list(found)
+
+
+def _list_external_tensors(message: "Message") -> "Iterator[TensorProto]":
+    """Wherever they are: weights, constants, subgraphs, functions, sparse tensors."""
+    import onnx
+
+    if isinstance(message, onnx.TensorProto):
+        if message.data_location == onnx.TensorProto.EXTERNAL or message.external_data:
+            yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _list_external_tensors(part)
+
+
+def infer_shapes(model: "ModelProto", input_shape: tuple[int, ...]) -> "tuple[GraphProto, dict[str, list[int]]]":
+    """The graph with its functions inlined, and the shapes of its tensors for an input of `input_shape`.
+
+    Raises:
+        DataError: the file's input has another shape.
+    """
+    import onnx
+    from onnx.inliner import inline_local_functions
+
+    fixed = inline_local_functions(model)
+    dims = fixed.graph.input[0].type.tensor_type.shape.dim
+    wanted = list(input_shape)
+    if len(dims) != len(wanted) or any(d.dim_value not in (0, n) for d, n in list(zip(dims, wanted, strict=True))[1:]):
+        stated = "x".join(str(d.dim_value) if d.dim_value else d.dim_param or "?" for d in dims)
+        raise DataError(
+            f"the ONNX file takes inputs of {stated}, not {'x'.join(map(str, wanted))}", "name its shape with --input"
+        )
+    for dim, size in zip(dims, wanted, strict=True):
+        dim.dim_value = size
+    graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+    return graph, shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
 
 
 def find_input_shape(model: "ModelProto") -> tuple[int, ...]:
@@ -38,6 +105,13 @@ def find_input_shape(model: "ModelProto") -> tuple[int, ...]:
 def count_operators(model: "ModelProto") -> dict[str, int]:
     """Nodes by type of operator."""
     return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
+
+
+def count_parameters(model: "ModelProto") -> int:
+    """Elements of the constant tensors; whole numbers of 8 bytes are shapes and indices, not weights."""
+    import onnx
+
+    return sum(prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type != onnx.TensorProto.INT64)
 
 
 def compute_peak_activation_bytes(model: "ModelProto") -> int:

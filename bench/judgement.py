@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,29 +23,14 @@ from bench.confusion import (
 from bench.errors import BenchError
 from bench.executors import OnProgress, Worker
 from bench.figures import make_confusion_figure
+from bench.parity import Answer, make_parity
 from bench.records import Artifact, Figure, unavailable
 from bench.stats import compute_wilson
 from bench.store import artifact_path, put_artifact
 from tasks.spec import Labels, Splits, Task
 
-PARITY = ("max_score_error", "score_rmse_ratio", "decision_disagreement")
-# Scores of a float32 runtime against another's: rounding between batch sizes and runtimes, no more.
-SCORE_TOLERANCE = 1e-3
-# A network whose scores range over less than this share of their size answers the same to every input.
-VACUOUS_RANGE = 1e-6
 REFERENCE_BATCH = 64
 NOT_FINITE = "the network's scores are not finite: training diverged"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Scores of one runtime for the validation images, then the test images; or why there are none."""
-
-    backend: str
-    validation: Scores
-    test: Scores
-    conditions: dict[str, str | int | float | bool]
-    reason: str = ""
 
 
 def judge(
@@ -195,52 +179,3 @@ def _make_accuracy(name: str, answer: Answer, scores: Scores, labels: Labels) ->
         source="exported file",
         conditions=answer.conditions,
     )
-
-
-def make_parity(answer: Answer, reference: NDArray[np.float64], eager: Scores) -> list[Figure]:
-    """How far a runtime is from float64: largest error, RMSE in units of float32 eager's own, other decisions.
-
-    Args:
-        answer: The runtime's, for the test images.
-        reference: Scores of eager in float64, (n, class).
-        eager: Scores of eager in float32, (n, class).
-    """
-    reason = answer.reason
-    if not reason and not (np.isfinite(answer.test).all() and np.isfinite(reference).all()):
-        reason = "scores are not finite"
-    if reason:
-        return [unavailable(name, reason, backend=answer.backend) for name in PARITY]
-    worst, rmse = float(np.abs(answer.test - reference).max()), _compute_rmse(answer.test, reference)
-    notes = list(_list_doubts(answer, reference, worst))
-
-    def measured(name: str, value: float, **extra: Any) -> Figure:
-        common: dict[str, Any] = {"kind": "measured", "source": "test split", "n": len(reference)}
-        return Figure(name=name, value=value, conditions=answer.conditions, notes=tuple(notes), **common, **extra)
-
-    n_other = int((answer.test.argmax(1) != reference.argmax(1)).sum())
-    lo, hi = compute_wilson(n_other, len(reference))
-    shared = {"lo": lo, "hi": hi, "interval": "Wilson 95 %, sampling of examples"}
-    own = _compute_rmse(eager, reference)
-    method = f"RMSE {rmse:.1e} over float32 eager's own {own:.1e}, both against float64 eager"
-    no_error = "float32 eager has no error to compare with"
-    return [
-        measured("max_score_error", worst, method="against float64 eager"),
-        measured("score_rmse_ratio", rmse / own, method=method)
-        if own
-        else unavailable("score_rmse_ratio", no_error, backend=answer.backend),
-        measured("decision_disagreement", n_other / len(reference), method="against float64 eager", **shared),
-    ]
-
-
-def _compute_rmse(scores: Scores, reference: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean((scores - reference) ** 2)))
-
-
-def _list_doubts(answer: Answer, reference: NDArray[np.float64], worst: float) -> Iterable[str]:
-    size = max(1.0, float(np.abs(reference).max()))
-    if np.ptp(reference, axis=0).max() <= VACUOUS_RANGE * float(np.abs(reference).max()):
-        yield "vacuous: the network answers the same to every input"
-    elif len(np.unique(reference.argmax(1))) == 1:
-        yield "vacuous: every decision is for the same class"
-    if BACKENDS[answer.backend].precision == "float32" and worst > SCORE_TOLERANCE * size:
-        yield f"INVALID: scores differ by up to {worst:.1e}, which float32 does not explain"

@@ -1,8 +1,10 @@
-"""Peak memory of this process, by the kernel's own high-water mark. Meant for a fresh process."""
+"""Peak memory of this process, by the kernel's own high-water mark, and of a GPU. Meant for a fresh process."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from bench.errors import MeasurementError
 
@@ -43,6 +45,37 @@ def measure_peak_memory(
         raise MeasurementError(
             f"peak memory: {error}", "this figure needs Linux with /proc mounted and clear_refs writable"
         ) from error
+
+
+class Allocator(Protocol):
+    """The functions of `torch.cuda` that are used here; all in bytes of tensors."""
+
+    def synchronize(self) -> object: ...
+
+    def reset_peak_memory_stats(self) -> object: ...
+
+    def memory_allocated(self) -> int: ...
+
+    def max_memory_allocated(self) -> int: ...
+
+
+def find_cuda() -> Allocator | None:
+    """torch's CUDA allocator where this process already uses it; looking does not load torch or touch the device."""
+    torch: Any = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def measure_peak_device_memory(work: Callable[[], object], cuda: Allocator) -> PeakMemory:
+    """Run `work` once and read the most bytes that tensors held on the device.
+
+    Counts: tensors of torch's allocator. Leaves out: the CUDA context, kernels, and what others allocate.
+    """
+    cuda.synchronize()
+    cuda.reset_peak_memory_stats()
+    before_bytes = cuda.memory_allocated()
+    work()
+    cuda.synchronize()
+    return PeakMemory(before_bytes, cuda.max_memory_allocated())
 
 
 def read_status_bytes(field: str, status: Path = STATUS) -> int:

@@ -38,7 +38,9 @@ METERS = ("bench.meters", "bench.meters.rapl", "bench.meters.nvml", "bench.meter
 MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
     "references": ("bench.profiling",),
-    "counts": ("bench.counts", "bench.profiling"),
+    "counts": tuple(
+        f"bench.{name}" for name in ("counts", "counts.trace", "counts.dispatch", "counts.graph", "counting")
+    ),
     "memory": ("bench.memory", "bench.profiling"),
     "latency": (
         "bench.clock",

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from bench.backends import BACKENDS, Batch, Runner, Scores
+from bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores
+from bench.clock import Stopwatch
 from bench.energy import measure_energy
 from bench.errors import MeasurementError
 from bench.executors import OnProgress
 from bench.figures import make_energy_figures
-from bench.judgement import SCORE_TOLERANCE
 from bench.latency import CpuHopper, Plan, measure_latency
-from bench.memory import measure_peak_memory
+from bench.memory import PeakMemory, find_cuda, measure_peak_device_memory, measure_peak_memory
 from bench.meters import energy_meter, idle_baseline
 from bench.neighbours import NeighbourWatch
-from bench.records import Figure
+from bench.parity import SCORE_TOLERANCE
+from bench.records import Conditions, Figure
 from bench.roofline import measure_peaks
 from tasks import get_task
 from tasks.spec import make_splits
@@ -33,54 +34,60 @@ def run_references_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     return [figure.model_dump(mode="json") for figure in task.references(task.load())]
 
 
-def run_counts_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `model`, `input_shape`. Returns figures."""
-    from bench.counts import MAX_DISAGREEMENT, measure_counts
-    from models import MODELS
-
-    counts = measure_counts(MODELS[payload["model"]].build(), tuple(payload["input_shape"]))
-
-    def counted(name: str, value: int, source: str, **extra: Any) -> Figure:
-        return Figure(name=name, value=value, kind="counted", source=source, **extra)
-
-    notes = [f"not counted: {name} x {n}" for name, n in sorted(counts.uncounted.items())]
-    if counts.disagreement > MAX_DISAGREEMENT:
-        notes.append(f"counters disagree by {counts.disagreement:.1%}")
-    figures = [
-        counted("n_parameters", counts.n_parameters, "torch"),
-        counted("n_trainable_parameters", counts.n_trainable, "torch"),
-        counted("macs", counts.macs_fvcore, "fvcore", notes=tuple(notes), conditions={"counter": "fvcore"}),
-        counted("macs", counts.macs_dispatch, "FlopCounterMode on meta", conditions={"counter": "dispatch"}),
-        counted("n_activations", counts.n_activations, "fvcore"),
-    ]
-    return [figure.model_dump(mode="json") for figure in figures]
-
-
 def run_memory_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `backend`, `path`, `input_shape`. For a fresh worker. Returns figures."""
     entry = BACKENDS[payload["backend"]]
     batch = np.zeros((1, *payload["input_shape"]), np.float32)
+    runner, peaks = measure_memory(entry, Path(payload["path"]), batch)
+    conditions = {"backend": payload["backend"], "batch": 1, **runner.conditions}
+    return [figure.model_dump(mode="json") for figure in make_memory_figures(peaks, conditions)]
+
+
+def measure_memory(
+    entry: BackendEntry, path: Path, batch: Batch, *, loading: Stopwatch | None = None
+) -> tuple[Runner, dict[str, PeakMemory]]:
+    """Load an artifact and run one batch; peaks of the host, and of the device where the runtime uses torch's CUDA.
+
+    `loading` adds up the time from the file to the first answer.
+    """
+    loading = loading or Stopwatch()
     entry.load_empty().run(batch)  # the runtime itself is in memory before the mark is reset
     runners: list[Runner] = []
 
     def work() -> None:
-        runners.append(entry.load(Path(payload["path"])))
-        runners[0].run(batch)
+        with loading:
+            runners.append(entry.load(path))
+            runners[0].run(batch)
 
-    peak = measure_peak_memory(work)
-    conditions = {"backend": payload["backend"], "batch": 1, **runners[0].conditions}
-    whole = Figure(
-        name="peak_bytes",
-        value=peak.peak_bytes,
-        kind="measured",
-        source="VmHWM",
-        method="high-water mark of a fresh process, runtime included, reset before the model is loaded",
-        conditions=conditions,
-    )
-    added = whole.model_copy(
-        update={"name": "peak_added_bytes", "value": peak.added_bytes, "method": "the same, less the loaded runtime"}
-    )
-    return [figure.model_dump(mode="json") for figure in (whole, added)]
+    peaks: dict[str, PeakMemory] = {}
+    cuda = find_cuda()
+    if cuda is None:
+        peaks["host"] = measure_peak_memory(work)
+    else:
+        peaks["device"] = measure_peak_device_memory(lambda: peaks.update(host=measure_peak_memory(work)), cuda)
+    return runners[0], peaks
+
+
+def make_memory_figures(peaks: dict[str, PeakMemory], conditions: Conditions) -> list[Figure]:
+    """What the process held at its highest, and what the model added; the same of the device where there is one."""
+    sources = {
+        "host": ("peak", "VmHWM", "high-water mark of a fresh process, runtime included, reset before the model"),
+        "device": ("device_peak", "CUDA allocator", "tensors of torch's allocator; context and kernels are left out"),
+    }
+    figures = []
+    for place, peak in peaks.items():
+        name, source, method = sources[place]
+        whole = Figure(
+            name=f"{name}_bytes",
+            value=peak.peak_bytes,
+            kind="measured",
+            source=source,
+            method=method,
+            conditions=conditions,
+        )
+        update = {"name": f"{name}_added_bytes", "value": peak.added_bytes, "method": f"{method}; less what was before"}
+        figures += [whole, whole.model_copy(update=update)]
+    return sorted(figures, key=lambda figure: not figure.name.startswith("peak"))
 
 
 def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:

@@ -13,6 +13,8 @@ SCHEMA_VERSION = 1
 
 CellKind = Literal["train", "references", "counts", "memory", "latency", "energy"]
 FigureKind = Literal["measured", "modelled", "counted", "derived"]
+# What belongs to the identity of a figure: backend, batch, provider, precision, threads, options.
+Conditions = dict[str, str | int | float | bool]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 

@@ -5,12 +5,12 @@ from statistics import median
 from typing import Any
 
 from bench.executors import OnProgress, Worker
-from bench.figures import Conditions, make_latency_figures, make_peak_figures
+from bench.figures import make_latency_figures, make_peak_figures
 from bench.latency import Trace, list_cpus
 from bench.neighbours import Neighbours
 from bench.profiling import EMPTY
 from bench.ratios import make_rounds_key
-from bench.records import Figure, unavailable
+from bench.records import Conditions, Figure, unavailable
 from bench.roofline import Peak
 from bench.suites import Suite
 

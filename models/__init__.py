@@ -36,6 +36,16 @@ class ModelEntry:
                 weight.requires_grad = name.startswith("out.")
         return network
 
+    def compute_macs(self, input_shape: tuple[int, ...]) -> int | None:
+        """Multiply-accumulates of one example by the closed form beside the architecture; None where there is none.
+
+        The form of `models.x:Factory` is the function `compute_macs` of its file, or `compute_factory_macs` where
+        the file has several; it takes the shape of an example and the arguments of the factory.
+        """
+        module = import_module(self.module)
+        formula = getattr(module, f"compute_{self.factory}_macs", None) or getattr(module, "compute_macs", None)
+        return None if formula is None else int(formula(input_shape, **self.arguments))
+
 
 def _full_size(factory: str, title: str) -> ModelEntry:
     return ModelEntry("models.fullsize", factory, title, domain="spect", is_default=False)

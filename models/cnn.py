@@ -30,3 +30,12 @@ class CNN(nn.Module):
 def convolution(n_in: int, n_out: int) -> list[nn.Module]:
     """Convolution without bias (the normalisation has one), normalisation, rectifier; the size is kept."""
     return [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
+
+
+def compute_macs(input_shape: tuple[int, ...], n_channels: int, n_classes: int = 10) -> int:
+    """Multiply-accumulates of one example, (1, height, width)."""
+    c, n_pixels = n_channels, input_shape[1] * input_shape[2]
+    first = 9 * 1 * c * n_pixels
+    second = 9 * c * 2 * c * n_pixels // 4
+    third = 9 * 2 * c * 2 * c * n_pixels // 16
+    return first + second + third + 2 * c * 16 * n_classes

@@ -45,3 +45,10 @@ class LeCun1989(nn.Module):
 def squash(x: Tensor) -> Tensor:
     """The paper's scaled hyperbolic tangent A tanh(S x), A = 1.7159, S = 2/3."""
     return 1.7159 * torch.tanh(2 / 3 * x)
+
+
+def compute_macs(input_shape: tuple[int, ...], n_classes: int = 10) -> int:
+    """Multiply-accumulates of one example: its connections, less those of the biases."""
+    first = 25 * 12 * 8 * 8
+    second = 25 * 8 * 12 * 4 * 4  # each map sees eight maps
+    return first + second + 192 * 30 + 30 * n_classes

@@ -21,3 +21,10 @@ class MLP(nn.Module):
         x = self.hidden1(x).relu()  # (batch, n_hidden1)
         x = self.hidden2(x).relu()  # (batch, n_hidden2)
         return self.out(x)  # (batch, 10)
+
+
+def compute_macs(
+    input_shape: tuple[int, ...], n_hidden1: int, n_hidden2: int, n_inputs: int = 256, n_classes: int = 10
+) -> int:
+    """Multiply-accumulates of one example."""
+    return n_inputs * n_hidden1 + n_hidden1 * n_hidden2 + n_hidden2 * n_classes

@@ -57,3 +57,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (self.residual(x) + self.shortcut(x)).relu()  # (batch, n_out, height / stride, width / stride)
+
+
+def compute_macs(input_shape: tuple[int, ...], width: int, n_classes: int = 3) -> int:
+    """Multiply-accumulates of one example, (channel, height, width)."""
+    n_channels, height, length = input_shape
+    n_pixels = -(-height // 2) * -(-length // 2)
+    macs, n_in, reduction = 49 * n_channels * width * n_pixels, width, 2
+    for factor, stride in STAGES:
+        n_out, reduction = factor * width, reduction * stride
+        n_pixels = -(-height // reduction) * -(-length // reduction)  # a stride of 2 rounds up
+        shortcut = n_in * n_out if stride != 1 or n_in != n_out else 0
+        macs += (9 * n_in * n_out + (2 * N_BLOCKS - 1) * 9 * n_out * n_out + shortcut) * n_pixels
+        n_in = n_out
+    return macs + n_in * n_classes

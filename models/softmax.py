@@ -16,3 +16,8 @@ class Softmax(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)  # (batch, 1, 16, 16) -> (batch, 256)
         return self.out(x)  # (batch, 10)
+
+
+def compute_macs(input_shape: tuple[int, ...], n_inputs: int = 256, n_classes: int = 10) -> int:
+    """Multiply-accumulates of one example."""
+    return n_inputs * n_classes

@@ -35,3 +35,15 @@ class VGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.features(x))  # (batch, 3)
+
+
+def compute_macs(input_shape: tuple[int, ...], width: int, n_classes: int = 3) -> int:
+    """Multiply-accumulates of one example, (channel, height, width)."""
+    n_in, height, length = input_shape
+    macs = 0
+    for n_convolutions, factor in STAGES:
+        for _ in range(n_convolutions):
+            macs += 9 * n_in * factor * width * height * length
+            n_in = factor * width
+        height, length = height // 2, length // 2
+    return macs + n_in * n_classes

@@ -70,3 +70,22 @@ class Block(nn.Module):
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # each (batch, n_heads, n_tokens, dim / n_heads)
         x = F.scaled_dot_product_attention(query, key, value)  # (batch, n_heads, n_tokens, dim / n_heads)
         return self.project(x.transpose(1, 2).flatten(2))  # (batch, n_tokens, dim)
+
+
+def compute_macs(
+    input_shape: tuple[int, ...],
+    dim: int,
+    depth: int,
+    n_heads: int,
+    patch: int = 10,
+    ratio: int = 2,
+    n_classes: int = 3,
+) -> int:
+    """Multiply-accumulates of one example, (channel, height, width). The number of heads does not change them."""
+    n_channels, height, width = input_shape
+    n = (height // patch) * (width // patch)  # tokens
+    embedding = n * patch * patch * n_channels * dim
+    projections = n * 4 * dim * dim  # queries, keys, values, and back
+    attention = 2 * n * n * dim  # Q K', and its softmax on V
+    perceptron = n * 2 * ratio * dim * dim
+    return embedding + depth * (projections + attention + perceptron) + dim * n_classes

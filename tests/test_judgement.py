@@ -10,7 +10,8 @@ import torch
 
 from bench import training
 from bench.backends import BACKENDS, DEFAULT_BACKENDS
-from bench.judgement import PARITY, Answer, judge, make_parity
+from bench.judgement import judge
+from bench.parity import PARITY, Answer, make_parity
 from bench.records import Artifact, Figure
 from models import MODELS
 from tasks import get_task

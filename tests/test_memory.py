@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import MeasurementError
-from bench.memory import PeakMemory, measure_peak_memory, read_status_bytes
+from bench.memory import PeakMemory, measure_peak_device_memory, measure_peak_memory, read_status_bytes
 
 
 def test_fields_are_kibibytes(tmp_path: Path) -> None:
@@ -38,3 +38,40 @@ def test_missing_field_is_named(tmp_path: Path) -> None:
     status.write_text("Name:\tx\n")
     with pytest.raises(MeasurementError, match="VmHWM"):
         read_status_bytes("VmHWM", status)
+
+
+class FakeAllocator:
+    """Counts like torch's CUDA allocator; remembers an earlier peak until that is reset."""
+
+    def __init__(self) -> None:
+        self.now, self.peak, self.is_waiting = 100, 9000, True
+
+    def allocate(self, n_bytes: int) -> None:
+        self.now += n_bytes
+        self.peak = max(self.peak, self.now)
+        self.is_waiting = True
+
+    def synchronize(self) -> None:
+        self.is_waiting = False
+
+    def reset_peak_memory_stats(self) -> None:
+        self.peak = self.now
+
+    def memory_allocated(self) -> int:
+        return self.now
+
+    def max_memory_allocated(self) -> int:
+        assert not self.is_waiting, "read before the device was done"
+        return self.peak
+
+
+def test_device_peak_is_of_this_work_alone() -> None:
+    """What was allocated before does not count as added, an earlier peak is reset, and the queue is waited for."""
+    cuda = FakeAllocator()
+
+    def work() -> None:
+        cuda.allocate(500)
+        cuda.allocate(-400)
+
+    peak = measure_peak_device_memory(work, cuda)
+    assert (peak.before_bytes, peak.peak_bytes, peak.added_bytes) == (100, 600, 500)

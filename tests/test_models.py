@@ -41,19 +41,14 @@ HAND = {
 
 @pytest.mark.parametrize("name", DIGITS)
 def test_counts_equal_the_hand_formula(name: str) -> None:
-    """Parameters and both MAC counts equal a formula written here, and only operators without products go uncounted."""
-    counts = measure_counts(MODELS[name].build(), INPUT)
-    assert (counts.n_parameters, counts.macs_fvcore) == HAND[name]
-    assert counts.macs_dispatch == counts.macs_fvcore
-    assert counts.n_trainable == counts.n_parameters
-    assert set(counts.uncounted) <= {
-        "aten::relu",
-        "aten::tanh",
-        "aten::max_pool2d",
-        "aten::pad",
-        "aten::mul",
-        "aten::add",
-    }
+    """Parameters and all three MAC counts equal a formula written here, and nothing goes uncounted."""
+    entry = MODELS[name]
+    counts = measure_counts(entry.build(), INPUT, closed_form=entry.compute_macs(INPUT))
+    parameters, macs = HAND[name]
+    assert [(p.counter, p.macs) for p in counts.products] == [(c, macs) for c in ("dispatch", "trace", "closed_form")]
+    assert counts.n_parameters == counts.n_trainable == parameters
+    assert [p.uncounted for p in counts.products] == [{}, {}, {}]
+    assert counts.disagreement == 0
 
 
 def test_published_sizes() -> None:
@@ -110,7 +105,7 @@ def test_attention_counts_its_products() -> None:
             return torch.nn.functional.scaled_dot_product_attention(heads, heads, heads)
 
     counts = measure_counts(Attention(), (2, 7, 4))
-    assert counts.macs_fvcore == counts.macs_dispatch == 2 * 7 * 7 * (4 + 4)
+    assert [p.macs for p in counts.products] == 2 * [2 * 7 * 7 * (4 + 4)]
 
 
 def test_listing_names_imports_no_torch() -> None:

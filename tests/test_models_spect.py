@@ -70,11 +70,21 @@ HAND = {"vgg16-c": count_vgg(8), "resnet-c": count_resnet(8), "vit-c": count_vit
 
 @pytest.mark.parametrize("name", COMPACT)
 def test_counts_equal_the_hand_formula(name: str) -> None:
-    """Parameters, below a million, and both MAC counts equal a formula written here."""
-    counts = measure_counts(MODELS[name].build(), INPUT)
-    assert (counts.n_parameters, counts.macs_fvcore) == HAND[name]
-    assert counts.macs_dispatch == counts.macs_fvcore
+    """Parameters, below a million, and all three MAC counts equal a formula written here."""
+    entry = MODELS[name]
+    counts = measure_counts(entry.build(), INPUT, closed_form=entry.compute_macs(INPUT))
+    parameters, macs = HAND[name]
+    assert counts.n_parameters == parameters
+    assert [(p.counter, p.macs) for p in counts.products] == [(c, macs) for c in ("dispatch", "trace", "closed_form")]
+    assert [p.uncounted for p in counts.products] == [{}, {}, {}]
     assert counts.n_parameters < 1_000_000
+
+
+@pytest.mark.parametrize("name", COMPACT)
+def test_closed_form_holds_for_any_size(name: str) -> None:
+    """On a whole slice the formula of the architecture equals the dispatcher's count."""
+    counts = measure_counts(MODELS[name].build(), (1, 109, 91), closed_form=MODELS[name].compute_macs((1, 109, 91)))
+    assert counts.products[0].macs == counts.products[2].macs
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)

@@ -82,7 +82,7 @@ def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
         "input_shape": list(entry.input_shape),
         "costs": {
             "n_parameters": counts.n_parameters,
-            "macs": counts.macs_fvcore,
+            "macs": counts.macs,
             "onnx_size_bytes": paths["onnx"].stat().st_size,
             "peak_activation_bytes": compute_peak_activation_bytes(graph),
         },

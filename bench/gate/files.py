@@ -3,7 +3,6 @@
 import hashlib
 import zipfile
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,13 @@ from bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from bench.errors import DataError, UsageError
 from bench.gate.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
 from bench.gate.candidate import Candidate
-from bench.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
+from bench.graph import (
+    compute_peak_activation_bytes,
+    count_operators,
+    count_parameters,
+    find_input_shape,
+    load_graph,
+)
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -135,12 +140,8 @@ def _judge(path: Path, labelled: LabelledSet) -> NDArray[np.float32]:
 
 
 def _count(path: Path, graph: "ModelProto") -> dict[str, int]:
-    from onnx import TensorProto
-
-    # Whole numbers of 8 bytes are shapes and indices, not weights.
-    weights = [tensor for tensor in graph.graph.initializer if tensor.data_type != TensorProto.INT64]
     return {
-        "n_parameters": sum(prod(tensor.dims) for tensor in weights),
+        "n_parameters": count_parameters(graph),
         "onnx_size_bytes": path.stat().st_size,
         "peak_activation_bytes": compute_peak_activation_bytes(graph),
     }

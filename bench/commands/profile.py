@@ -1,0 +1,154 @@
+"""The command `profile`: what one model costs on every runtime of this machine."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands.count import InputOption, SubjectArgument, format_counts
+from bench.errors import UsageError
+from bench.options import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from bench.portrait import Portrait, Row
+    from bench.records import Figure
+
+EXIT_FAILED_ROWS = 1
+WIDTH = 78  # of a note, so that the whole fits 80 columns
+
+
+def profile(
+    subject: SubjectArgument,
+    input_: InputOption = None,
+    backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(min=1, max=4096, help="Batch size; may be repeated.")] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="Measure again in new processes while this lasts.")] = 45.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Counts, memory, latency, energy and parity of one model on every runtime, on random inputs."""
+    from bench.backends import BACKENDS
+    from bench.portrait import draw
+    from bench.subject import parse_subject
+
+    parsed = parse_subject(subject, input_)
+    for name in backend or ():
+        if name not in BACKENDS:
+            raise UsageError(f"no backend {name!r}", f"use one of {', '.join(BACKENDS)}")
+    batches = tuple(dict.fromkeys(batch or (parsed.batch,)))
+    names = tuple(dict.fromkeys(backend or BACKENDS))
+    portrait = draw(parsed, names, batches, budget_s=seconds, on_progress=_show)
+    if as_json:
+        print_json(_to_json(portrait))
+    else:
+        typer.echo(format_portrait(portrait, subject))
+    if portrait.error or any(row.error and (backend or not row.is_missing) for row in portrait.rows):
+        raise typer.Exit(EXIT_FAILED_ROWS)
+
+
+def _show(doing: str, _: float) -> None:
+    typer.echo(f"profile: {doing}", err=True)
+
+
+def _to_json(portrait: "Portrait") -> dict[str, object]:
+    rows = [
+        {"backend": r.backend, "figures": [f.model_dump(mode="json") for f in r.figures]}
+        | ({"error": r.error, "remedy": r.remedy, "is_missing": r.is_missing} if r.error else {})
+        for r in portrait.rows
+    ]
+    return {
+        "subject": portrait.subject.model_dump(mode="json"),
+        "counts": [figure.model_dump(mode="json") for figure in portrait.counts],
+        "error": portrait.error,
+        "rows": rows,
+        "took_s": portrait.took_s,
+    }
+
+
+def format_portrait(portrait: "Portrait", title: str) -> str:
+    """The whole as text of 80 columns."""
+    lines = [f"{title}, one example of {'x'.join(map(str, portrait.subject.input_shape))}", "", "counts"]
+    lines += format_counts(portrait.counts) if portrait.counts else _wrap(*portrait.error.split("\n"))
+    for batch in portrait.batches:
+        lines += ["", *_format_latency(portrait, batch)]
+    lines += ["", *_format_costs(portrait)]
+    errors: dict[tuple[str, str], list[str]] = {}
+    notes: dict[str, list[str]] = {}
+    for row in portrait.rows:
+        if row.error:
+            errors.setdefault((row.error.splitlines()[0], row.remedy), []).append(row.backend)
+        for note in dict.fromkeys(n for f in row.figures for n in f.notes):
+            notes.setdefault(note, []).append(row.backend)
+    for (error, remedy), backends in errors.items():
+        lines += _wrap(f"{', '.join(backends)}: {error}", f"remedy: {remedy}")
+    for note, backends in notes.items():
+        lines += _wrap(f"note: {', '.join(backends)}: {note}")
+    lines.append(f"random inputs of a fixed seed, one thread; took {portrait.took_s:.0f} s")
+    return "\n".join(lines)
+
+
+def _format_latency(portrait: "Portrait", batch: int) -> list[str]:
+    lines = [f"{f'latency of batch {batch}':<22}{'median [min, max of processes]':<34}{'n':>2}  {'load':>12}"]
+    for row in portrait.rows:
+        latency = row.find("latency_s", batch=batch)
+        if latency is None:
+            lines.append(f"  {row.backend:<20}n/a, see below")
+            continue
+        shown, first = _format(latency) + _mark(latency), row.find("load_s")
+        lines.append(f"  {row.backend:<20}{shown:<34}{latency.n:>2}  {_format(first, is_plain=True):>12}")
+    return lines
+
+
+def _mark(figure: "Figure") -> str:
+    marks = [m for m in ("mixed", "noisy", "INVALID") if any(n.startswith(m) for n in figure.notes)]
+    return f" {', '.join(marks)}" if marks else ""
+
+
+def _format_costs(portrait: "Portrait") -> list[str]:
+    head = f"{'other costs':<22}{'memory':>10}{'added':>10}{'energy a call':>15}{'max error':>11}{'decisions':>11}"
+    lines = [head]
+    for row in portrait.rows:
+        if row.error:
+            lines.append(f"  {row.backend:<20}n/a, see below")
+            continue
+        cells = [_format(row.find(name), is_plain=True) for name in ("peak_bytes", "peak_added_bytes")]
+        error, other = row.find("max_score_error"), row.find("decision_disagreement")
+        worst = "n/a" if error is None or error.value is None else f"{error.value:.1e}"
+        n_other = "n/a" if other is None or other.value is None else f"{round(other.value * other.n)} of {other.n}"
+        lines.append(
+            f"  {row.backend:<20}{cells[0]:>10}{cells[1]:>10}{_format_energy(row):>16}{worst:>11}{n_other:>10}"
+        )
+    kinds = sorted({f"{f.kind}: {f.source}" for row in portrait.rows for f in _list_energies(row)})
+    lines += _wrap("max error and other decisions than eager in float64 (an ONNX file: than onnx's own evaluator)")
+    if kinds:
+        lines += _wrap(f"gross energy of the processor, {'; '.join(kinds)}; * is no measurement")
+    return lines
+
+
+def _list_energies(row: "Row") -> "list[Figure]":
+    figures = [f for f in row.figures if f.name == "inference_energy_j" and f.value is not None]
+    return [f for f in figures if f.conditions["component"] == "cpu" and not f.conditions["idle_subtracted"]]
+
+
+def _format_energy(row: "Row") -> str:
+    from bench.units import format_quantity
+
+    figure = next(iter(_list_energies(row)), None)
+    if figure is None or figure.value is None:
+        return "n/a"
+    mark = " *" if figure.kind == "modelled" else ""
+    return format_quantity(figure.value / int(figure.conditions["n_inferences"]), "j") + mark
+
+
+def _format(figure: "Figure | None", *, is_plain: bool = False) -> str:
+    from bench.units import format_quantity, format_range, unit_of
+
+    if figure is None or figure.value is None:
+        return "n/a"
+    unit = unit_of(figure.name)
+    is_plain = is_plain or figure.n == 1  # one process has no range
+    return format_quantity(figure.value, unit) if is_plain else format_range(figure.value, figure.lo, figure.hi, unit)
+
+
+def _wrap(*texts: str) -> list[str]:
+    from textwrap import wrap
+
+    return [line for text in texts for line in wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")]

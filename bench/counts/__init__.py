@@ -1,0 +1,109 @@
+"""Parameters and multiply-accumulates, counted by unrelated tools that have to agree.
+
+`macs` are multiply-accumulates of convolutions and matrix products for one example; flops are 2 x macs, always derived.
+"""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.counts.products import Products
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MAX_DISAGREEMENT = 0.01
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What can be counted without a clock.
+
+    Attributes:
+        products: By each counter, the reference first.
+        training_flops: Forward and backward for one example; None where it could not be counted.
+    """
+
+    n_parameters: int
+    n_trainable: int
+    products: tuple[Products, ...]
+    training_flops: int | None = None
+    training_reason: str = ""
+
+    @property
+    def macs(self) -> int | None:
+        """By the first counter that could count."""
+        return next((p.macs for p in self.products if p.macs is not None), None)
+
+    @property
+    def n_activations(self) -> int | None:
+        """Elements of the outputs of all convolutions and matrix products."""
+        return next((p.n_activations for p in self.products if p.n_activations is not None), None)
+
+    @property
+    def disagreement(self) -> float:
+        """Largest relative difference between two counters."""
+        return compute_disagreement(self.products)
+
+
+def compute_disagreement(products: tuple[Products, ...]) -> float:
+    """Largest relative difference between two counters; 0 where fewer than two could count."""
+    found = [p.macs for p in products if p.macs is not None]
+    return (max(found) - min(found)) / max(*found, 1) if found else 0.0
+
+
+def measure_counts(network: "nn.Module", input_shape: tuple[int, ...], *, closed_form: int | None = None) -> Counts:
+    """Count one example of `input_shape` (channel, height, width). The network itself is left untouched.
+
+    Args:
+        closed_form: Multiply-accumulates by the formula of the architecture, where there is one.
+    """
+    import torch
+
+    from bench.counts.dispatch import count_by_dispatch, count_training_flops
+    from bench.counts.trace import count_by_trace
+
+    network = copy.deepcopy(network).cpu().eval()  # tracing would update running statistics
+    parameters = list(network.parameters())
+    n_parameters, n_trainable = (
+        sum(p.numel() for p in parameters if p.requires_grad or every) for every in (True, False)
+    )
+    with _without_fast_path():
+        trace = _try("trace", "fvcore", lambda: count_by_trace(network, torch.zeros(1, *input_shape)))
+        network.to("meta")
+        dispatch = _try("dispatch", "FlopCounterMode on meta", lambda: count_by_dispatch(network, input_shape))
+        training_flops, training_reason = None, ""
+        try:
+            training_flops = count_training_flops(network, input_shape)
+        except Exception as error:  # noqa: BLE001 - whatever the user's network raises is the reason
+            training_reason = _describe(error)
+    products = [dispatch, trace]
+    if closed_form is not None:
+        products.append(Products("closed_form", "formula of the architecture", closed_form))
+    return Counts(n_parameters, n_trainable, tuple(products), training_flops, training_reason)
+
+
+def _try(counter: str, source: str, count: Callable[[], Products]) -> Products:
+    try:
+        return count()
+    except Exception as error:  # noqa: BLE001 - whatever the user's network raises is the reason
+        return Products(counter, source, None, reason=_describe(error))
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+@contextlib.contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """torch's fused encoder layer is one operator without a formula: it would hide half of a transformer."""
+    import torch
+
+    was_enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_enabled)

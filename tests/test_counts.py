@@ -1,0 +1,198 @@
+"""Counting: the ONNX graph against hand formulas, the counters against each other, and the command."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from stand_ins import Command
+
+from bench.backends.export import write_onnx
+from bench.counts import measure_counts
+from bench.counts.graph import count_by_graph
+from bench.counts.products import Products
+from bench.errors import DataError, UsageError
+from bench.graph import list_external_files, load_graph
+from bench.subject import parse_subject
+from models import MODELS
+
+INPUT = (1, 16, 16)
+
+
+def make_model(nodes: list[onnx.NodeProto], shape: list[int], **weights: list[int]) -> onnx.ModelProto:
+    tensors = [numpy_helper.from_array(np.ones(dims, np.float32), name) for name, dims in weights.items()]
+    ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(shape))]
+    graph = helper.make_graph(nodes, "g", ports, outputs, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize("name", ["cnn-4"])
+def test_exported_graph_has_the_macs_of_the_network(name: str, tmp_path: Path) -> None:
+    """The exported file multiplies as often as the closed form says, with every operator covered."""
+    write_onnx(MODELS[name].build(), INPUT, tmp_path / "a.onnx")
+    products = count_by_graph(load_graph(tmp_path / "a.onnx"), INPUT)
+    assert (products.macs, products.coverage) == (MODELS[name].compute_macs(INPUT), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("node", "shape", "weights", "macs"),
+    [
+        (helper.make_node("Conv", ["x", "w"], ["y"], group=2, strides=[2, 2]), [1, 4, 9, 9], [6, 2, 3, 3], 6 * 16 * 18),
+        (helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2]), [1, 4, 5, 5], [4, 3, 2, 2], 100 * 12),
+        (helper.make_node("Gemm", ["x", "w"], ["y"], transB=1), [1, 7], [5, 7], 35),
+        (helper.make_node("MatMul", ["x", "w"], ["y"]), [1, 3, 7], [7, 5], 105),
+    ],
+)
+def test_graph_formulas(node: onnx.NodeProto, shape: list[int], weights: list[int], macs: int) -> None:
+    """Groups, strides, transposition and leading axes as by hand."""
+    assert count_by_graph(make_model([node], shape, w=weights), tuple(shape[1:])).macs == macs
+
+
+def test_operators_without_a_formula_are_named() -> None:
+    """An operator that might multiply and has no formula lowers the coverage; one that cannot does not."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Einsum", ["b", "w"], ["y"], equation="ij,jk->ik"),
+    ]
+    products = count_by_graph(make_model(nodes, [1, 3], w=[3, 3]), (3,))
+    assert (products.macs, products.uncounted, products.coverage) == (9, {"Einsum": 1}, 0.5)
+
+
+def test_counters_that_disagree_are_told() -> None:
+    """fvcore has no formula for a recurrent layer, the dispatcher has: they differ by 100 %, and it says where."""
+    counts = measure_counts(torch.nn.Sequential(Recurrent()), (3, 4))
+    dispatch, trace = counts.products
+    assert dispatch.macs == counts.macs == 3 * 4 * 5 * (4 + 5)  # 3 steps, 4 gates of 5, from 4 inputs and 5 states
+    assert trace.macs == 0
+    assert trace.uncounted == {"aten::lstm": 1}
+    assert trace.coverage == 0.0
+    assert counts.disagreement == 1.0
+
+
+class Recurrent(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = torch.nn.LSTM(4, 5, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.cells(x)[0]
+
+
+def test_training_is_counted_not_assumed() -> None:
+    """The first layer forms no gradient of its input: 2 + 2 flops a weight there, 2 + 4 in the others."""
+    counts = measure_counts(MODELS["mlp-64-32"].build(), INPUT)
+    assert counts.training_flops == 4 * 256 * 64 + 6 * (64 * 32 + 32 * 10)
+
+
+def test_frozen_weights_cost_less_to_train() -> None:
+    """With all but the last layer frozen only its weights get gradients; its multiplications forward stay."""
+    network = MODELS["mlp-64-32"].build()
+    for layer in (network.hidden1, network.hidden2):
+        layer.requires_grad_(False)
+    counts = measure_counts(network, INPUT)
+    assert counts.n_trainable == 330
+    assert counts.training_flops == 2 * counts.macs + 2 * 320
+
+
+def test_transformer_encoder_is_not_hidden_by_its_fast_path() -> None:
+    """torch's encoder layer in evaluation mode, frozen: all counters see projections, attention and perceptron."""
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).requires_grad_(False)
+    n, d, hidden = 5, 8, 16
+    macs = n * d * 3 * d + 2 * n * n * d + n * d * d + 2 * n * d * hidden
+    assert [p.macs for p in measure_counts(layer, (n, d)).products] == [macs, macs]
+
+
+def test_failed_counter_leaves_the_others() -> None:
+    """A network that the meta device cannot run is counted by the trace, with the reason of the other."""
+
+    class Branch(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = torch.nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(x) if x.sum().item() < 1 else x
+
+    counts = measure_counts(Branch(), (4,))
+    assert counts.macs == 8
+    assert "meta" in counts.products[0].reason
+    assert counts.training_flops is None
+
+
+def test_coverage_of_nothing_is_whole() -> None:
+    """Without a call that might multiply nothing was missed; a counter that does not tell has no coverage."""
+    assert Products("a", "b", 0, n_counted=0).coverage == 1.0
+    assert Products("a", "b", 0).coverage is None
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", ""])
+def test_external_data_stays_in_its_folder(location: str, tmp_path: Path) -> None:
+    """A path upwards, an absolute one, a link out of the folder, or none: refused, with the tensor's name."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret.bin").write_bytes(b"x" * 64)
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    model = make_model([helper.make_node("MatMul", ["x", "w"], ["y"])], [1, 3], w=[3, 3])
+    (weights,) = model.graph.initializer
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value=location)
+    (folder / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(DataError, match=r"'w'.*leaves the folder"):
+        load_graph(folder / "a.onnx", is_whole=False)
+
+
+def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
+    """Weights in a file beside the model count as part of it; where one file is wanted they are refused."""
+    model = make_model([helper.make_node("MatMul", ["x", "w"], ["y"])], [1, 3], w=[3, 3])
+    path = tmp_path / "a.onnx"
+    onnx.save_model(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    loaded = load_graph(path, is_whole=False)
+    assert list_external_files(loaded, path) == [tmp_path / "w.bin"]
+    assert count_by_graph(loaded, (3,)).macs == 9
+    with pytest.raises(DataError, match="another file"):
+        load_graph(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "what"),
+    [
+        ("no-such-model", None, "no model"),
+        ("nowhere.onnx", None, "no file"),
+        ("package.module:factory", None, "not known"),
+        ("mlp-64-32", "1,x", "not a shape"),
+        ("mlp-64-32", "0,1,16,16", "not a shape"),
+    ],
+)
+def test_unclear_subjects_are_usage_errors(text: str, shape: str | None, what: str) -> None:
+    """What is not a model, a file or a factory with a shape is named."""
+    with pytest.raises(UsageError, match=what):
+        parse_subject(text, shape)
+
+
+def test_command_counts_a_factory_of_the_user(tmp_path: Path) -> None:
+    """A module of the current folder; a wrong shape and a factory of something else are errors with a remedy."""
+    (tmp_path / "mine.py").write_text("import torch\ndef net(): return torch.nn.Linear(6, 4)\ndef no(): return 3\n")
+    command = Command(tmp_path)
+    answer: dict = command.json("count", "mine:net", "--input", "1,6")  # type: ignore[assignment]
+    assert [f["value"] for f in answer["figures"] if f["name"] in ("macs", "flops")] == [24, 24, 48]
+    for arguments, what in ((("mine:net", "--input", "1,5"), "RuntimeError"), (("mine:no", "--input", "1,6"), "int")):
+        done = command("count", *arguments)
+        assert done.returncode == 1
+        assert what in done.stderr
+        assert "remedy:" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "gmacs"), [("vgg16", "15.47"), ("resnet18", "1.814"), ("vit_b_16", "17.564")])
+def test_torchvision_publishes_the_same(name: str, gmacs: str) -> None:
+    """GMAC at 224 as torchvision's documentation prints them, by both counters."""
+    import torchvision
+
+    counts = measure_counts(getattr(torchvision.models, name)(), (3, 224, 224))
+    digits = len(gmacs.split(".")[1])
+    assert [f"{p.macs / 1e9:.{digits}f}" for p in counts.products if p.macs] == [gmacs, gmacs]

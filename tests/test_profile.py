@@ -1,0 +1,137 @@
+"""Profiles: the table's rows, and the command on models that are wrong in every way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from stand_ins import Command
+
+from bench.commands.profile import format_portrait
+from bench.portrait import Portrait, Row
+from bench.records import Figure
+from bench.subject import Subject
+
+MINE = """
+import os
+from torch import nn
+
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 4)
+
+class Good(Base):
+    def forward(self, x):
+        return self.out(x)
+
+class NotANumber(Base):
+    def forward(self, x):
+        return self.out(x) * float("nan")
+
+class NoExport(Base):
+    def forward(self, x):
+        y = self.out(x)
+        return y if y.sum().item() > 1e9 else 2 * y
+
+class Crash(Base):
+    def forward(self, x):
+        os.abort()
+
+def number():
+    return 3
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    (tmp_path / "mine.py").write_text(MINE)
+    return Command(tmp_path)
+
+
+def write_product(path: Path, *, external: str = "") -> None:
+    """y = x W with W (6, 4)."""
+    weights = numpy_helper.from_array(np.arange(24, dtype=np.float32).reshape(6, 4), "w")
+    if external:
+        weights.ClearField("raw_data")
+        weights.data_location = TensorProto.EXTERNAL
+        weights.external_data.add(key="location", value=external)
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", k]) for n, k in (("x", 6), ("y", 4))]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ports[:1], ports[1:], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path.write_bytes(model.SerializeToString())
+
+
+def test_rows_that_fail_alike_share_a_sentence() -> None:
+    """Each row stands in the table; one sentence names both and the remedy; no line is wider than 80 columns."""
+    rows = [
+        Row("a", error="mat1 and mat2 " * 20, remedy="name it"),
+        Row("b", error="mat1 and mat2 " * 20, remedy="name it"),
+    ]
+    rows.append(
+        Row("c", figures=[Figure(name="latency_s", value=1e-3, kind="measured", source="x", conditions={"batch": 1})])
+    )
+    portrait = Portrait(Subject(kind="model", name="m", input_shape=(1,)), (1,), rows=rows, error="no counts")
+    lines = format_portrait(portrait, "m").splitlines()
+    assert sum(line.startswith("  a, b: mat1") for line in lines) == 1
+    assert sum("see below" in line for line in lines) == 4
+    assert any(line.startswith("  c ") and "1.00 ms" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_profile_of_a_file(command: Command) -> None:
+    """An ONNX file: counts and its runtime's row; the row that needs a module says so, and the exit code is 1."""
+    write_product(command.folder / "a.onnx")
+    done = command("profile", "a.onnx", "--backend", "onnxruntime", "--backend", "eager", "--seconds", "0")
+    assert done.returncode == 1
+    assert "macs (graph)                          24" in done.stdout
+    assert "eager: this runtime cannot load what was given" in done.stdout
+    (latency, costs) = (line for line in done.stdout.splitlines() if line.startswith("  onnxruntime  "))
+    assert latency.split()[-1] == "us"
+    assert costs.endswith("0 of 16")
+
+
+def test_file_that_reads_elsewhere_is_refused(command: Command) -> None:
+    """Weights outside of the file's folder: one error that names the tensor, before anything is read."""
+    write_product(command.folder / "a.onnx", external="../../etc/passwd")
+    done = command("profile", "a.onnx")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "leaves the folder" in done.stderr
+    assert "remedy:" in done.stderr
+
+
+def test_unknown_backend_is_a_usage_error(command: Command) -> None:
+    """It names those that there are."""
+    done = command("profile", "mlp-64-32", "--backend", "tpu")
+    assert done.returncode == 2
+    assert "onnxruntime" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "shape", "eager", "onnxruntime"),
+    [
+        ("Good", "1,6", "", ""),
+        ("NotANumber", "1,6", "64 of 64 scores are not finite", "64 of 64 scores are not finite"),
+        ("NoExport", "1,6", "", "does not export"),
+        ("Good", "1,5", "does not take inputs of 16,5", "does not take inputs of 16,5"),
+        ("Crash", "1,6", "SIGABRT", "SIGABRT"),
+        ("number", "1,6", "not a module", "not a module"),
+        ("missing", "1,6", "no attribute", "no attribute"),
+    ],
+)
+def test_each_row_has_its_figures_or_its_reason(
+    command: Command, name: str, shape: str, eager: str, onnxruntime: str
+) -> None:
+    """Whatever is wrong with a user's model, the tool lives, each row says what, and the others have figures."""
+    import json
+
+    arguments = ("--backend", "eager", "--backend", "onnxruntime", "--seconds", "0", "--json")
+    done = command("profile", f"mine:{name}", "--input", shape, *arguments)
+    assert done.returncode == (1 if eager or onnxruntime else 0), done.stderr
+    for row, reason in zip(json.loads(done.stdout)["rows"], (eager, onnxruntime), strict=True):
+        assert reason in row.get("error", "")
+        assert bool(reason) == bool(row.get("remedy"))
+        names = {figure["name"] for figure in row["figures"]}
+        wanted = {"latency_s", "peak_bytes", "max_score_error", "inference_energy_j"}
+        assert names >= wanted if not reason else not names
