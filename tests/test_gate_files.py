@@ -129,9 +129,9 @@ def make_training(training_s: float, machine_id: str, kind: str = "modelled") ->
     )
 
 
-def make_sides(now: Training) -> tuple[Entry, Candidate]:
+def make_sides(now: Training, kind: str = "measured") -> tuple[Entry, Candidate]:
     nothing = {"input_shape": (1,), "data_sha256": {}, "artifacts": (), "costs": {}, "operators": {}}
-    before = make_training(2, "a", "measured")
+    before = make_training(2, "a", kind)
     entry = Entry.model_validate({"task": "t", "model": "m", "trainings": (before,), **nothing})
     return entry, Candidate("t/m", {}, (1,), {}, {}, {}, {}, has_same_weights=False, trainings=(now,))
 
@@ -146,10 +146,11 @@ def test_training_is_compared_on_one_machine_only() -> None:
 
 
 def test_modelled_energy_is_marked_and_compared_with_nothing() -> None:
-    """Modelled joules are printed with their mark; measured ones of the baseline are not set against them."""
-    energy = describe_training(*make_sides(make_training(3, "a")))[1]
-    assert "(modelled, meter)" in energy
-    assert "->" not in energy
+    """Modelled joules are printed with their mark; the baseline's, of either kind, are not set against them."""
+    for kind in ("modelled", "measured"):
+        energy = describe_training(*make_sides(make_training(3, "a"), kind))[1]
+        assert "(modelled, meter)" in energy
+        assert "->" not in energy
 
 
 def test_disturbed_rows_warn_only_where_asked() -> None:
