@@ -54,7 +54,9 @@ def test_every_artifact_is_judged_in_one_read(artifacts: dict[str, Artifact], sp
     assert 0 < find(figures, "max_score_error", "eager").value < 1e-5  # type: ignore[operator]
     assert find(figures, "score_rmse_ratio", "onnxruntime-int8").value > 100  # type: ignore[operator]
     assert find(figures, "test_accuracy", "onnxruntime-int8").n == N
-    roles = {"validation_scores", "test_scores", "test_labels", "validation_scores-onnxruntime-int8"}
+    kinds = {"scores", "labels"}
+    roles = {f"{split}_{kind}" for split in ("validation", "test") for kind in kinds}
+    roles.add("validation_scores-onnxruntime-int8")
     assert {a.role for a in kept} == roles
     with pytest.raises(ValueError, match="already read"):
         judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
