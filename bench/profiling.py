@@ -51,7 +51,7 @@ def measure_memory(
     `loading` adds up the time from the file to the first answer.
     """
     loading = loading or Stopwatch()
-    entry.load_empty().run(batch)  # the runtime itself is in memory before the mark is reset
+    entry.load_empty().run(batch.reshape(1, 1, 1, -1))  # the runtime itself is in memory before the mark is reset
     runners: list[Runner] = []
 
     def work() -> None:

@@ -161,7 +161,7 @@ def run_row_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
     figures = []
     if is_first:
         figures = make_memory_figures(peaks, conditions | {"batch": 1}) + _compare(runner, images, paths, conditions)
-    calls = {EMPTY: empty.prepare(images[:1])}
+    calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
     calls |= {str(batch): runner.prepare(images[:batch]) for batch in payload["batches"]}
     plan = Plan(n_rounds=payload["n_rounds"], order_seed=payload["order_seed"], n_calls=payload["n_calls"])
     with empty.active():
