@@ -39,7 +39,16 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
     "references": ("bench.profiling",),
     "counts": tuple(
-        f"bench.{name}" for name in ("counts", "counts.trace", "counts.dispatch", "counts.graph", "counting")
+        f"bench.{name}"
+        for name in (
+            "counts",
+            "counts.products",
+            "counts.trace",
+            "counts.dispatch",
+            "counts.graph",
+            "graph",
+            "counting",
+        )
     ),
     "memory": ("bench.memory", "bench.profiling"),
     "latency": (

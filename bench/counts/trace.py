@@ -4,6 +4,9 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from fvcore.nn import jit_handles as fvcore
+from fvcore.nn.jit_analysis import JitModelAnalysis
+
 from bench.counts.products import Products, select_uncounted
 
 if TYPE_CHECKING:
@@ -30,8 +33,6 @@ FREE = frozenset(
 
 def count_by_trace(network: "nn.Module", example: "torch.Tensor") -> Products:
     """Count `network`, on the CPU and in evaluation mode, on one example, (1, channel, height, width)."""
-    from fvcore.nn.jit_analysis import JitModelAnalysis
-
     macs, activations = [0], [0]
 
     def watch(handle: Handle) -> Handle:
@@ -62,8 +63,6 @@ def count_by_trace(network: "nn.Module", example: "torch.Tensor") -> Products:
 
 def _list_handles() -> dict[str, Handle]:
     """fvcore's own formulas of multiply-accumulates, and the one that it lacks."""
-    from fvcore.nn import jit_handles as fvcore
-
     return {
         "_convolution": fvcore.conv_flop_jit,
         "linear": fvcore.linear_flop_jit,
@@ -83,6 +82,4 @@ def count_attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _get_shape(value: Any) -> list[int]:
-    from fvcore.nn.jit_handles import get_shape
-
-    return [int(size) for size in get_shape(value) or ()]
+    return [int(size) for size in fvcore.get_shape(value) or ()]
