@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.confusion import Counts, Metric, bootstrap_interval
 from bench.energy import Component, EnergySample
 from bench.latency import Trace
 from bench.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
 from bench.records import Conditions, Figure, unavailable
 from bench.roofline import BYTE_METHOD, FLOP_METHOD, N_REPEATS, Peak
-from bench.stats import compute_process_summary
+from bench.stats import compute_process_summary, compute_wilson
 
 PROCESS_RANGE = "min and max of process medians"
 # Shares of the rounds of a process that may be disturbed before its row is called noisy, and INVALID.
@@ -77,6 +80,23 @@ def make_target_figures(energies: list[Figure], time_to_target_s: float | None, 
         }
         figures.append(whole.model_copy(update=update))
     return figures
+
+
+def make_accuracy_figure(name: str, is_right: NDArray[np.bool_], *, source: str, conditions: Conditions) -> Figure:
+    """Share of decisions that are right, (n,), with the interval of sampling so many examples."""
+    n_right, n = int(is_right.sum()), len(is_right)
+    lo, hi = compute_wilson(n_right, n)
+    return Figure(
+        name=name,
+        value=n_right / n,
+        lo=lo,
+        hi=hi,
+        n=n,
+        interval="Wilson 95 %, sampling of examples",
+        kind="measured",
+        source=source,
+        conditions=conditions,
+    )
 
 
 def make_confusion_figure(

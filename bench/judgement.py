@@ -22,10 +22,9 @@ from bench.confusion import (
 )
 from bench.errors import BenchError
 from bench.executors import OnProgress, Worker
-from bench.figures import make_confusion_figure
+from bench.figures import make_accuracy_figure, make_confusion_figure
 from bench.parity import Answer, make_parity
 from bench.records import Artifact, Figure, unavailable
-from bench.stats import compute_wilson
 from bench.store import artifact_path, put_artifact
 from tasks.spec import Labels, Splits, Task
 
@@ -166,16 +165,4 @@ def _make_accuracy(name: str, answer: Answer, scores: Scores, labels: Labels) ->
         return unavailable(name, answer.reason, backend=answer.backend)
     if not np.isfinite(scores).all():
         return unavailable(name, NOT_FINITE, backend=answer.backend)
-    n_right, n = int((scores.argmax(1) == labels).sum()), len(labels)
-    lo, hi = compute_wilson(n_right, n)
-    return Figure(
-        name=name,
-        value=n_right / n,
-        lo=lo,
-        hi=hi,
-        n=n,
-        interval="Wilson 95 %, sampling of examples",
-        kind="measured",
-        source="exported file",
-        conditions=answer.conditions,
-    )
+    return make_accuracy_figure(name, scores.argmax(1) == labels, source="exported file", conditions=answer.conditions)

@@ -142,23 +142,23 @@ def test_lost_artifact_is_made_again(finished: Command, tmp_path: Path) -> None:
 
 
 def test_failed_cell_is_kept_with_its_reason_and_tried_again(finished: Command, tmp_path: Path) -> None:
-    """A runtime that cannot be imported fails its cell by name, the others stay, and once mended it succeeds."""
+    """A counter that cannot be imported fails its cell by name, the others stay, and once mended it succeeds."""
     shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
     copy = Command(tmp_path)
     with sqlite3.connect(tmp_path / "out" / FILENAME) as db:
-        db.execute("DELETE FROM attempts WHERE key = 'memory/usps/softmax/0'")
+        db.execute("DELETE FROM attempts WHERE key = 'counts/usps/softmax/0'")
     db.close()
-    (tmp_path / "broken" / "onnxruntime").mkdir(parents=True)
-    (tmp_path / "broken" / "onnxruntime" / "__init__.py").write_text("raise ImportError('onnxruntime is broken')")
+    (tmp_path / "broken" / "fvcore").mkdir(parents=True)
+    (tmp_path / "broken" / "fvcore" / "__init__.py").write_text("raise ImportError('fvcore is broken')")
     done = copy("run", "--suite", "tiny.toml", "--json", PYTHONPATH=str(tmp_path / "broken"))
     outcome = json.loads(done.stdout)
     assert (done.returncode, outcome["kept"], outcome["done"]) == (1, 5, 0)
-    assert "onnxruntime is broken" in outcome["failed"]["memory/usps/softmax/0"]
+    assert "fvcore is broken" in outcome["failed"]["counts/usps/softmax/0"]
     assert "remedy:" in done.stderr
     assert copy.json("run", "--suite", "tiny.toml") == {"kept": 5, "done": 1, "failed": {}}
-    assert ("memory/usps/softmax/0", "failed") in read_attempts(tmp_path)
+    assert ("counts/usps/softmax/0", "failed") in read_attempts(tmp_path)
     assert copy("report", "--format", "md").returncode == 0
-    assert "onnxruntime is broken" in (tmp_path / "out" / "report" / "report.md").read_text()
+    assert "fvcore is broken" in (tmp_path / "out" / "report" / "report.md").read_text()
 
 
 def test_killed_run_goes_on_and_ends_with_the_same_figures(finished: Command, tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.confusion import compute_balanced_accuracy, count_confusion
-from bench.figures import make_confusion_figure
-from bench.records import Figure, unavailable
-from bench.stats import compute_wilson
+from bench.figures import make_accuracy_figure, make_confusion_figure
+from bench.records import Conditions, Figure, unavailable
 from tasks.spect.anatomy import load_regions
 from tasks.spect.data import SpectDataset, SyntheticDataset
 from tasks.spect.learners import fit_lda, fit_logistic
@@ -61,19 +60,8 @@ def _judge_learners(data: SpectDataset) -> Iterator[Figure]:
 
 
 def _judge(observer: str, decisions: NDArray[np.int64], labels: NDArray[np.int64], n_classes: int) -> Iterator[Figure]:
-    n_right, n = int((decisions == labels).sum()), len(labels)
-    lo, hi = compute_wilson(n_right, n)
-    yield Figure(
-        name="test_accuracy",
-        value=n_right / n,
-        lo=lo,
-        hi=hi,
-        n=n,
-        interval="Wilson 95 %, sampling of examples",
-        kind="measured",
-        source="test split",
-        conditions={"observer": observer},
-    )
+    conditions: Conditions = {"observer": observer}
+    yield make_accuracy_figure("test_accuracy", decisions == labels, source="test split", conditions=conditions)
     confusion = count_confusion(labels, decisions, n_classes)
     yield make_confusion_figure(
         "test_balanced_accuracy", confusion, compute_balanced_accuracy, source="test split", observer=observer
