@@ -242,7 +242,7 @@ def make_single_call_figures(processes_s: list[list[float]], conditions: Conditi
                 name="single_call_s",
                 value=found.value if found else None,
                 hi=found.hi if found else None,
-                reason="" if found else f"needs {compute_n_needed(p)}",
+                reason="" if found else f"needs {compute_n_needed(p)}" if pooled else "not timed one by one",
                 interval="one-sided 95 % upper bound from order statistics",
                 kind="measured",
                 method=method,

@@ -7,7 +7,7 @@ and the figures behind them are in METHOD.md, section Latency.
 import gc
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,9 @@ MIN_SINGLE, MAX_SINGLE = 60, 600
 N_TURNS = 6  # in which they are made, so that no moment of the machine is all of one benchmark's
 PREEMPTED_RATIO = 1.15  # wall over CPU time above which something else ran in between
 MIN_TICKS = 100  # clock ticks that a block must last
+# Where a block is one long call, it averages over as much time as several short blocks: of each SPAN rounds in a row
+# (two CPUs, each order with its mirror image) such a benchmark takes part in every STRIDE-th, if that leaves enough.
+SPAN, STRIDE, ENOUGH_ROUNDS = 4, 4, 25
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class Plan:
 
     Attributes:
         n_calls: Calls per block by benchmark; those that are not named are calibrated.
-        has_singles: Whether single calls follow the rounds, for percentiles.
+        singles: Benchmarks whose rounds are followed by single calls, for percentiles.
+        groups: Benchmarks that are compared with each other and so must share their rounds; others are on their own.
     """
 
     n_rounds: int = 100
     order_seed: int = 0
     n_calls: Mapping[str, int] = field(default_factory=dict)
-    has_singles: bool = False
+    singles: Collection[str] = ()
+    groups: Sequence[Collection[str]] = ()
 
 
 @dataclass
@@ -109,22 +114,31 @@ def measure_latency(
     pin(0)
     traces = {name: _warm_up(call, plan.n_calls.get(name), clock) for name, call in calls.items()}
     schedule = _make_schedule(list(calls), plan.order_seed)
+    sparse, stride = _find_sparse(traces, plan.groups), max(1, min(STRIDE, plan.n_rounds // ENOUGH_ROUNDS))
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         for index in range(plan.n_rounds):
             pin(index)
-            _time_round(next(schedule), calls, traces, clock)
+            left_out = sparse if index // SPAN % stride else set()
+            _time_round([name for name in next(schedule) if name not in left_out], calls, traces, clock)
         _require_rounds(traces)
-        for index in range(N_TURNS if plan.has_singles else 0):
+        for index in range(N_TURNS if plan.singles else 0):
             pin(2 * index)
             for name in next(schedule):
-                _time_singles(calls[name], traces[name], clock)
+                if name in plan.singles:
+                    _time_singles(calls[name], traces[name], clock)
     finally:
         if was_enabled:
             gc.enable()
     return traces
+
+
+def _find_sparse(traces: Mapping[str, Trace], groups: Sequence[Collection[str]]) -> set[str]:
+    """Benchmarks whose block is a single call, and all that must share rounds with one."""
+    long = {name for name, trace in traces.items() if trace.n_calls == 1}
+    return long.union(*(group for group in groups if long.intersection(group)))
 
 
 def _make_schedule(names: list[str], seed: int) -> Iterator[list[str]]:

@@ -131,7 +131,14 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
         for batch in payload["batches"]:
             calls[f"{name}@{batch}"] = runner.prepare(inputs[:batch])
     on_progress(f"process {payload['order_seed'] + 1}", 0.0)
-    plan = Plan(payload["n_rounds"], payload["order_seed"], payload["n_calls"], has_singles=True)
+    groups = [[f"{name}@{batch}" for name in runners] for batch in payload["batches"]]
+    plan = Plan(
+        payload["n_rounds"],
+        payload["order_seed"],
+        payload["n_calls"],
+        singles=[f"{name}@1" for name in runners],
+        groups=groups,
+    )
     with empty.active():
         watch = NeighbourWatch()
         traces = measure_latency(calls, plan, pin=hopper)

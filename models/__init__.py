@@ -71,8 +71,8 @@ MODELS: dict[str, ModelEntry] = {
     "vit-b16-full": _full_size("vit_b16", "ViT-B/16"),
 }
 for _name in ("vgg16-c", "resnet-c", "vit-c"):
-    _entry = replace(MODELS[_name], start="synthetic")
+    _entry = replace(MODELS[_name], start="synthetic", is_default=False)
     MODELS[f"{_name}+synthetic"] = replace(_entry, title=f"{_entry.title}, pretrained on other patients")
     MODELS[f"{_name}+synthetic-frozen"] = replace(
-        _entry, title=f"{_entry.title}, pretrained, only its last layer trained", is_frozen=True, is_default=False
+        _entry, title=f"{_entry.title}, pretrained, only its last layer trained", is_frozen=True
     )

@@ -105,6 +105,16 @@ def test_rounds_are_interleaved_and_mirrored(clock: FakeClock) -> None:
     assert len(set(rounds[::2])) > 1
 
 
+def test_long_calls_take_part_in_fewer_rounds(clock: FakeClock) -> None:
+    """Of 100 rounds a call longer than a block, and what it is compared with, get 28 together; short ones all."""
+    spans = {"long": 30_000_000, "sibling": 900_000, "short": 20_000, "alone": 5_000_000}
+    calls = {name: make_call(clock, ns) for name, ns in spans.items()}
+    traces = measure_latency(calls, Plan(n_rounds=100, groups=[["long", "sibling"], ["short"]]), clock=clock)
+    assert {name: len(t.wall_s) for name, t in traces.items()} == {"long": 28, "sibling": 28, "short": 100, "alone": 28}
+    few = measure_latency(calls, Plan(n_rounds=30), clock=clock)
+    assert {len(trace.wall_s) for trace in few.values()} == {30}
+
+
 def test_drift_cancels_between_neighbours(clock: FakeClock) -> None:
     """On a machine that slows down steadily, two equal programs still read alike within 0.5 %."""
     speed = 1.0

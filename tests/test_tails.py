@@ -70,7 +70,7 @@ def test_single_calls_are_read_one_by_one(clock: FakeClock) -> None:
         clock.work(90_000 if n % 100 == 0 else 20_000)
 
     assert not measure_latency({"a": call}, Plan(n_rounds=2), clock=clock)["a"].single_s
-    single_s = measure_latency({"a": call}, Plan(n_rounds=2, has_singles=True), clock=clock)["a"].single_s
+    single_s = measure_latency({"a": call}, Plan(n_rounds=2, singles=["a"]), clock=clock)["a"].single_s
     assert len(single_s) == MAX_SINGLE // N_TURNS * N_TURNS
     assert set(single_s) == {20e-6, 90e-6}
     assert 5 <= single_s.count(90e-6) <= 7
