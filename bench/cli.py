@@ -111,6 +111,10 @@ def run(
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each model.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="spect: folder of a PPMI download.")] = None,
+    weights_dir: Annotated[
+        Path | None, typer.Option(help="Folder of ImageNet weights: NAME.pth, NAME.safetensors.")
+    ] = None,
     out: OutOption = Path("out"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
     with_report: Annotated[bool, typer.Option("--report", help="Write OUT/report at the end.")] = False,
@@ -123,7 +127,10 @@ def run(
     from bench.runner import Runner
     from bench.store import Store
     from bench.suites import load_suite, narrow
+    from tasks import folders
 
+    folders.name_folder(folders.PPMI, data_dir)
+    folders.name_folder(folders.WEIGHTS, weights_dir)
     chosen = narrow(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
     store = Store(out)
     try:

@@ -56,13 +56,14 @@ def describe_spect_data(preset: str, data_dir: Path | None, *, has_audit: bool) 
     from rich.console import Console
     from rich.progress import Progress
 
+    from tasks import folders
     from tasks.spect.inspection import describe, load_spect
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         line = progress.add_task("scans", total=None)
         data = load_spect(
             preset,
-            data_dir=data_dir,
+            data_dir=data_dir or folders.find_folder(folders.PPMI),
             on_scan=lambda done, total: progress.update(line, completed=done, total=total),
         )
         return describe(data, has_audit=has_audit)

@@ -20,6 +20,7 @@ from bench.records import Cell, CellKind
 from bench.suites import Suite, select_models
 from models import MODELS
 from tasks import get_task
+from tasks.imagenet import identify
 from tasks.spec import Task
 
 NO_MODEL = "-"  # stands for the model in cells about the data alone
@@ -32,6 +33,11 @@ TRAINING_CODE = (
     "bench.training",
     "bench.judgement",
 )
+START_CODE: dict[str, tuple[str, ...]] = {
+    "scratch": (),
+    "synthetic": ("tasks.pretraining",),
+    "imagenet": ("tasks.imagenet", "tasks.weights"),
+}
 EXPORTING_CODE = ("bench.backends.export", "bench.backends.quantization")
 REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
 METERS = ("bench.meters", "bench.meters.rapl", "bench.meters.nvml", "bench.meters.tracker")
@@ -128,6 +134,8 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         parts["recipe"] = asdict(task.recipe(cell.model))
         entry = MODELS[cell.model]
         parts["start"] = [entry.start, entry.is_frozen]
+        if entry.start == "imagenet":
+            parts["start"].append(identify(entry))
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
     if cell.kind in ("memory", "latency"):
@@ -152,9 +160,11 @@ def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
 def _list_modules(cell: Cell) -> tuple[str, ...]:
     if cell.kind == "references":
         return (*MEASURING_CODE[cell.kind], *REFERENCE_CODE.get(get_task(cell.task).domain, ()))
-    if cell.kind in ("train", "counts"):
-        extra = (*TRAINING_CODE, *EXPORTING_CODE) if cell.kind == "train" else ()
-        return (MODELS[cell.model].module, *extra, *MEASURING_CODE[cell.kind])
+    if cell.kind == "train":
+        entry = MODELS[cell.model]
+        return (entry.module, *TRAINING_CODE, *START_CODE[entry.start], *EXPORTING_CODE)
+    if cell.kind == "counts":
+        return (MODELS[cell.model].module, *MEASURING_CODE[cell.kind])
     return (*MEASURING_CODE[cell.kind], *dict.fromkeys(entry.module for entry in BACKENDS.values()))
 
 

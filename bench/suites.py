@@ -13,9 +13,11 @@ from bench.toml import load_toml
 from models import MODELS
 from tasks import SPECT_ARMS, TASKS, get_task
 
-# Compact models from scratch, and each other way of starting them.
+# Models from scratch and each other way of starting them; without the full-size ones, which take hours on a CPU.
 TRANSFER_ARMS = tuple(
-    name for name in MODELS if any(arm.startswith(f"{name.partition(ARM)[0]}{ARM}") for arm in MODELS)
+    name
+    for name, entry in MODELS.items()
+    if entry.module != "models.fullsize" and any(arm.startswith(f"{name.partition(ARM)[0]}{ARM}") for arm in MODELS)
 )
 
 

@@ -22,11 +22,11 @@ from bench.latency import CpuHopper
 from bench.meters import energy_meter, idle_baseline
 from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.store import put_artifact
-from models import MODELS
+from models import MODELS, ModelEntry
 from tasks import get_task
 from tasks.spec import Arrays, Recipe, Splits, Task, make_splits
 from tasks.train import TrainingRun, train, warm_up
-from tasks.transfer import begin, load_start
+from tasks.transfer import Start, begin, load_start
 
 
 def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
@@ -40,7 +40,7 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
         data = task.load()
         splits = make_splits(data, task.n_validation)
     recipe = task.recipe(cell.model)
-    start = load_start(entry, task, lambda done, total: on_progress("pretraining, once for all seeds", done / total))
+    start = load_start(entry, task, on_progress)
     build = partial(begin, entry, start)
     run, energy, is_reproducible = _train(build, cell, splits, task, recipe, payload["energy_window_s"], on_progress)
     on_progress("exporting and judging", 1.0)
@@ -59,7 +59,7 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
         provenance={
             "data": data.describe(),
             "recipe": asdict(recipe),
-            "start": {"source": entry.start, "is_frozen": entry.is_frozen, "sha256": start.sha256 if start else None},
+            "start": _describe_start(entry, start),
             "seed": cell.seed,
             "splits": {"train": len(splits.train), "validation": len(splits.validation), "test": len(data.test)},
             "target": asdict(task.target),
@@ -109,6 +109,11 @@ def _train(
     first, *others = runs
     is_reproducible = all(_equal(first.network, other.network) for other in others) if others else None
     return first, energy, is_reproducible
+
+
+def _describe_start(entry: ModelEntry, start: Start | None) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {"source": entry.start, "is_frozen": entry.is_frozen}
+    return found | ({"sha256": start.sha256, **start.origin} if start else {"sha256": None})
 
 
 def _make_pretraining(training_s: float) -> Figure:

@@ -69,10 +69,25 @@ MODELS: dict[str, ModelEntry] = {
     "resnet18-full": _full_size("resnet18", "ResNet-18"),
     "resnet50-full": _full_size("resnet50", "ResNet-50"),
     "vit-b16-full": _full_size("vit_b16", "ViT-B/16"),
+    "efficientnet-lite0": ModelEntry(
+        "models.efficientnet", "EfficientNetLite", "EfficientNet-Lite0", domain="spect", is_default=False
+    ),
 }
+
+
+def _list_arms(name: str, start: Literal["synthetic", "imagenet"], on: str) -> dict[str, ModelEntry]:
+    """The same network, pretrained on something else: fine-tuned, and with its trunk left as it came."""
+    base = MODELS[name]
+    tuned = replace(base, title=f"{base.title}, pretrained on {on}", start=start, is_default=False)
+    title = f"{tuned.title}, only its last layer trained"
+    return {
+        f"{name}+{start}": tuned,
+        f"{name}+{start}-frozen": replace(tuned, title=title, is_frozen=True),
+    }
+
+
 for _name in ("vgg16-c", "resnet-c", "vit-c"):
-    _entry = replace(MODELS[_name], start="synthetic", is_default=False)
-    MODELS[f"{_name}+synthetic"] = replace(_entry, title=f"{_entry.title}, pretrained on other patients")
-    MODELS[f"{_name}+synthetic-frozen"] = replace(
-        _entry, title=f"{_entry.title}, pretrained, only its last layer trained", is_frozen=True
-    )
+    MODELS |= _list_arms(_name, "synthetic", "other patients")
+for _name in [name for name, entry in MODELS.items() if entry.domain == "spect" and "+" not in name]:
+    if not _name.endswith("-c"):
+        MODELS |= _list_arms(_name, "imagenet", "ImageNet")

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tasks.spec import Task
 
-# The other ways of preprocessing the slices, for the ablation: normalisation, then what is kept of the slice.
+# The other ways of preprocessing, for the ablation: normalisation with what is kept of the slice, and choice of slices.
 NORMALISATIONS = ("occipital", "max", "zscore", "minmax", "none")
 EXTENTS = ("crop", "full")
-SPECT_ARMS = tuple(f"spect+{n}-{e}" for n in NORMALISATIONS for e in EXTENTS)[1:]  # the first is `spect` itself
+SLICES = ("single", "hottest")
+SPECT_ARMS = (
+    *tuple(f"spect+{n}-{e}" for n in NORMALISATIONS for e in EXTENTS)[1:],  # the first is `spect` itself
+    *(f"spect+{slices}" for slices in SLICES),
+)
 
 # name -> the module whose TASKS holds it; resolved on use, so that listing names loads no data code
 TASKS: dict[str, str] = {

@@ -1,102 +1,110 @@
 """Where a network starts: from scratch, or from a trunk that was trained on something else before.
 
 Sources of a start: `synthetic`, the task's own pool of other examples with continuous targets; `imagenet`, published
-weights. The last layer, `out`, is always new.
+weights. The last layer, `out`, is always new, and a first convolution for three channels is made one for ours.
 """
 
 import hashlib
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, field
 
-import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from bench.errors import DataError
 from models import ModelEntry
-from tasks.kept import compute_key, load_or_make
-from tasks.spec import Pool, Recipe, Task
-from tasks.train import Loop, set_seed
+from tasks.imagenet import load_published
+from tasks.pretraining import HEAD, pretrain
+from tasks.spec import Task
+from tasks.weights import Tensors
 
-Weights = dict[str, Tensor]
-OnEpoch = Callable[[int, int], None]
+OnProgress = Callable[[str, float], None]  # (what is being done, share of it)
 
-POOL_RECIPE = Recipe(n_epochs=30, peak_lr=3e-3, weight_decay=0.05, batch_size=32)
-POOL_SEED = 20261123
-HEAD = "out."
+MAX_SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True)
 class Start:
-    """Weights of a trunk and where they come from. `training_s` is what they cost; None where others paid for it."""
+    """Weights of a trunk and where they come from. `training_s` is what they cost; None where others paid for it.
+
+    Attributes:
+        origin: Of published weights: where they lay, sha256 of the file, licence.
+    """
 
     source: str
-    weights: Weights
+    weights: Tensors
     sha256: str
     training_s: float | None = None
+    origin: dict[str, str] = field(default_factory=dict)
 
 
-def load_start(entry: ModelEntry, task: Task, on_epoch: OnEpoch | None = None) -> Start | None:
+def load_start(entry: ModelEntry, task: Task, on_progress: OnProgress | None = None) -> Start | None:
     """The trunk that the entry asks for; None from scratch.
 
     Raises:
-        UsageError, DataError, FetchError: the weights cannot be had; says what to do.
+        DataError, FetchError: the weights cannot be had; says what to do.
     """
+
+    def tell(doing: str) -> Callable[[int, int | None], None]:
+        return lambda done, total: on_progress(doing, done / total if total else 0.0) if on_progress else None
+
     if entry.start == "synthetic":
-        return _pretrain(entry, task, on_epoch)
+        weights, training_s = pretrain(entry, task, tell("pretraining, once for all seeds"))
+        return Start("synthetic", weights, compute_sha256(weights), training_s)
+    if entry.start == "imagenet":
+        found = load_published(entry, on_progress=tell("fetching weights"))
+        origin = {"file": found.source, "file_sha256": found.sha256, "licence": found.licence}
+        return Start("imagenet", found.tensors, compute_sha256(found.tensors), origin=origin)
     return None
 
 
 def begin(entry: ModelEntry, start: Start | None) -> nn.Module:
-    """A network whose trunk has the start's weights and whose last layer is new; seed torch first."""
+    """A network whose trunk has the start's weights and whose last layer is new; seed torch first.
+
+    Raises:
+        DataError: the weights are of another architecture; names those that do not fit.
+    """
     network = entry.build()
     if start:
-        missing, unexpected = network.load_state_dict(start.weights, strict=False)
-        strange = [*unexpected, *(name for name in missing if not name.startswith(HEAD))]
-        assert not strange, f"weights of {start.source} do not fit: {', '.join(strange)}"
+        own = {name: w for name, w in network.state_dict().items() if not name.startswith(HEAD)}
+        weights = {name: _fit_channels(w, own[name]) if name in own else w for name, w in start.weights.items()}
+        if faults := _find_faults(weights, own):
+            raise DataError(
+                f"{start.origin.get('file', start.source)}: weights do not fit: {'; '.join(faults)}",
+                "use weights of this very architecture, under the names that their source gives them",
+            )
+        network.load_state_dict(weights, strict=False)
     return network
 
 
-def _pretrain(entry: ModelEntry, task: Task, on_epoch: OnEpoch | None) -> Start:
-    """Trained once for each architecture and pool, then kept."""
-    assert task.load_pool is not None, f"{task.name} has no pool to pretrain on"
-    pool = task.load_pool()
-    make = partial(_fit_pool, entry, task, pool, on_epoch)
-    arrays = load_or_make(_name_start(entry, task, pool), make)
-    weights = {name: torch.from_numpy(a) for name, a in arrays.items() if name != "training_s"}
-    return Start("synthetic", weights, compute_sha256(weights), float(arrays["training_s"]))
+def _fit_channels(weight: Tensor, own: Tensor) -> Tensor:
+    """Kernels for three colours where ours are for one channel: their mean.
+
+    It sees what three equal channels of a third each would: binding ratios reach 6, trunks expect values up to 2.
+    """
+    if weight.ndim == own.ndim == 4 and (weight.shape[1], own.shape[1]) == (3, 1):
+        return weight.mean(1, keepdim=True)
+    return weight
 
 
-def _fit_pool(entry: ModelEntry, task: Task, pool: Pool, on_epoch: OnEpoch | None) -> dict[str, np.ndarray[Any, Any]]:
-    """Regress the pool's targets on its images; the weights of the trunk, and how long it took."""
-    set_seed(POOL_SEED)
-    generator = torch.Generator().manual_seed(POOL_SEED)
-    images, targets = torch.from_numpy(pool.images), torch.from_numpy(pool.targets)
-    targets = (targets - targets.mean(0)) / targets.std(0)
-    network = entry.build(is_frozen=False, n_classes=targets.shape[1])
-    loop = Loop(network, POOL_RECIPE, task.distortion, len(images), loss=F.mse_loss)
-    start_s = time.perf_counter()
-    for epoch in range(POOL_RECIPE.n_epochs):
-        loop.run_epoch(images, targets, generator)
-        if on_epoch:
-            on_epoch(epoch + 1, POOL_RECIPE.n_epochs)
-    trunk = {name: w.numpy() for name, w in network.state_dict().items() if not name.startswith(HEAD)}
-    return trunk | {"training_s": np.array(time.perf_counter() - start_s)}
+def _find_faults(weights: Tensors, own: Tensors) -> list[str]:
+    """What is missing, unexpected and of another shape, each with its first names."""
+    # Old files do not count batches; with a fixed momentum nothing reads that count.
+    missing = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in weights if name not in own]
+    reshaped = [
+        f"{name} {tuple(w.shape)} for {tuple(own[name].shape)}"
+        for name, w in weights.items()
+        if name in own and w.shape != own[name].shape
+    ]
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    return [
+        f"{len(names)} {kind} ({', '.join(names[:MAX_SHOWN])}{', ..' if len(names) > MAX_SHOWN else ''})"
+        for kind, names in kinds.items()
+        if names
+    ]
 
 
-def _name_start(entry: ModelEntry, task: Task, pool: Pool) -> str:
-    """Changes with architecture, pool, recipe, version of torch and the code that trains."""
-    hashes = [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in (pool.images, pool.targets)]
-    arguments = sorted(entry.arguments.items())
-    parts = (entry.factory, arguments, POOL_RECIPE, POOL_SEED, task.distortion, torch.__version__, hashes)
-    modules = (entry.module, "tasks.transfer", "tasks.train", "tasks.augment")
-    return f"start-{compute_key(*parts, modules=modules)}"
-
-
-def compute_sha256(weights: Weights) -> str:
+def compute_sha256(weights: Tensors) -> str:
     """Over names and values, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(weights):

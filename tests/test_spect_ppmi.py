@@ -122,6 +122,33 @@ def test_xml_beside_and_alone(ppmi: Path, ppmi_original: Path, load: Load) -> No
     assert "only XML" in left_out["reason"]
 
 
+def test_published_ratios_stand_beside_ours(ppmi: Path, load: Load) -> None:
+    """Means, difference and correlation by region, of the scans in DaTScan_Analysis; what is no number is named."""
+    plain = load(ppmi)
+    assert plain.report["published_ratios"] is None
+    ours: dict[str, Any] = {}  # of each patient the first scan, which is the one at screening
+    for scans in plain.splits.values():
+        for subject, ratios in zip(scans.subjects, scans.extracts.ratios, strict=True):
+            ours.setdefault(str(subject), ratios)
+    lines = ["PATNO,EVENT_ID,DATSCAN_CAUDATE_R,DATSCAN_CAUDATE_L,DATSCAN_PUTAMEN_R,DATSCAN_PUTAMEN_L"]
+    for subject, (caudate_l, caudate_r, putamen_l, putamen_r) in ours.items():
+        lines.append(f"{subject},SC,{caudate_r + 1},{caudate_l},{2 * putamen_r},{putamen_l}")
+    lines += ["10000,V04,x,1,1,1", "10001,V06,,,,"]
+    (ppmi / "DaTScan_Analysis_05Jan2026.csv").write_text("\n".join(lines))
+    report = load(ppmi).report
+    found = report["published_ratios"]
+    assert found["n_scans"] == len(ours) == 9
+    regions = found["by_region"]
+    assert regions["caudate_L"]["difference_mean"] == pytest.approx(0, abs=1e-6)
+    assert regions["caudate_R"]["difference_mean"] == pytest.approx(-1, abs=1e-6)
+    assert regions["caudate_R"]["difference_sd"] == pytest.approx(0, abs=1e-6)
+    assert regions["putamen_R"]["published_mean"] == pytest.approx(2 * regions["putamen_R"]["ours_mean"], rel=1e-6)
+    assert regions["putamen_R"]["correlation"] == pytest.approx(1, abs=1e-9)
+    (problem,) = report["table_problems"]
+    assert problem["where"].endswith(f"line {len(lines) - 1}")
+    assert "expected numbers" in problem["reason"]
+
+
 def break_truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500_000])
 

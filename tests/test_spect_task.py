@@ -1,5 +1,6 @@
 """The SPECT task: its arms, its splits, what stands beside its models."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tasks.augment import distort
 from tasks.spec import Distortion, make_splits
 from tasks.spect.cohort import CohortSpec
 from tasks.spect.data import load_synthetic
+from tasks.spect.preprocess import Preprocessing
 
 
 def test_references_need_the_data_alone(spect_cache: Path) -> None:
@@ -35,7 +37,7 @@ def test_references_need_the_data_alone(spect_cache: Path) -> None:
 def test_arms_of_a_comparison_share_their_seed() -> None:
     """Another preprocessing or another start, same seed; another model or index, another seed."""
     base = Cell(kind="train", task="spect", model="vgg16-c", seed_index=3)
-    arms = [("spect+none-full", "vgg16-c"), ("spect", "vgg16-c+synthetic")]
+    arms = [("spect+none-full", "vgg16-c"), ("spect+single", "vgg16-c"), ("spect", "vgg16-c+synthetic")]
     assert {Cell(kind="train", task=t, model=m, seed_index=3).seed for t, m in arms} == {base.seed}
     others = [base.model_copy(update=change) for change in ({"seed_index": 4}, {"model": "vit-c"}, {"task": "usps"})]
     assert len({base.seed, *(cell.seed for cell in others)}) == 4
@@ -51,10 +53,19 @@ def test_every_task_is_whole(name: str) -> None:
 
 
 def test_arms_cover_the_grid_once() -> None:
-    """Five normalisations by two extents, less the task itself; whole slices are 109 x 91."""
-    assert len(set(SPECT_ARMS)) == 9
+    """Five normalisations by two extents, less the task itself, and two choices of slices; whole ones are 109 x 91."""
+    assert len(set(SPECT_ARMS)) == 9 + 2
+    assert get_task("spect+hottest").input_shape == (1, 50, 50)
     assert get_task("spect+none-full").input_shape == (1, 109, 91)
     assert get_task("spect").input_shape == get_task("spect+zscore-crop").input_shape == (1, 50, 50)
+
+
+@pytest.mark.parametrize("slices", ["single", "hottest"])
+def test_arms_of_slices_differ_in_nothing_else(slices: str) -> None:
+    """The choice of slices is the arm's, normalisation and crop are those of the task itself."""
+    load = get_task(f"spect+{slices}").load
+    assert isinstance(load, partial)
+    assert load.args == ("course", Preprocessing(slices=slices))
 
 
 def test_mirrored_images_are_mirror_images() -> None:

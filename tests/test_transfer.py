@@ -32,14 +32,14 @@ def make_splits() -> Splits:
 
 def test_pretrained_once_then_kept(task: Task, tmp_path: Path) -> None:
     """The second call reads what the first one trained; the fine-tuned and the frozen arm share it."""
-    epochs: list[int] = []
-    first = load_start(MODELS["vit-c+synthetic"], task, lambda done, _: epochs.append(done))
-    second = load_start(MODELS["vit-c+synthetic-frozen"], task, lambda done, _: epochs.append(done))
+    shares: list[float] = []
+    first = load_start(MODELS["vit-c+synthetic"], task, lambda _, share: shares.append(share))
+    second = load_start(MODELS["vit-c+synthetic-frozen"], task, lambda _, share: shares.append(share))
     assert first is not None
     assert second is not None
     assert first.sha256 == second.sha256
     assert first.training_s == second.training_s
-    assert epochs == list(range(1, len(epochs) + 1))
+    assert shares == [epoch / len(shares) for epoch in range(1, len(shares) + 1)]
     assert len(list((tmp_path / "data").glob("start-*.npz"))) == 1
     assert load_start(MODELS["vit-c"], task) is None
 

@@ -24,9 +24,10 @@ GROUPINGS: dict[str, dict[str, tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class Match:
-    """An image with its stage, and how the two were joined."""
+    """An image with its stage, and how the two were joined. `event` is empty where no table names the image's visit."""
 
     image: ImageFile
+    event: str
     stage: float
     label: int
     method: Literal["visit", "baseline for screening", "nearest date"]
@@ -85,7 +86,11 @@ def _match(image: ImageFile, row: ImageRow | None, stages: list[StageRow], group
     label = find_label(stage, grouping)
     if label is None:
         return f"stage (field NHY) {stage:g} is in no class of the grouping {grouping!r}"
-    return Match(image, stage, label, found[1], found[2])
+    return Match(image, find_event(row) if row else "", stage, label, found[1], found[2])
+
+
+def find_event(row: ImageRow) -> str:
+    return EVENTS.get(row.visit, row.visit)
 
 
 def find_label(stage: float, grouping: str) -> int | None:
@@ -95,7 +100,7 @@ def find_label(stage: float, grouping: str) -> int | None:
 def _find_by_visit(row: ImageRow | None, stages: list[StageRow]) -> Found | None:
     if row is None:
         return None
-    event = EVENTS.get(row.visit, row.visit)
+    event = find_event(row)
     if same := [s for s in stages if s.event == event]:
         return choose_row(same), "visit", None
     for other in ALSO_AT.get(event, ()):

@@ -12,6 +12,7 @@ import numpy as np
 from bench.errors import DataError, UsageError
 from tasks.archives import Progress
 from tasks.spec import SPLIT_SEED
+from tasks.spect.analysis import compare_ratios
 from tasks.spect.anatomy import Regions, load_regions
 from tasks.spect.data import Scans, SpectDataset
 from tasks.spect.files import find_images
@@ -67,6 +68,7 @@ def load_ppmi(
     matching = match_images(images, tables, grouping)
     regions = load_regions(cache, on_progress)
     matches, extracts, unreadable = _read_all(matching.matches, preprocessing.slices, regions, on_scan)
+    scans = _label(matches, extracts, preprocessing, folder)
     report = {
         "folder": str(folder),
         "grouping": grouping,
@@ -76,8 +78,8 @@ def load_ppmi(
         "join": matching.describe(),
         "left_out": [{"where": p.where, "reason": p.reason} for p in (*misplaced, *unreadable)],
         "table_problems": [{"where": p.where, "reason": p.reason} for p in tables.problems],
+        "published_ratios": compare_ratios(tables.ratios, matches, scans.extracts.ratios),
     }
-    scans = _label(matches, extracts, preprocessing, folder)
     names = tuple(GROUPINGS[grouping])
     parts = split_patients(scans.subjects, scans.labels, names, fractions=fractions, seed=seed)
     train, validation, test = (scans.take(part) for part in parts)

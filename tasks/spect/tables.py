@@ -6,7 +6,7 @@ Tables are told apart by their columns, because their names change with every re
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
@@ -17,6 +17,9 @@ STAGE_NAME = re.compile(r"mds[-_ ]*updrs[-_ ]*part[-_ ]*iii", re.IGNORECASE)
 STAGE_REQUIRED = ("PATNO", "EVENT_ID", "INFODT", "NHY")
 COLLECTION_REQUIRED = ("Image Data ID", "Subject", "Group", "Visit", "Acq Date")
 SEARCH_REQUIRED = ("Image ID", "Subject ID", "Research Group", "Visit", "Study Date")
+# The study's own binding ratios, in the order of anatomy.REGIONS.
+RATIO_COLUMNS = ("DATSCAN_CAUDATE_L", "DATSCAN_CAUDATE_R", "DATSCAN_PUTAMEN_L", "DATSCAN_PUTAMEN_R")
+RATIO_REQUIRED = ("PATNO", "EVENT_ID", *RATIO_COLUMNS)
 MONTH_MIDDLE = 15  # INFODT gives month and year
 DATE_FORMATS = ("%m/%d/%Y", "%Y-%m-%d", "%m/%Y")
 REMEDY = "download the table again as it is; do not edit or re-save it"
@@ -46,12 +49,16 @@ class StageRow:
 
 @dataclass(frozen=True)
 class Tables:
-    """All rows of all tables below a folder, and what was passed over in them."""
+    """All rows of all tables below a folder, and what was passed over in them.
+
+    `ratios`: the study's own, by subject and event, in the order of RATIO_COLUMNS.
+    """
 
     images: dict[str, ImageRow]
     stages: list[StageRow]
     n_missing_stages: int
     problems: list[Problem]
+    ratios: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ def load_tables(folder: Path) -> Tables:
     images: list[tuple[str, ImageRow]] = []
     stages: list[StageRow] = []
     problems: list[Problem] = []
+    ratios: dict[tuple[str, str], tuple[float, ...]] = {}
     n_missing, has_stages = 0, False
     for path in sorted(folder.rglob("*.csv")):
         kind, lines, passed_over = _open_table(path)
@@ -79,6 +87,9 @@ def load_tables(folder: Path) -> Tables:
             has_stages = True
             rows, n, found = _parse_stages(lines)
             stages, n_missing, problems = stages + rows, n_missing + n, problems + found
+        elif kind == "ratios":
+            found_ratios, found = _parse_ratios(lines)
+            ratios, problems = ratios | found_ratios, problems + found
         elif kind:
             images += [(line.where, _parse_image(line, kind)) for line in lines]
     if not has_stages:
@@ -87,7 +98,7 @@ def load_tables(folder: Path) -> Tables:
             "add MDS_UPDRS_Part_III.csv (MDS-UPDRS_Part_III_<date>.csv) of the study data beside the images",
         )
     unique, doubles = _index_images(images)
-    return Tables(unique, stages, n_missing, problems + doubles)
+    return Tables(unique, stages, n_missing, problems + doubles, ratios)
 
 
 def _open_table(path: Path) -> tuple[str | None, list[Line], list[Problem]]:
@@ -106,7 +117,7 @@ def _open_table(path: Path) -> tuple[str | None, list[Line], list[Problem]]:
     kind, required = _find_kind(set(header), is_named)
     absent = [column for column in required if column not in header]
     cause = f"{path}: column {', '.join(absent)} is missing (found: {', '.join(header)})"
-    if absent and (is_named or kind != "stages"):
+    if absent and (is_named or kind not in ("stages", "ratios")):
         raise DataError(cause, REMEDY)
     return (None, [], [Problem(str(path), cause)]) if absent else (kind, lines, [])
 
@@ -119,6 +130,8 @@ def _find_kind(columns: set[str], is_named: bool) -> tuple[str | None, tuple[str
         return "collection", COLLECTION_REQUIRED
     if {"Image ID", "Subject ID"} <= columns:
         return "search", SEARCH_REQUIRED
+    if columns & set(RATIO_COLUMNS):
+        return "ratios", RATIO_REQUIRED
     return None, ()
 
 
@@ -179,6 +192,20 @@ def parse_day(text: str) -> date | None:
             continue
         return day.replace(day=MONTH_MIDDLE) if form == "%m/%Y" else day
     return None
+
+
+def _parse_ratios(lines: list[Line]) -> tuple[dict[tuple[str, str], tuple[float, ...]], list[Problem]]:
+    """Rows with all four ratios; those with a blank are left out, as the study did not analyse that scan."""
+    rows, problems = {}, []
+    for line in lines:
+        texts = [line.fields[column] for column in RATIO_COLUMNS]
+        if not all(texts):
+            continue
+        try:
+            rows[line.fields["PATNO"], line.fields["EVENT_ID"]] = tuple(float(text) for text in texts)
+        except ValueError:
+            problems.append(Problem(line.where, f"fields {', '.join(RATIO_COLUMNS)} are {texts}, expected numbers"))
+    return rows, problems
 
 
 def _parse_image(line: Line, kind: str) -> ImageRow:

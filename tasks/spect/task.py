@@ -4,12 +4,12 @@ The recipes were chosen by validation accuracy, never by test accuracy (DECISION
 """
 
 import math
-import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tasks import SPECT_ARMS
+from bench.records import ARM
+from tasks import SLICES, SPECT_ARMS, folders
 from tasks.archives import Progress
 from tasks.spec import Distortion, Recipe, Target, Task
 from tasks.spect.data import CLASS_NAMES, SpectDataset
@@ -18,9 +18,6 @@ from tasks.spect.inspection import load_spect
 from tasks.spect.pool import load_pool
 from tasks.spect.preprocess import Preprocessing
 from tasks.spect.references import COURSE_BASELINE, describe_references
-
-# Folder of a PPMI download: real scans instead of the synthetic cohort, for the command and its workers alike.
-DATA_DIR_VARIABLE = "DLMI_BENCH_PPMI_DIR"
 
 TARGET = Target(
     validation_accuracy=0.65,
@@ -37,7 +34,11 @@ RECIPES = {
     "vgg16-c": COMPACT,
     "resnet-c": replace(COMPACT, peak_lr=1e-2),
     "vit-c": replace(COMPACT, n_epochs=60, is_channels_last=False),
+    "efficientnet-lite0": COMPACT,
+    "efficientnet-lite0+imagenet": replace(COMPACT, peak_lr=1e-3),
+    "efficientnet-lite0+imagenet-frozen": replace(COMPACT, peak_lr=1e-2),
 }
+SLICE_TITLES = {"single": "one slice", "hottest": "the slices with most uptake"}
 
 
 def load(
@@ -53,8 +54,7 @@ def load(
     Raises:
         DataError, FetchError: see load_spect.
     """
-    named = os.environ.get(DATA_DIR_VARIABLE)
-    folder = data_dir or (Path(named) if named else None)
+    folder = data_dir or folders.find_folder(folders.PPMI)
     return load_spect(
         preset, data_dir=folder, preprocessing=preprocessing, on_progress=on_progress, on_scan=on_progress
     )
@@ -83,7 +83,10 @@ def make_task(name: str, title: str, preset: str = "course", preprocessing: Prep
 
 
 def _make_arm(name: str) -> Task:
-    normalisation, extent = name.partition("+")[2].split("-")
+    arm = name.partition(ARM)[2]
+    if arm in SLICES:
+        return make_task(name, f"Parkinson stages, {SLICE_TITLES[arm]}", preprocessing=Preprocessing(slices=arm))
+    normalisation, extent = arm.split("-")
     crop = CROP if extent == "crop" else None
     title = f"Parkinson stages, normalisation {normalisation}, {'central crop' if crop else 'whole slice'}"
     return make_task(name, title, preprocessing=Preprocessing(normalisation=normalisation, crop=crop))
