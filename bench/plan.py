@@ -23,6 +23,7 @@ from tasks import get_task
 from tasks.spec import Task
 
 NO_MODEL = "-"  # stands for the model in cells about the data alone
+FROM_DATA = ("train", "references")  # kinds of cell that need no trained artifact
 ONE_BY_ONE: tuple[CellKind, ...] = ("counts", "memory", "energy")
 TRAINING_CODE = (
     "tasks.spec",
@@ -100,6 +101,14 @@ def make_steps(suite: Suite) -> list[Step]:
             together = tuple(Cell(kind="latency", task=task, model=model) for model in models)
             steps.append(Step("latency", task, together, f"latency of {len(together)} models side by side"))
     return steps
+
+
+def select_shard(steps: list[Step], index: int, n_shards: int) -> list[Step]:
+    """Every n-th training or reference, from the `index`-th on, counted from 1.
+
+    What is measured on trained artifacts is left for the merged store: models are timed side by side.
+    """
+    return [step for step in steps if step.kind in FROM_DATA][index - 1 :: n_shards]
 
 
 def list_judged(cell: Cell, suite: Suite) -> dict[str, str]:

@@ -23,6 +23,9 @@ def write_markdown(document: Document, folder: Path) -> list[Path]:
             plots.append(path)
             parts.append(f"![{escape_markdown(plot.alt)}]({path.name})")
         parts += [format_markdown(table) for table in section.tables]
+        if section.details:
+            items = "\n".join(f"- {escape_markdown(text)}" for text in section.details)
+            parts.append(f"<details><summary>In words</summary>\n\n{items}\n\n</details>")
         if section.notes:
             parts += ["### What the instruments say", "\n".join(f"- {escape_markdown(note)}" for note in section.notes)]
     path = folder / "report.md"

@@ -17,7 +17,7 @@ from reports.observers import make_observer_tables
 from reports.origins import make_environment_table, make_failure_table, make_run_table
 from reports.plots import plot_fronts
 from reports.predicates import load_claims
-from reports.prose import list_sentences, make_claim_table
+from reports.prose import describe_family, list_sentences, make_claim_table
 from reports.tables import Table, list_notes, make_tables
 
 # A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
@@ -37,7 +37,7 @@ PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curv
 
 @dataclass
 class Section:
-    """One task, or another part of the report."""
+    """One task, or another part of the report; `details` are sentences for those who want to know more."""
 
     name: str
     title: str
@@ -45,6 +45,7 @@ class Section:
     plots: list[Plot] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -90,8 +91,9 @@ def make_claim_section(results: Results) -> Section:
     return Section(
         name="claims",
         title="Claims",
-        lead=list_sentences(verdicts),
+        lead=[describe_family(verdicts)],
         tables=[make_claim_table(verdicts)],
+        details=list_sentences(verdicts),
     )
 
 
