@@ -32,6 +32,8 @@ TRAINING_CODE = (
     "tasks.transfer",
     "bench.training",
     "bench.judgement",
+    "bench.pictures",
+    "bench.saliency",
 )
 EXPORTING_CODE = ("bench.backends.export", "bench.backends.quantization")
 REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
@@ -139,6 +141,7 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         parts["start"] = [entry.start, entry.is_frozen]
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
+        parts["pictured"] = task.n_pictured
     if cell.kind in ("memory", "latency"):
         parts["backends"] = {name: BACKENDS[name].describe_state() for name in suite.backends}
     if cell.kind not in ("counts", "references"):
