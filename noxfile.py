@@ -122,8 +122,17 @@ def schema(session: nox.Session) -> None:
 
 @in_env
 def reference(session: nox.Session) -> None:
-    """Write docs/reference/ anew from out/, the finished run of the default suite."""
-    run(session, "dlmi-bench", "report", "--out", "out", "--to", "docs/reference", *session.posargs)
+    """Write docs/reference/ anew: `nox -s reference -- STORE...`, several are merged; out/ by default."""
+    stores = session.posargs or ["out"]
+    if len(stores) > 1:
+        merged = Path(session.create_tmp()).resolve() / "merged"
+        shutil.rmtree(merged, ignore_errors=True)
+        run(session, "dlmi-bench", "merge", *stores, "--to", str(merged))
+        stores = [str(merged)]
+    folder = ROOT / "docs" / "reference"
+    shutil.rmtree(folder, ignore_errors=True)
+    formats = ("--format", "md", "--format", "html")  # what is read; figures for machines would outgrow a repository
+    run(session, "dlmi-bench", "report", "--out", stores[0], "--to", str(folder), *formats)
 
 
 @in_env

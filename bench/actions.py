@@ -8,7 +8,7 @@ from uuid import uuid4
 from bench.backends import BACKENDS, JUDGED_BACKEND
 from bench.executors import OnProgress, Worker
 from bench.judgement import scores_role
-from bench.plan import list_judged
+from bench.plan import MEASURED_SEED, list_judged
 from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.session import Timing, measure_peaks, run_latency_session
 from bench.store import artifact_path
@@ -59,7 +59,8 @@ def train(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Re
     payload = {"out": str(shop.folder), "energy_window_s": shop.suite.energy_window_s}
     answers = []
     for cell in cells:
-        own = {"cell": cell.model_dump(), "backends": list_judged(cell, shop.suite)}
+        n_pictured = shop.tasks[cell.task].n_pictured if cell.seed_index == MEASURED_SEED else 0
+        own = {"cell": cell.model_dump(), "backends": list_judged(cell, shop.suite), "n_pictured": n_pictured}
         answers.append(shop.call("bench.training:run_train_cell", payload | own, on_progress))
     return [Record.model_validate(answer) for answer in answers]
 
@@ -143,9 +144,10 @@ def _find_paths(shop: Workshop, cell: Cell, backend: str) -> dict[str, str]:
 
 
 def _make_latency_record(cell: Cell, timings: list[Timing], peaks: list[Figure], session_id: str) -> Record:
-    details: dict[str, Any] = {"session": session_id, "rounds_s": {}, "processes": {}}
+    details: dict[str, Any] = {"session": session_id, "rounds_s": {}, "singles_s": {}, "processes": {}}
     for timing in timings:
         details["rounds_s"] |= timing.rounds_s
+        details["singles_s"] |= timing.singles_s
         details["processes"] |= timing.processes
     figures = [figure for timing in timings for figure in timing.figures]
     return Record(cell=cell, figures=(*figures, *peaks), details=details)

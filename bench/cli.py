@@ -11,6 +11,7 @@ from bench.commands.claims import claims
 from bench.commands.count import count
 from bench.commands.doctor import doctor
 from bench.commands.export import export
+from bench.commands.merge import merge
 from bench.commands.profile import profile
 from bench.commands.report import report, write_default_report
 from bench.errors import BenchError, UsageError
@@ -116,6 +117,7 @@ def run(
         Path | None, typer.Option(help="Folder of ImageNet weights: NAME.pth, NAME.safetensors.")
     ] = None,
     out: OutOption = Path("out"),
+    shard: Annotated[str | None, typer.Option(help="K/N: the K-th of N shares of the trainings; see merge.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
     with_report: Annotated[bool, typer.Option("--report", help="Write OUT/report at the end.")] = False,
     as_json: JsonOption = False,
@@ -126,16 +128,17 @@ def run(
     from bench.display import RunDisplay
     from bench.runner import Runner
     from bench.store import Store
-    from bench.suites import load_suite, narrow
+    from bench.suites import load_suite, narrow, parse_shard
     from tasks import folders
 
     folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)
     chosen = narrow(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
+    share = parse_shard(shard) if shard else None
     store = Store(out)
     try:
         with RunDisplay(Console(stderr=True)) as display:
-            outcome = Runner(chosen, store, is_fresh=fresh).run(display)
+            outcome = Runner(chosen, store, is_fresh=fresh, shard=share).run(display)
     except KeyboardInterrupt:
         typer.echo("interrupted: finished cells are kept; the same command goes on from here", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -160,6 +163,7 @@ app.command()(export)
 app.command()(claims)
 app.command()(count)
 app.command()(profile)
+app.command()(merge)
 
 
 def main() -> None:

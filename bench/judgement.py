@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,18 +25,43 @@ from bench.errors import BenchError
 from bench.executors import OnProgress, Worker
 from bench.figures import make_accuracy_figure, make_confusion_figure
 from bench.parity import Answer, make_parity
+from bench.pictures import Picture, make_pictures, pick_examples
 from bench.records import Artifact, Figure, unavailable
+from bench.saliency import compute_saliency
 from bench.store import artifact_path, put_artifact
-from tasks.spec import Labels, Splits, Task
+from tasks.spec import Arrays, HeldOut, Labels, Splits, Task
 
 REFERENCE_BATCH = 64
 NOT_FINITE = "the network's scores are not finite: training diverged"
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What the one look at the test split gave.
+
+    Attributes:
+        figures: Of every runtime, the judged one first.
+        artifacts: Scores and labels.
+        confusion: The judged runtime's.
+        pictures: A few test examples to look at; none unless they were asked for.
+    """
+
+    figures: list[Figure]
+    artifacts: list[Artifact]
+    confusion: Counts
+    pictures: list[Picture]
+
+
 def judge(
-    artifacts: dict[str, Artifact], splits: Splits, task: Task, out: Path, backends: Iterable[str]
-) -> tuple[list[Figure], list[Artifact], Counts]:
-    """Figures, scores and labels of every runtime in `backends`, the judged one first; and its confusion matrix.
+    artifacts: dict[str, Artifact],
+    splits: Splits,
+    task: Task,
+    out: Path,
+    backends: Iterable[str],
+    *,
+    n_pictured: int = 0,
+) -> Judged:
+    """Judge every runtime in `backends`; `n_pictured` right and as many wrong examples of each class are pictured.
 
     The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
     """
@@ -56,19 +82,38 @@ def judge(
     for answer in answers:
         figures.append(_make_accuracy("test_accuracy", answer, answer.test, test.labels))
         figures += make_parity(answer, reference, eager.test)
-    figures += [
+    figures += _count_reads(splits.test, {role: artifacts[role] for role in roles})
+    confusion = count_confusion(test.labels, answers[0].test.argmax(1), task.n_classes)
+    figures += _describe_confusion(confusion, answers[0], task)
+    kept = _keep_scores(answers, splits.validation.labels, test.labels, out)
+    pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured else []
+    return Judged(figures, kept, confusion, pictures)
+
+
+def _count_reads(test: HeldOut, artifacts: dict[str, Artifact]) -> list[Figure]:
+    """How often the test split was read for each artifact, the judged one first."""
+    return [
         Figure(
             name="n_test_reads",
-            value=splits.test.reads[artifacts[role].sha256],
+            value=test.reads[artifacts[role].sha256],
             kind="counted",
             source="tasks.spec.HeldOut",
             conditions={"artifact": role},
         )
-        for role in sorted(roles, key=lambda role: role != BACKENDS[JUDGED_BACKEND].artifact_role)
+        for role in sorted(artifacts, key=lambda role: role != BACKENDS[JUDGED_BACKEND].artifact_role)
     ]
-    confusion = count_confusion(test.labels, answers[0].test.argmax(1), task.n_classes)
-    figures += _describe_confusion(confusion, answers[0], task)
-    return figures, _keep_scores(answers, splits.validation.labels, test.labels, out), confusion
+
+
+def _picture(path: Path, test: Arrays, scores: Scores, n_each: int) -> list[Picture]:
+    """Examples of each class with the answer given, and with the gradient of the network that was exported."""
+    from bench.backends.eager import load_network
+
+    if not np.isfinite(scores).all():
+        return []
+    examples = pick_examples(test.labels, scores.argmax(1), n_each)
+    images, scores = test.images[examples], scores[examples]
+    saliency = compute_saliency(load_network(path), images, scores.argmax(1))
+    return make_pictures(examples, images.mean(1), saliency, test.labels[examples], scores)
 
 
 def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[Figure]:

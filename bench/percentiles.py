@@ -1,6 +1,7 @@
 """Percentiles of single calls with the bounds their number supports, and outliers, which are counted only. Pure."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
@@ -37,11 +38,33 @@ def compute_percentile(values: Sequence[float], p: float, level: float = LEVEL) 
     from scipy.special import bdtr
 
     ordered = sorted(values)
-    first = math.ceil(round(n * p, 9))  # the product must not round up past a whole number
+    first = _find_rank(n, p)
     k = first
     while bdtr(k - 1, n, p) < level:
         k += 1
     return Percentile(ordered[first - 1], ordered[k - 1])
+
+
+def _find_rank(n: int, p: float) -> int:
+    """Which of n ordered values is the quantile; the product must not round up past a whole number."""
+    return math.ceil(round(n * p, 9))
+
+
+def compute_exceedance(processes: Sequence[Sequence[float]], p: float) -> list[float]:
+    """For each process, the share of the values of all others that lie above its own `p` quantile.
+
+    Where processes are alike this is 1 - p. Empty where one of them is too short to have the quantile, 1 / (1 - p).
+    """
+    if len(processes) < 2 or min(map(len, processes)) * (1 - p) < 1 - 1e-9:
+        return []
+    ordered = [sorted(values) for values in processes]
+    n_in_all = sum(map(len, ordered))
+    shares = []
+    for own in ordered:
+        limit = own[_find_rank(len(own), p) - 1]
+        n_above = sum(len(values) - bisect_right(values, limit) for values in ordered if values is not own)
+        shares.append(n_above / (n_in_all - len(own)))
+    return shares
 
 
 def count_outliers(values: Sequence[float], fence: float) -> int:

@@ -24,6 +24,7 @@ from tasks.imagenet import identify
 from tasks.spec import Task
 
 NO_MODEL = "-"  # stands for the model in cells about the data alone
+FROM_DATA = ("train", "references")  # kinds of cell that need no trained artifact
 ONE_BY_ONE: tuple[CellKind, ...] = ("counts", "memory", "energy")
 TRAINING_CODE = (
     "tasks.spec",
@@ -32,6 +33,8 @@ TRAINING_CODE = (
     "tasks.transfer",
     "bench.training",
     "bench.judgement",
+    "bench.pictures",
+    "bench.saliency",
 )
 START_CODE: dict[str, tuple[str, ...]] = {
     "scratch": (),
@@ -108,6 +111,14 @@ def make_steps(suite: Suite) -> list[Step]:
     return steps
 
 
+def select_shard(steps: list[Step], index: int, n_shards: int) -> list[Step]:
+    """Every n-th training or reference, from the `index`-th on, counted from 1.
+
+    What is measured on trained artifacts is left for the merged store: models are timed side by side.
+    """
+    return [step for step in steps if step.kind in FROM_DATA][index - 1 :: n_shards]
+
+
 def list_judged(cell: Cell, suite: Suite) -> dict[str, str]:
     """Backends that a training is judged on, with their state: the default ones, on the measured seed the suite's too.
 
@@ -138,6 +149,7 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
             parts["start"].append(identify(entry))
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
+        parts["pictured"] = task.n_pictured
     if cell.kind in ("memory", "latency"):
         parts["backends"] = {name: BACKENDS[name].describe_state() for name in suite.backends}
     if cell.kind not in ("counts", "references"):

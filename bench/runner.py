@@ -11,14 +11,20 @@ from bench.display import Display
 from bench.environment import describe_environment
 from bench.errors import BenchError
 from bench.load import read_load
-from bench.plan import MEASURED_SEED, Step, compute_fingerprint, list_judged, make_steps
+from bench.plan import (
+    FROM_DATA,
+    MEASURED_SEED,
+    Step,
+    compute_fingerprint,
+    list_judged,
+    make_steps,
+    select_shard,
+)
 from bench.records import Cell, Record
 from bench.store import Store
 from bench.suites import Suite, select_models
 from models import MODELS
 from tasks import get_task
-
-FROM_DATA = ("train", "references")  # kinds of cell that need no trained artifact
 
 
 def _show_loading(display: Display, done: int, total: int | None) -> None:
@@ -35,10 +41,15 @@ class Outcome:
 
 
 class Runner:
-    """One run of one suite into one store."""
+    """One run of one suite into one store; `shard` (index, number) takes a share of its trainings only."""
 
-    def __init__(self, suite: Suite, store: Store, *, is_fresh: bool = False) -> None:
+    def __init__(
+        self, suite: Suite, store: Store, *, is_fresh: bool = False, shard: tuple[int, int] | None = None
+    ) -> None:
         self._suite = suite
+        self._steps = make_steps(suite)
+        if shard:
+            self._steps = select_shard(self._steps, *shard)
         self._store = store
         self._is_fresh = is_fresh
         self._tasks = {name: get_task(name) for name in suite.tasks}
@@ -53,7 +64,7 @@ class Runner:
         for name, task in self._tasks.items():
             if task.load_pool and any(MODELS[m].start == "synthetic" for m in select_models(self._suite, name)):
                 task.load_pool(on_progress=loading)  # here, where all cores are free; the workers find it kept
-        outcome, steps = Outcome(), make_steps(self._suite)
+        outcome, steps = Outcome(), self._steps
         stored = {} if self._is_fresh else self._store.current()
         try:
             for index, step in enumerate(steps):

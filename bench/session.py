@@ -24,11 +24,13 @@ class Timing:
 
     Attributes:
         rounds_s: Mean time of a call by benchmark, process and round, for ratios of models timed side by side.
+        singles_s: Calls timed one by one, by benchmark and process.
         processes: What each process was like: order of its rounds, neighbours, switches, pre-empted blocks.
     """
 
     figures: list[Figure]
     rounds_s: dict[str, list[list[float]]] = field(default_factory=dict)
+    singles_s: dict[str, list[list[float]]] = field(default_factory=dict)
     processes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -79,16 +81,14 @@ def _has_cpus(n_threads: int) -> bool:
 def _refuse(backend: str, suite: Suite, n_threads: int) -> Timing:
     reason = f"needs {n_threads} CPUs to pin to, {len(list_cpus())} are allowed"
     batches = suite.batches
-    return Timing(
-        [unavailable("latency_s", reason, backend=backend, batch=b, threads=n_threads) for b in batches], {}, {}
-    )
+    return Timing([unavailable("latency_s", reason, backend=backend, batch=b, threads=n_threads) for b in batches])
 
 
 def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: list[dict[str, Any]]) -> Timing:
     floors = _get_traces(results, EMPTY)
     is_pinned = all(result["is_pinned"] for result in results)
     complaints = _list_complaints(results)
-    timing = Timing([], {}, {})
+    timing = Timing([])
     for batch in suite.batches:
         key = make_rounds_key(backend, batch, n_threads)
         traces = _get_traces(results, f"{model}@{batch}")
@@ -97,6 +97,7 @@ def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: 
             make_latency_figures(traces, floors, is_pinned=is_pinned, conditions=conditions, complaints=complaints)
         )
         timing.rounds_s[key] = [[float(f"{t:.6g}") for t in trace.wall_s] for trace in traces]
+        timing.singles_s[key] = [[float(f"{t:.4g}") for t in trace.single_s] for trace in traces]
         timing.processes[key] = [
             {
                 "order_seed": index,

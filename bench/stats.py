@@ -149,6 +149,20 @@ def compute_kaplan_meier(times: Sequence[float], reached: Sequence[bool]) -> Sur
     return Survival(tuple(events), tuple(surviving), half)
 
 
+def compute_cost_per_success(to_target: float, in_vain: float, share: float) -> float:
+    """Expected cost until the first success when runs that fail are begun anew: t + (1 - p) / p f.
+
+    Args:
+        to_target: Mean cost t of a run that succeeds, up to its success [any unit].
+        in_vain: Mean cost f of a run that does not.
+        share: Probability p of success, above 0.
+
+    Source: N. Hansen et al., "Real-parameter black-box optimization benchmarking 2010: experimental setup", INRIA
+    RR-7215, section 3: expected running time.
+    """
+    return to_target + (1 - share) / share * in_vain
+
+
 @dataclass(frozen=True)
 class ProcessSummary:
     """Median over processes of the process medians, and how far the processes disagree."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -31,6 +32,20 @@ CREATE INDEX attempts_by_key ON attempts (key, id);
 """
 FILENAME = "store.sqlite"
 BUSY_TIMEOUT_S = 30.0
+INSERT = "INSERT INTO attempts (key, fingerprint, status, record, error, finished_at) VALUES (?, ?, ?, ?, ?, ?)"
+SELECT = "SELECT key, fingerprint, status, record, error, finished_at FROM attempts"
+NEWEST = "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key)"
+
+
+class Row(NamedTuple):
+    """An attempt as it is stored; the record is JSON."""
+
+    key: str
+    fingerprint: str
+    status: str
+    record: str | None
+    error: str | None
+    finished_at: str
 
 
 @dataclass(frozen=True)
@@ -86,33 +101,31 @@ class Store:
 
     def add_done(self, records: Iterable[tuple[Record, str]]) -> None:
         """Finished cells with their fingerprints, all or none of them."""
-        rows = [(r.cell.key, fingerprint, "done", r.model_dump_json(), None, _now()) for r, fingerprint in records]
-        self._insert(rows)
+        self.add_rows(
+            [Row(r.cell.key, fingerprint, "done", r.model_dump_json(), None, _now()) for r, fingerprint in records]
+        )
 
     def add_failed(self, keys: Iterable[tuple[str, str]], error: str) -> None:
         """Failed cells (key, fingerprint) with the reason they share."""
-        self._insert([(key, fingerprint, "failed", None, error, _now()) for key, fingerprint in keys])
+        self.add_rows([Row(key, fingerprint, "failed", None, error, _now()) for key, fingerprint in keys])
 
-    def _insert(self, rows: Sequence[tuple[str, str, str, str | None, str | None, str]]) -> None:
+    def add_rows(self, rows: Sequence[Row]) -> None:
+        """Attempts as they are, all or none of them."""
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(
-            "INSERT INTO attempts (key, fingerprint, status, record, error, finished_at) VALUES (?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+        self._db.executemany(INSERT, rows)
         self._db.execute("COMMIT")
+
+    def rows(self) -> list[Row]:
+        """Every attempt, oldest first."""
+        return [Row(*row) for row in self._db.execute(f"{SELECT} ORDER BY id")]
 
     def current(self) -> dict[str, Attempt]:
         """Latest attempt of every cell, by key, in the order of their first appearance."""
-        query = (
-            "SELECT key, fingerprint, status, record, error, finished_at FROM attempts "
-            "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key) ORDER BY id"
-        )
-        return {row[0]: _to_attempt(row) for row in self._db.execute(query)}
+        return {row[0]: _to_attempt(Row(*row)) for row in self._db.execute(f"{SELECT} {NEWEST} ORDER BY id")}
 
     def failures(self) -> list[Attempt]:
         """Every failed attempt, also those that a later one mended."""
-        query = "SELECT key, fingerprint, status, record, error, finished_at FROM attempts WHERE status = 'failed'"
-        return [_to_attempt(row) for row in self._db.execute(f"{query} ORDER BY id")]
+        return [_to_attempt(row) for row in self.rows() if row.status == "failed"]
 
     def has_artifacts(self, record: Record) -> bool:
         """Whether every file of the record is still there, to the last bit."""
@@ -137,13 +150,13 @@ def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifa
     return artifact
 
 
-def _to_attempt(row: tuple[str, str, str, str | None, str | None, str]) -> Attempt:
-    key, fingerprint, status, text, error, finished_at = row
+def _to_attempt(row: Row) -> Attempt:
     try:
-        record = Record.model_validate_json(text) if text else None
+        record = Record.model_validate_json(row.record) if row.record else None
     except (ValidationError, json.JSONDecodeError) as problem:
-        raise StoreError(f"store: record of {key} is damaged: {problem}", "move the store away and run again") from None
-    return Attempt(key, fingerprint, status, record, error, finished_at)
+        cause = f"store: record of {row.key} is damaged: {problem}"
+        raise StoreError(cause, "move the store away and run again") from None
+    return Attempt(row.key, row.fingerprint, row.status, record, row.error, row.finished_at)
 
 
 def _now() -> str:

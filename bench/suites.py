@@ -105,6 +105,18 @@ def narrow(suite: Suite, **changes: Any) -> Suite:
     return check_names(suite.model_copy(update=update), "command line")
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """Index, from 1 on, and number of shards.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    index, _, n_shards = text.partition("/")
+    if not (index.isdecimal() and n_shards.isdecimal() and 1 <= int(index) <= int(n_shards)):
+        raise UsageError(f"--shard {text}: not a share", "for instance --shard 2/4, the second of four")
+    return int(index), int(n_shards)
+
+
 def select_models(suite: Suite, task: str) -> list[str]:
     """The suite's models that fit the task, in the registry's order."""
     fitting = {name: entry for name, entry in MODELS.items() if entry.domain == get_task(task).domain}

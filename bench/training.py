@@ -30,7 +30,10 @@ from tasks.transfer import Start, begin, load_start
 
 
 def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """Payload: `cell`, `out` (folder of the store), `energy_window_s`, `backends` to judge. Returns the record."""
+    """Payload: `cell`, `out` (folder of the store), `energy_window_s`, `backends` to judge, `n_pictured`.
+
+    Returns the record.
+    """
     cell = Cell.model_validate(payload["cell"])
     out, task = Path(payload["out"]), get_task(cell.task)
     entry = MODELS[cell.model]
@@ -45,17 +48,17 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
     run, energy, is_reproducible = _train(build, cell, splits, task, recipe, payload["energy_window_s"], on_progress)
     on_progress("exporting and judging", 1.0)
     artifacts = _export(run.network, cell.model, task, splits.train, out)
-    judged, kept, confusion = judge(artifacts, splits, task, out, payload["backends"])
+    judged = judge(artifacts, splits, task, out, payload["backends"], n_pictured=payload["n_pictured"])
     energies = make_energy_figures("training_energy_j", energy)
     to_target = make_target_figures(energies, run.time_to_target_s, run.training_s)
-    figures = [*_describe_run(run, task), *judged, *energies, *to_target]
+    figures = [*_describe_run(run, task), *judged.figures, *energies, *to_target]
     figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
     if start and start.training_s is not None:
         figures.append(_make_pretraining(start.training_s))
     record = Record(
         cell=cell,
         figures=tuple(figures),
-        artifacts=(*artifacts.values(), *kept),
+        artifacts=(*artifacts.values(), *judged.artifacts),
         provenance={
             "data": data.describe(),
             "recipe": asdict(recipe),
@@ -68,7 +71,8 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
             "curve": [asdict(e) for e in run.curve],
             "repeats_are_identical": is_reproducible,
             "class_names": list(task.class_names),
-            "confusion": confusion.tolist(),
+            "confusion": judged.confusion.tolist(),
+            "pictures": [picture.model_dump() for picture in judged.pictures],
             "judged": payload["backends"],
         },
     )

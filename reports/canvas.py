@@ -24,6 +24,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 SALT = "dlmi-bench"  # for the identifiers in the SVG, which would be random without it
 NAME_LENGTH = 28
+OUTLINE = re.compile(r' d="[^"]*"')  # hundredths of a point are finer than any screen
 SETTINGS: Any = {  # matplotlib's type of it is a union of every key there is
     "svg.hashsalt": SALT,
     "svg.fonttype": "none",
@@ -79,6 +80,7 @@ class Canvas:
         for index, text in enumerate(self._hovers):
             opening = f'<g id="hover-{index}">'
             svg = svg.replace(opening, f"{opening}<title>{escape(text)}</title>")
+        svg = OUTLINE.sub(lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
         # Several plots share a page: each has identifiers of its own.
         svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{_to_identifier(self.name)}-", svg)
         self.svg = svg.replace(INK, f"var(--ink, {INK})").replace(PAPER, f"var(--paper, {PAPER})")

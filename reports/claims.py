@@ -9,8 +9,9 @@ from bench.estimates import Exact
 from bench.stats import compute_holm
 from bench.store import Store
 from bench.units import format_count
+from reports.answers import UnmeasuredError
 from reports.comparisons import Comparison, Finding
-from reports.evidence import Evidence, UnmeasuredError
+from reports.evidence import Evidence
 from reports.findings import find
 from reports.load import Results, load_results
 from reports.predicates import Claim, ClaimFile, load_claims

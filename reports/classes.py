@@ -57,17 +57,19 @@ def make_class_tables(task: TaskResults) -> list[Table]:
     confusions = {model.name: c for model in task.by_size if (c := compute_confusion(model))}
     if not confusions:
         return tables
-    names = _list_classes(task, max(len(c.counts) for c in confusions.values()))
+    names = list_classes(task, max(len(c.counts) for c in confusions.values()))
     tables.append(make_recall_table(confusions, names))
     if task.reference and task.reference.name in confusions:
         tables.append(make_confusion_table(task.reference.name, confusions[task.reference.name], names))
     return [*tables, make_mistake_table(confusions, names)]
 
 
-def _list_classes(task: TaskResults, n: int) -> list[str]:
-    """Names from the data's description, else numbers."""
-    found = task.provenance.get("data", {}).get("classes")
-    return [str(name) for name in found] if isinstance(found, list) and len(found) == n else [str(i) for i in range(n)]
+def list_classes(task: TaskResults, n: int) -> list[str]:
+    """The names of the first `n` classes as the trainings kept them, else numbers."""
+    found = next((record.details.get("class_names") for record in task.trainings), None)
+    return (
+        [str(name) for name in found[:n]] if isinstance(found, list) and len(found) >= n else list(map(str, range(n)))
+    )
 
 
 def make_balanced_table(task: TaskResults) -> Table:

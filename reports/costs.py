@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from bench.records import CellKind, Figure
@@ -61,10 +62,15 @@ def _find_latency(model: ModelResults) -> CostSample | None:
     return _make_sampled(model.find_latency())
 
 
-def _find_energy(model: ModelResults) -> CostSample | None:
+def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | None:
     """Measured joules only: modelled ones are time multiplied by a constant, and rank nothing."""
-    figure = model.find("energy", "inference_energy_j", component="cpu")
+    figure = find_energy(model, is_net=is_net)
     return _make_sampled(figure) if figure and figure.kind == "measured" else None
+
+
+def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
+    """Of 1 000 inferences, processor only; net is without what the idle machine draws."""
+    return model.find("energy", "inference_energy_j", component="cpu", idle_subtracted=is_net)
 
 
 def _find_training(model: ModelResults) -> CostSample | None:
@@ -86,12 +92,24 @@ def _make_sampled(figure: Figure | None) -> CostSample | None:
     return CostSample(figure.value, lo, hi, figure.samples or (figure.value,), is_paired=True)
 
 
+ENERGY = "measured energy of 1 000 inferences, processor"
 COSTS: tuple[Cost, ...] = (
     Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", _find_parameters),
     Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", _find_macs),
     Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", _find_file),
     Cost("latency", "latency", "latency at batch 1, ONNX Runtime, one thread [us]", 1e6, "s", "latency", _find_latency),
-    Cost("energy", "energy", "energy of 1 000 inferences, processor, measured [J]", 1.0, "j", "energy", _find_energy),
+    Cost(
+        "energy",
+        "energy, gross",
+        "energy of 1 000 inferences, processor, measured [J]",
+        1.0,
+        "j",
+        "energy",
+        _find_energy,
+    ),
+    Cost(
+        "energy-net", "energy, net", "the same, net of idle [J]", 1.0, "j", "energy", partial(_find_energy, is_net=True)
+    ),
     Cost("training", "training", "training, one thread [s]", 1.0, "s", "train", _find_training),
 )
 # Those that a device pays for at each answer are plotted; the file is nearly the parameters again.

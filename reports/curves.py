@@ -1,4 +1,4 @@
-"""How models learn and how their calls vary: learning curves, time to target, spread of latency."""
+"""How models learn: learning curves, and time to target."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,7 +6,7 @@ from bench.records import Record
 from bench.units import format_percent, format_quantity
 from reports.canvas import INK, Plot, canvas, get_style, shorten
 from reports.load import ModelResults, TaskResults, make_slug
-from reports.plots import scale_axis
+from reports.plots import make_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,12 +16,8 @@ N_MODELS = 20  # models drawn, fewest parameters first
 
 
 def plot_curves(task: TaskResults) -> list[Plot]:
-    """Those of the three for which there are figures."""
-    return [plot for draw in (plot_learning, plot_survival, plot_latencies) if (plot := draw(task))]
-
-
-def _label(task: TaskResults, what: str) -> str:
-    return f"{'SYNTHETIC DATA. ' if task.is_synthetic else ''}{shorten(task.name)}: {what}"
+    """Those of the two for which there are figures."""
+    return [plot for draw in (plot_learning, plot_survival) if (plot := draw(task))]
 
 
 def read_curve(record: Record) -> tuple[list[float], list[float]]:
@@ -39,7 +35,7 @@ def plot_learning(task: TaskResults) -> Plot | None:
         return None
     n_rows = (len(shown) + 1) // 2
     target = task.provenance.get("target", {}).get("validation_accuracy")
-    title = _label(task, "learning curves, a line for each seed")
+    title = make_title(task, "learning curves, a line for each seed")
     with canvas(
         f"learning-{make_slug(task.name)}", title, n_rows=n_rows, n_columns=2, height=0.8 + 1.7 * n_rows
     ) as drawing:
@@ -87,7 +83,7 @@ def plot_survival(task: TaskResults) -> Plot | None:
     if not shown:
         return None
     with canvas(
-        f"survival-{make_slug(task.name)}", _label(task, "who has reached the target, and when"), height=4.4
+        f"survival-{make_slug(task.name)}", make_title(task, "who has reached the target, and when"), height=4.4
     ) as drawing:
         axis = drawing.axis
         for index, model in enumerate(shown):
@@ -121,27 +117,3 @@ def _describe_reach(model: ModelResults) -> str:
     reach = model.compute_reach()
     median = f", half of them by {format_quantity(reach.survival.median, 's')}" if reach.survival.median else ""
     return f"{reach.n_reached} of {reach.n_runs}{median}"
-
-
-def plot_latencies(task: TaskResults) -> Plot | None:
-    """Every process of the latency session as a mark, in a row for each model."""
-    found = {m.name: f for m in task.by_size if (f := m.find_latency())}
-    shown = [(name, f) for name, f in found.items() if f.value is not None and f.samples][:N_MODELS]
-    if not shown:
-        return None
-    title = _label(task, "latency by process")
-    with canvas(f"latency-{make_slug(task.name)}", title, height=1.4 + 0.34 * len(shown)) as drawing:
-        axis = drawing.axis
-        for row, (name, figure) in enumerate(shown):
-            assert figure.value is not None
-            marks = [1e6 * s for s in figure.samples]
-            axis.plot([min(marks), max(marks)], [row, row], color=INK, lw=0.6)
-            (line,) = axis.plot(marks, [row] * len(marks), ls="", marker="o", ms=5, mfc="none", color=INK)
-            axis.plot([1e6 * figure.value], [row], marker="|", ms=14, mew=2, color=INK)
-            drawing.hover(line, f"{name}: process medians {', '.join(f'{m:.3g}' for m in sorted(marks))} us")
-        axis.set_yticks(range(len(shown)), [shorten(name) for name, _ in shown])
-        axis.set_ylim(len(shown) - 0.5, -0.5)
-        scale_axis(axis)
-        axis.set_xlabel("latency at batch 1, ONNX Runtime, one thread [us]")
-    said = "; ".join(f"{name} {format_quantity(f.value, 's')} (n={len(f.samples)})" for name, f in shown if f.value)
-    return drawing.to_plot(f"Latency on {task.name}: a ring for each process, a bar at their median. {said}.")

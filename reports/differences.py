@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
 
+from bench.estimates import estimate_difference
 from bench.stats import compute_t_interval, compute_welch_interval
 from bench.units import format_number, format_ratio
+from reports.answers import UnmeasuredError, read_answers
 from reports.costs import COSTS, Cost, CostSample
-from reports.load import ModelResults, TaskResults
+from reports.load import Accuracy, ModelResults, TaskResults
 from reports.tables import MISSING, Table
 
 ALPHA = 0.05
@@ -28,16 +30,32 @@ class Difference:
 
 
 def compute_accuracy_difference(a: ModelResults, b: ModelResults, alpha: float = ALPHA) -> Difference | None:
-    """Mean test accuracy of `a` less that of `b`; two-sided at `alpha`, over seeds (Welch) and over test examples.
+    """Mean test accuracy of `a` less that of `b`; two-sided at `alpha`, over seeds and over test examples.
 
-    The variance of test examples is that of two independent samples: the models share theirs, so the bounds are
-    wider than they need be.
+    Paired by example where both kept their answers to the same ones. Else the examples count as two independent
+    samples, and the bounds are wider than they need be.
     """
     x, y = a.compute_accuracy(), b.compute_accuracy()
     if x is None or y is None:
         return None
     if x.n_seeds < 2 or y.n_seeds < 2:
         return Difference(x.mean - y.mean, None, None, "needs two seeds of each")
+    return _compare_answers(a, b, alpha) or _compare_means(a, b, x, y, alpha)
+
+
+def _compare_answers(a: ModelResults, b: ModelResults, alpha: float) -> Difference | None:
+    """By what each answered to each example; None where that was not kept, or the examples are not the same."""
+    try:
+        x, y = (read_answers(model, "test_accuracy") for model in (a, b))
+        x.check_same_examples(y)
+    except UnmeasuredError:
+        return None
+    estimate = estimate_difference(x.table, y.table, is_paired=x.seeds == y.seeds)
+    return Difference(estimate.value, *estimate.compute_interval(alpha))
+
+
+def _compare_means(a: ModelResults, b: ModelResults, x: Accuracy, y: Accuracy, alpha: float) -> Difference:
+    """By Welch over seeds, and two independent samples of examples."""
     value, lo, _ = compute_welch_interval(a.values("test_accuracy"), b.values("test_accuracy"), alpha / 2)
     z = NormalDist().inv_cdf(1 - alpha / 2)
     variance = x.mean * (1 - x.mean) / x.n + y.mean * (1 - y.mean) / y.n
@@ -81,7 +99,8 @@ def make_relative_table(task: TaskResults) -> Table:
             rows.append([model.name, format_points(difference), *(_render_ratio(c, model, reference) for c in costs)])
     caption = (
         f"Differences of accuracy in points and ratios of cost, each with its 95 % interval: over seeds and test "
-        f"examples, over processes that timed both side by side, over seeds for training; counts are exact. "
+        f"examples, which are paired where the answers were kept, over processes that timed both side by side, over "
+        f"seeds for training; counts are exact. "
         f"{reference.name} is the reference{'' if task.chosen_reference else ', as the most accurate one'}."
     )
     header = ["model", "test accuracy, points", *(cost.title for cost in costs)]

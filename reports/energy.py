@@ -23,7 +23,7 @@ def make_energy_tables(task: TaskResults, reference: str | None = None) -> list[
 def make_source_table(task: TaskResults) -> Table:
     """Joules by component, each with its source; measured and modelled ones are never added up."""
     rows = []
-    for model in sorted(task.models.values(), key=_count_parameters):
+    for model in task.by_size:
         record = model.measured.get("energy")
         figures = [f for r in (*model.trainings[:1], *([record] if record else [])) for f in r.figures if f.name in OF]
         for gross in figures:
@@ -45,7 +45,7 @@ def make_source_table(task: TaskResults) -> Table:
 
 def make_break_even_tables(task: TaskResults, reference: str | None = None) -> list[Table]:
     """After how many inferences each model has cost less than the reference; empty without two models to compare."""
-    models = sorted(task.models.values(), key=_count_parameters)
+    models = task.by_size
     known = [model for model in models if _find_costs(model, "time")]
     chosen = next((m for m in known if m.name == reference), known[-1] if known and reference is None else None)
     if chosen is None or len(known) < 2:
@@ -134,8 +134,3 @@ def _render(figure: Figure | None) -> str:
     if figure is None:
         return MISSING
     return f"not available: {figure.reason}" if figure.value is None else format_quantity(figure.value, "j")
-
-
-def _count_parameters(model: ModelResults) -> float:
-    figure = model.find("counts", "n_parameters")
-    return figure.value if figure and figure.value is not None else float("inf")

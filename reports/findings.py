@@ -16,8 +16,9 @@ from bench.estimates import (
 from bench.graph import count_operators, load_graph
 from bench.records import Figure
 from bench.units import format_count
+from reports.answers import UnmeasuredError
 from reports.comparisons import Comparison, Finding, show_factor, show_log, show_percent, show_points, show_share
-from reports.evidence import Evidence, UnmeasuredError, check_same_session
+from reports.evidence import Evidence, check_same_session
 from reports.load import ModelResults
 from reports.predicates import (
     COUNTS,

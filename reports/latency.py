@@ -9,7 +9,7 @@ from bench.records import Figure
 from bench.roofline import Roofline, compute_model_bytes, compute_roofline
 from bench.units import format_count, format_percent, format_quantity, format_range, unit_of
 from reports.load import ModelResults, TaskResults
-from reports.tables import Table, render_latency, sort_models
+from reports.tables import Table, render_latency
 
 HEADER = ["model", "backend", "batch", "threads"]
 
@@ -51,7 +51,7 @@ def make_latency_tables(task: TaskResults) -> list[Table]:
 
 
 def _list_rows(task: TaskResults) -> Iterator[Row]:
-    for model in sort_models(task):
+    for model in task.by_size:
         record = model.measured.get("latency")
         for figure in record.figures if record else ():
             if figure.name == "latency_s":
@@ -95,7 +95,7 @@ def find_roofline(row: Row) -> Roofline | None:
 
 def _make_ratio_table(task: TaskResults) -> Table:
     """Relative to the smallest model that was timed."""
-    timed = [model for model in sort_models(task) if "latency" in model.measured]
+    timed = [model for model in task.by_size if "latency" in model.measured]
     if len(timed) < 2:
         return Table("Faster and slower, side by side", "", [], [])
     reference = timed[0]

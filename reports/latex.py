@@ -49,12 +49,15 @@ def write_latex(document: Document, folder: Path) -> list[Path]:
     for section in page.sections:
         parts += [rf"\section{{{escape_latex(section.title)}}}", *map(escape_latex, section.lead)]
         parts += [format_latex(table) for table in section.tables]
-        if section.notes:
-            notes = "\n".join(rf"\item {escape_latex(note)}" for note in section.notes)
-            parts.append("\\subsection{What the instruments say}\n\\begin{itemize}\n" + notes + "\n\\end{itemize}")
+        parts += _format_list("In words", section.details) + _format_list("What the instruments say", section.notes)
     path = folder / "report.tex"
     path.write_text("\n\n".join([*parts, r"\end{document}"]) + "\n", encoding="utf-8")
     return [path]
+
+
+def _format_list(title: str, texts: list[str]) -> list[str]:
+    items = "\n".join(rf"\item {escape_latex(text)}" for text in texts)
+    return [f"\\subsection{{{title}}}\n\\begin{{itemize}}\n{items}\n\\end{{itemize}}"] if texts else []
 
 
 def format_latex(table: Table) -> str:

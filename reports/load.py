@@ -17,11 +17,13 @@ from bench.units import clean_text
 
 @dataclass
 class ModelResults:
-    """All of one model on one task."""
+    """All of one model on one task; the files lie in `folder`, that of the store."""
 
     name: str
     trainings: list[Record] = field(default_factory=list)
     measured: dict[CellKind, Record] = field(default_factory=dict)
+    task: str = ""
+    folder: Path = Path()
 
     @property
     def n_parameters(self) -> float:
@@ -147,7 +149,6 @@ class Results:
     records: list[Record]
     failures: list[Attempt]
     attempts: list[Attempt]
-    folder: Path  # of the store, where the files lie
 
 
 def load_results(store: Store, *, reference: str | None = None) -> Results:
@@ -163,14 +164,14 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
     if not records:
         said = f"; the last of {len(failures)} failed: {failures[-1].error}" if failures else ""
         raise StoreError(f"{store.folder}: no finished cell{said}", "run `dlmi-bench run` first, or mend what failed")
-    tasks = _group(records, reference)
+    tasks = _group(records, reference, store.folder)
     models = sorted({name for task in tasks.values() for name in task.models})
     if reference is not None and reference not in models:
         raise UsageError(f"--reference: no {reference!r} in {store.folder}", f"use one of {', '.join(models)}")
-    return Results(tasks, records, failures, list(attempts.values()), store.folder)
+    return Results(tasks, records, failures, list(attempts.values()))
 
 
-def _group(records: list[Record], reference: str | None) -> dict[str, TaskResults]:
+def _group(records: list[Record], reference: str | None, folder: Path) -> dict[str, TaskResults]:
     tasks: dict[str, TaskResults] = {}
     for record in sorted(records, key=lambda r: r.cell.seed_index):
         cell = record.cell
@@ -178,7 +179,8 @@ def _group(records: list[Record], reference: str | None) -> dict[str, TaskResult
         if cell.kind == "references":
             task.observers = record
             continue
-        model = task.models.setdefault(cell.model, ModelResults(clean_text(cell.model)))
+        new = ModelResults(clean_text(cell.model), task=task.name, folder=folder)
+        model = task.models.setdefault(cell.model, new)
         if cell.kind == "train":
             model.trainings.append(record)
         else:

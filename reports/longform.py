@@ -39,7 +39,9 @@ def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise UsageError("--format parquet needs pyarrow", "pip install pyarrow, or use --format jsonl") from error
+        raise UsageError(
+            "--format parquet needs pyarrow", "pip install 'dlmi-bench[parquet]', or use --format jsonl"
+        ) from error
     rows = [flatten_row(row) for row in list_rows(document.records)]
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     columns["conditions"] = [json.dumps(value, sort_keys=True) for value in columns["conditions"]]

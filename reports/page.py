@@ -9,15 +9,18 @@ from reports.claims import judge_claims
 from reports.classes import make_class_tables
 from reports.curves import plot_curves
 from reports.differences import make_difference_tables
+from reports.efficiency import make_efficiency_tables
 from reports.energy import make_energy_tables
 from reports.fronts import make_front_tables
 from reports.latency import make_latency_tables
 from reports.load import Results, TaskResults
+from reports.montage import plot_montages
 from reports.observers import make_observer_tables
 from reports.origins import make_environment_table, make_failure_table, make_run_table
 from reports.plots import plot_fronts
 from reports.predicates import load_claims
-from reports.prose import list_sentences, make_claim_table
+from reports.prose import describe_family, list_sentences, make_claim_table
+from reports.singles import make_calibration_tables, plot_singles
 from reports.tables import Table, list_notes, make_tables
 
 # A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
@@ -26,18 +29,20 @@ MAX_ROWS = 500
 TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_tables,
     make_latency_tables,
+    make_calibration_tables,
     make_energy_tables,
     make_difference_tables,
+    make_efficiency_tables,
     make_front_tables,
     make_observer_tables,
     make_class_tables,
 )
-PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curves)
+PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curves, plot_singles, plot_montages)
 
 
 @dataclass
 class Section:
-    """One task, or another part of the report."""
+    """One task, or another part of the report; `details` are sentences for those who want to know more."""
 
     name: str
     title: str
@@ -45,6 +50,7 @@ class Section:
     plots: list[Plot] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -90,8 +96,9 @@ def make_claim_section(results: Results) -> Section:
     return Section(
         name="claims",
         title="Claims",
-        lead=list_sentences(verdicts),
+        lead=[describe_family(verdicts)],
         tables=[make_claim_table(verdicts)],
+        details=list_sentences(verdicts),
     )
 
 

@@ -30,6 +30,11 @@ class Point:
     accuracy_hi: float
 
 
+def make_title(task: TaskResults, what: str) -> str:
+    """Of a plot: it can be taken out of the report, and says itself what its data is."""
+    return f"{'SYNTHETIC DATA. ' if task.is_synthetic else ''}{shorten(task.name)}: {what}"
+
+
 def plot_fronts(task: TaskResults) -> list[Plot]:
     """One plot for each cost that any model has."""
     return [plot for cost in PLOTTED if (plot := plot_front(task, cost))]
@@ -42,8 +47,7 @@ def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
     points, draws = collect_points(task, cost), draw_task(task, cost)
     if not points or draws is None:
         return None
-    label = "SYNTHETIC DATA. " if task.is_synthetic else ""
-    title = f"{label}{shorten(task.name)}: accuracy against {cost.title}"
+    title = make_title(task, f"accuracy against {cost.title}")
     with canvas(f"front-{make_slug(task.name)}-{cost.name}", title) as drawing:
         axis = drawing.axis
         is_on = compute_front([p.cost for p in points], [p.accuracy for p in points])

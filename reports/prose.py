@@ -55,32 +55,34 @@ def describe_next(judgement: Judgement, verdicts: Verdicts) -> str:
     return _describe_remedy(judgement, verdicts) if judgement.verdict is Verdict.not_measured else judgement.decides
 
 
+def describe_evidence(judgement: Judgement) -> str:
+    """The comparison on which the verdict hangs, and how many more there are."""
+    comparisons = judgement.finding.comparisons if judgement.finding else ()
+    side = (lambda i: comparisons[i].p[1]) if judgement.verdict is Verdict.refuted else (lambda i: -comparisons[i].p[0])
+    found = judgement.evidence[min(range(len(comparisons)), key=side, default=0)]
+    n_more = len(judgement.evidence) - 1
+    mark = "SYNTHETIC DATA: " if judgement.is_synthetic else ""
+    return f"{mark}{found}" + (f"; {n_more} more below" if n_more else "")
+
+
 def make_claim_table(verdicts: Verdicts) -> Table:
     """One row per claim."""
     rows = [
-        [
-            j.claim.id,
-            j.verdict.value,
-            ("SYNTHETIC DATA: " if j.is_synthetic else "") + "; ".join(j.evidence),
-            "" if j.p is None else f"{j.p:.2g}",
-            describe_next(j, verdicts),
-            j.claim.source,
-        ]
+        [j.claim.id, j.verdict.value, j.claim.sentence, describe_evidence(j), describe_next(j, verdicts)]
         for j in verdicts.judgements
     ]
     caption = (
-        "REFUTED means that the interval leaves the claim out; INCONCLUSIVE that it does not tell. The p-value is "
-        "Holm's, for the side on which the estimate lies; counts are exact and need none."
+        "REFUTED means that the interval leaves the claim out; INCONCLUSIVE that it does not tell. Of several "
+        "comparisons the one that decides is shown; all of them, and each claim's origin, are in the words below."
     )
-    return Table("Verdicts", caption, ["claim", "verdict", "evidence", "p", "what next", "traced to"], rows)
+    return Table("Verdicts", caption, ["claim", "verdict", "claimed", "evidence", "what would decide it"], rows)
 
 
 def list_sentences(verdicts: Verdicts) -> list[str]:
-    """The family, then every claim that was measured; the others are in the table."""
-    measured = [j for j in verdicts.judgements if j.verdict is not Verdict.not_measured]
-    said = [describe_judgement(j, verdicts) for j in measured]
-    n_missing = len(verdicts.judgements) - len(measured)
-    more = (
-        [f"{n_missing} claims are not measured by this store; the table names what measures them."] if n_missing else []
-    )
-    return [describe_family(verdicts), *said, *more]
+    """Every claim in words, with all of its evidence, Holm's p-value where it is a test, and its origin."""
+    return [
+        f"{j.claim.id}: {describe_judgement(j, verdicts)}"
+        + ("" if j.p is None else f" Holm's p {j.p:.2g}.")
+        + f" Traced to: {j.claim.source}."
+        for j in verdicts.judgements
+    ]

@@ -43,3 +43,5 @@ function enhance(table) {
 }
 
 document.querySelectorAll("table").forEach(enhance);
+// Paper does not unfold.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));

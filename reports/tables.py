@@ -6,6 +6,7 @@ from statistics import fmean
 
 from bench.records import Figure
 from bench.units import clean_text, format_count, format_percent, format_quantity, format_range, unit_of
+from reports.costs import find_energy
 from reports.load import ModelResults, TaskResults, compute_median_range
 
 MISSING = "not measured"
@@ -37,18 +38,8 @@ def make_tables(task: TaskResults) -> list[Table]:
 
 
 def _make_table(title: str, caption: str, task: TaskResults, columns: list[Column]) -> Table:
-    rows = [[model.name, *(render(model) for _, render in columns)] for model in sort_models(task)]
+    rows = [[model.name, *(render(model) for _, render in columns)] for model in task.by_size]
     return Table(title, caption, ["model", *(name for name, _ in columns)], rows)
-
-
-def sort_models(task: TaskResults) -> list[ModelResults]:
-    """Smallest first."""
-    return sorted(task.models.values(), key=_count_parameters)
-
-
-def _count_parameters(model: ModelResults) -> float:
-    figure = model.find("counts", "n_parameters")
-    return figure.value if figure and figure.value is not None else float("inf")
 
 
 def make_accuracy_table(task: TaskResults) -> Table:
@@ -81,7 +72,7 @@ def make_inference_table(task: TaskResults) -> Table:
         "Cost of inference",
         "Latency of one call on one thread: median over fresh processes of the median over rounds, with the smallest "
         "and largest process median. Memory is what the model adds to a process that has its runtime loaded. Energy "
-        "is per 1 000 single inferences, processor only, gross.",
+        "is per 1 000 single inferences, processor only; net is without what the idle machine draws.",
         task,
         [
             ("MACs", lambda m: _render(m.find("counts", "macs"))),
@@ -91,7 +82,8 @@ def make_inference_table(task: TaskResults) -> Table:
             ("ONNX Runtime, batch 64", lambda m: _render_latency(m, "onnxruntime", 64)),
             ("torch eager, batch 1", lambda m: _render_latency(m, "eager", 1)),
             ("torch eager, batch 64", lambda m: _render_latency(m, "eager", 64)),
-            ("energy", lambda m: _render_energy(m.find("energy", "inference_energy_j", component="cpu"))),
+            ("energy, gross", lambda m: _render_energy(find_energy(m, is_net=False))),
+            ("energy, net", lambda m: _render_energy(find_energy(m, is_net=True))),
         ],
     )
 
@@ -101,7 +93,7 @@ def make_training_table(task: TaskResults) -> Table:
         "Cost of training",
         "One thread, evaluation off the clock; median over seeds with smallest and largest. Time to target is the "
         "Kaplan-Meier median, in which runs that never got there count as censored. Energy is the mean of one "
-        "training with its evaluations, processor only, gross.",
+        "training with its evaluations, processor only.",
         task,
         [
             ("training", lambda m: _render_spread(m, "training_s")),
@@ -109,7 +101,8 @@ def make_training_table(task: TaskResults) -> Table:
             ("epochs to target", lambda m: _render_spread(m, "epochs_to_target")),
             ("samples to target", lambda m: _render_spread(m, "samples_to_target")),
             ("evaluation", lambda m: _render_spread(m, "evaluation_s")),
-            ("energy", _render_training_energy),
+            ("energy, gross", lambda m: _render_training_energy(m, is_net=False)),
+            ("energy, net", lambda m: _render_training_energy(m, is_net=True)),
         ],
     )
 
@@ -231,10 +224,11 @@ def _render_energy(figure: Figure | None) -> str:
     return f"{format_quantity(figure.value, 'j')} ({figure.kind}, {figure.source})"
 
 
-def _render_training_energy(model: ModelResults) -> str:
-    found = [record.figure("training_energy_j", component="cpu") for record in model.trainings]
+def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:
+    wanted = {"component": "cpu", "idle_subtracted": is_net}
+    found = [record.figure("training_energy_j", **wanted) for record in model.trainings]
     figures = [figure for figure in found if figure and figure.value is not None]
     if not figures:
-        return MISSING
+        return _render(next(filter(None, found), None))
     mean = figures[0].model_copy(update={"value": fmean(f.value for f in figures if f.value is not None)})
     return _render_energy(mean)

@@ -156,6 +156,7 @@ class Task:
         n_validation: Examples cut from the training set; None where the data brings a validation split.
         is_ordinal: Whether the classes have an order.
         references: Figures to stand beside the models', from the data alone.
+        n_pictured: Test examples of each class, right ones and as many wrong ones, that a report shows.
         load_pool: Examples to pretrain on, none of them in the data; takes on_progress.
     """
 
@@ -172,6 +173,7 @@ class Task:
     distortion: Distortion
     recipes: dict[str, Recipe]
     is_ordinal: bool = False
+    n_pictured: int = 0
     references: Callable[[Any], list[Figure]] | None = None
     load_pool: Callable[..., Pool] | None = None
 

@@ -1,11 +1,17 @@
 """Stores of made-up figures for the tests of reports, with names that are markup everywhere."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.records import Cell, Figure, Record, unavailable
-from bench.store import Store
+import numpy as np
+from pydantic import JsonValue
 
-CPU: dict[str, str | int | float | bool] = {"component": "cpu"}
+from bench.judgement import to_npy
+from bench.pictures import make_pictures
+from bench.records import Cell, Figure, Record, unavailable
+from bench.store import Store, put_artifact
+
+CPU: dict[str, str | int | float | bool] = {"component": "cpu", "idle_subtracted": False}
 HOSTILE = (
     "<script>alert(1)</script>",
     r"\input{x}",
@@ -43,14 +49,40 @@ def train_record(model: str, index: int, test: float, time_s: float | None) -> R
     curve = [{"epoch": i, "training_s": float(i), "validation_accuracy": test * i / 4} for i in range(5)]
     right = round(100 * test)
     left = right // 2
+    confusion = [[left, 50 - left], [50 - right + left, right - left]]
     content = {
         "cell": Cell(kind="train", task="toy", model=model, seed_index=index),
         "figures": figures,
         "artifacts": [{"role": "onnx", "sha256": "d" * 64, "size_bytes": 3, "suffix": ".onnx"}],
         "provenance": PROVENANCE,
-        "details": {"curve": curve, "confusion": [[left, 50 - left], [50 - right + left, right - left]]},
+        "details": {"curve": curve, "confusion": confusion, "class_names": ["well", "ill"]},
     }
     return Record.model_validate(content)
+
+
+def keep_answers(folder: Path, record: Record, wrong: Sequence[int], *, first: int = 0) -> Record:
+    """The record with answers to 100 test examples of two classes in turn from `first`, wrong on those named."""
+    labels = (first + np.arange(100)) % 2
+    scores = np.eye(2, dtype=np.float32)[labels]
+    scores[list(wrong)] = scores[list(wrong), ::-1]
+    arrays = {"test_scores": scores, "test_labels": labels}
+    kept = tuple(put_artifact(folder, role, to_npy(array), ".npy") for role, array in arrays.items())
+    return record.model_copy(update={"artifacts": (*record.artifacts, *kept)})
+
+
+def keep_pictures(record: Record) -> Record:
+    """The record with four pictures: of `well` two right and one wrong, of `ill` one right."""
+    images = np.linspace(0, 1, 4 * 6 * 5).reshape(4, 6, 5)
+    scores = np.log([[3, 1], [4, 1], [1, 9], [1, 4]])
+    pictures = make_pictures([0, 2, 4, 5], images, images[::-1], np.array([0, 0, 0, 1]), scores)
+    kept: list[JsonValue] = [picture.model_dump() for picture in pictures]
+    return record.model_copy(update={"details": record.details | {"pictures": kept}})
+
+
+def keep_singles(record: Record, *processes: Sequence[float]) -> Record:
+    """A latency record with single calls of each process [s]."""
+    kept: JsonValue = {"onnxruntime, batch 1, threads 1": [list(calls) for calls in processes]}
+    return record.model_copy(update={"details": {"singles_s": kept}})
 
 
 def measured_records(model: str, n_parameters: int, latency_s: float) -> list[Record]:
@@ -72,8 +104,10 @@ def fill_store(folder: Path) -> Store:
     """`small`, `large`, and the hostile ones, two seeds each, one of them censored, and a failure."""
     store = Store(folder)
     for index, model in enumerate(("small", "large", *HOSTILE)):
-        records = [train_record(model, i, 0.8 + 0.02 * index + 0.01 * i, None if i else 1.0) for i in range(2)]
-        records += measured_records(model, 1000 * (index + 1) ** 3, 1e-5 * (index + 1))
+        first, second = (train_record(model, i, 0.8 + 0.02 * index + 0.01 * i, None if i else 1.0) for i in range(2))
+        latency, counts = measured_records(model, 1000 * (index + 1) ** 3, 1e-5 * (index + 1))
+        calls = [[1e-5 * (index + 1) * (1 + i / 100) for i in range(n, n + 20)] for n in range(3)]
+        records = [keep_pictures(first), second, keep_singles(latency, *calls), counts]
         store.add_done([(record, "f") for record in records])
     store.add_failed([("train/toy/<i>worse</i>/0", "f")], "out of memory\n  remedy: buy some")
     return store

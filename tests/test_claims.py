@@ -21,7 +21,7 @@ from reports.claims import Judgement, Verdict, Verdicts, judge_store, to_json
 from reports.load import load_results
 from reports.page import make_claim_section
 from reports.predicates import load_claims
-from reports.prose import describe_judgement, list_sentences
+from reports.prose import describe_evidence, describe_family, describe_judgement, list_sentences, make_claim_table
 
 N = 1000
 LABELS = np.arange(N) % 4
@@ -218,7 +218,8 @@ def test_claims_are_corrected_together(store: Store, tmp_path: Path) -> None:
     assert verdicts.get("c0").p == pytest.approx(2 * 0.01267, rel=1e-3)
     assert "decided alone" in verdicts.get("c0").decides
     assert "6 seeds" in verdicts.get("c0").decides
-    assert "Holm" in list_sentences(verdicts)[0]
+    assert "Holm" in describe_family(verdicts)
+    assert "Holm's p 0.025" in list_sentences(verdicts)[0]
 
 
 def test_composite_follows_its_parts(store: Store, tmp_path: Path) -> None:
@@ -253,6 +254,17 @@ def test_refuted_names_the_nearest_that_holds(store: Store, tmp_path: Path) -> N
     assert "What holds: It is so." in text
     verdicts = judge(store, tmp_path, f'{common}; value = 0.99; nearest = "c1"', f"{common}; value = 0.98")
     assert "is REFUTED itself" in describe_judgement(verdicts.get("c0"), verdicts)
+
+
+def test_table_has_a_line_for_each_claim_with_what_decides(store: Store, tmp_path: Path) -> None:
+    """Of two opponents the one with the larger p-value is shown, the other is counted; all stand in the words."""
+    claim = 'kind = "ratio"; task = "toy"; model = "small"; against = ["slow", "rival"]; metric = "latency_s"'
+    verdicts = judge(store, tmp_path, claim, 'kind = "above"; task = "toy"; model = "small"; value = 0.99')
+    ratio = max(verdicts.get("c0").finding.comparisons, key=lambda c: c.p[0])  # type: ignore[union-attr]
+    assert describe_evidence(verdicts.get("c0")) == f"{ratio.describe(0.05)}; 1 more below"
+    rows = make_claim_table(verdicts).rows
+    assert [row[:2] for row in rows] == [["c0", "SUPPORTED"], ["c1", "REFUTED"]]
+    assert all(f"{name} over small" in list_sentences(verdicts)[0] for name in ("slow", "rival"))
 
 
 def test_json_holds_what_decided(store: Store, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def find(figures: list[Figure], name: str, backend: str) -> Figure:
 
 def test_every_artifact_is_judged_in_one_read(artifacts: dict[str, Artifact], splits: Splits, tmp_path: Path) -> None:
     """Three files, one read each; every runtime has accuracy and parity; eager is its own unit of error."""
-    figures, kept, _ = judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
+    judged = judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
+    figures = judged.figures
     assert set(splits.test.reads) == {artifact.sha256 for artifact in artifacts.values()}
     assert [f.value for f in figures if f.name == "n_test_reads"] == [1, 1, 1]
     assert next(f for f in figures if f.name == "test_accuracy").conditions["backend"] == "onnxruntime"
@@ -55,11 +56,22 @@ def test_every_artifact_is_judged_in_one_read(artifacts: dict[str, Artifact], sp
     assert find(figures, "score_rmse_ratio", "onnxruntime-int8").value > 100  # type: ignore[operator]
     assert find(figures, "test_accuracy", "onnxruntime-int8").n == N
     kinds = {"scores", "labels"}
+    assert judged.pictures == []
     roles = {f"{split}_{kind}" for split in ("validation", "test") for kind in kinds}
     roles.add("validation_scores-onnxruntime-int8")
-    assert {a.role for a in kept} == roles
+    assert {a.role for a in judged.artifacts} == roles
     with pytest.raises(ValueError, match="already read"):
         judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
+
+
+def test_pictures_come_from_the_same_look(artifacts: dict[str, Artifact], splits: Splits, tmp_path: Path) -> None:
+    """Right and wrong as in the confusion matrix, without another read; none unless asked for."""
+    judged = judge(artifacts, splits, TASK, tmp_path, (), n_pictured=1)
+    assert set(splits.test.reads.values()) == {1}
+    right, wrong = ({p.truth for p in judged.pictures if p.is_right is hit} for hit in (True, False))
+    assert right == {i for i in range(10) if judged.confusion[i, i]}
+    assert wrong == {i for i in range(10) if judged.confusion[i].sum() > judged.confusion[i, i]}
+    assert all(p.decode()[1].max() == 255 for p in judged.pictures)
 
 
 def test_runtime_that_is_not_here_says_why(
@@ -67,7 +79,7 @@ def test_runtime_that_is_not_here_says_why(
 ) -> None:
     """Its figures are unavailable with the reason; the others come."""
     monkeypatch.setitem(BACKENDS, "cuda", replace(BACKENDS["cuda"], find_missing=lambda: "no CUDA device"))
-    figures, _, _ = judge(artifacts, splits, TASK, tmp_path, ["cuda", "onnxruntime"])
+    figures = judge(artifacts, splits, TASK, tmp_path, ["cuda", "onnxruntime"]).figures
     absent = [find(figures, name, "cuda") for name in (*PARITY, "test_accuracy")]
     assert {(figure.value, figure.reason) for figure in absent} == {(None, "no CUDA device")}
     assert find(figures, "test_accuracy", "onnxruntime").value is not None

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_censored_runs_count(store: Store) -> None:
     """Half of the seeds reached the target at 1 s, so the Kaplan-Meier median is 1 s; the range is over all seeds."""
     row = make_training_table(load_results(store).tasks["toy"]).rows[0]
     assert row[1:3] == ["4.5 [4.0, 5.0] s", "1.00 s"]
-    assert row[-1] == "8.00 J (modelled, cpu_load_model)"
+    assert row[-2:] == ["8.00 J (modelled, cpu_load_model)", "not measured"]
 
 
 def test_every_format_is_written_and_synthetic_is_said(store: Store, tmp_path: Path) -> None:
@@ -216,6 +217,28 @@ def test_exports_validate(tmp_path: Path) -> None:
     cards = [yaml.safe_load(path.read_text().split("---")[1]) for path in paths if path.parent.name == "cards"]
     assert {card["model-index"][0]["name"] for card in cards} >= {"small", HOSTILE[0]}
     assert len(paths[0].read_text().splitlines()) == (2 + len(HOSTILE)) * (2 * 5 + 2)
+
+
+def test_parquet_holds_every_figure(tmp_path: Path) -> None:
+    """The same rows as the CSV, typed: numbers as numbers, missing ones as nothing, conditions as JSON."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (path,) = write_export(fill_store(tmp_path / "out"), tmp_path, ["parquet"])
+    rows = parquet.read_table(path).to_pylist()
+    assert len(rows) == (2 + len(HOSTILE)) * (2 * 5 + 2)
+    assert {row["model"] for row in rows} >= {"small", HOSTILE[0]}
+    latency = next(row for row in rows if row["name"] == "latency_s")
+    assert latency["value"] == 1e-5
+    assert len(latency["samples"]) == 5
+    assert json.loads(latency["conditions"]) == {"backend": "onnxruntime", "batch": 1, "threads": 1}
+    assert [row["reason"] for row in rows if row["value"] is None] == ["censored"] * (2 + len(HOSTILE))
+
+
+def test_parquet_without_its_package_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of usage with a remedy, and no file."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"needs pyarrow\n.*dlmi-bench\[parquet\]"):
+        write_export(fill_store(tmp_path / "out"), tmp_path, ["parquet"])
+    assert not list(tmp_path.glob("*.parquet"))
 
 
 def test_efficiency_by_hand(store: Store) -> None:

@@ -9,7 +9,7 @@ from stand_ins import FakeClock
 
 from bench.figures import make_latency_figures, make_single_call_figures
 from bench.latency import MAX_SINGLE, N_TURNS, Plan, Trace, measure_latency
-from bench.percentiles import compute_n_needed, compute_percentile, count_outliers
+from bench.percentiles import compute_exceedance, compute_n_needed, compute_percentile, count_outliers
 from bench.ratios import compute_latency_ratio, is_resolved, make_rounds_key
 from bench.records import Cell, Figure, Record
 
@@ -58,6 +58,15 @@ def test_outliers_by_hand() -> None:
     assert count_outliers([*values, 13], 1.5) == 0
     assert count_outliers([*values, 14, -4], 1.5) == 2
     assert count_outliers([*values, 14, 40], 3.0) == 1
+
+
+def test_exceedance_by_hand() -> None:
+    """Equal processes keep the promise; of a slow and a fast one, one promises too much and the other too little."""
+    values = list(range(1, 11))
+    assert compute_exceedance([values, values, values], 0.9) == pytest.approx([0.1, 0.1, 0.1])
+    assert compute_exceedance([values, [v + 5 for v in values]], 0.9) == pytest.approx([0.6, 0.0])
+    assert compute_exceedance([values, values], 0.95) == []
+    assert compute_exceedance([values], 0.5) == []
 
 
 def test_single_calls_are_read_one_by_one(clock: FakeClock) -> None:

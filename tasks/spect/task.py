@@ -77,6 +77,7 @@ def make_task(name: str, title: str, preset: str = "course", preprocessing: Prep
         distortion=DISTORTION,
         recipes=RECIPES,
         is_ordinal=True,
+        n_pictured=2,
         references=describe_references,
         load_pool=partial(load_pool, preset, preprocessing),
     )

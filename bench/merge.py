@@ -1,0 +1,68 @@
+"""Several stores into one: every attempt and every file of each, or nothing where two of them disagree on a cell."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from bench.errors import StoreError, UsageError
+from bench.records import Record
+from bench.store import Row, Store, artifact_path, put_artifact
+
+MAX_NAMED = 10  # cells that an error names
+
+
+def merge_stores(sources: Sequence[Store], target: Store) -> int:
+    """Write all attempts and files of `sources` into `target`, which holds none; returns the number of attempts.
+
+    An attempt that several stores share is written once. Where a cell is done in one store and failed in another, it
+    is done; where one store has gone on from another's state, its later attempt holds.
+
+    Raises:
+        StoreError: two stores finished a cell apart, or a file is missing or damaged; no attempt is written then.
+        UsageError: the target holds results.
+    """
+    if target.rows():
+        raise UsageError(f"{target.folder}: holds results already", "name a new folder with --to")
+    found: Counter[Row] = Counter()
+    latest: set[Row] = set()
+    superseded: set[Row] = set()
+    for store in sources:
+        rows = store.rows()
+        current = {row.key: row for row in rows}
+        found |= Counter(rows)  # two equal attempts of one store stay two
+        latest |= set(current.values())
+        superseded |= set(rows) - set(current.values())
+    latest -= superseded
+    _check_agreement(row for row in latest if row.status == "done")
+    for store in sources:
+        _copy_files(store, target, latest)
+    # The last row of a cell is the one that holds: what is done comes after what failed, both after what was redone.
+    ordered = sorted(found.elements(), key=lambda row: (row in latest, row.status == "done", row.finished_at))
+    target.add_rows(ordered)
+    return len(ordered)
+
+
+def _check_agreement(done: Iterable[Row]) -> None:
+    counts = Counter(row.key for row in done)
+    apart = sorted(key for key, n in counts.items() if n > 1)
+    if apart:
+        more = f" and {len(apart) - MAX_NAMED} more" if len(apart) > MAX_NAMED else ""
+        raise StoreError(
+            f"finished apart in two stores: {', '.join(apart[:MAX_NAMED])}{more}",
+            "merge stores of different cells (`run --shard`), or compare the two: `report --against`",
+        )
+
+
+def _copy_files(store: Store, target: Store, latest: set[Row]) -> None:
+    """Every file that there is; those of the attempts that hold must be whole."""
+    for row in store.rows():
+        if row.record is None:
+            continue
+        record = Record.model_validate_json(row.record)
+        if row in latest and not store.has_artifacts(record):
+            raise StoreError(
+                f"{store.folder}: a file of {row.key} is missing or damaged", "the same `dlmi-bench run` makes it again"
+            )
+        for artifact in record.artifacts:
+            path = artifact_path(store.folder, artifact)
+            if path.is_file() and not artifact_path(target.folder, artifact).is_file():
+                put_artifact(target.folder, artifact.role, path.read_bytes(), artifact.suffix)

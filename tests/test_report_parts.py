@@ -1,0 +1,121 @@
+"""Parts of a report that look at single examples and single calls: differences, efficiency, percentiles, pictures."""
+
+from pathlib import Path
+
+import pytest
+from report_stores import keep_answers, keep_pictures, keep_singles, measured_records, train_record
+
+from bench.errors import StoreError
+from bench.records import Cell, Figure, Record
+from bench.stats import compute_cost_per_success
+from bench.store import Store
+from reports.differences import compute_accuracy_difference
+from reports.efficiency import make_efficiency_tables
+from reports.load import TaskResults, load_results
+from reports.montage import plot_montages
+from reports.singles import make_calibration_tables, plot_singles
+
+
+def load(folder: Path, *records: Record) -> TaskResults:
+    store = Store(folder)
+    store.add_done([(record, "f") for record in records])
+    return load_results(store).tasks["toy"]
+
+
+def test_answers_are_paired(tmp_path: Path) -> None:
+    """One is wrong where the other is, and on 4 examples more: 10.6 points of doubt alone, 4.7 pair by pair.
+
+    By hand: 1.96 sqrt(.8 .2 / 100 + .84 .16 / 100), and t(.975, 101) times the standard error of 4 times -1, 96 times
+    0 and the one gained and one lost that are added.
+    """
+    wrong = {"worse": range(20), "better": range(16)}
+    plain = [train_record(m, i, 1 - len(w) / 100, 1.0) for m, w in wrong.items() for i in range(5)]
+    kept = [keep_answers(tmp_path / "kept", r, wrong[r.cell.model]) for r in plain]
+    for name, records, half in (("plain", plain, 0.1063), ("kept", kept, 0.0473)):
+        task = load(tmp_path / name, *records)
+        found = compute_accuracy_difference(task.models["worse"], task.models["better"])
+        assert found is not None
+        assert (found.value, found.lo, found.hi) == pytest.approx((-0.04, -0.04 - half, -0.04 + half), abs=2e-4)
+
+
+def test_other_examples_are_not_paired(tmp_path: Path) -> None:
+    """Answers to examples with other labels are independent samples, with wider bounds."""
+    plain = [train_record(m, i, 0.9, 1.0) for m in "ab" for i in range(2)]
+    widths = []
+    for first in (0, 1):
+        folder = tmp_path / str(first)
+        records = [keep_answers(folder, r, range(10), first=first * (r.cell.model == "b")) for r in plain]
+        task = load(folder, *records)
+        found = compute_accuracy_difference(task.models["a"], task.models["b"])
+        assert found is not None
+        assert found.hi is not None
+        widths.append(found.hi)
+    assert 3 * widths[0] < widths[1]
+
+
+def test_cost_per_success_by_hand() -> None:
+    """Half of the runs fail after 5 s: a success of 1 s takes 6 s; certain ones what they take."""
+    assert compute_cost_per_success(1.0, 5.0, 0.5) == 6.0
+    assert compute_cost_per_success(1.0, 5.0, 1.0) == 1.0
+
+
+def test_efficiency_by_hand(tmp_path: Path) -> None:
+    """.9 less chance .5, over 1 000 multiply-accumulates: 400 000 per GMAC; joules only where measured."""
+    counts = Figure(name="macs", value=1000, kind="counted", source="torch")
+    modelled = Figure(name="inference_energy_j", value=2.0, kind="modelled", source="tdp",
+                      conditions={"component": "cpu", "idle_subtracted": False})  # fmt: skip
+    measured = modelled.model_copy(update={"kind": "measured", "source": "rapl"})
+    records = [train_record(m, i, a, 1.0 if m == "b" else None) for m, a in (("a", 0.9), ("b", 0.9)) for i in range(5)]
+    records += [Record(cell=Cell(kind="counts", task="toy", model=m), figures=(counts,)) for m in "ab"]
+    records += [
+        Record(cell=Cell(kind="energy", task="toy", model=m), figures=(figure,))
+        for m, figure in (("a", modelled), ("b", measured))
+    ]
+    (table,) = make_efficiency_tables(load(tmp_path, *records))
+    first, second = table.rows
+    assert first[1].startswith("400 000 [") or first[1].startswith("400000 [")
+    assert first[2] == "n/a (modelled only)"
+    assert second[2].startswith("200 [")
+    assert first[3].startswith("over ")
+    assert second[3].startswith("1 [1, ")
+
+
+def test_less_accurate_is_not_efficient(tmp_path: Path) -> None:
+    """A model that is resolved to be worse has no figure, however cheap."""
+    records = [train_record(m, i, a, 1.0) for m, a in (("good", 0.95), ("bad", 0.6)) for i in range(5)]
+    (table,) = make_efficiency_tables(load(tmp_path, *records))
+    assert {row[0]: row[1] for row in table.rows}["bad"] == "n/a (less accurate than good)"
+
+
+def test_calibration_by_hand(tmp_path: Path) -> None:
+    """Two processes of ten calls, one 5 us slower: above the median of each lie 10 and 0 of the other's ten."""
+    calls = [1e-5 + i * 1e-6 for i in range(10)]
+    latency, counts = measured_records("m", 10, 1e-5)
+    task = load(
+        tmp_path, train_record("m", 0, 0.9, 1.0), counts, keep_singles(latency, calls, [c + 5e-6 for c in calls])
+    )
+    (table,) = make_calibration_tables(task)
+    assert table.header == ["model", "above p50: 50 %", "above p90: 10 %"]
+    assert table.rows == [["m", "50 [0, 1e+02] %", "30 [0, 60] %"]]
+    names = [plot.name for plot in plot_singles(task)]
+    assert names == ["latency-toy", "calibration-toy"]
+
+
+def test_montage_says_what_it_shows(tmp_path: Path) -> None:
+    """Synthetic data, truth, answer and probability are in the picture and in the words."""
+    records = [keep_pictures(train_record("m", 0, 0.9, 1.0)), train_record("m", 1, 0.9, 1.0)]
+    (plot,) = plot_montages(load(tmp_path, *records))
+    assert "SYNTHETIC DATA" in plot.title
+    assert plot.svg.count("<image") == 8
+    for words in ("says ill, 0.90", "says well, 0.75", "truth well", "SYNTHETIC DATA"):
+        assert words in plot.svg
+    assert "truth well, right with probability 0.75, 0.80; truth well, taken for ill with 0.90" in plot.alt
+    assert plot_montages(load(tmp_path / "none", train_record("m", 0, 0.9, 1.0))) == []
+
+
+def test_damaged_picture_is_named(tmp_path: Path) -> None:
+    """The cell whose record is damaged, with a remedy."""
+    record = keep_pictures(train_record("m", 0, 0.9, 1.0))
+    record.details["pictures"][0]["image"] = "AAAA"  # type: ignore[index, call-overload]
+    with pytest.raises(StoreError, match="train/toy/m/0: pictures"):
+        plot_montages(load(tmp_path, record))
