@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,19 +130,18 @@ def test_slower_model_is_stopped(case: Command, tmp_path: Path) -> None:
 
 
 def test_less_accurate_recipe_is_stopped(case: Command, tmp_path: Path) -> None:
-    """Five trainings with a tenth of the labels shuffled, weights as large: the recipe is REGRESSED, exit code 10."""
+    """Five trainings by the same recipe with a tenth of the labels shuffled lose 1.5 points; half a point is allowed."""
     command = copy_case(case, tmp_path)
+    (tmp_path / "gate.toml").write_text(f"{LIMITS}recipe_margin = 0.005\n")
     task = get_task("usps")
     splits = make_splits(task.load(), task.n_validation)
     rng = np.random.default_rng(0)
     labels = splits.train.labels.copy()
     chosen = rng.permutation(len(labels))[: len(labels) // 10]
-    # Shuffled systematically, one class onward: a tenth of noise that a linear model cannot average away.
-    labels[chosen] = (labels[chosen] + 1) % 10
+    labels[chosen] = rng.permutation(labels[chosen])
     worse = Splits(Arrays(splits.train.images, labels), splits.validation, splits.test)
-    recipe = replace(task.recipe("softmax"), n_epochs=2)
     for index in range(5):
-        run = train(MODELS["softmax"].build, worse, task, recipe, seed=index)
+        run = train(MODELS["softmax"].build, worse, task, task.recipe("softmax"), seed=index)
         write_onnx(run.network, task.input_shape, tmp_path / "worse.onnx")
         add_training(tmp_path / "out", index, tmp_path / "worse.onnx", is_other=True)
     code, verdicts = judge(command, "--out", "out")
