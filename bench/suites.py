@@ -52,6 +52,7 @@ class Suite(Plain):
 SUITES: dict[str, Suite] = {
     "smoke": Suite(
         name="smoke",
+        tasks=("usps", "spect-small"),
         models=("softmax", "mlp-64-32", "cnn-4", "vgg16-c"),
         n_seeds=1,
         n_processes=2,

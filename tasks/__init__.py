@@ -21,6 +21,7 @@ TASKS: dict[str, str] = {
     "usps-libsvm": "tasks.digits",
     "spect": "tasks.spect.task",
     "spect-realistic": "tasks.spect.task",
+    "spect-small": "tasks.spect.task",
     **dict.fromkeys(SPECT_ARMS, "tasks.spect.task"),
 }
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue, ValidationError
 
 from bench.environment import describe_environment
-from bench.errors import DataError, StoreError
+from bench.errors import DataError, StoreError, UsageError
 from bench.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
 from bench.records import Artifact, FigureKind, Plain, Record
 from bench.store import Store, artifact_path
@@ -122,8 +122,14 @@ def save_baseline(store: Store, folder: Path, reason: str, models: tuple[str, ..
 
 
 def write_baseline(folder: Path, reason: str, save: Callable[[Path], tuple[Entry, ...]]) -> Baseline:
-    """A folder with the entries that `save` puts into the new one; the old one goes when that is whole."""
+    """A folder with the entries that `save` puts into the new one; the old one goes when that is whole.
+
+    Raises:
+        UsageError: the folder holds something else, which would be lost.
+    """
     folder = folder.resolve()
+    if folder.exists() and not (folder / MANIFEST).is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: holds something else, which saving would replace", "name a folder of its own")
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "files").mkdir(parents=True)
@@ -261,7 +267,7 @@ def _check_files(folder: Path, baseline: Baseline) -> None:
             raise DataError(f"{path}: missing", remedy)
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise DataError(f"{path}: altered since it was saved", remedy)
-    strangers = sorted(set((folder / "files").iterdir()) - set(expected))
+    strangers = sorted(set((folder / "files").glob("*")) - set(expected))
     if strangers:
         raise DataError(f"{strangers[0]}: not part of this baseline", remedy)
 

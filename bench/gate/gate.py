@@ -23,7 +23,7 @@ from bench.gate.retry import decide_with_retry
 from bench.gate.revision import Revision, open_revision
 from bench.gate.session import TWOPROC_ROUNDS, Benchmarks, run_inproc, run_twoproc
 from bench.gate.settings import Settings
-from bench.gate.subject import Paths, Subject, find_baseline_paths, find_candidates
+from bench.gate.subject import Paths, Subject, find_baseline_paths, find_candidates, list_strangers
 from bench.gate.timing import Measure
 from bench.gate.verdicts import Decision, Verdict
 
@@ -61,7 +61,7 @@ def run_gate(
         changes = revision.list_changes(describe_versions()) if revision else ()
         timed = [Row("latency", replace(d, notes=(*d.notes, *changes))) for d in decided.values()]
     described = {"reason": baseline.reason, "created": baseline.created, "against": revision and revision.describe()}
-    beside = [describe_noise(baseline, compute_machine_id())]
+    beside = [*list_strangers(subject, baseline), describe_noise(baseline, compute_machine_id())]
     beside += [line for e in baseline.entries if (c := candidates.get(e.name)) for line in describe_training(e, c)]
     return Outcome((*rows, *unknown, *timed), described, describe_environment(), settings, tuple(beside))
 
@@ -86,7 +86,7 @@ def _open_measure(
 
         yield measure, INPROC, None
         return
-    with open_revision(subject.against, subject.python) as revision:
+    with open_revision(subject.against, subject.python, on_progress=on_progress) as revision:
 
         def measure_apart(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
             return run_twoproc(benchmarks, index, TWOPROC_ROUNDS, on_progress, revision.software, **limit)

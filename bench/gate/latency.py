@@ -21,6 +21,9 @@ ALPHA = 0.02  # one-sided, of each look
 SIGN_ALPHA = 0.04
 MIN_GAIN = 0.02  # a smaller gain is PASS: two processes of one program differ by as much
 MAX_PREEMPTED = 0.5  # share of a process's blocks; beyond it the median itself is of interrupted blocks
+# A block that lasted longer, and as many times the usual one of its side, was not measured: no scheduler does that.
+STALL_S = 1.0
+STALL_RATIO = 10.0
 MIN_ROUNDS = 10
 N_ROBUST_SD = 5.0  # from the median, in sd estimated by the median absolute deviation
 MAD_TO_SD = 1.4826  # of a normal distribution
@@ -38,6 +41,7 @@ class Process:
         twin_s: Negative control, a second instance of the baseline.
         slowed_s: Positive control, the baseline with 10 % extra calls.
         preempted_share: Share of its blocks during which something else held the CPU.
+        n_calls: Calls of a block.
     """
 
     baseline_s: Sequence[float]
@@ -45,10 +49,17 @@ class Process:
     twin_s: Sequence[float]
     slowed_s: Sequence[float]
     preempted_share: float = 0.0
+    n_calls: int = 1
 
     @property
     def series(self) -> tuple[Sequence[float], ...]:
         return self.baseline_s, self.candidate_s, self.twin_s, self.slowed_s
+
+    @property
+    def n_stalled(self) -> int:
+        """Blocks in which the clock jumped ahead or the machine stood still."""
+        limits_s = [max(STALL_S / self.n_calls, STALL_RATIO * median(times)) for times in self.series]
+        return sum(t > limit_s for limit_s, times in zip(limits_s, self.series, strict=True) for t in times)
 
 
 @dataclass(frozen=True)
@@ -110,10 +121,13 @@ def decide_latency(
     """
     if not 0 < tau < 1:
         raise ValueError(f"tau must lie between 0 and 1, got {tau}")
-    if fault := _find_fault(processes, looks):
+    if fault := _find_fault(processes):
         return Decision(name, why=fault, tau=tau, n_processes=len(processes))
-    if fault := _find_preemption(processes):
+    if fault := find_disturbance(processes):
         return Decision(name, why=fault, tau=tau, n_processes=len(processes), is_disturbed=True)
+    if len(processes) not in looks or min(looks) < 3:
+        fault = f"{len(processes)} processes reported; a look needs {' or '.join(map(str, looks))}, 3 at least"
+        return Decision(name, why=fault, tau=tau, n_processes=len(processes))
     interval = compute_interval([compute_log_ratio(p.baseline_s, p.candidate_s) for p in processes], tau)
     decision = _describe(Decision(name, tau=tau, n_processes=len(processes)), interval)
     decision = replace(decision, verdict=judge_interval(interval, tau), look=list(looks).index(len(processes)) + 1)
@@ -148,9 +162,7 @@ def confirm_regression(first: Decision, second: Decision) -> Decision:
     return replace(second, verdict=Verdict.INCONCLUSIVE, why=why)
 
 
-def _find_fault(processes: Sequence[Process], looks: Sequence[int]) -> str | None:
-    if len(processes) not in looks or min(looks) < 3:
-        return f"{len(processes)} processes reported; a look needs {' or '.join(map(str, looks))}, 3 at least"
+def _find_fault(processes: Sequence[Process]) -> str | None:
     for number, process in enumerate(processes, 1):
         lengths = {len(series) for series in process.series}
         if len(lengths) > 1 or min(lengths) < MIN_ROUNDS:
@@ -162,8 +174,12 @@ def _find_fault(processes: Sequence[Process], looks: Sequence[int]) -> str | Non
     return None
 
 
-def _find_preemption(processes: Sequence[Process]) -> str | None:
+def find_disturbance(processes: Sequence[Process]) -> str | None:
+    """What the machine did that voids a session, whatever its later processes read."""
     for number, process in enumerate(processes, 1):
+        if n_stalled := process.n_stalled:
+            blocks = f"{n_stalled} of its blocks took over {STALL_S:g} s and {STALL_RATIO:g} x the usual one"
+            return f"process {number}: {blocks}; the clock jumped, or the machine stood still"
         if process.preempted_share > MAX_PREEMPTED:
             return f"process {number}: pre-empted in {process.preempted_share:.0%} of its blocks"
     return None

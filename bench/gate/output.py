@@ -93,10 +93,9 @@ def print_table(outcome: Outcome) -> None:
     for name in HEADER[:-1]:
         table.add_column(name, overflow="fold", no_wrap=name != "benchmark")
     styles = {Verdict.REGRESSED: "red", Verdict.INVALID: "magenta", Verdict.INCOMPARABLE: "magenta"}
-    for row in sort_rows(outcome.rows):
-        if row.decision.verdict is not Verdict.SAME:
-            style = styles.get(row.decision.verdict, "yellow" if not row.decision.verdict.is_decided else "")
-            table.add_row(*format_cells(row)[:-1], style=style)
+    for row in _list_shown(outcome):
+        style = styles.get(row.decision.verdict, "yellow" if not row.decision.verdict.is_decided else "")
+        table.add_row(*format_cells(row)[:-1], style=style)
     console = Console(markup=False, highlight=False)
     if table.row_count:
         console.print(table)
@@ -107,8 +106,7 @@ def print_table(outcome: Outcome) -> None:
 
 def _list_reasons(outcome: Outcome) -> list[str]:
     """Why each row that is not simply good is what it is."""
-    rows = [row for row in sort_rows(outcome.rows) if row.decision.verdict is not Verdict.SAME]
-    return [f"{row.decision.name}: {why}" for row in rows if (why := format_cells(row)[-1])]
+    return [f"{row.decision.name}: {why}" for row in _list_shown(outcome) if (why := format_cells(row)[-1])]
 
 
 def _list_unchanged(outcome: Outcome) -> list[str]:
@@ -124,6 +122,11 @@ def _list_unchanged(outcome: Outcome) -> list[str]:
     return [f"SAME in {', '.join(found)}: {names}" for names, found in aspects.items()]
 
 
+def _list_shown(outcome: Outcome) -> list[Row]:
+    """What deserves a row of its own: all but the unchanged."""
+    return [row for row in sort_rows(outcome.rows) if row.decision.verdict is not Verdict.SAME]
+
+
 def sort_rows(rows: Sequence[Row]) -> list[Row]:
     """The worst first, otherwise as they came."""
     return sorted(rows, key=lambda row: WORST_FIRST.index(row.decision.verdict.exit_code))
@@ -136,15 +139,15 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def write_junit(outcome: Outcome, path: Path) -> None:
-    """REGRESSED is a failure, what could not be judged an error, what stayed undecided is skipped with its reason."""
-    tags = {Verdict.REGRESSED: "failure", Verdict.INVALID: "error", Verdict.INCOMPARABLE: "error"}
+    """What could not be judged is an error, what only warns is skipped with its reason, all else not good a failure."""
+    errors = (Verdict.INVALID, Verdict.INCOMPARABLE)
     suite = ET.Element("testsuite", name="dlmi-gate", tests=str(len(outcome.rows)))
     counts = {"failure": 0, "error": 0, "skipped": 0}
     for row in outcome.rows:
         case = ET.SubElement(suite, "testcase", classname=f"dlmi-gate.{row.kind}", name=row.decision.name)
-        tag = tags.get(row.decision.verdict, "" if row.decision.verdict.is_decided else "skipped")
-        tag = "skipped" if outcome.only_warns(row.decision) else tag
-        if tag:
+        if row.decision.verdict.exit_code:
+            tag = "error" if row.decision.verdict in errors else "failure"
+            tag = "skipped" if outcome.only_warns(row.decision) else tag
             counts[tag] += 1
             ET.SubElement(case, tag, message=f"{row.decision.verdict}: {row.decision.why}")
     suite.set("failures", str(counts["failure"]))
@@ -175,11 +178,11 @@ def _escape(text: str, more: str = "") -> str:
 
 
 def format_summary(outcome: Outcome) -> str:
-    """A Markdown table for a step summary or a pull request."""
+    """A Markdown table for a step summary or a pull request; what is unchanged in a line below."""
     lines = [f"### Gate: {outcome.summary}", "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
-    lines += ["| " + " | ".join(map(escape_markdown, format_cells(row))) + " |" for row in sort_rows(outcome.rows)]
+    lines += ["| " + " | ".join(map(escape_markdown, format_cells(row))) + " |" for row in _list_shown(outcome)]
     machine = outcome.environment.get("machine", {})
     made = f"Baseline of {outcome.baseline.get('created')}: {outcome.baseline.get('reason')}."
-    notes = [f"{made} Run on {machine.get('cpu')}.", *outcome.beside]
+    notes = [*_list_unchanged(outcome), f"{made} Run on {machine.get('cpu')}.", *outcome.beside]
     lines += ["", *(f"- {escape_markdown(note)}" for note in notes)]
     return "\n".join(lines) + "\n"

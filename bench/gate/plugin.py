@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
     from bench.gate.output import Outcome, Row
 
@@ -20,6 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--dlmi-settings", default=None, metavar="FILE", help="limits in TOML")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--dlmi-gate") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--dlmi-gate needs the machine to itself: run it without -n")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the gate once and add its decisions to whatever else was collected."""
@@ -31,7 +38,10 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         for name in ("baseline", "out", "test", "settings")
     }
     collector.onnx = tuple(map(Path, config.getoption("--dlmi-onnx")))
-    items.extend(collector.collect())
+    try:
+        items.extend(collector.collect())
+    except BenchError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 class GateCollector(pytest.Collector):

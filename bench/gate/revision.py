@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.errors import BenchError
-from bench.executors import Software
+from bench.executors import OnProgress, Software
 
 ROOT = Path(__file__).parent.parent.parent
 CONSTRAINTS = "constraints.txt"
+NAME_PYTHON = "name an interpreter that has what that commit needs: --against-python PATH"
 # Asked of the other interpreter, in the other checkout.
 ASK_VERSIONS = "import json; from bench.environment import describe_versions as f; print(json.dumps(f()))"
 
@@ -46,7 +47,9 @@ class Revision:
 
 
 @contextmanager
-def open_revision(revision: str, python: Path | None = None, root: Path = ROOT) -> Iterator[Revision]:
+def open_revision(
+    revision: str, python: Path | None = None, root: Path = ROOT, on_progress: OnProgress = lambda *_: None
+) -> Iterator[Revision]:
     """A worktree of `revision`, with this interpreter where both want the same versions, else with one of its own.
 
     Args:
@@ -59,21 +62,22 @@ def open_revision(revision: str, python: Path | None = None, root: Path = ROOT) 
         checkout = Path(scratch) / "checkout"
         _run(["git", "-C", str(root), "worktree", "add", "--detach", str(checkout), revision], f"revision {revision!r}")
         try:
-            software = Software(checkout, python or _find_python(checkout, Path(scratch) / "venv", root))
+            software = Software(checkout, python or _find_python(checkout, Path(scratch) / "venv", root, on_progress))
             commit = _run(["git", "-C", str(checkout), "rev-parse", "HEAD"], "its commit").strip()
             yield Revision(revision, commit, software, _ask_versions(software))
         finally:
             _run(["git", "-C", str(root), "worktree", "remove", "--force", str(checkout)], "removing the worktree")
 
 
-def _find_python(checkout: Path, folder: Path, root: Path) -> Path:
+def _find_python(checkout: Path, folder: Path, root: Path, on_progress: OnProgress) -> Path:
     if _read_wants(checkout) == _read_wants(root):
         return Path(sys.executable)
+    on_progress("installing the versions of the other commit, which takes minutes", 0.0)
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     limits = ["-c", str(checkout / CONSTRAINTS)] if (checkout / CONSTRAINTS).is_file() else []
     install = [str(python), "-m", "pip", "install", "--quiet", *limits, str(checkout)]
-    _run(install, "installing the versions of the revision")
+    _run(install, "installing the versions of the revision", remedy=NAME_PYTHON)
     return python
 
 
@@ -87,19 +91,25 @@ def _read_wants(checkout: Path) -> tuple[str, object]:
 
 def _ask_versions(software: Software) -> dict[str, str]:
     environment = os.environ | {"PYTHONPATH": str(software.checkout)}
-    answer = _run([str(software.python), "-c", ASK_VERSIONS], f"{software.python}", software.checkout, environment)
+    ask = [str(software.python), "-c", ASK_VERSIONS]
+    answer = _run(ask, f"{software.python}", software.checkout, environment, remedy=NAME_PYTHON)
     versions: dict[str, str] = json.loads(answer)
     return versions
 
 
 def _run(
-    command: list[str], what: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
+    command: list[str],
+    what: str,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    remedy: str = "name a commit that `git rev-parse` knows, from within the checkout",
 ) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
     except OSError as error:
-        raise RevisionError(f"{what}: {error}", "name an interpreter that can be run") from error
+        raise RevisionError(f"{what}: {error}", NAME_PYTHON) from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RevisionError(f"{what}: {last}", "name a commit that `git rev-parse` knows, from within the checkout")
+        raise RevisionError(f"{what}: {last}", remedy)
     return done.stdout

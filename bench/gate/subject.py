@@ -79,6 +79,16 @@ def _find_in_run(out: Path, baseline: Baseline) -> Found:
     return found, rows
 
 
+def list_strangers(subject: Subject, baseline: Baseline) -> list[str]:
+    """A line on the models of a run that the baseline does not know: they are judged by nothing, but not in silence."""
+    if not subject.out:
+        return []
+    known = {(entry.task, entry.model) for entry in baseline.entries}
+    cells = [a.record.cell for a in Store(subject.out, must_exist=True).current().values() if a.record]
+    names = sorted({f"{c.task}/{c.model}" for c in cells if c.kind == "train" and (c.task, c.model) not in known})
+    return [f"not judged, in the run only: {', '.join(names)}"] if names else []
+
+
 def _find_files(paths: tuple[Path, ...], labelled: LabelledSet, baseline: Baseline) -> Found:
     names = {f"{TASK}/{path.stem}": path for path in paths}
     known = [entry.name for entry in baseline.entries]

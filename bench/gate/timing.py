@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.gate.identity import find_incomparable
-from bench.gate.latency import Process, confirm_regression, count_more_processes, decide_latency
+from bench.gate.latency import Process, confirm_regression, count_more_processes, decide_latency, find_disturbance
 from bench.gate.session import Benchmarks
 from bench.gate.verdicts import Decision, Verdict, judge_closed
 
@@ -53,13 +53,14 @@ def _decide(
             looks = tuple(2 * k for k in looks)  # unpinned processes vary more; more of them make up for it
             n_wanted = looks[0]
         decisions |= _take(answer["benchmarks"], open_, processes)
-        if open_ and len(processes[next(iter(open_))]) == n_wanted:
-            for name in list(open_):
+        is_look = any(len(processes[name]) == n_wanted for name in open_)
+        for name in list(open_):
+            if is_look or find_disturbance(processes[name]):  # which no later process mends
                 decisions[name] = _judge(name, processes[name], taus[name], looks)
                 if not count_more_processes(decisions[name], looks):
                     del open_[name]
-            if open_:
-                n_wanted = looks[looks.index(n_wanted) + 1]
+        if is_look and open_:
+            n_wanted = looks[looks.index(n_wanted) + 1]
     return decisions
 
 
@@ -79,7 +80,8 @@ def _take(answers: dict[str, Any], open_: Benchmarks, processes: dict[str, list[
             continue
         open_[name]["n_calls"] = answer["n_calls"]
         rounds = {f"{side}_s": times for side, times in answer["rounds_s"].items()}
-        processes[name].append(Process(**rounds, preempted_share=max(answer["preempted_share"].values())))
+        share = max(answer["preempted_share"].values())
+        processes[name].append(Process(**rounds, preempted_share=share, n_calls=answer["n_calls"]))
     return closed
 
 

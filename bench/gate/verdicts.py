@@ -53,7 +53,7 @@ class Decision:
         tau: Largest slowdown that passes, as a fraction.
         n_processes: Processes behind the interval.
         look: Which look at the data this is, from 1; 0 before the first.
-        is_disturbed: Whether the machine alone is why it is INVALID: pre-empted, or a control that did not hold.
+        is_disturbed: Whether the machine alone is why it is INVALID: pre-empted, stopped, or a failed control.
     """
 
     name: str

@@ -107,7 +107,8 @@ def load_synthetic(
     )
     return SyntheticDataset(
         name=f"spect-{spec.preset}",
-        source=f"synthetic cohort, preset {spec.preset}, separation {spec.separation:g}, seed {spec.seed}",
+        source=f"synthetic cohort, preset {spec.preset}, separation {spec.separation:g}, seed {spec.seed}, "
+        f"{sum(sizes)} patients",
         train=train,
         test=test,
         is_synthetic=True,

@@ -12,7 +12,7 @@ from bench.records import ARM
 from tasks import SLICES, SPECT_ARMS, folders
 from tasks.archives import Progress
 from tasks.spec import Distortion, Recipe, Target, Task
-from tasks.spect.data import CLASS_NAMES, SpectDataset
+from tasks.spect.data import CLASS_NAMES, SIZES, SpectDataset
 from tasks.spect.grid import CROP, SHAPE
 from tasks.spect.inspection import load_spect
 from tasks.spect.pool import load_pool
@@ -29,6 +29,7 @@ DISTORTION = Distortion(math.radians(8), scale=0.08, shear=0.05, shift_pixels=2.
 COMPACT = Recipe(
     n_epochs=30, peak_lr=4e-3, weight_decay=0.05, batch_size=32, label_smoothing=0.1, is_channels_last=True
 )
+SMALL = (90, 30, 90)  # patients that suffice to see everything work; their scans take seconds, not minutes
 RECIPES = {
     "*": replace(COMPACT, n_epochs=40, peak_lr=1e-4),  # for the full-size nets; not tuned
     "vgg16-c": COMPACT,
@@ -44,6 +45,7 @@ SLICE_TITLES = {"single": "one slice", "hottest": "the slices with most uptake"}
 def load(
     preset: str,
     preprocessing: Preprocessing,
+    sizes: tuple[int, int, int],
     *,
     source: str = "auto",
     data_dir: Path | None = None,
@@ -56,18 +58,24 @@ def load(
     """
     folder = data_dir or folders.find_folder(folders.PPMI)
     return load_spect(
-        preset, data_dir=folder, preprocessing=preprocessing, on_progress=on_progress, on_scan=on_progress
+        preset, data_dir=folder, sizes=sizes, preprocessing=preprocessing, on_progress=on_progress, on_scan=on_progress
     )
 
 
-def make_task(name: str, title: str, preset: str = "course", preprocessing: Preprocessing | None = None) -> Task:
+def make_task(
+    name: str,
+    title: str,
+    preset: str = "course",
+    preprocessing: Preprocessing | None = None,
+    sizes: tuple[int, int, int] = SIZES,
+) -> Task:
     preprocessing = preprocessing or Preprocessing()
     height, width = (preprocessing.crop, preprocessing.crop) if preprocessing.crop else SHAPE[1:]
     return Task(
         name=name,
         title=title,
         domain="spect",
-        load=partial(load, preset, preprocessing),
+        load=partial(load, preset, preprocessing, sizes),
         input_shape=(1, height, width),
         class_names=CLASS_NAMES,
         n_validation=None,
@@ -96,5 +104,6 @@ def _make_arm(name: str) -> Task:
 TASKS: dict[str, Task] = {
     "spect": make_task("spect", "Parkinson stages from DaT-SPECT slices, cohort `course`"),
     "spect-realistic": make_task("spect-realistic", "the same, cohort `realistic`", preset="realistic"),
+    "spect-small": make_task("spect-small", f"the first {sum(SMALL)} patients of `spect`, to try it out", sizes=SMALL),
     **{name: _make_arm(name) for name in SPECT_ARMS},
 }
