@@ -96,6 +96,24 @@ def gate_selftest(session: nox.Session) -> None:
         run(session, "python", "-m", "bench.gate.selftest", *arguments, *session.posargs)
 
 
+@nox.session(default=False, requires=["env"])
+def selftest(session: nox.Session) -> None:
+    """The harness measured by itself, and other tools beside it. Minutes; arguments after -- go to bench.selftest.
+
+    The tools get an environment of their own, which sees the shared one: torch is not installed twice.
+    """
+    python = next(path for path in (Path(session.bin) / "python", Path(session.bin) / "python.exe") if path.exists())
+    where = ("-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    own, shared = (
+        str(session.run(str(program), *where, silent=True, external=True)).strip()
+        for program in (python, ENV_BIN / "python")
+    )
+    Path(own, "shared.pth").write_text(f"{shared}\n")
+    tools = ("pytest-benchmark", "pytorch-benchmark", "pyperf", "setuptools")
+    session.run("python", "-m", "pip", "install", "-q", *tools, success_codes=range(256))  # what is missing says so
+    run(session, "python", "-m", "bench.selftest", "--peers", str(python), *session.posargs)
+
+
 @in_env
 def page(session: nox.Session) -> None:
     """The HTML report in a browser: network, sorting, keyboard, phone, axe-core. Needs Chromium and npm."""

@@ -71,15 +71,20 @@ class Mean:
     """A mean that varies in one or more ways, each for itself; its error is t with Satterthwaite's freedom.
 
     Where nothing varies there is no error to judge by: the p-values are 1.
+
+    Attributes:
+        twice: What is in two of the ways: noise of one seed on one example.
     """
 
     value: float
     ways: tuple[Way, ...]
+    twice: tuple[Way, ...] = ()
 
     @property
     def error(self) -> float:
-        """Standard error: the variances of the ways add up."""
-        return math.sqrt(math.fsum(way.variance for way in self.ways))
+        """Standard error: the variances of the ways add up; what is in two of them counts once, and once at least."""
+        whole, twice = (math.fsum(way.variance for way in ways) for ways in (self.ways, self.twice))
+        return math.sqrt(max(whole - twice, twice))
 
     @property
     def freedom(self) -> float:
@@ -109,7 +114,9 @@ class Mean:
         return needed
 
     def _with_n(self, what: str, n: int) -> "Mean":
-        return replace(self, ways=tuple(replace(way, n=n) if way.what == what else way for way in self.ways))
+        n_now = min(way.n for way in self.ways if way.what == what)
+        ways = tuple(replace(way, n=n) if way.what == what else way for way in self.ways)
+        return replace(self, ways=ways, twice=tuple(replace(way, n=way.n * n // n_now) for way in self.twice))
 
 
 def estimate_mean(values: Sequence[float], what: str) -> Mean:
@@ -123,14 +130,15 @@ def estimate_accuracy(table: Table) -> Mean:
     Args:
         table: (seed, example), 1 where right and 0 where wrong; at least two seeds.
 
-    Noise of one seed on one example is in both ways, which errs to the wide side. Two right and two wrong examples
-    are added to the spread over examples, so that a net without errors is not taken for certain.
+    Two right and two wrong examples are added to the spread over examples, so that a net without errors is not taken
+    for certain.
 
     Source: A. B. Owen, Annals of Applied Statistics 1 (2007) 386-411 (two ways); A. Agresti, B. A. Coull, American
     Statistician 52 (1998) 119-126 (four more).
     """
     examples = np.concatenate([table.mean(0), [1.0, 1.0, 0.0, 0.0]])
-    return Mean(float(table.mean()), (_make_way(table.mean(1), "seeds"), _make_way(examples, "examples")))
+    ways = (_make_way(table.mean(1), "seeds"), _make_way(examples, "examples"))
+    return Mean(float(table.mean()), ways, (_make_noise(table),))
 
 
 def estimate_difference(first: Table, second: Table, *, is_paired: bool) -> Mean:
@@ -146,9 +154,17 @@ def estimate_difference(first: Table, second: Table, *, is_paired: bool) -> Mean
     Source: as above; D. G. Bonett, R. M. Price, Journal of Educational and Behavioral Statistics 37 (2012) 479-488.
     """
     shift = np.concatenate([first.mean(0) - second.mean(0), [1.0, -1.0]])
-    rows = [first.mean(1) - second.mean(1)] if is_paired else [first.mean(1), second.mean(1)]
-    ways = (*(_make_way(row, "seeds") for row in rows), _make_way(shift, "examples"))
-    return Mean(float(first.mean() - second.mean()), ways)
+    tables = [first - second] if is_paired else [first, second]
+    ways = (*(_make_way(table.mean(1), "seeds") for table in tables), _make_way(shift, "examples"))
+    return Mean(float(first.mean() - second.mean()), ways, tuple(map(_make_noise, tables)))
+
+
+def _make_noise(table: Table) -> Way:
+    """What is left of a table without the means of its rows and of its columns."""
+    rest = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    return Way(
+        "seeds x examples", math.sqrt((rest**2).sum() / max(1, math.prod(n - 1 for n in table.shape))), table.size
+    )
 
 
 def _make_way(values: Sequence[float] | NDArray[np.float64], what: str) -> Way:

@@ -183,7 +183,7 @@ def find_paired(claim: Paired, evidence: Evidence, _: float) -> Finding:
     if claim.metric in SNRS:
         figures = [evidence.find_of_task(name, claim.metric) for name in (claim.task, task)]
         label = f"{claim.metric.replace('_', ' ')}, {claim.task} over {task}"
-        gain, limit = _estimate_gain(*figures), math.log(claim.factor)
+        gain, limit = estimate_gain(*figures), math.log(claim.factor)
         return Finding((Comparison(label, gain, limit, show_log, wanted, exactly=": the same for every image"),))
     if claim.effect == "ratio":
         values = pair_seeds(evidence.find_model(claim), evidence.find_model(claim, model, task), claim.metric)
@@ -205,7 +205,7 @@ def find_paired(claim: Paired, evidence: Evidence, _: float) -> Finding:
     return Finding((Comparison(label, ratio, claim.factor, show_factor, wanted),))
 
 
-def _estimate_gain(arm: Figure, control: Figure) -> Estimate:
+def estimate_gain(arm: Figure, control: Figure) -> Estimate:
     """Mean log ratio image by image; of the pooled figure the jackknife's, from the figures without each image.
 
     Raises:

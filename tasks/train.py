@@ -196,8 +196,9 @@ def _list_schedule(optimiser: torch.optim.Optimizer, peak_lr: float, n_steps: in
 
 @torch.inference_mode()
 def evaluate(network: nn.Module, arrays: Arrays) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy, without label smoothing."""
+    """Accuracy and mean cross-entropy, without label smoothing. A score that is no number is no answer."""
     network.eval()
     images, labels = to_tensors(arrays)
     logits = torch.cat([network(x) for x in images.split(EVAL_BATCH)])
-    return (logits.argmax(1) == labels).double().mean().item(), F.cross_entropy(logits, labels).item()
+    right = (logits.argmax(1) == labels) & logits.isfinite().all(1)
+    return right.double().mean().item(), F.cross_entropy(logits, labels).item()

@@ -8,53 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-from bench.clock import Clock
-from bench.energy import Component
+from bench.selftest.worlds import FakeClock, Powercap, WattMeter
 
-
-class FakeClock(Clock):
-    """Wall time, CPU time and context switches that move only when told to."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-        self.busy_ns = 0
-        self.switches = 0
-
-    def wall_ns(self) -> int:
-        return self.now_ns
-
-    def cpu_ns(self) -> int:
-        return self.busy_ns
-
-    def n_switches(self) -> int:
-        return self.switches
-
-    def work(self, duration_ns: int) -> None:
-        self.now_ns += duration_ns
-        self.busy_ns += duration_ns
-
-    def wait(self, duration_ns: int) -> None:
-        self.now_ns += duration_ns
-
-
-class WattMeter:
-    """Reads exactly `power_w` times the time between start and stop; its memory is modelled, at `ram_w`."""
-
-    def __init__(self, clock: FakeClock, power_w: float, ram_w: float | None = None) -> None:
-        self.clock, self.power_w, self.start_ns = clock, power_w, 0
-        self.ram_w = 2 * power_w if ram_w is None else ram_w
-        self.is_running = False
-
-    def start(self) -> None:
-        self.start_ns, self.is_running = self.clock.wall_ns(), True
-
-    def stop(self) -> list[Component]:
-        self.is_running = False
-        window_s = (self.clock.wall_ns() - self.start_ns) / 1e9
-        return [
-            Component("cpu", self.power_w * window_s, "rapl", "measured", "package-0"),
-            Component("ram", self.ram_w * window_s, "ram_constant", "modelled"),
-        ]
+__all__ = ["Command", "FakeClock", "FakeNvml", "NvmlError", "Powercap", "WattMeter", "plant"]
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from stand_ins import FakeClock, FakeNvml, WattMeter
+from stand_ins import FakeClock, FakeNvml, Powercap, WattMeter
 
 from bench.energy import Component, measure_energy
 from bench.errors import MeasurementError
@@ -17,32 +17,11 @@ from bench.meters import open_ladder
 from bench.meters.nvml import NvmlMeter
 from bench.meters.rapl import Counter, RaplMeter, find_zones
 from bench.meters.tracker import CPU_SOURCES, SETTINGS, CodeCarbonMeter, read_component
+from bench.selftest.worlds import RANGE_UJ
 
-RANGE_UJ = 65_532_610_987  # of a server's package
 
-
-class Powercap:
-    """A tree of zones whose counters run at a known power and wrap around."""
-
-    def __init__(self, root: Path, zones: dict[str, str]) -> None:
-        self.root = root
-        self.folders = {name: root / "sys/class/powercap" / folder for folder, name in zones.items()}
-        for index, (name, folder) in enumerate(self.folders.items()):
-            folder.mkdir(parents=True)
-            (folder / "name").write_text(f"{name}\n")
-            (folder / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
-            (folder / "energy_uj").write_text(f"{10_000_000 * index}\n")
-
-    def spend(self, **joules: float) -> None:
-        """Advance counters; zone names with underscores for dashes."""
-        for name, spent_j in joules.items():
-            path = self.folders[name.replace("_", "-")] / "energy_uj"
-            fresh = path.with_name("fresh")
-            fresh.write_text(f"{(int(path.read_text()) + round(spent_j * 1e6)) % RANGE_UJ}\n")
-            fresh.replace(path)  # the kernel never shows half a number
-
-    def meter(self, probe: Callable[[float], object] | None = None, poll_s: float = 60.0) -> RaplMeter:
-        return RaplMeter(self.root, sleep=probe or (lambda _: self.spend(package_0=0.1)), poll_s=poll_s)
+def open_meter(powercap: Powercap, probe: Callable[[float], object] | None = None, poll_s: float = 60.0) -> RaplMeter:
+    return RaplMeter(powercap.root, sleep=probe or (lambda _: powercap.spend(package_0=0.1)), poll_s=poll_s)
 
 
 SERVER = {
@@ -58,7 +37,7 @@ def powercap(tmp_path: Path) -> Powercap:
 
 def test_rapl_reads_each_joule_once(powercap: Powercap) -> None:
     """Packages are added up, memory is a component of its own; cores, psys and mmio count the same joules again."""
-    meter = powercap.meter()
+    meter = open_meter(powercap)
     meter.start()
     powercap.spend(package_0=30, package_1=12.5, core=25, dram=4, psys=60, package_9=30)
     assert meter.stop() == [
@@ -70,7 +49,7 @@ def test_rapl_reads_each_joule_once(powercap: Powercap) -> None:
 def test_rapl_counts_over_the_wrap_around(powercap: Powercap) -> None:
     """A counter 10 J before its end that spends 25 J stands at 15 J: 25 J, not minus 65 kJ."""
     powercap.spend(package_0=(RANGE_UJ / 1e6) - 10.1)
-    meter = powercap.meter()
+    meter = open_meter(powercap)
     meter.start()
     powercap.spend(package_0=25)
     assert int((powercap.folders["package-0"] / "energy_uj").read_text()) == 15_000_000
@@ -79,7 +58,7 @@ def test_rapl_counts_over_the_wrap_around(powercap: Powercap) -> None:
 
 def test_rapl_polls_so_that_no_wrap_around_goes_unseen(powercap: Powercap) -> None:
     """Three laps of the counter within one window are all counted, since it is read in between."""
-    meter = powercap.meter(poll_s=0.01)
+    meter = open_meter(powercap, poll_s=0.01)
     meter.start()
     for _ in range(6):
         powercap.spend(package_0=RANGE_UJ / 2e6)
@@ -109,7 +88,7 @@ def test_rapl_says_why_not(powercap: Powercap, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(MeasurementError, match=r"(?s)no counters in .*bare metal"):
         RaplMeter(tmp_path / "elsewhere")
     with pytest.raises(MeasurementError, match="stand still"):
-        powercap.meter(probe=lambda _: None)
+        open_meter(powercap, probe=lambda _: None)
 
     read = Path.read_text
 
@@ -120,13 +99,13 @@ def test_rapl_says_why_not(powercap: Powercap, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "read_text", deny)
     with pytest.raises(MeasurementError, match=r"only root may read it\n  remedy: sudo chmod a\+r"):
-        powercap.meter()
+        open_meter(powercap)
 
 
 def test_rapl_that_stops_in_the_window_is_found(powercap: Powercap, clock: FakeClock) -> None:
     """A counter that ran when it was opened and stands still during the work is an error."""
     with pytest.raises(MeasurementError, match="rapl and rapl read 0 J"):
-        measure_energy(lambda: clock.work(10**10), powercap.meter(), clock=clock)
+        measure_energy(lambda: clock.work(10**10), open_meter(powercap), clock=clock)
 
 
 def test_nvml_reads_its_slope(clock: FakeClock) -> None:

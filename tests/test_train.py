@@ -1,13 +1,12 @@
 """Training to a target: stopwatches, censoring, reproducibility, the closed test split."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from stand_ins import FakeClock
 from torch import nn
 
+from bench.selftest.learners import run_script
 from models import MODELS
 from tasks import get_task
 from tasks.augment import distort
@@ -63,35 +62,6 @@ def test_training_does_not_open_the_test_split(splits: Splits) -> None:
     assert splits.test.reads == before
 
 
-class Scripted(nn.Module):
-    """Answers right on a scripted share of the validation set, whatever it was taught; an epoch takes 2 s."""
-
-    def __init__(self, shares: list[float], clock: FakeClock) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-        self.shares, self.clock, self.epoch = shares, clock, 0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.training:
-            self.clock.work(2_000_000_000)
-            return torch.zeros(len(x), 2) * self.weight
-        self.clock.work(500_000_000)
-        n_right = round(self.shares[self.epoch] * len(x))
-        self.epoch += 1
-        right = torch.arange(len(x)) < n_right
-        return torch.stack([right.float(), (~right).float()], 1)
-
-
-def run_script(shares: list[float], clock: FakeClock, **limits: float):
-    """Train a scripted learner for as many epochs as there are shares; one batch makes an epoch."""
-    arrays = Arrays(np.zeros((20, 1, 4, 4), np.float32), np.zeros(20, np.int64))
-    task = replace(get_task("usps"), time_limit_s=limits.get("time_limit_s", 1e9))
-    recipe = Recipe(n_epochs=len(shares), augmentation="none")
-    network = Scripted(shares, clock)
-    network.__deepcopy__ = lambda _: nn.Sequential(nn.Flatten(), nn.Linear(16, 2))  # type: ignore[method-assign]
-    return train(lambda: network, Splits(arrays, arrays, HeldOut(arrays)), task, recipe, seed=0, clock=clock)
-
-
 def test_time_to_target_is_the_first_evaluation_that_meets_it(clock: FakeClock) -> None:
     """A learner that meets 95 % after three epochs of 2 s took 6 s, 3 epochs and 60 samples; training goes on."""
     run = run_script([0.5, 0.9, 0.95, 0.9, 1.0], clock)
@@ -105,6 +75,13 @@ def test_learner_that_stalls_is_censored(clock: FakeClock) -> None:
     run = run_script([0.5, 0.85, 0.9], clock)
     assert run.time_to_target_s is None
     assert run.epochs_to_target is None
+    assert run.training_s == 6.0
+
+
+def test_learner_that_diverges_is_censored(clock: FakeClock) -> None:
+    """Scores that are no numbers meet no target, though a class would be chosen from them."""
+    run = run_script([0.5, float("nan"), float("nan")], clock)
+    assert run.time_to_target_s is None
     assert run.training_s == 6.0
 
 

@@ -1,0 +1,93 @@
+"""Bias of the latency instrument: spins of known duration, on a clock that is told and on this machine's."""
+
+import random
+from collections.abc import Iterator
+from functools import cache
+from itertools import cycle
+from statistics import fmean, median
+from typing import Any
+
+from pydantic import JsonValue
+
+from bench.executors import OnProgress, Worker
+from bench.latency import CpuHopper, Plan, Trace, measure_latency
+from bench.percentiles import FENCES, compute_percentile, count_outliers
+from bench.selftest.rows import Row, make_bias, make_share
+from bench.selftest.spins import (
+    DURATIONS_S,
+    TAIL_SHARE,
+    compute_median,
+    draw_durations,
+    make_spin,
+)
+from bench.selftest.worlds import FakeClock
+
+MAX_BIAS = 0.01
+N_PROCESSES = 5
+N_ROUNDS = {"20 us": 100, "1 ms": 100, "50 ms": 30}
+N_SIMULATED = 20
+TRUTH_SEED = 99
+Reading = dict[str, Any]  # by spin: `latency_s`, `p50_s`, `n_calls`, `n_single`, `n_severe`
+
+
+def check_simulated(n_sessions: int = N_SIMULATED) -> Iterator[Row]:
+    """Sessions of one process on a clock that moves by the planned durations alone."""
+    for name in DURATIONS_S:
+        readings = [_read_simulated(name, seed) for seed in range(n_sessions)]
+        yield from _make_rows(name, readings, "simulated clock", MAX_BIAS)
+
+
+def check_real(n_processes: int = N_PROCESSES) -> Iterator[Row]:
+    """Fresh processes on this machine, each pinned, timed by the rules of every latency here."""
+    for name in DURATIONS_S:
+        readings = []
+        for seed in range(n_processes):
+            with Worker(seed) as worker:
+                readings.append(worker.call("bench.selftest.bias:run_spin_job", {"spin": name, "seed": seed}))
+        yield from _make_rows(name, readings, "this machine", MAX_BIAS)
+
+
+def run_spin_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `spin`, `seed`. Returns what the instrument reads."""
+    spin = make_spin(DURATIONS_S[payload["spin"]], payload["seed"])
+    plan = Plan(N_ROUNDS[payload["spin"]], payload["seed"], has_singles=True)
+    return _describe(measure_latency({"spin": spin}, plan, pin=CpuHopper())["spin"])
+
+
+def _read_simulated(name: str, seed: int) -> Reading:
+    clock = FakeClock()
+    planned_ns = cycle([round(1e9 * duration_s) for duration_s in draw_durations(DURATIONS_S[name], seed)])
+    plan = Plan(N_ROUNDS[name], seed, has_singles=True)
+    return _describe(measure_latency({"spin": lambda: clock.work(next(planned_ns))}, plan, clock=clock)["spin"])
+
+
+def _describe(trace: Trace) -> Reading:
+    middle = compute_percentile(trace.single_s, 0.5)
+    assert middle is not None
+    return {
+        "latency_s": median(trace.wall_s),
+        "p50_s": middle.value,
+        "n_calls": trace.n_calls,
+        "n_single": len(trace.single_s),
+        "n_severe": count_outliers(trace.single_s, FENCES["severe"]),
+    }
+
+
+def _make_rows(name: str, readings: list[Reading], where: str, most: float) -> Iterator[Row]:
+    latencies = [r["latency_s"] / compute_block_median(name, r["n_calls"]) for r in readings]
+    n_calls = median(r["n_calls"] for r in readings)
+    yield make_bias(f"latency of a spin of {name}, blocks of {n_calls:g}, {where}", latencies, 1.0, most=most)
+    truth = compute_median(DURATIONS_S[name])
+    yield make_bias(f"p50 of single calls of {name}, {where}", [r["p50_s"] for r in readings], truth, most=most)
+    n_single, n_severe = (sum(r[key] for r in readings) for key in ("n_single", "n_severe"))
+    hits = [True] * n_severe + [False] * (n_single - n_severe)
+    subject = f"severe outliers of single calls of {name}, {TAIL_SHARE:.0%} planted, {where}"
+    yield make_share("detection", subject, hits, lowest=TAIL_SHARE / 2, highest=2 * TAIL_SHARE)
+
+
+@cache
+def compute_block_median(name: str, n_calls: int, n_blocks: int = 4_000) -> float:
+    """Median over blocks of the mean of `n_calls` calls, which holds its share of the tail [s]; by simulation."""
+    rng = random.Random(TRUTH_SEED)  # noqa: S311 - a simulation, not a secret
+    planned = list(draw_durations(DURATIONS_S[name], TRUTH_SEED))
+    return median(fmean(rng.choices(planned, k=n_calls)) for _ in range(n_blocks))

@@ -1,0 +1,54 @@
+"""Calls of known duration: 20 us, 1 ms and 50 ms, with seeded jitter and one call in a hundred five times as long.
+
+Imports little, so that other people's interpreters can run it beside their tools.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from itertools import cycle
+
+DURATIONS_S = {"20 us": 20e-6, "1 ms": 1e-3, "50 ms": 50e-3}
+JITTER = 0.02  # standard deviation of the log duration
+TAIL_SHARE, TAIL_FACTOR = 0.01, 5.0
+N_PLANNED = 50_000  # then the same ones again
+N_CALIBRATION = 20_000
+
+
+def draw_durations(median_s: float, seed: int, n: int = N_PLANNED) -> Iterator[float]:
+    """Durations of `n` calls [s]."""
+    rng = random.Random(seed)  # noqa: S311 - a workload, not a secret
+    for _ in range(n):
+        factor = TAIL_FACTOR if rng.random() < TAIL_SHARE else 1.0
+        yield median_s * factor * math.exp(rng.gauss(0, JITTER))
+
+
+def compute_median(median_s: float) -> float:
+    """Of one call: a little above that of the body, because the tail lies on one side of it [s]."""
+    from statistics import NormalDist
+
+    return median_s * math.exp(JITTER * NormalDist().inv_cdf(0.5 / (1 - TAIL_SHARE)))
+
+
+def make_spin(median_s: float, seed: int) -> Callable[[], None]:
+    """A call that keeps the CPU busy for the next of the planned durations, its own overhead included."""
+    overhead_ns = 0 if median_s == 0 else _measure_overhead()
+    planned_ns = cycle([round(1e9 * duration_s) - overhead_ns for duration_s in draw_durations(median_s, seed)])
+    now = time.perf_counter_ns
+
+    def spin() -> None:
+        end = now() + next(planned_ns)
+        while now() < end:
+            pass
+
+    return spin
+
+
+def _measure_overhead() -> int:
+    """What a spin of no duration takes [ns]."""
+    spin = make_spin(0.0, 0)
+    start_ns = time.perf_counter_ns()
+    for _ in range(N_CALIBRATION):
+        spin()
+    return (time.perf_counter_ns() - start_ns) // N_CALIBRATION
