@@ -130,7 +130,7 @@ def test_slower_model_is_stopped(case: Command, tmp_path: Path) -> None:
 
 
 def test_less_accurate_recipe_is_stopped(case: Command, tmp_path: Path) -> None:
-    """Five trainings by the same recipe with a tenth of the labels shuffled lose 1.5 points; half a point is allowed."""
+    """Five trainings with a tenth of the labels shuffled lose 1.5 points; half a point is allowed."""
     command = copy_case(case, tmp_path)
     (tmp_path / "gate.toml").write_text(f"{LIMITS}recipe_margin = 0.005\n")
     task = get_task("usps")
