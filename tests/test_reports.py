@@ -250,6 +250,6 @@ def test_efficiency_by_hand(store: Store) -> None:
     )
     store.add_done([(Record(cell=Cell(kind="references", task="toy", model="references"), figures=figures), "f")])
     (table,) = make_observer_tables(load_results(store).tasks["toy"])
-    assert {row[0]: row[3] for row in table.rows} == {
+    assert {row[0]: row[4] for row in table.rows} == {
         "ceiling of all": "100", "<b>big|": "100", "small": "91", "ceiling of less": "67", "uniform chance": "0",
     }  # fmt: skip

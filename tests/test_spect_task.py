@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +11,9 @@ from bench.records import Cell
 from tasks import SPECT_ARMS, TASKS, get_task
 from tasks.augment import distort
 from tasks.spec import Distortion, make_splits
-from tasks.spect.cohort import CohortSpec
+from tasks.spect.cohort import CohortSpec, find_patient, sample_patient
 from tasks.spect.data import load_synthetic
+from tasks.spect.observer import observe
 from tasks.spect.preprocess import Preprocessing
 
 
@@ -23,7 +25,8 @@ def test_references_need_the_data_alone(spect_cache: Path) -> None:
     assert splits.validation is data.validation
     describe = get_task("spect").references
     assert describe is not None
-    found = {f.conditions.get("observer", f.name): f for f in describe(data) if f.name != "test_balanced_accuracy"}
+    figures = describe(data)
+    found = {f.conditions.get("observer", f.name): f for f in figures if "balanced" not in f.name}
     assert found["uniform chance"].value == pytest.approx(1 / 3)
     assert found["the course's baseline"].value == 0.25
     assert found["majority class"].value == pytest.approx(1 / 3)
@@ -32,6 +35,16 @@ def test_references_need_the_data_alone(spect_cache: Path) -> None:
     assert found["logistic regression on pixels"].n == 9
     assert found["image_snr"].value is not None
     assert found["image_snr"].value > 1
+
+
+def test_how_hard_the_patients_of_a_split_are() -> None:
+    """The ideal observer alone is right about 54 of the 60 validation patients and 78.8 % of the 600 for testing."""
+    spec = CohortSpec()
+    for indices, expected in ((range(180, 240), 54 / 60), (range(240, 840), 0.788)):
+        patients = [sample_patient(spec, index) for index in indices]
+        stages = np.array([patient.stage for patient in patients])
+        assert np.mean(observe(patients) == stages - 1) == pytest.approx(expected, abs=1e-3)
+        assert [find_patient(spec, p.subject) for p in patients[:2]] == patients[:2]
 
 
 def test_arms_of_a_comparison_share_their_seed() -> None:
@@ -65,7 +78,7 @@ def test_arms_of_slices_differ_in_nothing_else(slices: str) -> None:
     """The choice of slices is the arm's, normalisation and crop are those of the task itself."""
     load = get_task(f"spect+{slices}").load
     assert isinstance(load, partial)
-    assert load.args == ("course", Preprocessing(slices=slices))
+    assert load.args[:2] == ("course", Preprocessing(slices=slices))
 
 
 def test_mirrored_images_are_mirror_images() -> None:

@@ -130,12 +130,13 @@ class Patient:
     @property
     def subject(self) -> str:
         """A number in the manner of PPMI; controls start higher."""
-        return str((80_000 if self.stage == CONTROL else 10_000) + self.index)
+        return str((FIRST_CONTROL if self.stage == CONTROL else FIRST_PATIENT) + self.index)
 
     def make_rng(self, purpose: str, *more: int) -> np.random.Generator:
         return make_rng(self.spec.seed, self.stage == CONTROL, self.index, purpose, *more)
 
 
+FIRST_PATIENT, FIRST_CONTROL = 10_000, 80_000  # subjects by number
 PURPOSES = ("patient", "visit", "camera", "noise")
 
 
@@ -147,6 +148,11 @@ def make_rng(seed: int, is_control: bool, index: int, purpose: str, *more: int) 
 def sample_patient(spec: CohortSpec, index: int) -> Patient:
     """Patient `index`. Stages take turns, so every prefix is balanced."""
     return _sample(spec, index, STAGES[index % len(STAGES)])
+
+
+def find_patient(spec: CohortSpec, subject: str) -> Patient:
+    """The patient, no control, who goes by that number."""
+    return sample_patient(spec, int(subject) - FIRST_PATIENT)
 
 
 def sample_control(spec: CohortSpec, index: int) -> Patient:

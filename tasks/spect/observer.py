@@ -44,6 +44,13 @@ def classify(u: NDArray[np.float64], means: NDArray[np.float64], covariance: NDA
     return np.asarray((u @ weights - 0.5 * np.einsum("kf,fk->k", means, weights)).argmax(1), dtype=np.int64)
 
 
+def observe(patients: list[Patient]) -> NDArray[np.int64]:
+    """What the ideal observer of the true ratios says about these very patients: index of the class, (n,)."""
+    spec = patients[0].spec
+    means, covariance = compute_means(spec.preset, spec.separation), compute_covariance(spec.preset)
+    return classify(make_true_features(patients), means, covariance)
+
+
 def compute_efficiency(accuracy: float, ceiling: float) -> float | None:
     """Share of what can be learnt: 0 at chance, 1 at the ceiling. None where nothing can be learnt."""
     gap = ceiling - CHANCE

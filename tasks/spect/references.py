@@ -1,6 +1,7 @@
 """Accuracies that belong beside every network's on the SPECT task: from the data alone, without a network."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from bench.confusion import compute_balanced_accuracy, count_confusion
 from bench.figures import make_accuracy_figure, make_confusion_figure
 from bench.records import Conditions, Figure, unavailable
 from tasks.spect.anatomy import load_regions
-from tasks.spect.data import SpectDataset, SyntheticDataset
+from tasks.spect.cohort import find_patient
+from tasks.spect.data import Scans, SpectDataset, SyntheticDataset
 from tasks.spect.learners import fit_lda, fit_logistic
-from tasks.spect.observer import CHANCE, compute_ceiling, make_measured_features
+from tasks.spect.observer import CHANCE, compute_ceiling, make_measured_features, observe
 from tasks.spect.preprocess import compute_image_snr, compute_left_out_snr, compute_pooled_snr, normalise
 
 COURSE_BASELINE = 0.25
@@ -42,25 +44,36 @@ def _list_constants(data: SpectDataset) -> Iterator[Figure]:
 
 
 def _judge_learners(data: SpectDataset) -> Iterator[Figure]:
-    train, test = data.train, data.test
-    n_classes = len(data.class_names)
-    majority = np.full(len(test), np.bincount(train.labels).argmax())
-    yield from _judge("majority class", majority, test.labels, n_classes)
+    train = data.train
+    largest = np.bincount(train.labels).argmax()
+    yield from _judge("majority class", lambda scans: np.full(len(scans), largest), data)
     measured = make_measured_features(train.extracts.ratios)
-    if len(measured) - n_classes >= measured.shape[1]:
-        predict = fit_lda(measured, train.labels)
-        decisions = predict(make_measured_features(test.extracts.ratios))
-        yield from _judge("LDA on measured ratios", decisions, test.labels, n_classes)
+    if len(measured) - len(data.class_names) >= measured.shape[1]:
+        discriminate = fit_lda(measured, train.labels)
+        yield from _judge(
+            "LDA on measured ratios", lambda scans: discriminate(make_measured_features(scans.extracts.ratios)), data
+        )
     else:
         for name in METRICS:
             yield unavailable(name, "too few training scans for a covariance", observer="LDA on measured ratios")
-    pixels = [a.images.reshape(len(a), -1).astype(np.float64) for a in (train, test)]
-    decisions = fit_logistic(pixels[0], train.labels)(pixels[1])
-    yield from _judge("logistic regression on pixels", decisions, test.labels, n_classes)
+    regress = fit_logistic(_flatten(train), train.labels)
+    yield from _judge("logistic regression on pixels", lambda scans: regress(_flatten(scans)), data)
+    if isinstance(data, SyntheticDataset):
+        # How hard these very patients are, beside the ceiling, which is that of all patients.
+        find = partial(find_patient, data.spec)
+        yield from _judge("ideal observer on these patients", lambda s: observe([find(i) for i in s.subjects]), data)
 
 
-def _judge(observer: str, decisions: NDArray[np.int64], labels: NDArray[np.int64], n_classes: int) -> Iterator[Figure]:
+def _flatten(scans: Scans) -> NDArray[np.float64]:
+    return scans.images.reshape(len(scans), -1).astype(np.float64)
+
+
+def _judge(observer: str, predict: Callable[[Scans], NDArray[np.int64]], data: SpectDataset) -> Iterator[Figure]:
+    """Accuracies of one observer; that on the validation split tells how hard its few patients are."""
     conditions: Conditions = {"observer": observer}
+    labels, n_classes = data.test.labels, len(data.class_names)
+    decisions, seen = predict(data.test), predict(data.validation) == data.validation.labels
+    yield make_accuracy_figure("validation_accuracy", seen, source="validation split", conditions=conditions)
     yield make_accuracy_figure("test_accuracy", decisions == labels, source="test split", conditions=conditions)
     confusion = count_confusion(labels, decisions, n_classes)
     yield make_confusion_figure(
