@@ -50,14 +50,14 @@ def check_real(n_processes: int = N_PROCESSES) -> Iterator[Row]:
 def run_spin_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `spin`, `seed`. Returns what the instrument reads."""
     spin = make_spin(DURATIONS_S[payload["spin"]], payload["seed"])
-    plan = Plan(N_ROUNDS[payload["spin"]], payload["seed"], has_singles=True)
+    plan = Plan(N_ROUNDS[payload["spin"]], payload["seed"], singles=["spin"])
     return _describe(measure_latency({"spin": spin}, plan, pin=CpuHopper())["spin"])
 
 
 def _read_simulated(name: str, seed: int) -> Reading:
     clock = FakeClock()
     planned_ns = cycle([round(1e9 * duration_s) for duration_s in draw_durations(DURATIONS_S[name], seed)])
-    plan = Plan(N_ROUNDS[name], seed, has_singles=True)
+    plan = Plan(N_ROUNDS[name], seed, singles=["spin"])
     return _describe(measure_latency({"spin": lambda: clock.work(next(planned_ns))}, plan, clock=clock)["spin"])
 
 

@@ -206,7 +206,7 @@ def run_spins_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `spins`, `index` of the process. Returns rounds, calls and the longest single call of each."""
     calls = {str(i): make_spin(*spin) for i, spin in enumerate(payload["spins"])}
     n_rounds = 30 if any(duration_s > LONG_S for duration_s, _ in payload["spins"]) else 100
-    traces = measure_latency(calls, Plan(n_rounds, payload["index"], has_singles=True), pin=CpuHopper())
+    traces = measure_latency(calls, Plan(n_rounds, payload["index"], singles=list(calls)), pin=CpuHopper())
     return [{"wall_s": [*t.wall_s], "n_calls": t.n_calls, "most_s": max(t.single_s)} for t in traces.values()]
 
 
