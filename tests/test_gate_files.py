@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.backends.export import write_onnx
 from bench.errors import DataError
-from bench.gate.baseline import Baseline, Energy, Entry, Noise, Training, load_baseline
+from bench.gate.baseline import Baseline, Energy, Entry, Noise, Training, list_energy, load_baseline
 from bench.gate.candidate import Candidate
 from bench.gate.expense import describe_training
 from bench.gate.files import load_file_candidate, load_labelled, save_files
@@ -21,7 +21,7 @@ from bench.gate.noise import compute_noise_sd, compute_resolvable, describe_nois
 from bench.gate.output import Outcome, Row
 from bench.gate.settings import Settings
 from bench.gate.verdicts import Decision, Verdict
-from bench.records import Artifact
+from bench.records import Artifact, Cell, Record
 from models import MODELS
 
 
@@ -184,6 +184,18 @@ def test_training_is_compared_on_one_machine_only() -> None:
     assert "20.0 J [20.0 J, 20.0 J] -> 30.0 J" in here[1]
     there = describe_training(*make_sides(make_training(3, "b", "measured")))
     assert all("not comparable" in line and "->" not in line for line in there)
+
+
+def test_energy_of_a_training_is_gross() -> None:
+    """Net joules, with the idle machine's subtracted, are another figure and must not be taken for a second sample."""
+    common = {"name": "training_energy_j", "kind": "modelled", "source": "meter"}
+    parts = [
+        {**common, "value": joules, "conditions": {"component": "cpu", "idle_subtracted": is_net}}
+        for joules, is_net in ((5.0, False), (2.0, True))
+    ]
+    cell = Cell(kind="train", task="usps", model="softmax")
+    record = Record.model_validate({"cell": cell, "figures": parts})
+    assert [energy.energy_j for energy in list_energy(record)] == [5.0]
 
 
 def test_modelled_energy_is_marked_and_compared_with_nothing() -> None:

@@ -29,7 +29,7 @@ Predictions = NDArray[np.unsignedinteger]  # (n,) class of each test example
 
 
 class Energy(Plain):
-    """Joules of one component during a training."""
+    """Joules of one component during a training, gross."""
 
     component: str
     kind: FigureKind
@@ -203,12 +203,14 @@ def read_training(store: Store, record: Record) -> tuple[Training, bytes]:
     artifact = Artifact(role="predictions", sha256=digest, size_bytes=len(content), suffix=".npy")
     figures = {name: record.figure(name) for name in ("test_accuracy", "training_s", "n_epochs", "epochs_to_target")}
     values: dict[str, Any] = {name: f.value if f else None for name, f in figures.items()}
-    values |= {"seed": record.cell.seed, "predictions": artifact, "energy": _list_energy(record)}
+    values |= {"seed": record.cell.seed, "predictions": artifact, "energy": list_energy(record)}
     return Training.model_validate(values | {"machine_id": record.provenance.get("machine_id")}), content
 
 
-def _list_energy(record: Record) -> list[Energy]:
+def list_energy(record: Record) -> list[Energy]:
+    """What a training took, by component; gross only, for gross and net are not one sample."""
     found = [f for f in record.figures if f.name == "training_energy_j" and f.value is not None]
+    found = [f for f in found if not f.conditions.get("idle_subtracted")]
     parts = [{"component": str(f.conditions["component"]), "energy_j": f.value} for f in found]
     return [
         Energy.model_validate(part | {"kind": f.kind, "source": f.source}) for part, f in zip(parts, found, strict=True)
