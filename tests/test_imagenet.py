@@ -239,7 +239,7 @@ def test_named_folders_reach_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv(folders.WEIGHTS, "elsewhere")
     folders.name_folder(folders.WEIGHTS, tmp_path)
     assert folders.find_folder(folders.WEIGHTS) == tmp_path.resolve()
-    with pytest.raises(UsageError, match="no-such: not a folder"):
+    with pytest.raises(UsageError, match=f"no-such, for {folders.WEIGHTS}: not a folder"):
         folders.name_folder(folders.WEIGHTS, tmp_path / "no-such")
 
 
