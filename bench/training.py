@@ -62,7 +62,7 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
         provenance={
             "data": data.describe(),
             "recipe": asdict(recipe),
-            "start": _describe_start(entry, start),
+            "start": describe_start(entry, start),
             "seed": cell.seed,
             "splits": {"train": len(splits.train), "validation": len(splits.validation), "test": len(data.test)},
             "target": asdict(task.target),
@@ -115,7 +115,8 @@ def _train(
     return first, energy, is_reproducible
 
 
-def _describe_start(entry: ModelEntry, start: Start | None) -> dict[str, JsonValue]:
+def describe_start(entry: ModelEntry, start: Start | None) -> dict[str, JsonValue]:
+    """Source of the start, sha256 over its weights, and of published ones file, its sha256 and licence."""
     found: dict[str, JsonValue] = {"source": entry.start, "is_frozen": entry.is_frozen}
     return found | ({"sha256": start.sha256, **start.origin} if start else {"sha256": None})
 

@@ -36,6 +36,9 @@ def list_facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
     if data:
         facts.append(("data source", str(data.get("source", ""))))
         facts += [(f"sha256 of {data.get('name')} {part}", d) for part, d in data.get("sha256", {}).items()]
+    start = provenance.get("start", {})
+    if file := start.get("file"):
+        facts += [(f"sha256 of {file}", str(start["file_sha256"])), (f"licence of {file}", str(start["licence"]))]
     return [(clean_text(name), clean_text(value)) for name, value in facts if value]
 
 

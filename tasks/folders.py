@@ -23,5 +23,5 @@ def name_folder(variable: str, folder: Path | None) -> None:
     if folder is None:
         return
     if not folder.is_dir():
-        raise UsageError(f"{folder}: not a folder", "name one that exists")
+        raise UsageError(f"{folder}, for {variable}: not a folder", "name one that exists")
     os.environ[variable] = str(folder.resolve())

@@ -85,6 +85,8 @@ def test_bad_data_folder_is_an_error_with_a_remedy(command: Command) -> None:
         ("run", "--suite", "smok"),
         ("run", "--model", "mlp"),
         ("run", "--seeds", "0"),
+        ("run", "--data-dir", "nowhere"),
+        ("run", "--weights-dir", "nowhere"),
         ("report", "--format", "pdf"),
         ("nonsense",),
     ],

@@ -11,13 +11,15 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights
 
-from bench.errors import DataError, FetchError
+from bench.errors import DataError, FetchError, UsageError
 from bench.plan import compute_fingerprint
 from bench.records import Cell
 from bench.suites import SUITES
+from bench.training import describe_start
 from models import MODELS
 from models.efficientnet import EfficientNetLite
-from tasks import get_task, imagenet
+from reports.origins import list_facts
+from tasks import folders, get_task, imagenet
 from tasks.imagenet import PUBLISHED, TORCHVISION_SITE, identify, load_published
 from tasks.transfer import begin, load_start
 from tasks.weights import parse_weights
@@ -227,3 +229,26 @@ def test_altered_download_is_refused_and_fetched_again(tmp_path: Path, monkeypat
     with pytest.raises(FetchError, match=r"expected f37072fd\.\."):
         load_published(RESNET, cache=tmp_path)
     assert not path.exists()
+
+
+def test_named_folders_reach_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an option names is found where workers look; what is no folder is a usage error; None is nothing."""
+    monkeypatch.delenv(folders.WEIGHTS, raising=False)
+    folders.name_folder(folders.WEIGHTS, None)
+    assert folders.find_folder(folders.WEIGHTS) is None
+    monkeypatch.setenv(folders.WEIGHTS, "elsewhere")
+    folders.name_folder(folders.WEIGHTS, tmp_path)
+    assert folders.find_folder(folders.WEIGHTS) == tmp_path.resolve()
+    with pytest.raises(UsageError, match=f"no-such, for {folders.WEIGHTS}: not a folder"):
+        folders.name_folder(folders.WEIGHTS, tmp_path / "no-such")
+
+
+def test_report_names_file_hash_and_licence(folder: Path) -> None:
+    """What a start says of itself stands among the facts of its record."""
+    save_file(make_resnet(), folder / "resnet18.safetensors")
+    start = load_start(RESNET, get_task("spect"))
+    facts = dict(list_facts({"start": describe_start(RESNET, start)}))
+    file = f"file {folder / 'resnet18.safetensors'}"
+    assert facts[f"sha256 of {file}"] == identify(RESNET)
+    assert facts[f"licence of {file}"] == "not known: a file of the user's"
+    assert describe_start(MODELS["vgg16-c"], None) == {"source": "scratch", "is_frozen": False, "sha256": None}

@@ -65,22 +65,45 @@ def count_vit(d: int, depth: int, patch: int, ratio: int) -> tuple[int, int]:
     return parameters, macs
 
 
-HAND = {"vgg16-c": count_vgg(8), "resnet-c": count_resnet(8), "vit-c": count_vit(64, 4, 10, 2)}
+def count_lite0(side: int) -> tuple[int, int]:
+    """Parameters and MACs by block: (in, widened, out, kernel, side before, side after); two a channel to normalise."""
+    halves = [side]
+    while len(halves) < 6:
+        halves.append((halves[-1] + 1) // 2)
+    _, a, b, c, d, e = halves
+    blocks = [(32, 32, 16, 3, a, a), (16, 96, 24, 3, a, b), (24, 144, 24, 3, b, b), (24, 144, 40, 5, b, c)]
+    blocks += [(40, 240, 40, 5, c, c), (40, 240, 80, 3, c, d), *2 * [(80, 480, 80, 3, d, d)], (80, 480, 112, 5, d, d)]
+    blocks += [*2 * [(112, 672, 112, 5, d, d)], (112, 672, 192, 5, d, e), *3 * [(192, 1152, 192, 5, e, e)]]
+    blocks += [(192, 1152, 320, 3, e, e)]
+    parameters, macs = 9 * 32 + 2 * 32 + 320 * 1280 + 2 * 1280 + 3 * 1281, 9 * 32 * a**2 + 320 * 1280 * e**2 + 3 * 1280
+    for n_in, n, n_out, kernel, before, after in blocks:
+        widen = n_in * n if n > n_in else 0
+        parameters += widen + 2 * n * (n > n_in) + kernel**2 * n + 2 * n + n * n_out + 2 * n_out
+        macs += widen * before**2 + (kernel**2 * n + n * n_out) * after**2
+    return parameters, macs
 
 
-@pytest.mark.parametrize("name", COMPACT)
+HAND = {
+    "vgg16-c": count_vgg(8),
+    "resnet-c": count_resnet(8),
+    "vit-c": count_vit(64, 4, 10, 2),
+    "efficientnet-lite0": count_lite0(50),
+}
+
+
+@pytest.mark.parametrize("name", HAND)
 def test_counts_equal_the_hand_formula(name: str) -> None:
-    """Parameters, below a million, and all three MAC counts equal a formula written here."""
+    """Parameters, those of the compact nets below a million, and all three MAC counts equal a formula written here."""
     entry = MODELS[name]
     counts = measure_counts(entry.build(), INPUT, closed_form=entry.compute_macs(INPUT))
     parameters, macs = HAND[name]
     assert counts.n_parameters == parameters
     assert [(p.counter, p.macs) for p in counts.products] == [(c, macs) for c in ("dispatch", "trace", "closed_form")]
     assert [p.uncounted for p in counts.products] == [{}, {}, {}]
-    assert counts.n_parameters < 1_000_000
+    assert counts.n_parameters < 1_000_000 or name not in COMPACT
 
 
-@pytest.mark.parametrize("name", COMPACT)
+@pytest.mark.parametrize("name", HAND)
 def test_closed_form_holds_for_any_size(name: str) -> None:
     """On a whole slice the formula of the architecture equals the dispatcher's count."""
     counts = measure_counts(MODELS[name].build(), (1, 109, 91), closed_form=MODELS[name].compute_macs((1, 109, 91)))
@@ -127,7 +150,7 @@ def test_redefining_the_head_changes_the_order() -> None:
     assert vgg - 14_714_688 == 119_558_147
 
 
-@pytest.mark.parametrize("name", COMPACT + FULL_SIZE)
+@pytest.mark.parametrize("name", [*HAND, *FULL_SIZE])
 @pytest.mark.parametrize("shape", [(1, 50, 50), (1, 109, 91)])
 def test_features_feed_the_last_layer(name: str, shape: tuple[int, ...]) -> None:
     """Crop or whole slice: `out` maps `features` to three scores, and a new head changes nothing below it."""

@@ -107,7 +107,7 @@ def _read_all(
             volume = load_volume(match.image.path)
             _check_reference(match.image.path, volume, regions)
         except DataError as error:
-            problems.append(Problem(str(match.image.path), error.cause))
+            problems.append(Problem(str(match.image.path), error.cause.removeprefix(f"{match.image.path}: ")))
         else:
             used.append(match)
             extracts.append(extract([volume], slices, regions))
