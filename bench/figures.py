@@ -66,6 +66,7 @@ def make_target_figures(energies: list[Figure], time_to_target_s: float | None, 
     figures = []
     for whole in energies:
         if whole.value is None:
+            figures.append(unavailable("energy_to_target_j", whole.reason, **whole.conditions))
             continue
         if time_to_target_s is None:
             figures.append(unavailable("energy_to_target_j", "censored: target not reached", **whole.conditions))

@@ -31,7 +31,8 @@ def make_source_table(task: TaskResults) -> Table:
                 continue
             net = _find_net(figures, gross)
             component = str(gross.conditions.get("component", ""))
-            how = (net or gross).method.partition("; ")[2] if gross.kind == "derived" else (net or gross).method
+            how = (net if net and net.value is not None else gross).method
+            how = how.partition("; ")[0] if gross.kind == "derived" else how
             cells = [_render(gross), _render(net), gross.kind, gross.source, how]
             rows.append([model.name, OF[gross.name], component, *cells])
     header = ["model", "of", "component", "gross", "net", "kind", "source", "how"]
