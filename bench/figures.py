@@ -164,7 +164,7 @@ def _make_latency(
         hi=summary.hi,
         interval=PROCESS_RANGE,
         kind="measured",
-        source="perf_counter_ns",
+        source=traces[0].source,
         method=f"median of process medians, {len(traces[0].wall_s)} rounds of {traces[0].n_calls} calls",
         n=len(traces),
         conditions=conditions,
