@@ -25,7 +25,13 @@ class Block:
 
 
 class Clock(Protocol):
-    """Monotonic counters of the calling thread, and how a block of calls is timed with them."""
+    """Monotonic counters of the calling thread, and how a block of calls is timed with them.
+
+    Attributes:
+        source: What times a block, by name.
+    """
+
+    source: str = "perf_counter_ns"
 
     def wall_ns(self) -> int:
         """Wall-clock time [ns]; decides."""

@@ -23,6 +23,8 @@ class CudaClock(HostClock):
         MeasurementError: there is no usable device.
     """
 
+    source = "CUDA events"
+
     def __init__(self, cuda: Any = None) -> None:
         if cuda is None:
             import torch

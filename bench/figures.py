@@ -66,6 +66,7 @@ def make_target_figures(energies: list[Figure], time_to_target_s: float | None, 
     figures = []
     for whole in energies:
         if whole.value is None:
+            figures.append(unavailable("energy_to_target_j", whole.reason, **whole.conditions))
             continue
         if time_to_target_s is None:
             figures.append(unavailable("energy_to_target_j", "censored: target not reached", **whole.conditions))
@@ -163,7 +164,7 @@ def _make_latency(
         hi=summary.hi,
         interval=PROCESS_RANGE,
         kind="measured",
-        source="perf_counter_ns",
+        source=traces[0].source,
         method=f"median of process medians, {len(traces[0].wall_s)} rounds of {traces[0].n_calls} calls",
         n=len(traces),
         conditions=conditions,

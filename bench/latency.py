@@ -59,7 +59,8 @@ class Trace:
         cpu_s: The same by CPU time of the thread [s].
         n_switches: Involuntary context switches, block by block.
         n_throttled: Rounds that were discarded because the device ran below its speed.
-        single_s: Calls timed one by one, oldest first [s].
+        single_s: Calls timed one by one, oldest first, by the host's clock [s].
+        source: What timed the blocks.
     """
 
     cold_start_s: float = 0.0
@@ -69,6 +70,7 @@ class Trace:
     n_switches: list[int] = field(default_factory=list)
     n_throttled: int = 0
     single_s: list[float] = field(default_factory=list)
+    source: str = HostClock.source
 
     @property
     def preempted_share(self) -> float:
@@ -100,7 +102,7 @@ def measure_latency(
     Args:
         calls: No-argument callables by name; inputs in place, one thread, gradients off.
         plan: Rounds, their order, and the calls per block where an earlier process calibrated them.
-        clock: The host's by default; `bench.cuda.CudaClock` where the calls queue work on a GPU.
+        clock: The host's by default; a backend makes the one that fits it.
         pin: Called before each round with its index, to hop between CPUs.
 
     Returns:
@@ -199,7 +201,8 @@ def _warm_up(call: Callable[[], object], n_calls: int | None, clock: Clock) -> T
         last_ns = now_ns
     late_ns = sorted(durations_ns[len(durations_ns) // 2 :])
     typical_ns = max(1, late_ns[len(late_ns) // 2])
-    return Trace(cold_start_s=(begin_ns - start_ns) / 1e9, n_calls=n_calls or max(1, round(BLOCK_S * 1e9 / typical_ns)))
+    n_calls = n_calls or max(1, round(BLOCK_S * 1e9 / typical_ns))
+    return Trace(cold_start_s=(begin_ns - start_ns) / 1e9, n_calls=n_calls, source=clock.source)
 
 
 def time_block(name: str, call: Callable[[], object], trace: Trace, clock: Clock) -> None:

@@ -1,6 +1,7 @@
 """Who else used the machine while a process measured: pressure stall information, stolen time, switches."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Neighbours:
         if self.steal is not None and self.steal > MAX_STEAL:
             found.append(f"the hypervisor took {self.steal:.0%} of the CPUs")
         return found
+
+
+def list_complaints(processes: Sequence[Mapping[str, float | None]]) -> list[str]:
+    """What makes figures doubtful, for each process that has something; each gives the fields of its Neighbours."""
+    found = [Neighbours(**process).complaints for process in processes]
+    return [f"process {i} of {len(found)}: {'; '.join(words)}" for i, words in enumerate(found, 1) if words]
 
 
 class NeighbourWatch:

@@ -38,20 +38,22 @@ def run_memory_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `backend`, `path`, `input_shape`. For a fresh worker. Returns figures."""
     entry = BACKENDS[payload["backend"]]
     batch = np.zeros((1, *payload["input_shape"]), np.float32)
-    runner, peaks = measure_memory(entry, Path(payload["path"]), batch)
+    runner, peaks = measure_memory(entry, Path(payload["path"]), batch, entry.load_empty())
     conditions = {"backend": payload["backend"], "batch": 1, **runner.conditions}
     return [figure.model_dump(mode="json") for figure in make_memory_figures(peaks, conditions)]
 
 
 def measure_memory(
-    entry: BackendEntry, path: Path, batch: Batch, *, loading: Stopwatch | None = None
+    entry: BackendEntry, path: Path, batch: Batch, empty: Runner, *, loading: Stopwatch | None = None
 ) -> tuple[Runner, dict[str, PeakMemory]]:
     """Load an artifact and run one batch; peaks of the host, and of the device where the runtime uses torch's CUDA.
 
-    `loading` adds up the time from the file to the first answer.
+    Args:
+        empty: The runtime's own, which runs first: the runtime itself is in memory before the mark is reset.
+        loading: Adds up the time from the file to the first answer.
     """
     loading = loading or Stopwatch()
-    entry.load_empty().run(batch.reshape(1, 1, 1, -1))  # the runtime itself is in memory before the mark is reset
+    empty.run(batch[:1].reshape(1, 1, 1, -1))
     runners: list[Runner] = []
 
     def work() -> None:
@@ -141,7 +143,7 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
     )
     with empty.active():
         watch = NeighbourWatch()
-        traces = measure_latency(calls, plan, pin=hopper)
+        traces = measure_latency(calls, plan, clock=entry.make_clock(), pin=hopper)
         neighbours = watch.read()
         for name, runner in runners.items():
             for batch in payload["batches"]:

@@ -4,9 +4,11 @@ Source: S. Williams, A. Waterman, D. Patterson, Roofline, Communications of the 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+
+from bench.records import Figure
 
 BYTES_PER_VALUE = 4  # float32
 MATRIX_SIZE = 1024  # long past the size at which the product reaches its rate
@@ -62,6 +64,29 @@ def compute_roofline(macs: float, n_bytes: float, flop_hz: float, byte_hz: Seque
     rate = next((rate for size, rate in sets if size >= n_bytes), sets[-1][1])
     memory_s = n_bytes / rate
     return Roofline(max(arithmetic_s, memory_s), "arithmetic" if arithmetic_s >= memory_s else "memory")
+
+
+def find_roofline(latency: Figure, counts: Iterable[Figure], peaks: Iterable[Figure]) -> Roofline | None:
+    """Roofline of a latency from the figures of the model and of the machine, of which other numbers of threads pass.
+
+    None where one is missing, or where it does not compute on the CPU in float32, whose peaks were measured.
+    """
+    if latency.conditions.get("precision") != "float32" or not str(latency.conditions.get("provider")).startswith(
+        "CPU"
+    ):
+        return None
+    threads = latency.conditions.get("threads", 1)
+    rates = [f for f in peaks if f.value is not None and f.conditions.get("threads") == threads]
+    first: dict[str, float] = {}
+    for figure in (*counts, *rates):
+        if figure.value is not None:
+            first.setdefault(figure.name, figure.value)
+    if any(name not in first for name in ("macs", "n_parameters", "n_activations", "peak_flop_hz", "peak_byte_hz")):
+        return None
+    batch = int(latency.conditions["batch"])
+    n_bytes = compute_model_bytes(first["n_parameters"], first["n_activations"], batch)
+    reading = [(int(f.conditions["working_set_bytes"]), f.value or 0.0) for f in rates if f.name == "peak_byte_hz"]
+    return compute_roofline(first["macs"] * batch, n_bytes, first["peak_flop_hz"], reading)
 
 
 def measure_peaks() -> list[Peak]:

@@ -7,7 +7,7 @@ from typing import Any
 from bench.executors import OnProgress, Worker
 from bench.figures import make_latency_figures, make_peak_figures
 from bench.latency import Trace, list_cpus
-from bench.neighbours import Neighbours
+from bench.neighbours import list_complaints
 from bench.profiling import EMPTY
 from bench.ratios import make_rounds_key
 from bench.records import Conditions, Figure, unavailable
@@ -87,7 +87,7 @@ def _refuse(backend: str, suite: Suite, n_threads: int) -> Timing:
 def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: list[dict[str, Any]]) -> Timing:
     floors = _get_traces(results, EMPTY)
     is_pinned = all(result["is_pinned"] for result in results)
-    complaints = _list_complaints(results)
+    complaints = list_complaints([result["neighbours"] for result in results])
     timing = Timing([])
     for batch in suite.batches:
         key = make_rounds_key(backend, batch, n_threads)
@@ -109,12 +109,6 @@ def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: 
             for index, (result, trace, floor) in enumerate(zip(results, traces, floors, strict=True))
         ]
     return timing
-
-
-def _list_complaints(results: list[dict[str, Any]]) -> list[str]:
-    """About the neighbours, for each process that has one."""
-    found = [Neighbours(**result["neighbours"]).complaints for result in results]
-    return [f"process {i} of {len(found)}: {'; '.join(words)}" for i, words in enumerate(found, 1) if words]
 
 
 def _get_traces(results: list[dict[str, Any]], name: str) -> list[Trace]:

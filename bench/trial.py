@@ -5,7 +5,7 @@ The model is the user's and may do anything, crash included; it runs here and no
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from bench.backends import BACKENDS, Batch, Runner, predict
+from bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
 from bench.clock import Stopwatch
-from bench.energy import measure_energy
 from bench.errors import BenchError, DataError, MeasurementError, UsageError
 from bench.executors import OnProgress
-from bench.figures import make_energy_figures
 from bench.latency import CpuHopper, Plan, measure_latency
-from bench.meters import energy_meter
+from bench.neighbours import NeighbourWatch
 from bench.parity import Answer, make_parity
-from bench.profiling import EMPTY, make_memory_figures, measure_memory
+from bench.profiling import EMPTY, check_outputs, make_memory_figures, measure_memory
 from bench.records import Conditions, Figure
 from bench.subject import Subject, build, register
 
@@ -137,67 +135,94 @@ def _ask_file(path: Path, images: Batch) -> NDArray[np.float32]:
     return scores.reshape(len(images), -1)
 
 
-def run_row_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """One process of one runtime. For a fresh worker.
+@dataclass(frozen=True)
+class Trial:
+    """A runtime loaded in this process, its scores, and its calls by batch."""
 
-    Payload: `subject`, `backend`, `paths` (of its `artifact`, `images`, `eager`, `reference`), `batches`, `n_rounds`,
-    `order_seed`, `n_calls` (empty in the first process), `energy_window_s`. The first process also measures memory,
-    parity and energy. Returns traces by batch, figures, conditions, whether the process was pinned,
-    and the time from the file to the first answer.
+    entry: BackendEntry
+    runner: Runner
+    empty: Runner
+    scores: Scores
+    calls: dict[str, Callable[[], object]]
+
+
+_TRIALS: list[Trial] = []  # the one that this worker is for
+
+
+def run_load_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
+    """First job of one process of one runtime, alone on its CPU while others load too. For a fresh worker.
+
+    Payload: `subject`, `backend`, `paths` (of its `artifact`, `images`, `eager`, `reference`), `batches`, `cpu` (or
+    None), `is_first`. Returns the time from the file to the first answer, conditions, and of the first process of a
+    runtime figures of memory and parity.
 
     Raises:
         MeasurementError: scores that are not finite.
     """
     register(Subject.model_validate(payload["subject"]))
-    entry, paths = BACKENDS[payload["backend"]], payload["paths"]
+    entry, paths, batches = BACKENDS[payload["backend"]], payload["paths"], payload["batches"]
     images = np.load(paths["images"], allow_pickle=False)
-    is_first = not payload["n_calls"]
-    hopper = CpuHopper()
-    hopper(0)
-    loading = Stopwatch()
-    runner, peaks = measure_memory(entry, Path(paths["artifact"]), images[:1], loading=loading)
-    empty = entry.load_empty()
+    CpuHopper([payload["cpu"]] if payload["cpu"] is not None else None)(0)
+    loading, empty = Stopwatch(), entry.load_empty()
+    runner, peaks = measure_memory(entry, Path(paths["artifact"]), images[: batches[0]], empty, loading=loading)
     conditions = {"backend": payload["backend"], **runner.conditions}
+    scores = _answer(runner, images, batches[0])
     figures = []
-    if is_first:
-        figures = make_memory_figures(peaks, conditions | {"batch": 1}) + _compare(runner, images, paths, conditions)
+    if payload["is_first"]:
+        figures = make_memory_figures(peaks, conditions | {"batch": batches[0]})
+        figures += _compare(scores, paths, conditions)
     calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
-    calls |= {str(batch): runner.prepare(images[:batch]) for batch in payload["batches"]}
-    plan = Plan(n_rounds=payload["n_rounds"], order_seed=payload["order_seed"], n_calls=payload["n_calls"])
+    calls |= {str(batch): runner.prepare(images[:batch]) for batch in batches}
     with empty.active():
-        traces = measure_latency(calls, plan, pin=hopper)
-    if is_first and payload["energy_window_s"]:
-        with runner.active():
-            figures += _measure_energy(calls[str(payload["batches"][0])], payload, traces)
-    return {
-        "figures": [figure.model_dump(mode="json") for figure in figures],
-        "traces": {name: asdict(trace) for name, trace in traces.items()},
-        "conditions": dict(conditions),
-        "is_pinned": hopper.is_pinned,
-        "load_s": loading.total_s,
-    }
+        for call in calls.values():
+            call()  # what is compiled at a call is compiled now
+    _TRIALS[:] = [Trial(entry, runner, empty, scores, calls)]
+    dumped = [figure.model_dump(mode="json") for figure in figures]
+    return {"figures": dumped, "conditions": dict(conditions), "load_s": loading.total_s}
 
 
-def _compare(runner: Runner, images: Batch, paths: dict[str, str], conditions: Conditions) -> list[Figure]:
-    scores = predict(runner, images).reshape(len(images), -1)
+def run_rounds_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `n_rounds`, `order_seed`, `n_calls` (empty in the first process). Returns traces by batch, neighbours,
+    and whether the process was pinned.
+
+    Raises:
+        MeasurementError: the timed calls answer otherwise than before.
+    """
+    (trial,), hopper = _TRIALS, CpuHopper()
+    plan = Plan(n_rounds=payload["n_rounds"], order_seed=payload["order_seed"], n_calls=payload["n_calls"])
+    with trial.empty.active():
+        watch = NeighbourWatch()
+        traces = measure_latency(trial.calls, plan, clock=trial.entry.make_clock(), pin=hopper)
+        neighbours = watch.read()
+        for name, call in trial.calls.items():
+            if name != EMPTY:
+                scores = trial.runner.read(call()).reshape(int(name), -1)
+                check_outputs(scores, trial.scores[: int(name)], f"batch {name}")
+    dumped = {name: asdict(trace) for name, trace in traces.items()}
+    return {"traces": dumped, "neighbours": asdict(neighbours), "is_pinned": hopper.is_pinned}
+
+
+def run_calls_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `batch`, `n_calls`. Makes so many calls: work for the parent's meter."""
+    (trial,) = _TRIALS
+    call = trial.calls[str(payload["batch"])]
+    with trial.runner.active():
+        for _ in range(payload["n_calls"]):
+            call()
+    return None
+
+
+def _answer(runner: Runner, images: Batch, batch: int) -> Scores:
+    scores = predict(runner, images, batch).reshape(len(images), -1)
     if not np.isfinite(scores).all():
         raise MeasurementError(
             f"{(~np.isfinite(scores)).sum()} of {scores.size} scores are not finite (NaN or infinite)",
             "check weights and input range; the cost of such a program is not that of the model",
         )
+    return scores
+
+
+def _compare(scores: Scores, paths: dict[str, str], conditions: Conditions) -> list[Figure]:
     eager, reference = (np.load(paths[name], allow_pickle=False) for name in ("eager", "reference"))
     answer = Answer(str(conditions["backend"]), scores[:0], scores, conditions)
     return make_parity(answer, reference, eager, source="random inputs")
-
-
-def _measure_energy(call: Callable[[], object], payload: dict[str, Any], traces: Any) -> list[Figure]:
-    """Energy of one block of calls, as many as are timed together."""
-    n_calls = traces[str(payload["batches"][0])].n_calls
-
-    def work() -> None:
-        for _ in range(n_calls):
-            call()
-
-    sample = measure_energy(work, energy_meter(), min_window_s=payload["energy_window_s"])
-    conditions = {"backend": payload["backend"], "batch": payload["batches"][0], "n_inferences": n_calls}
-    return make_energy_figures("inference_energy_j", sample, **conditions)

@@ -15,10 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import vgg
+
 if TYPE_CHECKING:
     from torchvision.models import VGG
 
 VIT_SIDE = 224  # [pixels]
+VIT_PATCH, VIT_DIM, VIT_DEPTH, VIT_HIDDEN = 16, 768, 12, 3072
+VGG_FLAT, VGG_HIDDEN = 512 * 7 * 7, 4096  # what enters the published head, and the width of its two hidden layers
+# Blocks of the four stages, and how many times wider a block's output is than its 3x3 convolution.
+RESNET18, RESNET50 = ((2, 2, 2, 2), 1), ((3, 4, 6, 3), 4)
 
 
 class FullSize(nn.Module):
@@ -98,3 +104,53 @@ def _build_resnet(name: str, n_features: int, n_channels: int, n_classes: int) -
     trunk.conv1 = adapt(trunk.conv1, n_channels)
     trunk.fc = nn.Identity()
     return FullSize(trunk, n_features, n_classes)
+
+
+def compute_vgg16_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+    """Multiply-accumulates of one example, (channel, height, width), like all formulas here."""
+    return vgg.compute_macs(input_shape, 64, 0) + VGG_HIDDEN * (VGG_FLAT + VGG_HIDDEN + n_classes)
+
+
+def compute_vgg16_small_head_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+    return vgg.compute_macs(input_shape, 64, n_classes)
+
+
+def compute_resnet18_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+    return _compute_resnet_macs(input_shape, n_classes, *RESNET18)
+
+
+def compute_resnet50_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+    return _compute_resnet_macs(input_shape, n_classes, *RESNET50)
+
+
+def compute_vit_b16_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+    """The same for images of any size, which are enlarged first; that is no product and not counted."""
+    n_patches = (VIT_SIDE // VIT_PATCH) ** 2
+    n = n_patches + 1  # tokens: the class has one of its own
+    embedding = n_patches * VIT_PATCH**2 * input_shape[0] * VIT_DIM
+    projections = n * 4 * VIT_DIM**2  # queries, keys, values, and back
+    attention = 2 * n**2 * VIT_DIM  # Q K', and its softmax on V
+    perceptron = n * 2 * VIT_HIDDEN * VIT_DIM
+    return embedding + VIT_DEPTH * (projections + attention + perceptron) + VIT_DIM * n_classes
+
+
+def _compute_resnet_macs(input_shape: tuple[int, ...], n_classes: int, stages: tuple[int, ...], expansion: int) -> int:
+    n_channels, height, length = input_shape
+
+    def count_pixels(reduction: int) -> int:
+        return -(-height // reduction) * -(-length // reduction)  # a stride of 2 rounds up
+
+    macs, n_in, reduction = 49 * n_channels * 64 * count_pixels(2), 64, 4  # the first convolution; a pooling follows
+    for stage, n_blocks in enumerate(stages):
+        n = 64 * 2**stage
+        for block in range(n_blocks):
+            before = count_pixels(reduction)
+            reduction *= 2 if stage and block == 0 else 1
+            after = count_pixels(reduction)
+            if expansion == 1:  # two 3x3 convolutions, the first with the stride
+                macs += 9 * (n_in * n + n * n) * after
+            else:  # 1x1, 3x3 with the stride, 1x1
+                macs += n_in * n * before + (9 * n * n + n * expansion * n) * after
+            macs += n_in * expansion * n * after if n_in != expansion * n else 0  # the shortcut
+            n_in = expansion * n
+    return macs + n_in * n_classes

@@ -15,9 +15,9 @@ OF = {
 N_INFERENCES = 1000
 
 
-def make_energy_tables(task: TaskResults, reference: str | None = None) -> list[Table]:
-    """All tables of energy; `reference` is the model to break even against, the largest one by default."""
-    return [make_source_table(task), *make_break_even_tables(task, reference)]
+def make_energy_tables(task: TaskResults) -> list[Table]:
+    """All tables of energy."""
+    return [make_source_table(task), *make_break_even_tables(task)]
 
 
 def make_source_table(task: TaskResults) -> Table:
@@ -31,7 +31,8 @@ def make_source_table(task: TaskResults) -> Table:
                 continue
             net = _find_net(figures, gross)
             component = str(gross.conditions.get("component", ""))
-            how = (net or gross).method.partition("; ")[2] if gross.kind == "derived" else (net or gross).method
+            how = (net if net and net.value is not None else gross).method
+            how = how.partition("; ")[0] if gross.kind == "derived" else how
             cells = [_render(gross), _render(net), gross.kind, gross.source, how]
             rows.append([model.name, OF[gross.name], component, *cells])
     header = ["model", "of", "component", "gross", "net", "kind", "source", "how"]
@@ -43,13 +44,16 @@ def make_source_table(task: TaskResults) -> Table:
     return Table("Energy by source", caption, header, rows)
 
 
-def make_break_even_tables(task: TaskResults, reference: str | None = None) -> list[Table]:
-    """After how many inferences each model has cost less than the reference; empty without two models to compare."""
+def make_break_even_tables(task: TaskResults) -> list[Table]:
+    """After how many inferences each model has cost less than the chosen reference, by default the largest model.
+
+    Empty without two models to compare.
+    """
     models = task.by_size
     known = [model for model in models if _find_costs(model, "time")]
-    chosen = next((m for m in known if m.name == reference), known[-1] if known and reference is None else None)
-    if chosen is None or len(known) < 2:
+    if len(known) < 2:
         return []
+    chosen = next((model for model in known if model.name == task.chosen_reference), known[-1])
     rows = []
     for model in known:
         if model is not chosen:

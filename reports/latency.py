@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.percentiles import PERCENTILES
 from bench.ratios import compute_latency_ratio, is_resolved
 from bench.records import Figure
-from bench.roofline import Roofline, compute_model_bytes, compute_roofline
+from bench.roofline import find_roofline
 from bench.units import format_count, format_percent, format_quantity, format_range, unit_of
 from reports.load import ModelResults, TaskResults
 from reports.tables import Table, render_latency
@@ -70,7 +70,8 @@ def _make_sweep_table(rows: list[Row]) -> Table:
 
 
 def _describe_row(row: Row) -> list[str]:
-    roofline = find_roofline(row)
+    counts = row.model.measured.get("counts")
+    roofline = find_roofline(row.latency, counts.figures if counts else (), row.model.measured["latency"].figures)
     attainable = ["n/a", "n/a"]
     if roofline and row.latency.value:
         attainable = [f"{format_percent(roofline.attainable_s / row.latency.value)} %", roofline.bound]
@@ -78,33 +79,19 @@ def _describe_row(row: Row) -> list[str]:
     return [render_latency(row.latency), _show(row.find("throughput_hz"), _format_range), shown, *attainable]
 
 
-def find_roofline(row: Row) -> Roofline | None:
-    """None where counts or peaks are missing, or the row does not compute in float32, in which peaks were measured."""
-    counts = [row.model.find("counts", name) for name in ("macs", "n_parameters", "n_activations")]
-    record = row.model.measured["latency"]
-    flop = record.figure("peak_flop_hz", threads=row.threads)
-    reading = [f for f in record.figures if f.name == "peak_byte_hz" and f.conditions["threads"] == row.threads]
-    values = [figure.value for figure in (*counts, flop) if figure and figure.value is not None]
-    if len(values) < 4 or not reading or row.latency.conditions.get("precision") != "float32":
-        return None
-    macs, n_parameters, n_activations, flop_hz = values
-    n_bytes = compute_model_bytes(n_parameters, n_activations, row.batch)
-    rates = [(int(f.conditions["working_set_bytes"]), f.value) for f in reading if f.value is not None]
-    return compute_roofline(macs * row.batch, n_bytes, flop_hz, rates)
-
-
 def _make_ratio_table(task: TaskResults) -> Table:
-    """Relative to the smallest model that was timed."""
+    """Relative to the chosen reference, by default the smallest model that was timed."""
     timed = [model for model in task.by_size if "latency" in model.measured]
     if len(timed) < 2:
         return Table("Faster and slower, side by side", "", [], [])
-    reference = timed[0]
+    reference = next((model for model in timed if model.name == task.chosen_reference), timed[0])
     caption = (
-        f"Latency as a multiple of that of {reference.name}, the smallest model. Rounds are paired, each process gives "
-        "one number, and the interval is a 95 % t-interval over processes; where it holds 1, neither is faster."
+        f"Latency as a multiple of that of {reference.name}{', the smallest model' if reference is timed[0] else ''}. "
+        "Rounds are paired, each process gives one number, and the interval is a 95 % t-interval over processes; where "
+        "it holds 1, neither is faster."
     )
     rows = []
-    for model in timed[1:]:
+    for model in (model for model in timed if model is not reference):
         for row in (r for r in _list_rows(task) if r.model is model):
             ratio = compute_latency_ratio(
                 reference.measured["latency"],

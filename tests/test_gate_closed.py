@@ -60,7 +60,7 @@ class JumpingClock(HostClock):
 @pytest.mark.usefixtures("affinity")
 def test_clock_set_back_is_invalid(benchmarks: Benchmarks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that ends an hour before it began voids its benchmark."""
-    monkeypatch.setattr("bench.latency.HostClock", JumpingClock)
+    monkeypatch.setattr("bench.backends.HostClock", JumpingClock)
     decision = decide_benchmarks(benchmarks, {"a": 0.05}, run_here, INPROC)["a"]  # type: ignore[arg-type]
     assert decision.verdict is Verdict.INVALID
     assert "clock" in decision.why

@@ -8,10 +8,12 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
+from torchvision.models import get_model_weights
 
 from bench.backends.export import write_onnx
 from bench.counts import measure_counts
-from models import MODELS
+from bench.counts.dispatch import count_by_dispatch
+from models import MODELS, fullsize
 from models.fullsize import FullSize
 from models.resnet import ResNet
 from models.vgg import VGG
@@ -120,6 +122,41 @@ def test_full_sizes_are_the_published_ones(name: str) -> None:
     assert sum(p.numel() for p in three.parameters()) == published
     assert sum(p.numel() for p in one.parameters()) == published - 2 * kernels
     assert not entry.is_default
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+@pytest.mark.parametrize("shape", [INPUT, (1, 109, 91)])
+def test_full_sizes_have_a_closed_form(name: str, shape: tuple[int, ...]) -> None:
+    """Crop or whole slice: the formula equals the dispatcher's count."""
+    with torch.device("meta"):
+        network = MODELS[name].build().eval()
+    assert MODELS[name].compute_macs(shape) == count_by_dispatch(network, shape).macs
+
+
+@pytest.mark.parametrize(
+    ("name", "macs"),
+    [
+        ("vgg16", 15_470_264_320),
+        ("resnet18", 1_814_073_344),
+        ("resnet50", 4_089_184_256),
+        ("vit_b_16", 17_563_828_224),
+    ],
+)
+def test_closed_forms_give_the_published_counts(name: str, macs: int) -> None:
+    """With the input and classes of ImageNet: 15.470, 1.814, 4.089 and 17.564 GMAC, as torchvision lists them."""
+    formula = getattr(fullsize, f"compute_{name.replace('vit_b_16', 'vit_b16')}_macs")
+    assert formula((3, 224, 224), n_classes=1000) == macs
+    assert round(macs / 1e9, 3) == get_model_weights(name).DEFAULT.meta["_ops"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_all_counters_agree_on_full_sizes(name: str) -> None:
+    """Dispatcher, trace and formula give one number at our input, and nothing goes uncounted."""
+    entry = MODELS[name]
+    counts = measure_counts(entry.build(), INPUT, closed_form=entry.compute_macs(INPUT))
+    assert len({p.macs for p in counts.products}) == 1
+    assert [p.uncounted for p in counts.products] == [{}, {}, {}]
 
 
 # The table of METHOD.md: first stage w; VGG16 with a small head, ResNet-18, ViT of 4 and of 12 blocks.

@@ -8,8 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 from stand_ins import Command
 
 from bench.commands.profile import format_portrait
-from bench.portrait import Portrait, Row
+from bench.portrait import Portrait
 from bench.records import Figure
+from bench.row import Row
 from bench.subject import Subject
 
 MINE = """

@@ -53,8 +53,8 @@ def model(name: str, n: int, train: float, use: float, source: str = "cpu_load_m
     return ModelResults(name, [training], {"latency": latency, "energy": energy, "counts": counts})
 
 
-def make_task(*models: ModelResults) -> TaskResults:
-    return TaskResults("toy", {m.name: m for m in models})
+def make_task(*models: ModelResults, reference: str | None = None) -> TaskResults:
+    return TaskResults("toy", {m.name: m for m in models}, chosen_reference=reference)
 
 
 def test_gross_and_net_stand_side_by_side() -> None:
@@ -78,11 +78,11 @@ def test_break_even_against_the_largest_by_default() -> None:
 
 
 def test_reference_can_be_chosen() -> None:
-    """Seen from the other side the same number bounds the gain."""
-    task = make_task(model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3))
-    (table,) = make_break_even_tables(task, "small")
+    """Seen from the other side the same number bounds the gain; a model of another task changes nothing."""
+    models = model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)
+    (table,) = make_break_even_tables(make_task(*models, reference="small"))
     assert table.rows[0][3] == "until 3 000 inferences"
-    assert make_break_even_tables(task, "absent") == []
+    assert make_break_even_tables(make_task(*models, reference="elsewhere"))[0].title.endswith("large")
 
 
 def test_different_meters_are_not_compared() -> None:

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.backends import BACKENDS
 from bench.cuda import CudaClock
 from bench.errors import MeasurementError
+from bench.figures import make_latency_figures
 from bench.latency import CpuHopper, Plan, list_cpus, measure_latency
 from bench.neighbours import Neighbours, NeighbourWatch
 from bench.roofline import WORKING_SETS, compute_model_bytes, compute_roofline, measure_peaks
@@ -136,6 +138,22 @@ def test_throttled_rounds_are_discarded_for_all_and_counted() -> None:
     traces = measure_latency({"a": call, "b": call}, plan, clock=CudaClock(cuda), pin=pin)
     assert [(len(t.wall_s), t.n_throttled) for t in traces.values()] == [(4, 2), (4, 2)]
     assert set(traces["a"].wall_s) == {2e-3}
+
+
+def test_runtimes_on_the_device_are_timed_by_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three CUDA runtimes and no other; the figure names what timed it."""
+    cuda = FakeCuda()
+    monkeypatch.setattr("bench.backends.CudaClock", lambda: CudaClock(cuda))
+    clocks = {name: entry.make_clock() for name, entry in BACKENDS.items()}
+    timed = {name for name, clock in clocks.items() if isinstance(clock, CudaClock)}
+    assert timed == {"cuda", "cuda-graphs", "onnxruntime-cuda"}
+
+    def call() -> None:
+        cuda.now_ms += 2
+
+    trace = measure_latency({"a": call}, Plan(n_rounds=4, n_calls={"a": 1}), clock=clocks["cuda"])["a"]
+    figure = make_latency_figures([trace], [trace], is_pinned=True, conditions={"backend": "cuda", "batch": 1})[0]
+    assert (figure.value, figure.source) == (2e-3, "CUDA events")
 
 
 def test_no_device_is_an_error_with_a_remedy() -> None:

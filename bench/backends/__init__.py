@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.backends import needs
+from bench.clock import Clock, HostClock
+from bench.cuda import CudaClock
 from bench.errors import UnavailableError
 
 Batch = NDArray[np.float32]  # (batch, channel, height, width)
@@ -54,6 +56,7 @@ class BackendEntry:
         options: Passed to the module's `load`.
         find_missing: Why it cannot run on this machine; empty where it can.
         is_isolated: Whether it is judged in a process of its own, and on the measured seed alone.
+        is_cuda: Whether it computes on a GPU, whose events then time it.
     """
 
     module: str
@@ -64,6 +67,7 @@ class BackendEntry:
     options: dict[str, str | bool] = field(default_factory=dict)
     find_missing: Callable[[], str] = needs.find_nothing
     is_isolated: bool = True
+    is_cuda: bool = False
 
     def load(self, path: Path, *, n_threads: int = 1) -> Runner:
         """Load the artifact to run on so many threads; imports the runtime.
@@ -76,6 +80,14 @@ class BackendEntry:
     def load_empty(self, *, n_threads: int = 1) -> Runner:
         """The emptiest program of this runtime: its time is the floor under every other."""
         return self._call("load_empty", n_threads=n_threads)
+
+    def make_clock(self) -> Clock:
+        """What times its calls.
+
+        Raises:
+            MeasurementError: there is no device to ask.
+        """
+        return CudaClock() if self.is_cuda else HostClock()
 
     def _call(self, function: str, *arguments: Any, n_threads: int) -> Runner:
         if missing := self.find_missing():
@@ -146,6 +158,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "torch eager on CUDA",
         options={"is_graph": False},
         find_missing=needs.find_missing_cuda,
+        is_cuda=True,
     ),
     "cuda-graphs": BackendEntry(
         "bench.backends.cuda",
@@ -153,6 +166,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "torch on CUDA, replayed from a graph",
         options={"is_graph": True},
         find_missing=needs.find_missing_cuda,
+        is_cuda=True,
     ),
     "onnxruntime-cuda": BackendEntry(
         "bench.backends.binding",
@@ -161,6 +175,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "onnxruntime",
         options={"device": "cuda"},
         find_missing=needs.find_missing_onnxruntime_cuda,
+        is_cuda=True,
     ),
 }
 

@@ -1,6 +1,6 @@
-"""torch.compile on the CPU: one static program for each prepared batch, with or without frozen weights.
+"""torch.compile on the CPU: one static program for each shape of batch, with or without frozen weights.
 
-The first call of a prepared batch compiles it, so its cold start is that of the compiler or of its cache on disk.
+The first call with a shape compiles it, so its cold start is that of the compiler or of its cache on disk.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from bench.backends import Batch, Scores
 from bench.backends.eager import EagerRunner, load_network
 from bench.errors import UnavailableError
 
-# `run` cuts what it gets into batches of this size, so that it needs one program only.
+# `run` cuts what is larger into batches of this size, so that it needs one program only.
 RUN_BATCH = 64
 
 
@@ -28,12 +28,16 @@ class CompiledRunner(EagerRunner):
         super().__init__(network, n_threads=n_threads)
         config.compile_threads = 1  # no pool of compilers that outlives the compilation
         self._is_frozen = is_frozen
-        self._program = self._compile("run")
-        self._n_programs = 0
+        self._programs: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
         return super().conditions | {"compiler": "inductor", "freezing": self._is_frozen, "shapes": "static"}
+
+    def _find_program(self, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+        if shape not in self._programs:
+            self._programs[shape] = self._compile(f"forward_{len(self._programs)}")
+        return self._programs[shape]
 
     def _compile(self, name: str) -> Callable[[Tensor], Tensor]:
         """A program of its own: torch keeps programs by code object and searches all that share one at every call."""
@@ -42,13 +46,12 @@ class CompiledRunner(EagerRunner):
         def forward(inputs: Tensor) -> Tensor:
             return network(inputs)
 
-        code = forward.__code__.replace(co_name=f"forward_{name}")
+        code = forward.__code__.replace(co_name=name)
         own = FunctionType(code, globals(), code.co_name, None, forward.__closure__)
         return torch.compile(own, fullgraph=True, dynamic=False)
 
     def prepare(self, batch: Batch) -> Callable[[], object]:
-        self._n_programs += 1
-        program, inputs = self._compile(str(self._n_programs)), torch.from_numpy(batch)
+        program, inputs = self._find_program(batch.shape), torch.from_numpy(batch)
         return lambda: program(inputs)
 
     @contextmanager
@@ -58,9 +61,11 @@ class CompiledRunner(EagerRunner):
             yield
 
     def run(self, batch: Batch) -> Scores:
-        padded = np.concatenate([batch, np.zeros((-len(batch) % RUN_BATCH, *batch.shape[1:]), np.float32)])
+        size = min(len(batch), RUN_BATCH)
+        padded = np.concatenate([batch, np.zeros((-len(batch) % size, *batch.shape[1:]), np.float32)])
+        program = self._find_program((size, *batch.shape[1:]))
         with self.active(), compiler_faults():
-            parts = [self._program(part).numpy() for part in torch.from_numpy(padded).split(RUN_BATCH)]
+            parts = [program(part).numpy() for part in torch.from_numpy(padded).split(size)]
         return np.concatenate(parts)[: len(batch)]
 
 

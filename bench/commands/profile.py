@@ -9,8 +9,9 @@ from bench.errors import UsageError
 from bench.options import JsonOption, print_json
 
 if TYPE_CHECKING:
-    from bench.portrait import Portrait, Row
+    from bench.portrait import Portrait
     from bench.records import Figure
+    from bench.row import Row
 
 EXIT_FAILED_ROWS = 1
 WIDTH = 78  # of a note, so that the whole fits 80 columns
@@ -59,6 +60,7 @@ def _to_json(portrait: "Portrait") -> dict[str, object]:
         "counts": [figure.model_dump(mode="json") for figure in portrait.counts],
         "error": portrait.error,
         "rows": rows,
+        "peaks": [figure.model_dump(mode="json") for figure in portrait.peaks],
         "took_s": portrait.took_s,
     }
 
@@ -68,7 +70,7 @@ def format_portrait(portrait: "Portrait", title: str) -> str:
     lines = [f"{title}, one example of {'x'.join(map(str, portrait.subject.input_shape))}", "", "counts"]
     lines += format_counts(portrait.counts) if portrait.counts else _wrap(*portrait.error.split("\n"))
     for batch in portrait.batches:
-        lines += ["", *_format_latency(portrait, batch)]
+        lines += ["", *_format_latency(portrait, batch), *_format_rates(portrait, batch)]
     lines += ["", *_format_costs(portrait)]
     errors: dict[tuple[str, str], list[str]] = {}
     notes: dict[str, list[str]] = {}
@@ -94,6 +96,27 @@ def _format_latency(portrait: "Portrait", batch: int) -> list[str]:
             continue
         shown, first = _format(latency) + _mark(latency), row.find("load_s")
         lines.append(f"  {row.backend:<20}{shown:<34}{latency.n:>2}  {_format(first, is_plain=True):>12}")
+    return lines
+
+
+def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
+    """What a latency means: examples a second, and how near it is to an empty call and to the machine's own peaks."""
+    from bench.roofline import find_roofline
+    from bench.units import format_percent
+
+    lines = [f"{f'rates at batch {batch}':<22}{'examples':>12}{'overhead':>12}{'attainable':>14}  bound by"]
+    for row in portrait.rows:
+        latency, overhead = row.find("latency_s", batch=batch), row.find("overhead_share", batch=batch)
+        if latency is None or latency.value is None or overhead is None or overhead.value is None:
+            continue
+        roofline = find_roofline(latency, portrait.counts, portrait.peaks)
+        share = f"{format_percent(roofline.attainable_s / latency.value)} %" if roofline else "n/a"
+        rate = _format(row.find("throughput_hz", batch=batch), is_plain=True)
+        lines.append(
+            f"  {row.backend:<20}{rate:>12}{format_percent(overhead.value, 0) + ' %':>12}{share:>14}"
+            f"  {roofline.bound if roofline else 'n/a'}"
+        )
+    lines += _wrap("overhead: an empty call; attainable: the time at the machine's own rates; shares of the latency")
     return lines
 
 

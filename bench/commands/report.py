@@ -27,7 +27,10 @@ def report(
         list[Format] | None, typer.Option("--format", help="md, html, csv, latex, json; all by default.")
     ] = None,
     against: Annotated[Path | None, typer.Option(help="Compare with the results in this folder.")] = None,
-    reference: Annotated[str | None, typer.Option(help="Model to compare with; else the most accurate one.")] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Model to compare with; else each table names its own."),
+    ] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary, as to GITHUB_STEP_SUMMARY.")] = None,
     as_json: JsonOption = False,
 ) -> None:

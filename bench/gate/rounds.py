@@ -52,7 +52,8 @@ def _run_benchmark(benchmark: dict[str, Any], plan: Plan, hopper: CpuHopper) -> 
     counts = {side: round(n_calls * (1 + n_extra.get(side, 0.0))) for side in SIDES}
     with runners["baseline"].active():
         n_rounds = plan.n_rounds if n_calls > MIN_CALLS else min(plan.n_rounds, LONG_ROUNDS)
-        traces = measure_latency(calls, Plan(n_rounds, plan.order_seed, counts), pin=hopper)
+        plan = Plan(n_rounds, plan.order_seed, counts)
+        traces = measure_latency(calls, plan, clock=entry.make_clock(), pin=hopper)
     return {
         "n_calls": n_calls,
         # Time per call of the baseline's count: extra calls show as extra time.
