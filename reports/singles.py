@@ -112,7 +112,7 @@ def make_calibration_tables(task: TaskResults) -> list[Table]:
 def _render(shares: list[float] | None) -> str:
     if shares is None:
         return "n/a (too few calls)"
-    lo, middle, hi = (f"{100 * share:.2g}" for share in (min(shares), fmean(shares), max(shares)))
+    lo, middle, hi = (f"{100 * s:.{0 if s >= 0.1 else 1}f}" for s in (min(shares), fmean(shares), max(shares)))
     return f"{middle} [{lo}, {hi}] %"
 
 

@@ -77,7 +77,7 @@ def test_efficiency_by_hand(tmp_path: Path) -> None:
     assert first[2] == "n/a (modelled only)"
     assert second[2].startswith("200 [")
     assert first[3].startswith("over ")
-    assert second[3].startswith("1 [1, ")
+    assert second[3].startswith("1.00 s [1.00 s, ")
 
 
 def test_less_accurate_is_not_efficient(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_calibration_by_hand(tmp_path: Path) -> None:
     )
     (table,) = make_calibration_tables(task)
     assert table.header == ["model", "above p50: 50 %", "above p90: 10 %"]
-    assert table.rows == [["m", "50 [0, 1e+02] %", "30 [0, 60] %"]]
+    assert table.rows == [["m", "50 [0.0, 100] %", "30 [0.0, 60] %"]]
     names = [plot.name for plot in plot_singles(task)]
     assert names == ["latency-toy", "calibration-toy"]
 
