@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from bench.errors import StoreError
 from bench.pictures import Picture
-from bench.records import Record
+from bench.records import ARM, Record
 from reports.canvas import Plot, canvas, shorten
 from reports.classes import list_classes
 from reports.load import ModelResults, TaskResults, make_slug
@@ -20,7 +20,9 @@ N_COLUMNS = 2  # examples side by side, each with its map
 
 
 def plot_montages(task: TaskResults) -> list[Plot]:
-    """The reference's pictures, or of the smallest model that has any; none where no training kept them."""
+    """The reference's pictures, or of the smallest model that has any; none of arms, which differ little to look at."""
+    if ARM in task.name:
+        return []
     models = sorted(task.by_size, key=lambda model: model is not task.reference)
     found = ((model, pictures) for model in models if (pictures := read_pictures(model.trainings[:1])))
     return [plot_montage(task, model, pictures) for model, pictures in list(found)[:1]]
