@@ -111,6 +111,9 @@ def test_montage_says_what_it_shows(tmp_path: Path) -> None:
         assert words in plot.svg
     assert "truth well, right with probability 0.75, 0.80; truth well, taken for ill with 0.90" in plot.alt
     assert plot_montages(load(tmp_path / "none", train_record("m", 0, 0.9, 1.0))) == []
+    task = load(tmp_path / "arm", *records)
+    task.name = "toy+arm"
+    assert plot_montages(task) == []
 
 
 def test_damaged_picture_is_named(tmp_path: Path) -> None:
