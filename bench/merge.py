@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from bench.errors import StoreError, UsageError
-from bench.records import Record
-from bench.store import Row, Store, artifact_path, put_artifact
+from bench.store import Row, Store, artifact_path, parse_record, put_artifact
 
 MAX_NAMED = 10  # cells that an error names
 
@@ -55,9 +54,9 @@ def _check_agreement(done: Iterable[Row]) -> None:
 def _copy_files(store: Store, target: Store, latest: set[Row]) -> None:
     """Every file that there is; those of the attempts that hold must be whole."""
     for row in store.rows():
-        if row.record is None:
+        record = parse_record(row)
+        if record is None:
             continue
-        record = Record.model_validate_json(row.record)
         if row in latest and not store.has_artifacts(record):
             raise StoreError(
                 f"{store.folder}: a file of {row.key} is missing or damaged", "the same `dlmi-bench run` makes it again"

@@ -32,6 +32,7 @@ CREATE INDEX attempts_by_key ON attempts (key, id);
 """
 FILENAME = "store.sqlite"
 BUSY_TIMEOUT_S = 30.0
+DAMAGED = "move it away; `dlmi-bench run` starts a new one"
 INSERT = "INSERT INTO attempts (key, fingerprint, status, record, error, finished_at) VALUES (?, ?, ?, ?, ?, ?)"
 SELECT = "SELECT key, fingerprint, status, record, error, finished_at FROM attempts"
 NEWEST = "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key)"
@@ -77,7 +78,7 @@ class Store:
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._prepare(path)
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{path}: {error}", "move it away; `dlmi-bench run` starts a new one") from error
+            raise StoreError(f"{path}: {error}", DAMAGED) from error
 
     def _prepare(self, path: Path) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -117,11 +118,17 @@ class Store:
 
     def rows(self) -> list[Row]:
         """Every attempt, oldest first."""
-        return [Row(*row) for row in self._db.execute(f"{SELECT} ORDER BY id")]
+        return self._select("ORDER BY id")
+
+    def _select(self, which: str) -> list[Row]:
+        try:
+            return [Row(*row) for row in self._db.execute(f"{SELECT} {which}")]
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.folder / FILENAME}: {error}", DAMAGED) from error
 
     def current(self) -> dict[str, Attempt]:
         """Latest attempt of every cell, by key, in the order of their first appearance."""
-        return {row[0]: _to_attempt(Row(*row)) for row in self._db.execute(f"{SELECT} {NEWEST} ORDER BY id")}
+        return {row.key: _to_attempt(row) for row in self._select(f"{NEWEST} ORDER BY id")}
 
     def failures(self) -> list[Attempt]:
         """Every failed attempt, also those that a later one mended."""
@@ -150,13 +157,21 @@ def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifa
     return artifact
 
 
-def _to_attempt(row: Row) -> Attempt:
+def parse_record(row: Row) -> Record | None:
+    """The record of a finished cell; None of a failed one.
+
+    Raises:
+        StoreError: it is damaged.
+    """
     try:
-        record = Record.model_validate_json(row.record) if row.record else None
+        return Record.model_validate_json(row.record) if row.record else None
     except (ValidationError, json.JSONDecodeError) as problem:
         cause = f"store: record of {row.key} is damaged: {problem}"
         raise StoreError(cause, "move the store away and run again") from None
-    return Attempt(row.key, row.fingerprint, row.status, record, row.error, row.finished_at)
+
+
+def _to_attempt(row: Row) -> Attempt:
+    return Attempt(row.key, row.fingerprint, row.status, parse_record(row), row.error, row.finished_at)
 
 
 def _now() -> str:

@@ -74,5 +74,6 @@ def render_success(model: ModelResults) -> str:
         return f"over {format_quantity(least, 's')} (0 of {len(pairs)}, p at most {format_percent(reach.hi, 0)} %)"
     in_vain = fmean(ended or whole or reached)  # none failed: a failure would take a whole training
     shares = (len(reached) / len(pairs), reach.hi, reach.lo)
-    value, lo, hi = (compute_cost_per_success(fmean(reached), in_vain, share) for share in shares)
-    return format_range(value, lo, hi, "s")
+    # The bounds lie far apart and uneven, so each has digits of its own.
+    value, lo, hi = (format_quantity(compute_cost_per_success(fmean(reached), in_vain, p), "s") for p in shares)
+    return f"{value} [{lo}, {hi}]"

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from bench.errors import StoreError
 from bench.pictures import Picture
-from bench.records import Record
+from bench.records import ARM, Record
 from reports.canvas import Plot, canvas, shorten
 from reports.classes import list_classes
 from reports.load import ModelResults, TaskResults, make_slug
@@ -20,7 +20,9 @@ N_COLUMNS = 2  # examples side by side, each with its map
 
 
 def plot_montages(task: TaskResults) -> list[Plot]:
-    """The reference's pictures, or of the smallest model that has any; none where no training kept them."""
+    """The reference's pictures, or of the smallest model that has any; none of arms, which differ little to look at."""
+    if ARM in task.name:
+        return []
     models = sorted(task.by_size, key=lambda model: model is not task.reference)
     found = ((model, pictures) for model in models if (pictures := read_pictures(model.trainings[:1])))
     return [plot_montage(task, model, pictures) for model, pictures in list(found)[:1]]
@@ -49,7 +51,7 @@ def plot_montage(task: TaskResults, model: ModelResults, pictures: list[Picture]
     rows = [group[i : i + N_COLUMNS] for group in groups for i in range(0, len(group), N_COLUMNS)]
     title = make_title(task, f"test images and saliency, {shorten(model.name)}")
     name = f"montage-{make_slug(task.name)}"
-    with canvas(name, title, n_rows=len(rows), n_columns=2 * N_COLUMNS, height=0.5 + 1.55 * len(rows)) as drawing:
+    with canvas(name, title, n_rows=len(rows), n_columns=2 * N_COLUMNS, height=0.6 + 1.5 * len(rows)) as drawing:
         axes = drawing.figure.axes
         for number, row in enumerate(rows):
             line = axes[2 * N_COLUMNS * number :][: 2 * N_COLUMNS]
@@ -72,6 +74,7 @@ def _draw_pair(axes: "tuple[Axes, Axes]", picture: Picture, names: list[str]) ->
     image, saliency = picture.decode()
     for axis, pixels, colors in zip(axes, (image, saliency), ("gray", "inferno"), strict=True):
         axis.imshow(pixels, cmap=colors, vmin=0, vmax=255, interpolation="none")
+        axis.spines[:].set_visible(False)
         axis.set_xticks([])
         axis.set_yticks([])
         axis.grid(visible=False)

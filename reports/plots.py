@@ -112,12 +112,13 @@ def _draw_point(axis: "Axes", point: Point, *, is_in: bool) -> "Line2D":
 
 def scale_axis(axis: "Axes") -> None:
     """Logarithmic, with plain round numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     axis.set_xscale("log")
     lo, hi = axis.get_xlim()
     # Round numbers, about five of them, however many decades there are.
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if hi / lo < 100 else (1,), numticks=7))
+    locator = LogLocator(subs=(1, 2, 5) if hi / lo < 100 else (1,), numticks=7)
+    axis.xaxis.set_major_locator(locator if hi / lo > 10 else MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}".replace(",", " ")))
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from reports.canvas import Canvas
 
 N_MODELS = 20  # models drawn, fewest parameters first
-N_BINS = 120  # of a distribution, over the whole axis
+N_BINS = 160  # of a distribution, over the whole axis
+SHOWN = 0.99  # share of the single calls; outliers would press all else together
 MAX_RIDGE = 0.75  # height of the highest bin, in rows
 AXIS = "latency at batch 1, ONNX Runtime, one thread [us]"
 HEADLINE = make_rounds_key("onnxruntime", 1, 1)
@@ -46,8 +47,7 @@ def plot_latencies(task: TaskResults) -> Plot | None:
     title = make_title(task, "distribution of latency")
     with canvas(f"latency-{make_slug(task.name)}", title, height=1.4 + 0.45 * len(shown)) as drawing:
         axis = drawing.axis
-        scale_to = [1e6 * s for model, f in shown for s in (*f.samples, *(c for p in read_singles(model) for c in p))]
-        axis.set_xlim(min(scale_to) / 1.1, max(scale_to) * 1.1)
+        axis.set_xlim(*_find_limits(shown))
         for row, (model, figure) in enumerate(shown):
             _draw_row(drawing, row, model, figure)
         axis.set_yticks(range(len(shown)), [shorten(model.name) for model, _ in shown])
@@ -57,12 +57,20 @@ def plot_latencies(task: TaskResults) -> Plot | None:
     said = "; ".join(
         f"{m.name} {format_quantity(f.value, 's')} (n={len(f.samples)})" for m, f in shown if f.value is not None
     )
-    ridges = (
-        " The ridge above it: calls timed one by one, all processes." if any(read_singles(m) for m, _ in shown) else ""
-    )
+    ridges = " The ridge above it: calls timed one by one, up to the 99th percentile of each model."
+    ridges = ridges if any(read_singles(model) for model, _ in shown) else ""
     return drawing.to_plot(
         f"Latency on {task.name}: a ring for the median of each process, a bar at their median.{ridges} {said}."
     )
+
+
+def _find_limits(shown: list[tuple[ModelResults, Figure]]) -> tuple[float, float]:
+    """Of the axis [us]: all process medians, and the single calls but the slowest hundredth of each model."""
+    marks = [s for _, figure in shown for s in figure.samples]
+    for model, _ in shown:
+        calls = sorted(call for process in read_singles(model) for call in process)
+        marks += calls[: 1 + int(SHOWN * (len(calls) - 1))]
+    return 1e6 * min(marks) / 1.05, 1e6 * max(marks) * 1.05
 
 
 def _draw_row(drawing: "Canvas", row: int, model: ModelResults, figure: Figure) -> None:
@@ -104,7 +112,7 @@ def make_calibration_tables(task: TaskResults) -> list[Table]:
 def _render(shares: list[float] | None) -> str:
     if shares is None:
         return "n/a (too few calls)"
-    lo, middle, hi = (f"{100 * share:.2g}" for share in (min(shares), fmean(shares), max(shares)))
+    lo, middle, hi = (f"{100 * s:.{0 if s >= 0.1 else 1}f}" for s in (min(shares), fmean(shares), max(shares)))
     return f"{middle} [{lo}, {hi}] %"
 
 
@@ -119,7 +127,8 @@ def plot_calibration(task: TaskResults) -> Plot | None:
     title = make_title(task, "calibration of percentiles")
     with canvas(f"calibration-{make_slug(task.name)}", title, height=4.8) as drawing:
         axis = drawing.axis
-        axis.plot([floor, 100], [floor, 100], color=INK, lw=0.8, ls=(0, (4, 2)))
+        edges = [min(promised.values()) / 2, 100]
+        axis.plot(edges, edges, color=INK, lw=0.8, ls=(0, (4, 2)))
         for index, (model, shares) in enumerate(shown.items()):
             dodge = 1.06 ** (index - (len(shown) - 1) / 2)  # models side by side
             _draw_shares(drawing, index, model, {promised[name] * dodge: s for name, s in shares.items()}, floor)

@@ -77,7 +77,7 @@ def test_efficiency_by_hand(tmp_path: Path) -> None:
     assert first[2] == "n/a (modelled only)"
     assert second[2].startswith("200 [")
     assert first[3].startswith("over ")
-    assert second[3].startswith("1 [1, ")
+    assert second[3].startswith("1.00 s [1.00 s, ")
 
 
 def test_less_accurate_is_not_efficient(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_calibration_by_hand(tmp_path: Path) -> None:
     )
     (table,) = make_calibration_tables(task)
     assert table.header == ["model", "above p50: 50 %", "above p90: 10 %"]
-    assert table.rows == [["m", "50 [0, 1e+02] %", "30 [0, 60] %"]]
+    assert table.rows == [["m", "50 [0.0, 100] %", "30 [0.0, 60] %"]]
     names = [plot.name for plot in plot_singles(task)]
     assert names == ["latency-toy", "calibration-toy"]
 
@@ -111,6 +111,9 @@ def test_montage_says_what_it_shows(tmp_path: Path) -> None:
         assert words in plot.svg
     assert "truth well, right with probability 0.75, 0.80; truth well, taken for ill with 0.90" in plot.alt
     assert plot_montages(load(tmp_path / "none", train_record("m", 0, 0.9, 1.0))) == []
+    task = load(tmp_path / "arm", *records)
+    task.name = "toy+arm"
+    assert plot_montages(task) == []
 
 
 def test_damaged_picture_is_named(tmp_path: Path) -> None:

@@ -87,3 +87,18 @@ def test_artifacts_lie_under_their_hash(tmp_path: Path) -> None:
     assert store.has_artifacts(record)
     path.write_bytes(b"abd")
     assert not store.has_artifacts(record)
+
+
+def test_damage_within_the_file_is_named(tmp_path: Path) -> None:
+    """A page of zeros, which opening does not read, is a StoreError when its rows are."""
+    store = Store(tmp_path)
+    store.add_done([(make_record(f"m{i}"), "f") for i in range(200)])
+    store.close()
+    path = tmp_path / FILENAME
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(8192) + content[len(content) // 2 + 8192 :])
+    damaged = Store(tmp_path)
+    with pytest.raises(StoreError, match="malformed"):
+        damaged.rows()
+    with pytest.raises(StoreError, match="malformed"):
+        damaged.current()
