@@ -155,8 +155,15 @@ def reference(session: nox.Session) -> None:
 
 @in_env
 def microbench(session: nox.Session) -> None:
-    """Benchmarks of the suite's own code, as ratios measured in one run."""
-    run(session, "python", "-m", "pytest", "-m", "benchmark", "--benchmark-enable", "-s", *session.posargs)
+    """Benchmarks of the suite's own code, and a row for each default model, runtime and batch: out/microbench.json.
+
+    `-- -k mlp-64-32` takes some rows, `-- -m benchmark` the full-size models too; `dlmi-bench import-benchmark` reads
+    the file.
+    """
+    to = ROOT / "out" / "microbench.json"
+    to.parent.mkdir(exist_ok=True)
+    settings = ("--benchmark-enable", "--benchmark-disable-gc", f"--benchmark-json={to}")
+    run(session, "python", "-m", "pytest", "-m", "benchmark and not slow", *settings, "-s", *session.posargs)
 
 
 @nox.session(default=False)

@@ -11,6 +11,7 @@ from bench.commands.claims import claims
 from bench.commands.count import count
 from bench.commands.doctor import doctor
 from bench.commands.export import export
+from bench.commands.imports import import_benchmark
 from bench.commands.merge import merge
 from bench.commands.profile import profile
 from bench.commands.report import report, write_default_report
@@ -164,6 +165,7 @@ app.command()(claims)
 app.command()(count)
 app.command()(profile)
 app.command()(merge)
+app.command()(import_benchmark)
 
 
 def main() -> None:

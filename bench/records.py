@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 SCHEMA_VERSION = 1
 
-CellKind = Literal["train", "references", "counts", "memory", "latency", "energy"]
+CellKind = Literal["train", "references", "counts", "memory", "latency", "energy", "imported"]
 FigureKind = Literal["measured", "modelled", "counted", "derived"]
 # What belongs to the identity of a figure: backend, batch, provider, precision, threads, options.
 Conditions = dict[str, str | int | float | bool]

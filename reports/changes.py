@@ -35,7 +35,7 @@ def make_change_section(now: Results, then: Results, label: str) -> Section:
         f"where both were taken on the same machine; not side by side, so they are resolved only where every process "
         f"differs by more than {SLOW_PROCESS} x. `dlmi-bench gate --against` resolves less."
     ]
-    tables = [make_origin_table(now.records, then.records), make_change_table(now, then), make_missing_table(now, then)]
+    tables = [make_origin_table(now.own, then.own), make_change_table(now, then), make_missing_table(now, then)]
     return Section("against", f"Against {label}", lead, tables=[table for table in tables if table.rows])
 
 

@@ -143,12 +143,21 @@ class HasRecords(Protocol):
 
 @dataclass
 class Results:
-    """Everything a report shows."""
+    """Everything a report shows; `records` holds what other tools measured as well."""
 
     tasks: dict[str, TaskResults]
     records: list[Record]
     failures: list[Attempt]
     attempts: list[Attempt]
+
+    @property
+    def own(self) -> list[Record]:
+        """What was measured here."""
+        return [record for record in self.records if record.cell.kind != "imported"]
+
+    @property
+    def imported(self) -> list[Record]:
+        return [record for record in self.records if record.cell.kind == "imported"]
 
 
 def load_results(store: Store, *, reference: str | None = None) -> Results:
@@ -175,6 +184,8 @@ def _group(records: list[Record], reference: str | None, folder: Path) -> dict[s
     tasks: dict[str, TaskResults] = {}
     for record in sorted(records, key=lambda r: r.cell.seed_index):
         cell = record.cell
+        if cell.kind == "imported":
+            continue  # another way of measuring: it stands beside no model of ours
         task = tasks.setdefault(cell.task, TaskResults(clean_text(cell.task), chosen_reference=reference))
         if cell.kind == "references":
             task.observers = record

@@ -12,6 +12,7 @@ from reports.differences import make_difference_tables
 from reports.efficiency import make_efficiency_tables
 from reports.energy import make_energy_tables
 from reports.fronts import make_front_tables
+from reports.imports import LEAD, make_import_tables
 from reports.latency import make_latency_tables
 from reports.load import Results, TaskResults
 from reports.montage import plot_montages
@@ -71,11 +72,12 @@ def make_page(results: Results, *extra: Section) -> Page:
     )
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
-    origin = [make_environment_table(results.records), make_run_table(results), make_failure_table(results)]
+    origin = [make_environment_table(results.own), make_run_table(results), make_failure_table(results)]
     sections = [
         *extra,
         make_claim_section(results),
         *(_make_section(task) for task in results.tasks.values()),
+        *_make_import_sections(results),
         Section("origin", "Where this comes from", tables=[table for table in origin if table.rows]),
     ]
     sections = [replace(s, tables=[cut_table(table) for table in s.tables]) for s in sections]
@@ -100,6 +102,11 @@ def make_claim_section(results: Results) -> Section:
         tables=[make_claim_table(verdicts)],
         details=list_sentences(verdicts),
     )
+
+
+def _make_import_sections(results: Results) -> list[Section]:
+    tables = make_import_tables(results.imported)
+    return [Section("imported", "Imported benchmarks", [LEAD], tables=tables)] if tables else []
 
 
 def _make_section(task: TaskResults) -> Section:

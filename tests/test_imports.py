@@ -1,0 +1,124 @@
+"""Files of pytest-benchmark: into the store, into a section of their own, and refused where they are damaged."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_stores import fill_store
+from stand_ins import Command
+
+from bench.store import Store
+
+STATS = {
+    "min": 1e-5, "max": 9e-5, "mean": 2.1e-5, "stddev": 1e-6, "median": 2e-5, "q1": 1.9e-5, "q3": 2.2e-5,
+    "rounds": 100, "iterations": 50, "iqr": 3e-6, "outliers": "1;2",
+}  # fmt: skip
+EXTRA = {
+    "model": "small",
+    "backend": "onnxruntime",
+    "batch": 1,
+    "threads": 1,
+    "macs": 18752,
+    "versions": {"numpy": "2"},
+}
+
+
+def make_file(folder: Path, **changes: Any) -> Path:
+    """A file of one benchmark with `changes` to its stats."""
+    benchmark = {"fullname": "test_x.py::test_row[<b>]", "extra_info": EXTRA, "stats": STATS | changes}
+    content = {"benchmarks": [benchmark], "datetime": "2026-11-23T00:00:00", "version": "5.3.1", "machine_info": {}}
+    path = folder / "mine.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_imported_figures_stand_apart(command: Command) -> None:
+    """Through the command line: a figure of a name of its own, a section that says so, and no other table changed."""
+    fill_store(command.folder / "out").close()
+    command("report", "--to", "before", "--format", "csv", "--format", "json")
+    make_file(command.folder)
+    answer: Any = command.json("import-benchmark", "mine.json")
+    (figure,) = answer["figures"]
+    assert (figure["name"], figure["value"], figure["lo"], figure["hi"]) == ("imported_latency_s", 2e-5, 1.9e-5, 2.2e-5)
+    assert figure["conditions"]["benchmark"] == "test_x.py::test_row[<b>]"
+    assert figure["conditions"]["model"] == "small"
+    assert command("report", "--to", "after").returncode == 0
+    before, after = (json.loads((command.folder / name / "report.json").read_text()) for name in ("before", "after"))
+    sections = {section["name"]: section for section in after["page"]["sections"]}
+    imported = sections.pop("imported")
+    assert imported["tables"][0]["rows"] == [
+        ["test_x.py::test_row[<b>]", "small", "onnxruntime", "1", "1", "20.0 [19.0, 22.0] us", "100"]
+    ]
+    assert "not comparable" in imported["lead"][0]
+    unchanged = {section["name"]: section for section in before["page"]["sections"]}
+    assert sections.pop("origin")["tables"][0] == unchanged.pop("origin")["tables"][0]
+    assert sections == unchanged
+    assert "test_row[&lt;b&gt;]" in (command.folder / "after" / "report.html").read_text()
+
+
+def test_importing_twice_changes_nothing(command: Command) -> None:
+    """The same file is the same cell; another one is another, whatever it is called."""
+    make_file(command.folder)
+    first: Any = command.json("import-benchmark", "mine.json")
+    assert command.json("import-benchmark", "mine.json") == first
+    make_file(command.folder, max=1.0)
+    command.json("import-benchmark", "mine.json")
+    assert len(Store(command.folder / "out").current()) == 2
+
+
+def test_file_of_another_project(command: Command) -> None:
+    """Whatever pytest-benchmark writes is read: its own plug-in, a test that knows nothing of this project."""
+    (command.folder / "test_other.py").write_text("def test_sum(benchmark):\n    benchmark(sum, range(100))\n")
+    settings = ("-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null", "--benchmark-max-time", "0.05")
+    call = [sys.executable, "-m", "pytest", *settings, "--benchmark-json", "other.json", "test_other.py"]
+    done = subprocess.run(call, cwd=command.folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout
+    answer: Any = command.json("import-benchmark", "other.json")
+    assert answer["figures"][0]["conditions"] == {"benchmark": "test_other.py::test_sum"}
+    assert command("report").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("not json", 1, "Invalid JSON"),
+        ("[1, 2]", 1, "object"),
+        ('{"results": []}', 1, "field benchmarks: Field required"),
+        ('{"benchmarks": [], "datetime": "", "version": "5"}', 1, "field benchmarks"),
+        ("[" * 100_000, 1, "Invalid JSON"),
+        (None, 2, "No such file"),
+    ],
+)
+def test_bad_files_are_named(command: Command, text: str | None, code: int, said: str) -> None:
+    """What is no file of pytest-benchmark is refused with the file, the field and a remedy; nothing is stored."""
+    if text is not None:
+        (command.folder / "mine.json").write_text(text)
+    done = command("import-benchmark", "mine.json")
+    assert done.returncode == code
+    assert "mine.json" in done.stderr
+    assert said in done.stderr
+    assert "remedy" in done.stderr
+    assert not (command.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"median": float("nan")}, "benchmarks.0.stats.median"),
+        ({"q1": -1.0}, "benchmarks.0.stats.q1"),
+        ({"max": float("inf")}, "benchmarks.0.stats.max"),
+        ({"rounds": 0}, "benchmarks.0.stats.rounds"),
+        ({"mean": "fast"}, "benchmarks.0.stats.mean"),
+        ({"median": 5e-5}, "not between the quartiles"),
+    ],
+)
+def test_bad_times_are_named(command: Command, changes: dict[str, Any], said: str) -> None:
+    """NaN, negative and infinite times, no rounds, words, and a median outside of its quartiles are refused."""
+    make_file(command.folder, **changes)
+    done = command("import-benchmark", "mine.json")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not (command.folder / "out").exists()

@@ -1,0 +1,132 @@
+"""Micro-benchmarks: a row for each model, runtime and batch of the registries. `nox -s microbench` times them all.
+
+Otherwise a few cheap rows are run once, to see that they work. One process is one sample: these figures are for the
+eyes of a developer, the suite's own come from several.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.backends import BACKENDS, Runner
+from bench.environment import compute_machine_id, describe_versions
+from bench.latency import N_WARMUP, CpuHopper, Plan, measure_latency
+from bench.parity import SCORE_TOLERANCE
+from bench.records import ARM
+from bench.subject import SHAPES, Subject
+from bench.trial import run_prepare_job
+from models import MODELS
+
+BATCHES = (1, 64)
+N_ROUNDS = 100
+# What every ordinary run checks: all default models in eager, one model in what exports and loads quickly.
+CHEAP_MODEL, CHEAP_BACKENDS = "mlp-64-32", ("onnxruntime", "onnxruntime-int8")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One micro-benchmark."""
+
+    model: str
+    backend: str
+    batch: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}-{self.backend}-b{self.batch}"
+
+    @property
+    def is_cheap(self) -> bool:
+        is_small = self.backend == "eager" or (self.model == CHEAP_MODEL and self.backend in CHEAP_BACKENDS)
+        return self.batch == 1 and MODELS[self.model].is_default and is_small
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(kind="model", name=self.model, input_shape=SHAPES[MODELS[self.model].domain])
+
+
+# Arms differ in where their weights come from, which costs nothing at inference.
+ROWS = [Row(m, b, n) for m in MODELS if ARM not in m for b in BACKENDS for n in BATCHES]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All rows where benchmarks are timed; full-size models are slow as well. Else the cheap ones."""
+    if "row" not in metafunc.fixturenames:
+        return
+    is_timed = metafunc.config.getoption("benchmark_enable")
+    marks = {True: [pytest.mark.benchmark], False: [pytest.mark.benchmark, pytest.mark.slow]}
+    params = [
+        pytest.param(row, id=row.name, marks=marks[MODELS[row.model].is_default] if is_timed else [])
+        for row in ROWS
+        if is_timed or row.is_cheap
+    ]
+    metafunc.parametrize("row", params)
+
+
+@pytest.fixture(scope="module")
+def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Row], dict[str, str]]:
+    """Files of a model by role, each made when a row first needs it."""
+    made: dict[tuple[str, str], dict[str, str]] = {}
+
+    def find(row: Row) -> dict[str, str]:
+        key = row.model, BACKENDS[row.backend].artifact_role
+        if key not in made:
+            folder = tmp_path_factory.mktemp("row")
+            payload = {"subject": row.subject.model_dump(), "folder": str(folder), "n_examples": max(BATCHES)}
+            answer: Any = run_prepare_job(payload | {"backends": [row.backend]}, lambda *_: None)
+            assert not answer["errors"], answer["errors"]
+            made[key] = answer["paths"]
+        return made[key]
+
+    return find
+
+
+@pytest.fixture
+def pinned() -> Iterator[CpuHopper]:
+    """One CPU for this row, and all of them again for the next."""
+    allowed = os.sched_getaffinity(0)
+    hopper = CpuHopper()
+    yield hopper
+    os.sched_setaffinity(0, allowed)
+
+
+def describe(row: Row, runner: Runner, path: Path, *, is_pinned: bool) -> dict[str, Any]:
+    """What a row says of itself in the JSON; the fingerprint changes with whatever can move its time."""
+    identity = {"model": row.model, "backend": row.backend, "batch": row.batch, **runner.conditions}
+    origin = {"versions": describe_versions(), "machine_id": compute_machine_id(), "is_pinned": is_pinned}
+    artifact = hashlib.sha256(path.read_bytes()).hexdigest()
+    parts = json.dumps([identity, origin, artifact, N_ROUNDS, N_WARMUP], sort_keys=True)
+    fingerprint = hashlib.sha256(parts.encode()).hexdigest()
+    macs = MODELS[row.model].compute_macs(row.subject.input_shape)
+    return identity | origin | {"macs": macs, "artifact_sha256": artifact, "fingerprint": fingerprint}
+
+
+def test_row(row: Row, prepare: Callable[[Row], dict[str, str]], pinned: CpuHopper, benchmark: Any) -> None:
+    """A prepared call answers like eager; timed, it is warmed up and counted into rounds like every latency here."""
+    entry = BACKENDS[row.backend]
+    if missing := entry.find_missing():
+        pytest.skip(missing)
+    paths = prepare(row)
+    path = Path(paths[entry.artifact_role])
+    runner = entry.load(path)
+    call = runner.prepare(np.load(paths["images"])[: row.batch])
+    benchmark.group = f"{row.backend}, batch {row.batch}"
+    with runner.active():
+        if benchmark.disabled:
+            outputs = benchmark(call)
+        else:
+            n_calls = measure_latency({"row": call}, Plan(n_rounds=1), pin=pinned)["row"].n_calls
+            outputs = benchmark.pedantic(call, rounds=N_ROUNDS, iterations=n_calls, warmup_rounds=1)
+            benchmark.extra_info.update(describe(row, runner, path, is_pinned=pinned.is_pinned))
+    scores, expected = runner.read(outputs), np.load(paths["eager"])[: row.batch]
+    assert scores.shape == expected.shape
+    assert np.isfinite(scores).all()
+    if entry.precision == "float32":
+        assert np.abs(scores - expected).max() <= SCORE_TOLERANCE * max(1.0, np.abs(expected).max())
