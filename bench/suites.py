@@ -61,7 +61,8 @@ SUITES: dict[str, Suite] = {
         n_seeds=1,
         n_processes=2,
         n_rounds=30,
-        energy_window_s=1.0,
+        batches=(1, 8),
+        energy_window_s=0.5,
     ),
     "default": Suite(name="default"),
     "ablation": Suite(

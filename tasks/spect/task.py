@@ -29,7 +29,7 @@ DISTORTION = Distortion(math.radians(8), scale=0.08, shear=0.05, shift_pixels=2.
 COMPACT = Recipe(
     n_epochs=30, peak_lr=4e-3, weight_decay=0.05, batch_size=32, label_smoothing=0.1, is_channels_last=True
 )
-SMALL = (90, 30, 90)  # patients that suffice to see everything work; their scans take seconds, not minutes
+SMALL = (60, 30, 60)  # patients that suffice to see everything work; their scans take seconds, not minutes
 RECIPES = {
     "*": replace(COMPACT, n_epochs=40, peak_lr=1e-4),  # for the full-size nets; not tuned
     "vgg16-c": COMPACT,
