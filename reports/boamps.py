@@ -12,11 +12,12 @@ from bench.records import Figure, Record
 from reports.load import ModelResults, Results, TaskResults, make_slug
 
 KWH = 3.6e6  # joules
+OWN_READERS = ("rapl", "nvml")  # the others are CodeCarbon's
 STAGES = {"training_energy_j": "training", "inference_energy_j": "inference"}
 
 
 def write_boamps(results: Results, folder: Path) -> list[Path]:
-    """boamps/TASK--MODEL--STAGE-SEED-COMPONENT.json."""
+    """boamps/TASK--MODEL--STAGE-SEED-COMPONENT.json, and -net without what the idle machine draws."""
     paths = []
     for task in results.tasks.values():
         for model in task.models.values():
@@ -24,6 +25,7 @@ def write_boamps(results: Results, folder: Path) -> list[Path]:
                 for figure in record.figures:
                     if figure.name in STAGES and figure.value is not None:
                         component = make_slug(str(figure.conditions.get("component", "all")))
+                        component += "-net" if figure.conditions.get("idle_subtracted") is True else ""
                         name = f"{STAGES[figure.name]}-{record.cell.seed_index}-{component}"
                         path = folder / "boamps" / f"{make_slug(task.name)}--{make_slug(model.name)}--{name}.json"
                         path.parent.mkdir(exist_ok=True)
@@ -38,6 +40,7 @@ def make_boamps(task: TaskResults, model: ModelResults, record: Record, figure: 
     accuracy, n_inferences = model.compute_accuracy(), figure.conditions.get("n_inferences")
     provenance: dict[str, Any] = dict(record.provenance)
     machine, versions = provenance.get("machine", {}), provenance.get("versions", {})
+    program = "dlmi-bench" if figure.source in OWN_READERS else "codecarbon"
     identity = json.dumps([record.cell.key, figure.model_dump(mode="json")], sort_keys=True)
     algorithm: dict[str, Any] = {
         "algorithmName": model.name,
@@ -67,8 +70,8 @@ def make_boamps(task: TaskResults, model: ModelResults, record: Record, figure: 
         "task": described,
         "measures": [
             {
-                "measurementMethod": f"codecarbon ({figure.source}, {figure.kind})",
-                "version": versions.get("codecarbon", "unknown"),
+                "measurementMethod": f"{program} ({figure.source}, {figure.kind})",
+                "version": versions.get(program, "unknown"),
                 "powerConsumption": figure.value / KWH,
             }
         ],

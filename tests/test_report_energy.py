@@ -1,10 +1,14 @@
 """Tables of energy: gross beside net, kinds kept apart, and when a training has paid for itself."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from bench.records import Cell, Figure, Record
+from reports.boamps import write_boamps
 from reports.energy import compute_break_even, make_break_even_tables, make_source_table
-from reports.load import ModelResults, TaskResults
+from reports.load import ModelResults, Results, TaskResults
 
 
 @pytest.mark.parametrize(
@@ -97,3 +101,15 @@ def test_marks_of_the_latencies_are_carried_on() -> None:
     figure = large.measured["latency"].figures[0].model_copy(update={"notes": ("INVALID: pre-empted",)})
     large.measured["latency"] = large.measured["latency"].model_copy(update={"figures": (figure,)})
     assert make_break_even_tables(make_task(small, large))[0].rows[0][3] == "after 3 000 inferences (INVALID)"
+
+
+def test_boamps_keeps_gross_and_net_apart(tmp_path: Path) -> None:
+    """A file for each; who read the meter is named, RAPL is read here."""
+    task = make_task(model("small", 10, 4.0, 1e-3, "rapl"), model("large", 1000, 4.0, 3e-3))
+    paths = write_boamps(Results({"toy": task}, [], [], []), tmp_path)
+    assert len(set(paths)) == len(paths) == 8
+    kwh = {p.stem: json.loads(p.read_text())["measures"][0] for p in paths}
+    gross, net = kwh["toy--small--training-0-cpu"], kwh["toy--small--training-0-cpu-net"]
+    assert (gross["powerConsumption"] * 3.6e6, net["powerConsumption"] * 3.6e6) == pytest.approx((8.0, 4.0))
+    assert gross["measurementMethod"].startswith("dlmi-bench (rapl")
+    assert kwh["toy--large--training-0-cpu"]["measurementMethod"].startswith("codecarbon (cpu_load_model")
