@@ -27,6 +27,7 @@ COMPARED_S = 1e-3
 DIFFERENCE = 0.05
 N_PAIRS = 5
 N_PROCESSES = 3
+N_SEEDS = 1000  # of the processes of one spin
 LONG_S = 10e-3  # longer calls get fewer rounds
 ALPHA = 0.05
 TIMEOUT_S = 600
@@ -204,7 +205,8 @@ def _measure(spins: Spins) -> list[Reading]:
 
 def run_spins_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `spins`, `index` of the process. Returns rounds, calls and the longest single call of each."""
-    calls = {str(i): make_spin(*spin) for i, spin in enumerate(payload["spins"])}
+    # Another sample of durations in every process: the replicate is the process.
+    calls = {str(i): make_spin(s, N_SEEDS * seed + payload["index"]) for i, (s, seed) in enumerate(payload["spins"])}
     n_rounds = 30 if any(duration_s > LONG_S for duration_s, _ in payload["spins"]) else 100
     traces = measure_latency(calls, Plan(n_rounds, payload["index"], singles=list(calls)), pin=CpuHopper())
     return [{"wall_s": [*t.wall_s], "n_calls": t.n_calls, "most_s": max(t.single_s)} for t in traces.values()]
