@@ -78,9 +78,10 @@ def test_detection_of_what_was_planted() -> None:
         detection.check_parity(30),
         detection.check_energy(8),
         detection.check_curves(6),
+        detection.check_time_to_target(200),
     ]
     rows = [row for check in checks for row in check]
-    assert len(rows) == 8
+    assert len(rows) == 9
     assert all(row.is_met for row in rows), rows
 
 
