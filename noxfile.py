@@ -109,8 +109,8 @@ def selftest(session: nox.Session) -> None:
         for program in (python, ENV_BIN / "python")
     )
     Path(own, "shared.pth").write_text(f"{shared}\n")
-    tools = ("pytest-benchmark", "pytorch-benchmark", "pyperf", "setuptools")
-    session.run("python", "-m", "pip", "install", "-q", *tools, success_codes=range(256))  # what is missing says so
+    for tool in ("setuptools", "pytest-benchmark", "pytorch-benchmark", "pyperf"):
+        session.run("python", "-m", "pip", "install", "-q", tool, success_codes=range(256))  # what is missing says so
     run(session, "python", "-m", "bench.selftest", "--peers", str(python), *session.posargs)
 
 

@@ -105,7 +105,7 @@ def _make_figures(path: Path, read: BenchmarkFile) -> Iterator[Figure]:
         conditions: Conditions = {"benchmark": benchmark.fullname}
         for name in IDENTITY:
             value = benchmark.extra_info.get(name)
-            if isinstance(value, str | int | float | bool):
+            if isinstance(value, str | int):  # bool is one; a float could be NaN
                 conditions[name] = value
         yield Figure(
             name="imported_latency_s",

@@ -68,10 +68,15 @@ def compute_exceedance(processes: Sequence[Sequence[float]], p: float) -> list[f
 
 
 def count_outliers(values: Sequence[float], fence: float) -> int:
-    """Values farther than `fence` interquartile ranges beyond the quartiles. They stay in every figure.
+    """How many values are outliers. They stay in every figure."""
+    return sum(find_outliers(values, fence))
+
+
+def find_outliers(values: Sequence[float], fence: float) -> list[bool]:
+    """Which values lie farther than `fence` interquartile ranges beyond the quartiles.
 
     Source: J. W. Tukey, Exploratory Data Analysis (1977), section 2D.
     """
     lower, _, upper = quantiles(values, n=4, method="inclusive")
     reach = fence * (upper - lower)
-    return sum(value < lower - reach or value > upper + reach for value in values)
+    return [value < lower - reach or value > upper + reach for value in values]

@@ -10,6 +10,8 @@ import pytest
 from report_stores import fill_store
 from stand_ins import Command
 
+from bench.errors import DataError
+from bench.imports import import_benchmarks
 from bench.store import Store
 
 STATS = {
@@ -83,17 +85,10 @@ def test_file_of_another_project(command: Command) -> None:
 
 @pytest.mark.parametrize(
     ("text", "code", "said"),
-    [
-        ("not json", 1, "Invalid JSON"),
-        ("[1, 2]", 1, "object"),
-        ('{"results": []}', 1, "field benchmarks: Field required"),
-        ('{"benchmarks": [], "datetime": "", "version": "5"}', 1, "field benchmarks"),
-        ("[" * 100_000, 1, "Invalid JSON"),
-        (None, 2, "No such file"),
-    ],
+    [('{"results": []}', 1, "field benchmarks: Field required"), (None, 2, "No such file")],
 )
-def test_bad_files_are_named(command: Command, text: str | None, code: int, said: str) -> None:
-    """What is no file of pytest-benchmark is refused with the file, the field and a remedy; nothing is stored."""
+def test_command_refuses_bad_files(command: Command, text: str | None, code: int, said: str) -> None:
+    """No file is a usage error, another schema an error of the data; both have a remedy, and nothing is stored."""
     if text is not None:
         (command.folder / "mine.json").write_text(text)
     done = command("import-benchmark", "mine.json")
@@ -102,6 +97,26 @@ def test_bad_files_are_named(command: Command, text: str | None, code: int, said
     assert said in done.stderr
     assert "remedy" in done.stderr
     assert not (command.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("not json", "Invalid JSON"),
+        ("[1, 2]", "object"),
+        ('{"benchmarks": [], "datetime": "", "version": "5"}', "field benchmarks"),
+        ("[" * 100_000, "Invalid JSON"),
+        ("\udcff", "Invalid JSON"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, text: str, said: str) -> None:
+    """What is no file of pytest-benchmark is refused with the file and the field."""
+    path = tmp_path / "mine.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(DataError, match=r"mine\.json") as found:
+        import_benchmarks(path, tmp_path / "out")
+    assert said in found.value.cause
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -115,10 +130,19 @@ def test_bad_files_are_named(command: Command, text: str | None, code: int, said
         ({"median": 5e-5}, "not between the quartiles"),
     ],
 )
-def test_bad_times_are_named(command: Command, changes: dict[str, Any], said: str) -> None:
+def test_bad_times_are_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     """NaN, negative and infinite times, no rounds, words, and a median outside of its quartiles are refused."""
-    make_file(command.folder, **changes)
-    done = command("import-benchmark", "mine.json")
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert not (command.folder / "out").exists()
+    path = make_file(tmp_path, **changes)
+    with pytest.raises(DataError) as found:
+        import_benchmarks(path, tmp_path / "out")
+    assert said in found.value.cause
+    assert not (tmp_path / "out").exists()
+
+
+def test_name_given_twice_is_refused(tmp_path: Path) -> None:
+    """Two benchmarks of one name could not be told apart."""
+    path = make_file(tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"benchmarks": 2 * content["benchmarks"]}))
+    with pytest.raises(DataError, match="second time"):
+        import_benchmarks(path, tmp_path / "out")

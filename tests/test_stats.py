@@ -95,6 +95,12 @@ def test_kaplan_meier_by_hand() -> None:
     assert curve.median == 4
 
 
+def test_kaplan_meier_midway() -> None:
+    """Half of four are there from 2 to 5: the median is 3.5, as of four numbers; 2 where no other ever gets there."""
+    assert compute_kaplan_meier([1, 2, 5, 9], [True] * 4).median == 3.5
+    assert compute_kaplan_meier([1, 2, 5, 9], [True, True, False, False]).median == 2
+
+
 def test_kaplan_meier_without_half_has_no_median() -> None:
     """Where fewer than half of the runs reach the target the median is not known, rather than wrong."""
     assert compute_kaplan_meier([1, 9, 9], [True, False, False]).median is None

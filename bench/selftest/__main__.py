@@ -16,7 +16,7 @@ from bench.selftest.rows import Row
 
 EXIT_MISSED = 1
 PARTS: dict[str, tuple[Callable[[], Iterator[Row]], ...]] = {
-    "bias": (bias.check_simulated, bias.check_real),
+    "bias": (bias.check_simulated, bias.check_real, detection.check_time_to_target),
     "coverage": (coverage.check_coverage,),
     "detection": (
         detection.check_macs,

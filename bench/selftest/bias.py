@@ -10,12 +10,11 @@ from typing import Any
 from pydantic import JsonValue
 
 from bench.executors import OnProgress, Worker
-from bench.latency import CpuHopper, Plan, Trace, measure_latency
-from bench.percentiles import FENCES, compute_percentile, count_outliers
+from bench.latency import N_TURNS, N_UNTIMED, CpuHopper, Plan, Trace, measure_latency
+from bench.percentiles import FENCES, compute_percentile, find_outliers
 from bench.selftest.rows import Row, make_bias, make_share
 from bench.selftest.spins import (
     DURATIONS_S,
-    TAIL_SHARE,
     compute_median,
     draw_durations,
     make_spin,
@@ -27,7 +26,9 @@ N_PROCESSES = 5
 N_ROUNDS = {"20 us": 100, "1 ms": 100, "50 ms": 30}
 N_SIMULATED = 20
 TRUTH_SEED = 99
-Reading = dict[str, Any]  # by spin: `latency_s`, `p50_s`, `n_calls`, `n_single`, `n_severe`
+SLOW_FACTOR = 4.0  # times the median above which a call was planned as one of the tail
+MAX_FALSE = 0.05  # of the calls, which the machine itself made slow
+Reading = dict[str, Any]  # `latency_s`, `p50_s`, `n_calls`, and of single calls `planted` and `severe`
 
 
 def check_simulated(n_sessions: int = N_SIMULATED) -> Iterator[Row]:
@@ -49,27 +50,38 @@ def check_real(n_processes: int = N_PROCESSES) -> Iterator[Row]:
 
 def run_spin_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `spin`, `seed`. Returns what the instrument reads."""
-    spin = make_spin(DURATIONS_S[payload["spin"]], payload["seed"])
+    made: list[int] = []
+    spin = make_spin(DURATIONS_S[payload["spin"]], payload["seed"], made)
     plan = Plan(N_ROUNDS[payload["spin"]], payload["seed"], singles=["spin"])
-    return _describe(measure_latency({"spin": spin}, plan, pin=CpuHopper())["spin"])
+    return _describe(payload["spin"], measure_latency({"spin": spin}, plan, pin=CpuHopper())["spin"], made)
 
 
 def _read_simulated(name: str, seed: int) -> Reading:
     clock = FakeClock()
     planned_ns = cycle([round(1e9 * duration_s) for duration_s in draw_durations(DURATIONS_S[name], seed)])
+    made: list[int] = []
+
+    def spin() -> None:
+        made.append(next(planned_ns))
+        clock.work(made[-1])
+
     plan = Plan(N_ROUNDS[name], seed, singles=["spin"])
-    return _describe(measure_latency({"spin": lambda: clock.work(next(planned_ns))}, plan, clock=clock)["spin"])
+    return _describe(name, measure_latency({"spin": spin}, plan, clock=clock)["spin"], made)
 
 
-def _describe(trace: Trace) -> Reading:
+def _describe(name: str, trace: Trace, made: list[int]) -> Reading:
+    """What the instrument reads, beside which of the single calls were planned as slow: they come last, in turns."""
     middle = compute_percentile(trace.single_s, 0.5)
     assert middle is not None
+    n_single = len(trace.single_s) // N_TURNS
+    width = n_single + min(N_UNTIMED, trace.n_calls)
+    turns = [made[len(made) - width * turn :][:width] for turn in range(N_TURNS, 0, -1)]
     return {
         "latency_s": median(trace.wall_s),
         "p50_s": middle.value,
         "n_calls": trace.n_calls,
-        "n_single": len(trace.single_s),
-        "n_severe": count_outliers(trace.single_s, FENCES["severe"]),
+        "planted": [ns > SLOW_FACTOR * 1e9 * DURATIONS_S[name] for turn in turns for ns in turn[-n_single:]],
+        "severe": find_outliers(trace.single_s, FENCES["severe"]),
     }
 
 
@@ -79,10 +91,14 @@ def _make_rows(name: str, readings: list[Reading], where: str, most: float) -> I
     yield make_bias(f"latency of a spin of {name}, blocks of {n_calls:g}, {where}", latencies, 1.0, most=most)
     truth = compute_median(DURATIONS_S[name])
     yield make_bias(f"p50 of single calls of {name}, {where}", [r["p50_s"] for r in readings], truth, most=most)
-    n_single, n_severe = (sum(r[key] for r in readings) for key in ("n_single", "n_severe"))
-    hits = [True] * n_severe + [False] * (n_single - n_severe)
-    subject = f"severe outliers of single calls of {name}, {TAIL_SHARE:.0%} planted, {where}"
-    yield make_share("detection", subject, hits, lowest=TAIL_SHARE / 2, highest=2 * TAIL_SHARE)
+    calls = [call for r in readings for call in zip(r["planted"], r["severe"], strict=True)]
+    found = [is_severe for is_planted, is_severe in calls if is_planted]
+    if found:
+        subject = f"planted tail of single calls of {name} is found severe, {where}"
+        yield make_share("detection", subject, found, lowest=0.95)
+    false = [is_severe for is_planted, is_severe in calls if not is_planted]
+    subject = f"other single calls of {name} called severe, {where}"
+    yield make_share("detection", subject, false, lowest=0.0, highest=MAX_FALSE)
 
 
 @cache

@@ -43,10 +43,10 @@ METHODS: tuple[Method, ...] = (
     Method("two-way t: difference of arms, seeds paired", answers.simulate_paired_arms),
     Method("two-way t: difference of recipes", answers.simulate_two_recipes),
     Method(
-        "Welch and binomial: difference of models",
+        "Welch and binomial: models whose answers were not kept",
         answers.simulate_models,
         highest=1.0,
-        remark="the models' common examples are taken for two samples",
+        remark="their common examples are taken for two samples",
     ),
     Method("Pitman-Morgan: ratio of seed sds, 20 pairs", answers.simulate_stability),
     Method("sign test: median ratio, 20 pairs, some censored", answers.simulate_censored),

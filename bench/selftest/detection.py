@@ -16,6 +16,7 @@ from bench.meters.rapl import RaplMeter
 from bench.parity import Answer, make_parity
 from bench.selftest.rows import Row, make_bias, make_share
 from bench.selftest.worlds import FakeClock, Powercap, WattMeter
+from bench.stats import compute_kaplan_meier
 
 N_NETS = 20
 N_LEAKS = 10
@@ -123,6 +124,18 @@ def _read_energy(clock: FakeClock, meter: Meter, length_s: float, tree: Powercap
             tree.spend(package_0=length_s)
 
     return measure_energy(work, meter, clock=clock).components[0].energy_j
+
+
+def check_time_to_target(n_sessions: int = N_ANSWERS) -> Iterator[Row]:
+    """Kaplan-Meier medians of 20 runs of median 100 s, of which one in ten is censored at its end."""
+    rng = np.random.default_rng(5)
+    medians = []
+    for _ in range(n_sessions):
+        times_s = 100.0 * np.exp(rng.normal(0, 0.2, 20))
+        end_s = 100.0 * math.exp(0.2 * 1.2815515655446004)  # normal quantile of 9/10
+        found = compute_kaplan_meier(np.minimum(times_s, end_s).tolist(), (times_s <= end_s).tolist()).median
+        medians.append(math.inf if found is None else found)
+    yield make_bias("median time to target of 20 runs, one in ten censored", medians, 100.0, most=0.01)
 
 
 def check_curves(n_curves: int = N_CURVES) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from bench.executors import OnProgress, Worker
 from bench.latency import CpuHopper, Plan, measure_latency
+from bench.percentiles import FENCES, count_outliers
 from bench.ratios import compute_log_ratio
 from bench.selftest.bias import compute_block_median
 from bench.selftest.spins import DURATIONS_S, compute_median, make_spin
@@ -27,11 +28,13 @@ COMPARED_S = 1e-3
 DIFFERENCE = 0.05
 N_PAIRS = 5
 N_PROCESSES = 3
+N_SEEDS = 1000  # of the processes of one spin
 LONG_S = 10e-3  # longer calls get fewer rounds
 ALPHA = 0.05
 TIMEOUT_S = 600
 Spins = Sequence[tuple[float, int]]  # duration [s], seed
-Reading = dict[str, Any]  # `centre_s`, `spread_s`, `most_s`, `n`, and `values_s` where the tool keeps any
+# `centre_s`, `spread_s`, `most_s`, `n`; where the tool has them, `p50_s`, `outliers` (words) and raw values.
+Reading = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,12 @@ def _describe(tool: Tool, name: str, duration_s: float, reading: Reading) -> Com
     centre_s, most_s = reading["centre_s"], reading["most_s"]
     truths = {"median": compute_median(duration_s), "mean": compute_block_median(name, 1000)}
     error = ", ".join(f"{centre_s / truth - 1:+.2%} of the {what}" for what, truth in truths.items())
-    tail = f"largest {most_s / duration_s:.2f} x" if most_s else "not reported"
+    tail = f"largest {most_s / duration_s:.2f} x" + (f", {reading['outliers']}" if "outliers" in reading else "")
+    centre = f"{tool.centre} {centre_s / duration_s:.4f} x"
+    if "p50_s" in reading:
+        centre += f", p50 of calls {reading['p50_s'] / duration_s:.4f} x"
     spread = f"{tool.spread} {reading['spread_s'] / centre_s:.2%}"
-    return Comparison(
-        tool.name, name, f"{tool.centre} {centre_s / duration_s:.4f} x", error, spread, tail, str(reading["n"])
-    )
+    return Comparison(tool.name, name, centre, error, spread, tail, str(reading["n"]))
 
 
 def _run(python: Path, *arguments: str, **environment: str) -> str:
@@ -140,9 +144,11 @@ def _ask_pytest(python: Path, spins: Spins) -> list[Reading]:
         plugins = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DLMI_BENCH_SPINS": json.dumps(spins)}
         _run(python, "-m", "pytest", "-q", "-p", "pytest_benchmark.plugin", *settings, str(rows), **plugins)
         found = [row["stats"] for row in json.loads(file.read_text())["benchmarks"]]
+    names = {"centre_s": "median", "spread_s": "iqr", "most_s": "max"}
     return [
-        {"centre_s": s["median"], "spread_s": s["iqr"], "most_s": s["max"], "n": s["rounds"] * s["iterations"]}
-        for s in found
+        {key: stats[name] for key, name in names.items()}
+        | {"n": stats["rounds"] * stats["iterations"], "outliers": f"outliers {stats['outliers']} of {stats['rounds']}"}
+        for stats in found
     ]
 
 
@@ -194,20 +200,21 @@ def _measure(spins: Spins) -> list[Reading]:
         medians = [median(answer[side]["wall_s"]) for answer in answers]
         spread_s = (max(medians) - min(medians)) / 2
         n = sum(len(a[side]["wall_s"]) * a[side]["n_calls"] for a in answers)
-        most_s = max(a[side]["most_s"] for a in answers)
-        rounds = [a[side]["wall_s"] for a in answers]
-        readings.append(
-            {"centre_s": median(medians), "spread_s": spread_s, "most_s": most_s, "n": n, "rounds_s": rounds}
-        )
+        single_s = [duration_s for answer in answers for duration_s in answer[side]["single_s"]]
+        n_severe = sum(count_outliers(answer[side]["single_s"], FENCES["severe"]) for answer in answers)
+        centre = {"centre_s": median(medians), "p50_s": median(single_s), "spread_s": spread_s, "n": n}
+        tail = {"most_s": max(single_s), "outliers": f"{n_severe} of {len(single_s)} calls severe"}
+        readings.append(centre | tail | {"rounds_s": [answer[side]["wall_s"] for answer in answers]})
     return readings
 
 
 def run_spins_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `spins`, `index` of the process. Returns rounds, calls and the longest single call of each."""
-    calls = {str(i): make_spin(*spin) for i, spin in enumerate(payload["spins"])}
+    """Payload: `spins`, `index` of the process. Returns rounds, calls a block and single calls of each."""
+    # Another sample of durations in every process: the replicate is the process.
+    calls = {str(i): make_spin(s, N_SEEDS * seed + payload["index"]) for i, (s, seed) in enumerate(payload["spins"])}
     n_rounds = 30 if any(duration_s > LONG_S for duration_s, _ in payload["spins"]) else 100
     traces = measure_latency(calls, Plan(n_rounds, payload["index"], singles=list(calls)), pin=CpuHopper())
-    return [{"wall_s": [*t.wall_s], "n_calls": t.n_calls, "most_s": max(t.single_s)} for t in traces.values()]
+    return [{"wall_s": [*t.wall_s], "n_calls": t.n_calls, "single_s": [*t.single_s]} for t in traces.values()]
 
 
 def _is_resolved(a: Reading, b: Reading) -> bool:

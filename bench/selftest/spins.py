@@ -31,14 +31,21 @@ def compute_median(median_s: float) -> float:
     return median_s * math.exp(JITTER * NormalDist().inv_cdf(0.5 / (1 - TAIL_SHARE)))
 
 
-def make_spin(median_s: float, seed: int) -> Callable[[], None]:
-    """A call that keeps the CPU busy for the next of the planned durations, its own overhead included."""
+def make_spin(median_s: float, seed: int, made: list[int] | None = None) -> Callable[[], None]:
+    """A call that keeps the CPU busy for the next of the planned durations, its own overhead included.
+
+    Args:
+        made: Gets what each call was planned to take, less the overhead [ns].
+    """
+    note = ([] if made is None else made).append
     overhead_ns = 0 if median_s == 0 else _measure_overhead()
     planned_ns = cycle([round(1e9 * duration_s) - overhead_ns for duration_s in draw_durations(median_s, seed)])
     now = time.perf_counter_ns
 
     def spin() -> None:
-        end = now() + next(planned_ns)
+        planned = next(planned_ns)
+        note(planned)
+        end = now() + planned
         while now() < end:
             pass
 
