@@ -22,6 +22,7 @@ def test_references_need_the_data_alone(spect_cache: Path) -> None:
     data = load_synthetic(CohortSpec(), sizes=(6, 3, 9), cache=spect_cache, n_workers=1)
     splits = make_splits(data, None)
     assert (len(splits.train), len(splits.validation)) == (6, 3)
+    assert data.source.endswith("18 patients")
     assert splits.validation is data.validation
     describe = get_task("spect").references
     assert describe is not None
