@@ -1,7 +1,6 @@
 """The gate around its statistics: baselines, settings, looks, outputs, and the command as installed."""
 
 import json
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,7 +12,6 @@ from bench.backends.export import write_onnx
 from bench.errors import DataError, UsageError
 from bench.executors import JobError
 from bench.gate import output
-from bench.gate.baseline import MANIFEST, load_baseline, save_baseline
 from bench.gate.latency import INPROC
 from bench.gate.rounds import SIDES
 from bench.gate.session import Benchmarks
@@ -21,7 +19,6 @@ from bench.gate.settings import Settings, load_settings
 from bench.gate.timing import CONFIRMATION, decide_benchmarks
 from bench.gate.verdicts import Decision, Verdict
 from bench.graph import compute_peak_activation_bytes, count_operators, load_graph
-from bench.store import Store
 from models import MODELS
 
 IDENTITY = {"provider": "CPU", "precision": "float32", "threads": 1}
@@ -154,50 +151,6 @@ def test_replicate_that_reports_nothing_is_invalid() -> None:
     assert decisions["a"].verdict is Verdict.INVALID
 
 
-@pytest.fixture(scope="module")
-def baseline(finished: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A baseline of the tiny run."""
-    folder = tmp_path_factory.mktemp("gate") / "baseline"
-    save_baseline(Store(finished.folder / "out", must_exist=True), folder, "first of its kind")
-    return folder
-
-
-def test_baseline_reads_back(baseline: Path) -> None:
-    """Manifest, costs, one prediction file a seed; small enough for version control."""
-    loaded = load_baseline(baseline)
-    (entry,) = loaded.entries
-    assert (entry.name, len(entry.trainings), entry.input_shape) == ("usps/softmax", 2, (1, 16, 16))
-    assert entry.costs["n_parameters"] == 2570
-    assert sum(path.stat().st_size for path in baseline.rglob("*") if path.is_file()) < 100_000
-
-
-DAMAGES = ["missing file", "altered file", "foreign file", "other schema", "no manifest", "no JSON"]
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_baselines_are_refused(damage: str, baseline: Path, tmp_path: Path) -> None:
-    """Altered, incomplete or foreign folders are refused with the file and a remedy."""
-    copy = tmp_path / "copy"
-    shutil.copytree(baseline, copy)
-    victim = next((copy / "files").glob("*.onnx"))
-    manifest = copy / MANIFEST
-    if damage == "missing file":
-        victim.unlink()
-    elif damage == "altered file":
-        victim.write_bytes(victim.read_bytes()[:-1] + b"x")
-    elif damage == "foreign file":
-        (copy / "files" / "stranger").write_text("?")
-    elif damage == "other schema":
-        manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 9', 1))
-    elif damage == "no manifest":
-        manifest.unlink()
-    else:
-        manifest.write_text("{")
-    with pytest.raises(DataError, match=str(copy)) as caught:
-        load_baseline(copy)
-    assert caught.value.remedy
-
-
 def test_graph_costs_by_hand(tmp_path: Path) -> None:
     """256-64-32-10 keeps two 1 KiB views of the input alive at most, and has three products."""
     write_onnx(MODELS["mlp-64-32"].build(), (1, 16, 16), tmp_path / "a.onnx")
@@ -282,24 +235,3 @@ def test_gate_of_nothing_says_what_to_do(command: Command) -> None:
     (decision,) = json.loads(done.stdout)["decisions"]
     assert decision["verdict"] == "INCOMPARABLE"
     assert "dlmi-bench baseline save" in decision["why"]
-
-
-def test_baseline_commands(finished: Command, tmp_path: Path) -> None:
-    """save, list and show as installed; an unknown model is an error of usage."""
-    folder = str(tmp_path / "b")
-    assert finished("baseline", "save", "--reason", "first", "--baseline", folder, "--noise", "2").returncode == 0
-    assert finished.json("baseline", "list", "--baseline", folder)[0]["n_seeds"] == 2  # type: ignore[index]
-    shown = json.loads(finished("baseline", "show", "usps/softmax", "--baseline", folder).stdout)
-    assert shown["operators"] == {"Gemm": 1, "Reshape": 1}
-    assert shown["noise"]["pooled_sd"] > 0
-    assert len(shown["noise"]["usps/softmax onnxruntime@1"]["log_ratios"]) == 2
-    assert finished("baseline", "show", "usps/nothing", "--baseline", folder).returncode == 2
-
-
-def test_model_that_vanished_is_incomparable(baseline: Path, command: Command) -> None:
-    """A run without the baseline's model gets a row that says so; exit code 12, never 0."""
-    Store(command.folder / "out").close()
-    done = command("gate", "--baseline", str(baseline), "--out", "out", "--json")
-    (decision,) = json.loads(done.stdout)["decisions"]
-    assert (done.returncode, decision["verdict"]) == (12, "INCOMPARABLE")
-    assert "in the baseline, but not in out" in decision["why"]
