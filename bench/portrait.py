@@ -109,12 +109,12 @@ def _spread_errors(rows: list[Row], prepared: dict[str, Any]) -> None:
 def _measure(rows: list[Row], sitting: Sitting, end_s: float, on_progress: OnProgress) -> None:
     """Processes of all rows in turns, so that drift of the machine hits all alike.
 
-    Those of as many rows as there are CPUs load at the same time; then each is timed while the others wait.
+    Two load at a time, those that compile together; then each is timed while the other waits.
     """
     cpus: list[int | None] = [*list_cpus()] or [None]
     n_loading = min(MAX_LOADING, len(cpus))
     for index in range(MAX_PROCESSES):
-        alive = [row for row in rows if not row.error]
+        alive = sorted((row for row in rows if not row.error), key=lambda row: not BACKENDS[row.backend].is_compiled)
         for i in range(0, len(alive), n_loading):
             some = alive[i : i + n_loading]
             if index and time.monotonic() + sum(row.took_s for row in some) > end_s:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.ratios import compute_log_ratio
 from bench.stats import compute_sd, compute_t_interval
 
 POWER = 0.8  # chance that a difference of the stated size is found
@@ -41,7 +42,7 @@ class Noise:
 def compute_noise(rounds: Sequence[tuple[Sequence[float], Sequence[float]]], process_s: float) -> Noise:
     """From the times of two equal programs, round by round, in each of several processes."""
     return Noise(
-        paired=tuple(median(math.log(a / b) for a, b in zip(*pair, strict=True)) for pair in rounds),
+        paired=tuple(compute_log_ratio(b_s, a_s) for a_s, b_s in rounds),
         between=tuple(math.log(median(pair[0])) for pair in rounds),
         process_s=process_s,
     )

@@ -4,6 +4,7 @@ import re
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,33 @@ def test_threads_are_those_asked_for(backend: str, tmp_path: Path) -> None:
     assert entry.load(path, n_threads=2).conditions["threads"] == 2
     assert entry.load_empty(n_threads=2).conditions["threads"] == 2
     assert entry.load(path).conditions["threads"] == 1
+
+
+def test_idle_pools_of_onnxruntime_do_not_spin(tmp_path: Path) -> None:
+    """Two sessions of two threads: after a call of one the process sleeps, and the row says that it was told to."""
+    path = export("mlp-64-32", tmp_path)["onnx"]
+    runners = [BACKENDS["onnxruntime"].load(path, n_threads=2) for _ in range(2)]
+    assert runners[0].conditions["force_spinning_stop"] is True
+    assert "force_spinning_stop" not in BACKENDS["onnxruntime"].load(path).conditions
+    busy_s = 0.0
+    for _ in range(10):
+        for runner in runners:
+            runner.run(make_images(64))
+        begin_s = time.process_time()
+        time.sleep(0.01)
+        busy_s += time.process_time() - begin_s
+    assert busy_s < 0.02  # of 0.1 s; pools that spin keep a CPU busy for most of it
+
+
+def test_torch_runs_one_operator_at_a_time(tmp_path: Path) -> None:
+    """One thread between operators, whatever the number within them, and it is recorded."""
+    path = export("softmax", tmp_path)["torch"]
+    program = (
+        "import sys; from pathlib import Path; from bench.backends import BACKENDS\n"
+        "for n in (2, 1): print(BACKENDS['eager'].load(Path(sys.argv[1]), n_threads=n).conditions['inter_op_threads'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
 
 
 def test_int8_is_smaller_and_depends_on_its_images_alone(tmp_path: Path) -> None:

@@ -95,6 +95,11 @@ class BackendEntry:
         runner: Runner = getattr(import_module(self.module), function)(*arguments, n_threads=n_threads, **self.options)
         return runner
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether loading calls a compiler, which takes seconds."""
+        return self.find_missing is needs.find_missing_compiler
+
     def describe_state(self) -> str:
         """Package and version where it can run, else why not."""
         missing = self.find_missing()

@@ -18,6 +18,8 @@ class EagerRunner:
 
     def __init__(self, network: nn.Module, *, n_threads: int) -> None:
         torch.set_num_threads(n_threads)
+        if torch.get_num_interop_threads() != 1:  # torch lets them be set once in a process
+            torch.set_num_interop_threads(1)
         self._network = network.eval()
 
     @property
@@ -26,6 +28,7 @@ class EagerRunner:
             "provider": "CPU",
             "precision": "float32",
             "threads": torch.get_num_threads(),
+            "inter_op_threads": torch.get_num_interop_threads(),
             "mode": "inference_mode",
             "version": f"torch {torch.__version__}",
         }

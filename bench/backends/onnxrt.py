@@ -11,7 +11,7 @@ PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxRunner:
-    """A session of so many threads.
+    """A session of so many threads; several of them stop to spin when a call returns.
 
     Args:
         precision: Of the arithmetic in the file; stated, the file decides.
@@ -33,6 +33,8 @@ class OnnxRunner:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
+        if n_threads > 1:  # else the idle pool of each session keeps CPUs busy that another one's calls need
+            options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session: Any = onnxruntime.InferenceSession(model, options, providers=list(providers))
         self._input = self._session.get_inputs()[0].name
         self._outputs = [self._session.get_outputs()[0].name]
@@ -47,7 +49,7 @@ class OnnxRunner:
             "threads": self._n_threads,
             "graph_optimization": "all",
             "version": self._version,
-        }
+        } | ({"force_spinning_stop": True} if self._n_threads > 1 else {})
 
     def prepare(self, batch: Batch) -> Callable[[], object]:
         run, names, feed = self._session.run, self._outputs, {self._input: batch}
