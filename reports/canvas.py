@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 INK, PAPER, QUIET = "#1b1b1b", "#fffffe", "#8a8a8a"
 # Each at least 3:1 against white and against near-black, and told apart by colour-blind readers (after Okabe and Ito).
@@ -24,11 +25,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 SALT = "dlmi-bench"  # for the identifiers in the SVG, which would be random without it
 NAME_LENGTH = 28
+HALO = f"paint-order: stroke; stroke: {PAPER}; stroke-width: 2.5px; stroke-linejoin: round; "
 OUTLINE = re.compile(r' d="[^"]*"')  # hundredths of a point are finer than any screen
 SETTINGS: Any = {  # matplotlib's type of it is a union of every key there is
     "svg.hashsalt": SALT,
     "svg.fonttype": "none",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial"],
     "font.size": 10,
     "text.parse_math": False,  # a model called $x$ is called $x$
     "axes.spines.top": False,
@@ -65,12 +68,18 @@ class Canvas:
         self.figure = figure
         self.axis: Axes = figure.axes[0]
         self._hovers: list[str] = []
+        self._n_halos = 0
         self.svg = ""
 
     def hover(self, artist: "Artist", text: str) -> None:
         """Show `text` when the pointer rests on the artist."""
         artist.set_gid(f"hover-{len(self._hovers)}")
         self._hovers.append(text)
+
+    def halo(self, text: "Text") -> None:
+        """Keep the lines behind a label away from it; matplotlib's own way would turn the letters into outlines."""
+        text.set_gid(f"halo-{self._n_halos}")
+        self._n_halos += 1
 
     def finish(self) -> None:
         buffer = io.StringIO()
@@ -80,6 +89,7 @@ class Canvas:
         for index, text in enumerate(self._hovers):
             opening = f'<g id="hover-{index}">'
             svg = svg.replace(opening, f"{opening}<title>{escape(text)}</title>")
+        svg = re.sub(r'(<g id="halo-\d+">\s*<text style=")', rf"\g<1>{HALO}", svg)
         svg = OUTLINE.sub(lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
         # Several plots share a page: each has identifiers of its own.
         svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{_to_identifier(self.name)}-", svg)

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ class ModelResults:
     measured: dict[CellKind, Record] = field(default_factory=dict)
     task: str = ""
     folder: Path = Path()
+    _values: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def n_parameters(self) -> float:
@@ -42,16 +44,17 @@ class ModelResults:
 
     def values(self, name: str) -> list[float]:
         """The figure's value in each training that has one, in the order of the seeds."""
-        figures = [record.figure(name) for record in self.trainings]
-        return [f.value for f in figures if f is not None and f.value is not None]
+        if name not in self._values:  # thousands of trainings, and every table asks
+            figures = [record.figure(name) for record in self.trainings]
+            self._values[name] = [f.value for f in figures if f is not None and f.value is not None]
+        return self._values[name]
 
     def compute_accuracy(self, name: str = "test_accuracy") -> "Accuracy | None":
         """Mean over seeds with both kinds of uncertainty; None where no training has the figure."""
         values = self.values(name)
         if not values:
             return None
-        figures = [f for r in self.trainings if (f := r.figure(name)) and f.value is not None]
-        n = figures[0].n
+        n = next(f.n for r in self.trainings if (f := r.figure(name)) and f.value is not None)
         lo, hi = compute_wilson(fmean(values) * n, n)
         return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values))
 
@@ -111,7 +114,7 @@ class TaskResults:
         """The models, fewest parameters first."""
         return sorted(self.models.values(), key=lambda model: model.n_parameters)
 
-    @property
+    @cached_property
     def reference(self) -> ModelResults | None:
         """The model that the others are compared with: the chosen one, else the most accurate one."""
         if self.chosen_reference in self.models:

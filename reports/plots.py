@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
+    from reports.canvas import Canvas
     from reports.fronts import Draws
 
 N_LABELLED = 15  # of more points only those on the front have their names written; hovering names each
@@ -58,7 +59,7 @@ def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
         scale_axis(axis)
         axis.set_xlabel(cost.axis)
         axis.set_ylabel("test accuracy [%]")
-        _label_points(axis, points, is_on)
+        _label_points(drawing, points, is_on)
     front = [p.name for p, is_in in zip(points, is_on, strict=True) if is_in]
     return drawing.to_plot(
         f"Test accuracy of {len(points)} models on {task.name} against {cost.axis}. On the front: {', '.join(front)}. "
@@ -123,15 +124,16 @@ def scale_axis(axis: "Axes") -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}".replace(",", " ")))
 
 
-def _label_points(axis: "Axes", points: list[Point], is_on: list[bool]) -> None:
+def _label_points(drawing: "Canvas", points: list[Point], is_on: list[bool]) -> None:
     import numpy as np
     from adjustText import adjust_text
-    from matplotlib.patheffects import withStroke
 
     if len(points) > N_LABELLED:
         points = [p for p, is_in in zip(points, is_on, strict=True) if is_in][:N_LABELLED]
-    halo = [withStroke(linewidth=2.5, foreground=PAPER)]
-    texts = [axis.text(p.cost, p.accuracy, shorten(p.name), fontsize=9, path_effects=halo) for p in points]
+    axis = drawing.axis
+    texts = [axis.text(p.cost, p.accuracy, shorten(p.name), fontsize=9) for p in points]
+    for text in texts:
+        drawing.halo(text)
     # Labels keep away from the bars too, which are given as points along them.
     avoid = [(p.cost, y) for p in points for y in np.linspace(p.accuracy_lo, p.accuracy_hi, 7)]
     avoid += [(x, p.accuracy) for p in points for x in np.linspace(p.cost_lo, p.cost_hi, 3)]

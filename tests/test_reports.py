@@ -67,7 +67,11 @@ def test_every_format_is_written_and_synthetic_is_said(store: Store, tmp_path: P
     )
     for name in ("report.md", "report.html", "front-toy-latency.svg"):
         assert "SYNTHETIC" in paths[name].read_text()
-    assert "out of memory" in paths["report.md"].read_text()
+    text = paths["report.md"].read_text()
+    assert "out of memory" in text
+    links = re.findall(r"\]\((?!#)(.*?)\)", text)
+    assert sorted(links) == sorted(name for name in paths if name.endswith(".svg"))
+    assert re.findall(r'id="(section-\d)"', text) == re.findall(r"\]\(#(section-\d)\)", text)
 
 
 def test_tables_are_the_same_in_markdown_and_html(store: Store, tmp_path: Path) -> None:
@@ -118,6 +122,16 @@ def test_plot_bytes_are_reproducible(store: Store) -> None:
     """The same figures give the same SVG, byte for byte."""
     task = load_results(store).tasks["toy"]
     assert plot_front(task, COSTS[0]) == plot_front(task, COSTS[0])
+
+
+def test_labels_of_points_are_text(store: Store) -> None:
+    """Letters, not outlines: any script is drawn, the file stays small, and a halo keeps lines away."""
+    plot = plot_front(load_results(store).tasks["toy"], COSTS[0])
+    assert plot is not None
+    assert ">small</text>" in plot.svg
+    assert ">&lt;b&gt;big|</text>" in plot.svg
+    assert plot.svg.count("paint-order: stroke") == 2
+    assert len(plot.svg) < 40_000
 
 
 def test_points_carry_both_uncertainties(store: Store) -> None:
