@@ -84,6 +84,17 @@ def test_needed_seeds_by_hand() -> None:
     assert Mean(0.0, (Way("seeds", 1.0, 5),)).find_needed(0.0, 0.025) == {}
 
 
+def test_noise_of_one_seed_on_one_example_counts_once() -> None:
+    """Variances of 1 and 1 that share .5 make 1.5; a shared 1.8 is the least there is; sums of ways share nothing."""
+    ways = Way("seeds", 3.0, 9), Way("examples", 2.0, 4)
+    assert Mean(0.0, ways, (Way("both", 1.0, 2),)).error ** 2 == pytest.approx(1.5)
+    assert Mean(0.0, ways, (Way("both", 3.0, 5),)).error ** 2 == pytest.approx(1.8)
+    table = np.array([[0.1], [0.3], [0.2]]) + np.array([0.0, 0.5, 0.4, 0.1])
+    assert estimate_accuracy(table).twice[0].sd == pytest.approx(0)
+    flips = np.array([[1.0, 0.0], [0.0, 1.0]])  # nothing but noise: sums of squares of 1 with one degree of freedom
+    assert estimate_accuracy(flips).twice[0].variance == pytest.approx(1 / 4)
+
+
 def test_more_seeds_cannot_replace_examples() -> None:
     """Where the examples' error alone is too large only more of these decide."""
     estimate = Mean(0.01, (Way("seeds", 0.001, 5), Way("examples", 0.3, 1000)))

@@ -4,13 +4,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from bench import parity, percentiles
 from bench.clock import Block, Clock
+from bench.selftest import __main__ as program
 from bench.selftest import bias, detection
 from bench.selftest.coverage import METHODS, Method, check_coverage
+from bench.selftest.peers import compare_peers
 from bench.selftest.rows import Row, make_bias, make_share
 from bench.selftest.spins import TAIL_SHARE, compute_median, draw_durations
 from bench.selftest.worlds import FakeClock
@@ -100,6 +103,27 @@ def test_coverage_sees_a_wrong_order_statistic(monkeypatch: pytest.MonkeyPatch) 
     method = next(m for m in METHODS if "p90" in m.name)
     (row,) = check_coverage(400, (method,))
     assert not row.is_met
+
+
+def test_missed_target_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A figure that misses its target is marked, named, and makes the program exit with 1."""
+    rows = [make_bias("good", [1.0], 1.0, most=0.01), make_bias("bad", [1.1], 1.0, most=0.01)]
+    monkeypatch.setattr(program, "PARTS", {"bias": (lambda: iter(rows),)})
+    monkeypatch.setattr(sys, "argv", ["selftest", "--part", "bias", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert [row["is_met"] for row in json.loads(said.out)["rows"]] == [True, False]
+    assert "missed: bad: 10.00%" in said.err
+
+
+@pytest.mark.parametrize("python", [None, Path("no-such-python"), Path(sys.executable)])
+def test_tool_that_is_not_there_says_why(python: Path | None) -> None:
+    """Without an interpreter, with one that does not exist, and with one that lacks the tool."""
+    (row,) = compare_peers(python, ["pyperf"])
+    assert row.centre.startswith("not available: ")
+    assert row.centre != "not available: "
 
 
 def run_selftest(*arguments: str) -> subprocess.CompletedProcess[str]:
