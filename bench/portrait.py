@@ -10,11 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.backends import BACKENDS
-from bench.energy import Meter
 from bench.errors import BenchError, MeasurementError
 from bench.executors import OnProgress, Worker
 from bench.latency import list_cpus
-from bench.meters import energy_meter
+from bench.meters import Ladder, energy_meter
 from bench.records import Figure
 from bench.row import Row, Sitting
 from bench.session import measure_peaks
@@ -62,7 +61,7 @@ def draw(
     return portrait
 
 
-def _read_meter(meter: Future[Meter]) -> Meter | MeasurementError:
+def _read_meter(meter: Future[Ladder]) -> Ladder | MeasurementError:
     try:
         return meter.result()
     except MeasurementError as error:

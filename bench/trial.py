@@ -177,7 +177,7 @@ def run_load_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
         for call in calls.values():
             call()  # what is compiled at a call is compiled now
     _TRIALS[:] = [Trial(entry, runner, empty, scores, calls)]
-    dumped = [figure.model_dump(mode="json") for figure in figures]
+    dumped: list[JsonValue] = [figure.model_dump(mode="json") for figure in figures]
     return {"figures": dumped, "conditions": dict(conditions), "load_s": loading.total_s}
 
 
@@ -198,7 +198,7 @@ def run_rounds_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
             if name != EMPTY:
                 scores = trial.runner.read(call()).reshape(int(name), -1)
                 check_outputs(scores, trial.scores[: int(name)], f"batch {name}")
-    dumped = {name: asdict(trace) for name, trace in traces.items()}
+    dumped: dict[str, JsonValue] = {name: asdict(trace) for name, trace in traces.items()}
     return {"traces": dumped, "neighbours": asdict(neighbours), "is_pinned": hopper.is_pinned}
 
 
@@ -207,7 +207,7 @@ def run_calls_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     (trial,) = _TRIALS
     call = trial.calls[str(payload["batch"])]
     with trial.runner.active():
-        for _ in range(payload["n_calls"]):
+        for _repeat in range(payload["n_calls"]):
             call()
     return None
 
