@@ -103,13 +103,18 @@ class Row:
 
     def _measure_energy(self, worker: Worker, sitting: Sitting) -> list[Figure]:
         batch, name = sitting.batches[0], "inference_energy_j"
-        if isinstance(sitting.meter, MeasurementError):
-            return [unavailable(name, sitting.meter.cause, backend=self.backend, batch=batch)]
         call_s = median(self.rounds[0]["traces"][str(batch)]["wall_s"])
         payload = {"batch": batch, "n_calls": max(1, round(ENERGY_CALLS_S / call_s))}
-        sample = measure_energy(
-            lambda: worker.call("bench.trial:run_calls_job", payload), sitting.meter, min_window_s=ENERGY_WINDOW_S
-        )
+
+        def work() -> None:
+            worker.call("bench.trial:run_calls_job", payload)
+
+        try:
+            if isinstance(sitting.meter, MeasurementError):
+                raise sitting.meter
+            sample = measure_energy(work, sitting.meter, min_window_s=ENERGY_WINDOW_S)
+        except MeasurementError as error:  # of the meter: the row's other figures stay
+            return [unavailable(name, error.cause, backend=self.backend, batch=batch)]
         return make_energy_figures(name, sample, backend=self.backend, batch=batch, n_inferences=payload["n_calls"])
 
     def summarise(self, batches: Sequence[int]) -> None:

@@ -182,8 +182,10 @@ def run_load_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
 
 
 def run_rounds_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `n_rounds`, `order_seed`, `n_calls` (empty in the first process). Returns traces by batch, neighbours,
-    and whether the process was pinned.
+    """Time what was loaded, alone on the machine.
+
+    Payload: `n_rounds`, `order_seed`, `n_calls` (empty in the first process). Returns traces by batch, neighbours, and
+    whether the process was pinned.
 
     Raises:
         MeasurementError: the timed calls answer otherwise than before.

@@ -1,6 +1,9 @@
 """Profiles: the table's rows, and the command on models that are wrong in every way."""
 
+import time
+from itertools import combinations
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -8,9 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from stand_ins import Command
 
 from bench.commands.profile import format_portrait
-from bench.portrait import Portrait
+from bench.errors import MeasurementError
+from bench.portrait import Portrait, _measure
+from bench.profiling import EMPTY
 from bench.records import Figure
-from bench.row import Row
+from bench.row import Row, Sitting
 from bench.subject import Subject
 
 MINE = """
@@ -78,6 +83,73 @@ def test_rows_that_fail_alike_share_a_sentence() -> None:
     assert sum("see below" in line for line in lines) == 4
     assert any(line.startswith("  c ") and "1.00 ms" in line for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+class FakeWorker:
+    """Answers at once what a runtime would, and notes when each job began and ended."""
+
+    log: ClassVar[list[tuple[str, float, float]]] = []
+
+    def __init__(self, index: int = 0) -> None:
+        self.index = index
+
+    def __enter__(self) -> "FakeWorker":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def call(self, function: str, payload: dict[str, Any]) -> Any:
+        job, begin_s = function.partition(":")[2], time.monotonic()
+        time.sleep(0.02)
+        self.log.append((job, begin_s, time.monotonic()))
+        trace = {"n_calls": 3, "wall_s": [1e-3], "cpu_s": [1e-3]}
+        return {
+            "run_load_job": {"figures": [], "conditions": {"backend": "x"}, "load_s": 0.5},
+            "run_rounds_job": {
+                "traces": {"1": trace, EMPTY: trace},
+                "neighbours": {"pressure": 0.5, "steal": 0.0},
+                "is_pinned": True,
+            },
+            "run_calls_job": None,
+        }[job]
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    """Three runtimes, measured with a meter that does not work."""
+    monkeypatch.setattr("bench.portrait.Worker", FakeWorker)
+    monkeypatch.setattr("bench.portrait.list_cpus", lambda: [0, 1])
+    monkeypatch.setattr(FakeWorker, "log", [])
+    rows = [Row(name) for name in ("eager", "compile", "onnxruntime")]
+    subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
+    sitting = Sitting(subject, (1,), {"torch": "a", "onnx": "b"}, MeasurementError("no meter", "buy one"))
+    _measure(rows, sitting, time.monotonic() + 0.2, lambda *_: None)
+    for row in rows:
+        row.summarise((1,))
+    return rows
+
+
+def test_nothing_runs_beside_what_is_timed(rows: list[Row]) -> None:
+    """Loads of two runtimes overlap; the rounds of one overlap with nothing."""
+    log = FakeWorker.log
+    assert [sum(job == name for job, *_ in log) for name in ("run_load_job", "run_rounds_job")] == 2 * [
+        sum(len(row.rounds) for row in rows)
+    ]
+    beside = [
+        {first[0], second[0]} for first, second in combinations(log, 2) if first[1] < second[2] and second[1] < first[2]
+    ]
+    assert {"run_load_job"} in beside
+    assert all(jobs == {"run_load_job"} for jobs in beside)
+
+
+def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[Row]) -> None:
+    """Without a meter the energy is missing, with the reason; latencies stay, and say that the machine was busy."""
+    energy, latency = rows[0].find("inference_energy_j"), rows[0].find("latency_s")
+    assert energy is not None
+    assert latency is not None
+    assert (energy.value, energy.reason) == (None, "no meter")
+    assert (latency.value, latency.n) == (1e-3, len(rows[0].rounds))
+    assert any(note.startswith("noisy: process 1") for note in latency.notes)
 
 
 def test_profile_of_a_file(command: Command) -> None:

@@ -43,13 +43,14 @@ class OnnxRunner:
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
-        return {
+        several: dict[str, str | int | float | bool] = {"force_spinning_stop": True} if self._n_threads > 1 else {}
+        return several | {
             "provider": self._session.get_providers()[0],
             "precision": self._precision,
             "threads": self._n_threads,
             "graph_optimization": "all",
             "version": self._version,
-        } | ({"force_spinning_stop": True} if self._n_threads > 1 else {})
+        }
 
     def prepare(self, batch: Batch) -> Callable[[], object]:
         run, names, feed = self._session.run, self._outputs, {self._input: batch}
