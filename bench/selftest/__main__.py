@@ -31,7 +31,7 @@ PARTS: dict[str, tuple[Callable[[], Iterator[Row]], ...]] = {
 def make_table(rows: Sequence[Row]) -> Table:
     table = Table("part", "what", "figure", "95 % bounds", "n", "target", "", title="The harness measured by itself")
     for row in rows:
-        target = f"{row.lowest:.1%} to {row.highest:.1%}"
+        target = f"{100 * row.lowest:g} % to {100 * row.highest:g} %"
         bounds = "-" if row.lo is None or row.hi is None else f"[{row.lo:.2%}, {row.hi:.2%}]"
         what = f"{row.subject} ({row.remark})" if row.remark else row.subject
         table.add_row(row.part, what, f"{row.value:.2%}", bounds, str(row.n), target, "met" if row.is_met else "MISSED")

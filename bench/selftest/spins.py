@@ -13,7 +13,8 @@ DURATIONS_S = {"20 us": 20e-6, "1 ms": 1e-3, "50 ms": 50e-3}
 JITTER = 0.02  # standard deviation of the log duration
 TAIL_SHARE, TAIL_FACTOR = 0.01, 5.0
 N_PLANNED = 50_000  # then the same ones again
-N_CALIBRATION = 20_000
+CALIBRATION_NS = 20_000
+N_CALIBRATION, N_BLOCKS = 100, 30
 
 
 def draw_durations(median_s: float, seed: int, n: int = N_PLANNED) -> Iterator[float]:
@@ -37,13 +38,16 @@ def make_spin(median_s: float, seed: int, made: list[int] | None = None) -> Call
     Args:
         made: Gets what each call was planned to take, less the overhead [ns].
     """
-    note = ([] if made is None else made).append
-    overhead_ns = 0 if median_s == 0 else _measure_overhead()
-    planned_ns = cycle([round(1e9 * duration_s) - overhead_ns for duration_s in draw_durations(median_s, seed)])
-    now = time.perf_counter_ns
+    overhead_ns = _measure_overhead()
+    planned_ns = [round(1e9 * duration_s) - overhead_ns for duration_s in draw_durations(median_s, seed)]
+    return _spin(planned_ns, [] if made is None else made)
+
+
+def _spin(planned_ns: list[int], made: list[int]) -> Callable[[], None]:
+    coming, note, now = cycle(planned_ns), made.append, time.perf_counter_ns
 
     def spin() -> None:
-        planned = next(planned_ns)
+        planned = next(coming)
         note(planned)
         end = now() + planned
         while now() < end:
@@ -53,9 +57,12 @@ def make_spin(median_s: float, seed: int, made: list[int] | None = None) -> Call
 
 
 def _measure_overhead() -> int:
-    """What a spin of no duration takes [ns]."""
-    spin = make_spin(0.0, 0)
-    start_ns = time.perf_counter_ns()
-    for _ in range(N_CALIBRATION):
-        spin()
-    return (time.perf_counter_ns() - start_ns) // N_CALIBRATION
+    """What a spin takes beyond its plan, by the quickest of many blocks: what else ran is no overhead [ns]."""
+    spin = _spin([CALIBRATION_NS], [])
+    blocks_ns = []
+    for _ in range(N_BLOCKS):
+        start_ns = time.perf_counter_ns()
+        for _ in range(N_CALIBRATION):
+            spin()
+        blocks_ns.append(time.perf_counter_ns() - start_ns)
+    return min(blocks_ns) // N_CALIBRATION - CALIBRATION_NS
