@@ -91,6 +91,7 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Row], dict[st
 @pytest.fixture
 def pinned() -> Iterator[CpuHopper]:
     """One CPU for this row, and all of them again for the next."""
+    compute_machine_id()  # kept from here on: a pinned process sees a machine of fewer CPUs
     allowed = os.sched_getaffinity(0)
     hopper = CpuHopper()
     yield hopper
