@@ -32,6 +32,16 @@ N_SEEDS = 1000  # of the processes of one spin
 LONG_S = 10e-3  # longer calls get fewer rounds
 ALPHA = 0.05
 TIMEOUT_S = 600
+PYPERF = (
+    "--processes",
+    "5",
+    "--values",
+    "3",
+    "--warmups",
+    "1",
+    "--min-time",
+    "0.05",
+)  # fewer than its own 20 processes
 Spins = Sequence[tuple[float, int]]  # duration [s], seed
 # `centre_s`, `spread_s`, `most_s`, `n`; where the tool has them, `p50_s`, `outliers` (words) and raw values.
 Reading = dict[str, Any]
@@ -155,7 +165,7 @@ def _ask_pytest(python: Path, spins: Spins) -> list[Reading]:
 def _ask_pyperf(python: Path, spins: Spins) -> list[Reading]:
     with TemporaryDirectory() as folder:
         file = Path(folder, "out.json")
-        settings = ("--fast", "--processes", "6", "--inherit-environ", "DLMI_BENCH_SPINS,PYTHONPATH", "-o", str(file))
+        settings = (*PYPERF, "--inherit-environ", "DLMI_BENCH_SPINS,PYTHONPATH", "-o", str(file))
         program = ("-m", "bench.selftest.rivals.pyperf_rows", *settings)
         _run(python, *program, DLMI_BENCH_SPINS=json.dumps(spins))
         found = json.loads(file.read_text())["benchmarks"]
@@ -164,7 +174,7 @@ def _ask_pyperf(python: Path, spins: Spins) -> list[Reading]:
 
 def _read_pyperf(benchmark: dict[str, Any]) -> Reading:
     values = [value for run in benchmark["runs"] for value in run.get("values", ())]
-    loops = next(run["metadata"].get("loops", 1) for run in benchmark["runs"] if run.get("values"))
+    loops = benchmark.get("metadata", {}).get("loops", 1)
     centre = {"centre_s": fmean(values), "spread_s": compute_sd(values) or 0.0, "most_s": max(values)}
     return centre | {"n": len(values) * loops, "values_s": values}
 
