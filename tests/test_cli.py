@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -185,10 +187,12 @@ def test_interrupt_ends_cleanly(tmp_path: Path, finished: Command) -> None:
     """Ctrl-C ends with 130 and a sentence, no traceback, and keeps what was finished."""
     (tmp_path / "tiny.toml").write_text((finished.folder / "tiny.toml").read_text())
     copy = Command(tmp_path)
-    running = subprocess.Popen([copy.program, *QUICK], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    # A shell's background job ignores Ctrl-C, and so would what these tests start from there.
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    running = subprocess.Popen([copy.program, *QUICK], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     assert running.stderr is not None
     running.stderr.readline()
-    running.send_signal(2)
+    running.send_signal(signal.SIGINT)
     rest = running.communicate()[1]
     assert running.returncode == 130, rest
     assert "the same command goes on" in rest

@@ -80,7 +80,7 @@ class LeapingClock(HostClock):
 @pytest.mark.usefixtures("affinity")
 def test_clock_set_ahead_is_invalid(benchmarks: Benchmarks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that took an hour, as after a stop of the machine, voids the session; it says so and may be repeated."""
-    monkeypatch.setattr("bench.latency.HostClock", LeapingClock)
+    monkeypatch.setattr("bench.backends.HostClock", LeapingClock)
     answer = run_here(benchmarks)
     decision = decide_benchmarks(benchmarks, {"a": 0.05}, lambda *_: answer, INPROC)["a"]
     assert (decision.verdict, decision.is_disturbed) == (Verdict.INVALID, True)

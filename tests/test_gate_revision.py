@@ -14,7 +14,8 @@ VERSIONS = "def describe_versions():\n    return {{'runtime': {version!r}}}\n"
 
 def commit(folder: Path, version: str, constraints: str) -> None:
     """A commit of a project whose runtime has that version."""
-    plant(folder, {"bench/environment.py": VERSIONS.format(version=version), "constraints.txt": constraints})
+    code = {"bench/__init__.py": "", "bench/environment.py": VERSIONS.format(version=version)}
+    plant(folder, code | {"constraints.txt": constraints})
     who = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", version]):
         subprocess.run(["git", "-C", str(folder), *words], check=True)  # noqa: S607

@@ -1,6 +1,7 @@
 """Files of pytest-benchmark: into the store, into a section of their own, and refused where they are damaged."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,9 @@ def test_file_of_another_project(command: Command) -> None:
     (command.folder / "test_other.py").write_text("def test_sum(benchmark):\n    benchmark(sum, range(100))\n")
     settings = ("-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null", "--benchmark-max-time", "0.05")
     call = [sys.executable, "-m", "pytest", *settings, "--benchmark-json", "other.json", "test_other.py"]
-    done = subprocess.run(call, cwd=command.folder, capture_output=True, check=False)
+    # Told by its environment that it is one of several workers, it would measure nothing.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(call, cwd=command.folder, capture_output=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout
     answer: Any = command.json("import-benchmark", "other.json")
     assert answer["figures"][0]["conditions"] == {"benchmark": "test_other.py::test_sum"}

@@ -159,8 +159,9 @@ def test_profile_of_a_file(command: Command) -> None:
     assert done.returncode == 1
     assert "macs (graph)                          24" in done.stdout
     assert "eager: this runtime cannot load what was given" in done.stdout
-    (latency, costs) = (line for line in done.stdout.splitlines() if line.startswith("  onnxruntime  "))
+    (latency, rates, costs) = (line for line in done.stdout.splitlines() if line.startswith("  onnxruntime  "))
     assert "us" in latency.split()  # a noisy machine adds a mark
+    assert "k/s" in rates.split()
     assert costs.endswith("0 of 16")
 
 
