@@ -57,7 +57,8 @@ SUITES: dict[str, Suite] = {
     "smoke": Suite(
         name="smoke",
         tasks=("usps", "spect-small"),
-        models=("softmax", "mlp-64-32", "cnn-4", "vgg16-c"),
+        models=("mlp-64-32", "cnn-4", "vgg16-c"),
+        backends=("eager", "onnxruntime"),
         n_seeds=1,
         n_processes=2,
         n_rounds=30,
