@@ -10,7 +10,7 @@ from statistics import fmean, median
 from typing import Any, Protocol
 
 from bench.errors import StoreError, UsageError
-from bench.records import CellKind, Figure, Record
+from bench.records import ARM, CellKind, Figure, Record
 from bench.stats import Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from bench.store import Attempt, Store
 from bench.units import clean_text
@@ -199,7 +199,7 @@ def _group(records: list[Record], reference: str | None, folder: Path) -> dict[s
             model.trainings.append(record)
         else:
             model.measured[cell.kind] = record
-    return tasks
+    return dict(sorted(tasks.items(), key=lambda item: ARM in item[0]))  # arms come last
 
 
 def compute_median_range(values: list[float]) -> tuple[float, float, float]:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from bench.records import ARM
 from bench.units import format_count
+from reports.ablation import make_ablation_table
 from reports.canvas import Plot
 from reports.claims import judge_claims
 from reports.classes import make_class_tables
@@ -76,6 +78,7 @@ def make_page(results: Results, *extra: Section) -> Page:
     sections = [
         *extra,
         make_claim_section(results),
+        *_make_ablation_sections(results),
         *(_make_section(task) for task in results.tasks.values()),
         *_make_import_sections(results),
         Section("origin", "Where this comes from", tables=[table for table in origin if table.rows]),
@@ -102,6 +105,19 @@ def make_claim_section(results: Results) -> Section:
         tables=[make_claim_table(verdicts)],
         details=list_sentences(verdicts),
     )
+
+
+def _make_ablation_sections(results: Results) -> list[Section]:
+    made = [(task, make_ablation_table(results.tasks, name)) for name, task in results.tasks.items() if ARM not in name]
+    return [
+        Section(
+            f"ways-{task.name}",
+            f"{'SYNTHETIC DATA: ' if task.is_synthetic else ''}{task.name}, ways of preparing it",
+            tables=[table],
+        )
+        for task, table in made
+        if table
+    ]
 
 
 def _make_import_sections(results: Results) -> list[Section]:

@@ -55,10 +55,10 @@ def make_accuracy_table(task: TaskResults) -> Table:
             ("parameters", lambda m: _render_count(m.find("counts", "n_parameters"))),
             ("test %", lambda m: _render_accuracy(m, "test_accuracy")),
             ("95 % interval", _render_wilson),
-            ("seed sd", _render_seed_sd),
+            ("seed sd", render_seed_sd),
             ("validation %", lambda m: _render_accuracy(m, "validation_accuracy")),
             ("gap, points", _render_gap),
-            (f"reached {goal} % validation", _render_reach),
+            (f"reached {goal} % validation", render_reach),
         ],
     )
     published = target.get("test_accuracy_published")
@@ -180,7 +180,8 @@ def _render_wilson(model: ModelResults) -> str:
     return f"[{format_percent(accuracy.lo)}, {format_percent(accuracy.hi)}]" if accuracy else MISSING
 
 
-def _render_seed_sd(model: ModelResults) -> str:
+def render_seed_sd(model: ModelResults) -> str:
+    """How much the test accuracy varies from seed to seed."""
     accuracy = model.compute_accuracy()
     if accuracy is None:
         return MISSING
@@ -192,7 +193,8 @@ def _render_gap(model: ModelResults) -> str:
     return format_percent(validation.mean - test.mean) if validation and test else MISSING
 
 
-def _render_reach(model: ModelResults) -> str:
+def render_reach(model: ModelResults) -> str:
+    """Trainings that met the target of all, with the Wilson interval of their share."""
     reach = model.compute_reach()
     if not reach.n_runs:
         return MISSING

@@ -9,6 +9,7 @@ from bench.errors import StoreError
 from bench.records import Cell, Figure, Record
 from bench.stats import compute_cost_per_success
 from bench.store import Store
+from reports.ablation import make_ablation_table
 from reports.differences import compute_accuracy_difference
 from reports.efficiency import make_efficiency_tables
 from reports.load import TaskResults, load_results
@@ -51,6 +52,32 @@ def test_other_examples_are_not_paired(tmp_path: Path) -> None:
         assert found.hi is not None
         widths.append(found.hi)
     assert 3 * widths[0] < widths[1]
+
+
+def test_ways_of_preparing_stand_side_by_side(tmp_path: Path) -> None:
+    """Three more of 100 examples are wrong on the arm, in each of two seeds; a model without an arm is left out."""
+    records = []
+    for task, wrong in (("toy", range(10)), ("toy+arm", range(13))):
+        for index in range(2):
+            record = keep_answers(tmp_path, train_record("a", index, 1 - len(wrong) / 100, 1.0), wrong)
+            records.append(record.model_copy(update={"cell": record.cell.model_copy(update={"task": task})}))
+    signal = Figure(name="image_snr", value=5.0, kind="measured", source="training split")
+    records += [
+        train_record("alone", 0, 0.9, 1.0),
+        Record(cell=Cell(kind="references", task="toy+arm", model="-"), figures=(signal,)),
+    ]
+    store = Store(tmp_path)
+    store.add_done([(record, "f") for record in reversed(records)])
+    tasks = load_results(store).tasks
+    assert list(tasks) == ["toy", "toy+arm"]
+    table = make_ablation_table(tasks, "toy")
+    assert table is not None
+    (first, second) = table.rows
+    assert first[:4] == ["a", "toy", "90.0", "-"]
+    assert second[:3] == ["a", "toy+arm", "87.0"]
+    assert second[3].startswith("-3 [")
+    assert (first[7], second[7]) == ("not measured", "5.00")
+    assert make_ablation_table({"toy": tasks["toy"]}, "toy") is None
 
 
 def test_cost_per_success_by_hand() -> None:
