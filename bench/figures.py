@@ -13,7 +13,7 @@ from bench.energy import Component, EnergySample
 from bench.latency import Trace
 from bench.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
 from bench.records import Conditions, Figure, unavailable
-from bench.roofline import BYTE_METHOD, FLOP_METHOD, N_REPEATS, Peak
+from bench.roofline import Peak
 from bench.stats import compute_process_summary, compute_wilson
 
 PROCESS_RANGE = "min and max of process medians"
@@ -282,8 +282,8 @@ def make_peak_figures(peaks: list[Peak], threads: int) -> list[Figure]:
                 interval="min and max over repeats",
                 kind="measured",
                 source="perf_counter_ns",
-                method=FLOP_METHOD if is_arithmetic else BYTE_METHOD,
-                n=N_REPEATS,
+                method=peak.method,
+                n=peak.n,
                 conditions=conditions if is_arithmetic else conditions | {"working_set_bytes": peak.working_set_bytes},
             )
         )

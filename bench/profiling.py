@@ -18,8 +18,8 @@ from bench.memory import PeakMemory, find_cuda, measure_peak_device_memory, meas
 from bench.meters import energy_meter, idle_baseline
 from bench.neighbours import NeighbourWatch
 from bench.parity import SCORE_TOLERANCE
+from bench.peaks import measure_peaks
 from bench.records import Conditions, Figure
-from bench.roofline import measure_peaks
 from tasks import get_task
 from tasks.spec import make_splits
 
@@ -160,7 +160,7 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
 def run_peaks_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `n_threads`. For a fresh worker of as many. Returns the machine's own peaks."""
     CpuHopper(n_threads=payload["n_threads"])(0)
-    return [asdict(peak) for peak in measure_peaks()]
+    return [asdict(peak) for peak in measure_peaks(payload["n_threads"])]
 
 
 def check_outputs(scores: Scores, expected: Batch, what: str) -> None:

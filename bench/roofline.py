@@ -1,22 +1,14 @@
-"""What this machine can do at best, and the time that a model would take at that rate.
+"""The time that a model would take at the best rates of this machine (bench.peaks).
 
 Source: S. Williams, A. Waterman, D. Patterson, Roofline, Communications of the ACM 52 (2009) 65-76.
 """
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from bench.records import Figure
 
 BYTES_PER_VALUE = 4  # float32
-MATRIX_SIZE = 1024  # long past the size at which the product reaches its rate
-# Read again and again: one set fits into the caches of a core, one into the shared cache, one into neither.
-WORKING_SETS = (512 * 2**10, 8 * 2**20, 256 * 2**20)
-N_REPEATS = 15
-FLOP_METHOD = f"float32 product of two {MATRIX_SIZE} x {MATRIX_SIZE} matrices by numpy's BLAS"
-BYTE_METHOD = "float32 dot product of a vector with itself by numpy's BLAS: every byte is read once"
 
 
 @dataclass(frozen=True)
@@ -27,12 +19,16 @@ class Peak:
         per_second: Median over repeats: floating point operations, or bytes read.
         lo: Slowest repeat.
         hi: Fastest repeat.
+        n: Repeats.
+        method: What was repeated, and by which library.
         working_set_bytes: What was read; 0 for arithmetic.
     """
 
     per_second: float
     lo: float
     hi: float
+    n: int
+    method: str
     working_set_bytes: int = 0
 
 
@@ -87,27 +83,3 @@ def find_roofline(latency: Figure, counts: Iterable[Figure], peaks: Iterable[Fig
     n_bytes = compute_model_bytes(first["n_parameters"], first["n_activations"], batch)
     reading = [(int(f.conditions["working_set_bytes"]), f.value or 0.0) for f in rates if f.name == "peak_byte_hz"]
     return compute_roofline(first["macs"] * batch, n_bytes, first["peak_flop_hz"], reading)
-
-
-def measure_peaks() -> list[Peak]:
-    """Arithmetic first, then reading each working set. Threads are those of the process. About a second."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    a = rng.random((MATRIX_SIZE, MATRIX_SIZE), np.float32)
-    out = np.empty_like(a)
-    peaks = [_measure_rate(lambda: np.matmul(a, a, out=out), 2 * MATRIX_SIZE**3)]
-    for size in WORKING_SETS:
-        vector = np.ones(size // BYTES_PER_VALUE, np.float32)
-        peaks.append(_measure_rate(lambda vector=vector: np.dot(vector, vector), size, size))  # type: ignore[misc]
-    return peaks
-
-
-def _measure_rate(work: Callable[[], object], amount: int, working_set_bytes: int = 0) -> Peak:
-    work()
-    rates = []
-    for _ in range(N_REPEATS):
-        start_ns = time.perf_counter_ns()
-        work()
-        rates.append(amount * 1e9 / (time.perf_counter_ns() - start_ns))
-    return Peak(median(rates), min(rates), max(rates), working_set_bytes)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from bench.backends import BACKENDS
@@ -12,7 +13,9 @@ from bench.errors import MeasurementError
 from bench.figures import make_latency_figures
 from bench.latency import CpuHopper, Plan, list_cpus, measure_latency
 from bench.neighbours import Neighbours, NeighbourWatch
-from bench.roofline import WORKING_SETS, compute_model_bytes, compute_roofline, measure_peaks
+from bench.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
+from bench.roofline import compute_model_bytes, compute_roofline
+from bench.selftest.worlds import FakeClock
 
 RATES = [(1_000, 1e6), (100_000, 1e5)]
 
@@ -37,6 +40,27 @@ def test_peaks_of_this_machine_are_ordered() -> None:
     assert [peak.working_set_bytes for peak in peaks] == [0, *WORKING_SETS]
     assert peaks[0].per_second > 1e8
     assert all(0 < peak.lo <= peak.per_second <= peak.hi for peak in peaks)
+
+
+def test_the_quickest_program_sets_the_peak() -> None:
+    """100 operations in 4 ms and in 2 ms: 50 000 a second, by the second, although it was once held up."""
+    clock, held_ns = FakeClock(), iter([1_000_000_000])
+    programs = {
+        "slow": lambda: clock.work(4_000_000),
+        "quick": lambda: clock.work(2_000_000 + (next(held_ns, 0) if clock.wall_ns() > 20_000_000 else 0)),
+    }
+    peak = measure_rate(programs, 100, now_ns=clock.wall_ns)
+    assert (peak.per_second, peak.hi, peak.n) == (50_000, 50_000, N_REPEATS)
+    assert peak.lo == pytest.approx(100 / 1.002)
+    assert peak.method == "quick, the quickest of 2 libraries"
+
+
+def test_every_library_computes_the_product() -> None:
+    """What is timed is the whole product of one and the same matrix, in each of the libraries."""
+    answers = [np.asarray(work()).squeeze() for work in make_products(1).values()]
+    assert len(answers) == 3
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer, answers[0], rtol=1e-4)
 
 
 def test_neighbours_are_read_from_the_counters(tmp_path: Path) -> None:
