@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -22,7 +23,7 @@ from bench.trial import N_EXAMPLES
 
 # Processes behind each latency: one in any case, more while there is time.
 MAX_PROCESSES = 5
-MAX_LOADING = 2  # at a time, one to a CPU; more would hold more copies of the model in memory
+MAX_LOADING = 2  # at a time, one to a CPU
 NO_ARTIFACT = "this runtime cannot load what was given", "give a module, or use a runtime that loads ONNX files"
 
 
@@ -108,22 +109,40 @@ def _spread_errors(rows: list[Row], prepared: dict[str, Any]) -> None:
 def _measure(rows: list[Row], sitting: Sitting, end_s: float, on_progress: OnProgress) -> None:
     """Processes of all rows in turns, so that drift of the machine hits all alike.
 
-    Two load at a time, those that compile together; then each is timed while the other waits.
+    The rows of a wave load first, one to a CPU at a time; then each is timed while the others wait.
     """
-    cpus: list[int | None] = [*list_cpus()] or [None]
-    n_loading = min(MAX_LOADING, len(cpus))
+    cpus: SimpleQueue[int | None] = SimpleQueue()
+    n_loading = max(1, min(MAX_LOADING, len(list_cpus())))
+    for cpu in list_cpus()[:n_loading] or [None]:
+        cpus.put(cpu)
     for index in range(MAX_PROCESSES):
-        alive = sorted((row for row in rows if not row.error), key=lambda row: not BACKENDS[row.backend].is_compiled)
-        for i in range(0, len(alive), n_loading):
-            some = alive[i : i + n_loading]
-            if index and time.monotonic() + sum(row.took_s for row in some) > end_s:
+        for wave in _list_waves([row for row in rows if not row.error], n_loading):
+            if index and time.monotonic() + sum(row.took_s for row in wave) > end_s:
                 continue
-            on_progress(f"{' and '.join(row.backend for row in some)}, process {index + 1}", 0.0)
-            with ThreadPoolExecutor() as pool, ExitStack() as stack:  # workers end first, also when interrupted
-                workers = [stack.enter_context(Worker(index)) for _ in some]
-                loads = [pool.submit(r.load, w, sitting, cpu) for r, w, cpu in zip(some, workers, cpus, strict=False)]
+            on_progress(f"{', '.join(row.backend for row in wave)}: process {index + 1}", 0.0)
+            with (
+                ThreadPoolExecutor(n_loading) as pool,
+                ExitStack() as stack,
+            ):  # workers end first, also when interrupted
+                workers = [stack.enter_context(Worker(index)) for _ in wave]
+                loads = [pool.submit(_load, *pair, sitting, cpus) for pair in zip(wave, workers, strict=True)]
                 for load in loads:
                     load.result()
-                for row, worker in zip(some, workers, strict=True):
+                for row, worker in zip(wave, workers, strict=True):
                     if not row.error:
                         row.measure(worker, sitting)
+
+
+def _list_waves(rows: Sequence[Row], n_loading: int) -> list[Sequence[Row]]:
+    """All that compile together, because a CPU whose compiler is done takes the next; the others as many as load."""
+    compiled = [row for row in rows if BACKENDS[row.backend].is_compiled]
+    others = [row for row in rows if not BACKENDS[row.backend].is_compiled]
+    return [*([compiled] if compiled else []), *(others[i : i + n_loading] for i in range(0, len(others), n_loading))]
+
+
+def _load(row: Row, worker: Worker, sitting: Sitting, cpus: "SimpleQueue[int | None]") -> None:
+    cpu = cpus.get()
+    try:
+        row.load(worker, sitting, cpu)
+    finally:
+        cpus.put(cpu)

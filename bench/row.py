@@ -11,7 +11,7 @@ from bench.energy import Meter, measure_energy
 from bench.errors import BenchError, MeasurementError
 from bench.executors import Worker
 from bench.figures import make_energy_figures, make_latency_figures
-from bench.latency import Trace
+from bench.latency import Trace, list_cpus
 from bench.neighbours import list_complaints
 from bench.profiling import EMPTY
 from bench.records import Figure, unavailable
@@ -91,6 +91,8 @@ class Row:
             "n_rounds": N_ROUNDS,
             "order_seed": len(self.rounds),
             "n_calls": {name: trace["n_calls"] for name, trace in first.items()},
+            "single": str(sitting.batches[0]),
+            "cpus": list_cpus(),
         }
         begin_s = time.monotonic()
         try:
@@ -115,7 +117,8 @@ class Row:
             sample = measure_energy(work, sitting.meter, min_window_s=ENERGY_WINDOW_S)
         except MeasurementError as error:  # of the meter: the row's other figures stay
             return [unavailable(name, error.cause, backend=self.backend, batch=batch)]
-        return make_energy_figures(name, sample, backend=self.backend, batch=batch, n_inferences=payload["n_calls"])
+        n_inferences = batch * payload["n_calls"]
+        return make_energy_figures(name, sample, backend=self.backend, batch=batch, n_inferences=n_inferences)
 
     def summarise(self, batches: Sequence[int]) -> None:
         """Figures of latency from all processes."""

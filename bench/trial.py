@@ -184,14 +184,14 @@ def run_load_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
 def run_rounds_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Time what was loaded, alone on the machine.
 
-    Payload: `n_rounds`, `order_seed`, `n_calls` (empty in the first process). Returns traces by batch, neighbours, and
-    whether the process was pinned.
+    Payload: `n_rounds`, `order_seed`, `n_calls` (empty in the first process), `single` (the batch whose calls are timed
+    one by one too), `cpus` to hop between. Returns traces by batch, neighbours, and whether the process was pinned.
 
     Raises:
         MeasurementError: the timed calls answer otherwise than before.
     """
-    (trial,), hopper = _TRIALS, CpuHopper()
-    plan = Plan(n_rounds=payload["n_rounds"], order_seed=payload["order_seed"], n_calls=payload["n_calls"])
+    (trial,), hopper = _TRIALS, CpuHopper(payload["cpus"])  # not its own: it was pinned to load
+    plan = Plan(payload["n_rounds"], payload["order_seed"], payload["n_calls"], singles=[payload["single"]])
     with trial.empty.active():
         watch = NeighbourWatch()
         traces = measure_latency(trial.calls, plan, clock=trial.entry.make_clock(), pin=hopper)

@@ -3,20 +3,24 @@
 import time
 from itertools import combinations
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from stand_ins import Command
 
+from bench.backends import BACKENDS
 from bench.commands.profile import format_portrait
 from bench.errors import MeasurementError
-from bench.portrait import Portrait, _measure
+from bench.portrait import Portrait, _list_waves, _measure
 from bench.profiling import EMPTY
 from bench.records import Figure
 from bench.row import Row, Sitting
+from bench.selftest.worlds import FakeClock, WattMeter
 from bench.subject import Subject
+from bench.trial import Trial, run_rounds_job
 
 MINE = """
 import os
@@ -89,6 +93,7 @@ class FakeWorker:
     """Answers at once what a runtime would, and notes when each job began and ended."""
 
     log: ClassVar[list[tuple[str, float, float]]] = []
+    cpus: ClassVar[list[int | None]] = []  # to which loads were pinned
 
     def __init__(self, index: int = 0) -> None:
         self.index = index
@@ -100,9 +105,10 @@ class FakeWorker:
 
     def call(self, function: str, payload: dict[str, Any]) -> Any:
         job, begin_s = function.partition(":")[2], time.monotonic()
+        self.cpus += [payload["cpu"]] if job == "run_load_job" else []
         time.sleep(0.02)
         self.log.append((job, begin_s, time.monotonic()))
-        trace = {"n_calls": 3, "wall_s": [1e-3], "cpu_s": [1e-3]}
+        trace = {"n_calls": 3, "wall_s": [1e-3], "cpu_s": [1e-3], "single_s": [2e-3] * 60}
         return {
             "run_load_job": {"figures": [], "conditions": {"backend": "x"}, "load_s": 0.5},
             "run_rounds_job": {
@@ -142,6 +148,45 @@ def test_nothing_runs_beside_what_is_timed(rows: list[Row]) -> None:
     assert all(jobs == {"run_load_job"} for jobs in beside)
 
 
+def test_rows_that_compile_load_together() -> None:
+    """The compilers share the CPUs until the last is done; the others come two at a time, in their order."""
+    names = ("eager", "compile", "aotinductor", "onnxruntime", "compile-freezing", "onnxruntime-int8")
+    waves = [[row.backend for row in wave] for wave in _list_waves([Row(name) for name in names], 2)]
+    compiled = ["compile", "aotinductor", "compile-freezing"]
+    assert waves == [compiled, ["eager", "onnxruntime"], ["onnxruntime-int8"]]
+    assert _list_waves([], 2) == []
+
+
+def test_each_load_has_a_cpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three loads on two CPUs: two at once on different ones, and the third takes the one that is free first."""
+    monkeypatch.setattr("bench.portrait.Worker", FakeWorker)
+    monkeypatch.setattr("bench.portrait.list_cpus", lambda: [4, 7])
+    monkeypatch.setattr(FakeWorker, "log", [])
+    monkeypatch.setattr(FakeWorker, "cpus", [])
+    rows = [Row(name) for name in ("compile", "compile-freezing", "aotinductor")]
+    subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
+    _measure(rows, Sitting(subject, (1,), {"torch": "a"}, MeasurementError("no meter", "")), 0.0, lambda *_: None)
+    assert sorted(FakeWorker.cpus[:2]) == [4, 7]
+    assert FakeWorker.cpus[2] in (4, 7)
+    loads = sorted(log[1:] for log in FakeWorker.log if log[0] == "run_load_job")
+    assert loads[1][0] < loads[0][1] <= loads[2][0]
+
+
+def test_rounds_hop_between_all_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was pinned to one CPU to load is timed on each of those that the parent may use."""
+    visited: list[list[int]] = []
+    monkeypatch.setattr("os.sched_setaffinity", lambda _, cpus: visited.append(list(cpus)))
+    entry = BACKENDS["onnxruntime"]
+    empty, images = entry.load_empty(), np.ones((1, 1, 1, 4), np.float32)
+    calls = {name: empty.prepare(images) for name in (EMPTY, "1")}
+    monkeypatch.setattr("bench.trial._TRIALS", [Trial(entry, empty, empty, images.reshape(1, -1), calls)])
+    payload = {"n_rounds": 4, "order_seed": 0, "n_calls": {}, "single": "1", "cpus": [0, 1]}
+    answer: Any = run_rounds_job(payload, lambda *_: None)
+    assert {cpu for cpus in visited for cpu in cpus} == {0, 1}
+    assert len(answer["traces"]["1"]["single_s"]) == 600
+    assert not answer["traces"][EMPTY]["single_s"]
+
+
 def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[Row]) -> None:
     """Without a meter the energy is missing, with the reason; latencies stay, and say that the machine was busy."""
     energy, latency = rows[0].find("inference_energy_j"), rows[0].find("latency_s")
@@ -152,6 +197,18 @@ def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[Row]) -> 
     assert any(note.startswith("noisy: process 1") for note in latency.notes)
 
 
+def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of 1 ms fill 0.2 s with 200, which hold 1 600 examples at a batch of 8."""
+    monkeypatch.setattr("bench.row.ENERGY_WINDOW_S", 0.0)
+    clock = FakeClock()
+    meter, worker = WattMeter(clock, 1.0), SimpleNamespace(call=lambda *_: clock.work(200_000_000))
+    row = Row("eager", rounds=[{"traces": {"8": {"wall_s": [1e-3]}}}])
+    sitting = Sitting(Subject(kind="model", name="m", input_shape=(1,)), (8,), {}, meter)
+    (gross, *_) = row._measure_energy(cast("Any", worker), sitting)
+    assert gross.value == pytest.approx(0.2)
+    assert (gross.conditions["batch"], gross.conditions["n_inferences"]) == (8, 1600)
+
+
 def test_profile_of_a_file(command: Command) -> None:
     """An ONNX file: counts and its runtime's row; the row that needs a module says so, and the exit code is 1."""
     write_product(command.folder / "a.onnx")
@@ -159,9 +216,10 @@ def test_profile_of_a_file(command: Command) -> None:
     assert done.returncode == 1
     assert "macs (graph)                          24" in done.stdout
     assert "eager: this runtime cannot load what was given" in done.stdout
-    (latency, rates, costs) = (line for line in done.stdout.splitlines() if line.startswith("  onnxruntime  "))
+    (latency, rates, singles, costs) = (line for line in done.stdout.splitlines() if line.startswith("  onnxruntime  "))
     assert "us" in latency.split()  # a noisy machine adds a mark
     assert "k/s" in rates.split()
+    assert singles.endswith(" 600")
     assert costs.endswith("0 of 16")
 
 

@@ -71,7 +71,7 @@ def format_portrait(portrait: "Portrait", title: str) -> str:
     lines += format_counts(portrait.counts) if portrait.counts else _wrap(*portrait.error.split("\n"))
     for batch in portrait.batches:
         lines += ["", *_format_latency(portrait, batch), *_format_rates(portrait, batch)]
-    lines += ["", *_format_costs(portrait)]
+    lines += ["", *_format_singles(portrait), "", *_format_costs(portrait)]
     errors: dict[tuple[str, str], list[str]] = {}
     notes: dict[str, list[str]] = {}
     for row in portrait.rows:
@@ -120,13 +120,35 @@ def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
     return lines
 
 
+def _format_singles(portrait: "Portrait") -> list[str]:
+    """Calls timed one by one; a percentile has a bound or the number of calls that it needs."""
+    batch = portrait.batches[0]
+    lines = [f"{f'single calls, batch {batch}':<22}{'p50':>10}{'p90 (<=)':>20}{'p99 (<=)':>20}{'calls':>6}"]
+    for row in portrait.rows:
+        shown = [row.find("single_call_s", batch=batch, percentile=name) for name in ("p50", "p90", "p99")]
+        if any(figure is None for figure in shown):
+            continue
+        middle, *tails = (_format_percentile(figure) for figure in shown if figure)
+        n = next(figure.n for figure in shown if figure)
+        lines.append(f"  {row.backend:<20}{middle.partition(' (')[0]:>10}{tails[0]:>20}{tails[1]:>20}{n:>6}")
+    return lines
+
+
+def _format_percentile(figure: "Figure") -> str:
+    from bench.units import format_quantity
+
+    if figure.value is None or figure.hi is None:
+        return f"n/a ({figure.reason})"
+    return f"{format_quantity(figure.value, 's')} ({format_quantity(figure.hi, 's')})"
+
+
 def _mark(figure: "Figure") -> str:
     marks = [m for m in ("mixed", "noisy", "INVALID") if any(n.startswith(m) for n in figure.notes)]
     return f" {', '.join(marks)}" if marks else ""
 
 
 def _format_costs(portrait: "Portrait") -> list[str]:
-    head = f"{'other costs':<22}{'memory':>10}{'added':>10}{'energy a call':>15}{'max error':>11}{'decisions':>11}"
+    head = f"{'other costs':<22}{'memory':>10}{'added':>10}{'energy/example':>15}{'max error':>11}{'decisions':>11}"
     lines = [head]
     for row in portrait.rows:
         if row.error:
