@@ -111,17 +111,17 @@ def _measure(rows: list[Row], sitting: Sitting, end_s: float, on_progress: OnPro
 
     The rows of a wave load first, one to a CPU at a time; then each is timed while the others wait.
     """
+    allowed: list[int | None] = [*list_cpus()][:MAX_LOADING] or [None]
     cpus: SimpleQueue[int | None] = SimpleQueue()
-    n_loading = max(1, min(MAX_LOADING, len(list_cpus())))
-    for cpu in list_cpus()[:n_loading] or [None]:
+    for cpu in allowed:
         cpus.put(cpu)
     for index in range(MAX_PROCESSES):
-        for wave in _list_waves([row for row in rows if not row.error], n_loading):
+        for wave in _list_waves([row for row in rows if not row.error], len(allowed)):
             if index and time.monotonic() + sum(row.took_s for row in wave) > end_s:
                 continue
             on_progress(f"{', '.join(row.backend for row in wave)}: process {index + 1}", 0.0)
             with (
-                ThreadPoolExecutor(n_loading) as pool,
+                ThreadPoolExecutor(len(allowed)) as pool,
                 ExitStack() as stack,
             ):  # workers end first, also when interrupted
                 workers = [stack.enter_context(Worker(index)) for _ in wave]
