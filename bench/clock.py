@@ -58,6 +58,16 @@ class Clock(Protocol):
         wall_ns, cpu_ns = self.wall_ns() - wall_ns, self.cpu_ns() - cpu_ns
         return Block(wall_ns, cpu_ns, self.n_switches() - n_switches)
 
+    def time_singles(self, call: Callable[[], object], n_calls: int) -> list[int]:
+        """Time calls one by one, each from its start until all its work is done [ns]."""
+        durations_ns = []
+        for _ in range(n_calls):
+            start_ns = self.wall_ns()
+            call()
+            self.sync()
+            durations_ns.append(self.wall_ns() - start_ns)
+        return durations_ns
+
 
 class HostClock(Clock):
     """The clocks of this machine."""
@@ -70,6 +80,15 @@ class HostClock(Clock):
 
     def n_switches(self) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+    def time_singles(self, call: Callable[[], object], n_calls: int) -> list[int]:
+        """The bare clock, and nothing to wait for: a method between the reads would cost as much as they do."""
+        now, durations_ns = time.perf_counter_ns, []
+        for _ in range(n_calls):
+            start_ns = now()
+            call()
+            durations_ns.append(now() - start_ns)
+        return durations_ns
 
 
 class Stopwatch:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from bench.clock import Block, HostClock
+from bench.clock import Block, Clock, HostClock
 from bench.errors import MeasurementError
 
 THROTTLED = 0.95  # of the device's clock after its warm-up, below which a block is discarded
@@ -24,6 +24,7 @@ class CudaClock(HostClock):
     """
 
     source = "CUDA events"
+    time_singles = Clock.time_singles  # waits for the device after each call
 
     def __init__(self, cuda: Any = None) -> None:
         if cuda is None:

@@ -177,11 +177,7 @@ def _time_singles(call: Callable[[], object], trace: Trace, clock: Clock) -> Non
     for _ in range(min(N_UNTIMED, trace.n_calls)):
         call()
     clock.sync()
-    for _ in range(n_calls):
-        start_ns = clock.wall_ns()
-        call()
-        clock.sync()
-        trace.single_s.append((clock.wall_ns() - start_ns) / 1e9)
+    trace.single_s += [duration_ns / 1e9 for duration_ns in clock.time_singles(call, n_calls)]
 
 
 def _warm_up(call: Callable[[], object], n_calls: int | None, clock: Clock) -> Trace:

@@ -111,7 +111,7 @@ def _measure(rows: list[Row], sitting: Sitting, end_s: float, on_progress: OnPro
 
     The rows of a wave load first, one to a CPU at a time; then each is timed while the others wait.
     """
-    allowed: list[int | None] = [*list_cpus()][:MAX_LOADING] or [None]
+    allowed: list[int | None] = [*list_cpus()[:MAX_LOADING]] or [None]
     cpus: SimpleQueue[int | None] = SimpleQueue()
     for cpu in allowed:
         cpus.put(cpu)

@@ -1,6 +1,7 @@
 """Roofline, watch over neighbours, sets of CPUs and the clock of a GPU, each on something of known behaviour."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.backends import BACKENDS
+from bench.clock import HostClock
 from bench.cuda import CudaClock
 from bench.errors import MeasurementError
 from bench.figures import make_latency_figures
@@ -134,6 +136,22 @@ class FakeEvent:
 
     def elapsed_time(self, end: "FakeEvent") -> float:
         return end.at_ms - self.at_ms
+
+
+def test_single_calls_on_a_device_are_waited_for() -> None:
+    """Each call is followed by a wait for its work before the clock is read again."""
+    cuda = FakeCuda()
+    durations_ns = CudaClock(cuda).time_singles(lambda: cuda.log.append("call"), 3)
+    assert cuda.log == 3 * ["call", "sync"]
+    assert len(durations_ns) == 3
+    assert min(durations_ns) > 0
+
+
+def test_single_calls_on_the_host_hold_their_work() -> None:
+    """Three calls that sleep 1 ms read at least as much each."""
+    durations_ns = HostClock().time_singles(lambda: time.sleep(1e-3), 3)
+    assert len(durations_ns) == 3
+    assert min(durations_ns) >= 1_000_000
 
 
 def test_events_stand_around_the_calls() -> None:

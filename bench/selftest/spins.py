@@ -44,16 +44,17 @@ def make_spin(median_s: float, seed: int, made: list[int] | None = None) -> Call
 
 
 def _spin(planned_ns: list[int], made: list[int]) -> Callable[[], None]:
-    coming, note, now = cycle(planned_ns), made.append, time.perf_counter_ns
+    """A generator's next step: it costs less than a function that keeps its place in the plan."""
 
-    def spin() -> None:
-        planned = next(coming)
-        note(planned)
-        end = now() + planned
-        while now() < end:
-            pass
+    def spins(note: Callable[[int], None], now: Callable[[], int]) -> Iterator[None]:
+        for planned in cycle(planned_ns):
+            note(planned)
+            end = now() + planned
+            while now() < end:
+                pass
+            yield
 
-    return spin
+    return spins(made.append, time.perf_counter_ns).__next__
 
 
 def _measure_overhead() -> int:
