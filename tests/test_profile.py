@@ -1,5 +1,6 @@
 """Profiles: the table's rows, and the command on models that are wrong in every way."""
 
+import re
 import time
 from itertools import combinations
 from pathlib import Path
@@ -219,6 +220,7 @@ def test_profile_of_a_file(command: Command) -> None:
     (latency, rates, singles, costs) = (line for line in done.stdout.splitlines() if line.startswith("  onnxruntime  "))
     assert "us" in latency.split()  # a noisy machine adds a mark
     assert "k/s" in rates.split()
+    assert re.search(r"this machine: [\d.]+ GFLOP/s; reads 512 KiB at [\d.]+, 8.00 MiB at", done.stdout)
     assert singles.endswith(" 600")
     assert costs.endswith("0 of 16")
 

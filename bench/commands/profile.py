@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED_ROWS = 1
 WIDTH = 78  # of a note, so that the whole fits 80 columns
+GIGA = 1e9
 
 
 def profile(
@@ -117,7 +118,17 @@ def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
             f"  {roofline.bound if roofline else 'n/a'}"
         )
     lines += _wrap("overhead: an empty call; attainable: the time at the machine's own rates; shares of the latency")
-    return lines
+    return lines + _wrap(*_format_peaks(portrait.peaks))
+
+
+def _format_peaks(peaks: "list[Figure]") -> list[str]:
+    """For instance "this machine: 249 GFLOP/s; reads 512 KiB at 145, 8 MiB at 123, 256 MiB at 41 GB/s"."""
+    from bench.units import format_number, format_quantity
+
+    rates = [(f.conditions.get("working_set_bytes"), format_number((f.value or 0) / GIGA)) for f in peaks]
+    flops = [f"{rate} GFLOP/s" for size, rate in rates if size is None]
+    reads = [f"{format_quantity(float(size), 'bytes')} at {rate}" for size, rate in rates if size is not None]
+    return [f"this machine: {', '.join(flops)}; reads {', '.join(reads)} GB/s"] if flops and reads else []
 
 
 def _format_singles(portrait: "Portrait") -> list[str]:
