@@ -81,7 +81,7 @@ def find_training_energies(model: ModelResults, *, is_net: bool) -> list[Figure]
 
 
 def list_meters(figures: Iterable[Figure]) -> list[str]:
-    """"kind, source" of the joules that there are; those of two meters are neither averaged nor compared."""
+    """ "kind, source" of the joules that there are; those of two meters are neither averaged nor compared."""
     return sorted({f"{figure.kind}, {figure.source}" for figure in figures if figure.value is not None})
 
 

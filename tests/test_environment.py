@@ -1,11 +1,13 @@
 """What a measurement was taken on, and what else the machine was doing."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from stand_ins import plant
 
-from bench.environment import compute_machine_id, describe_environment
+from bench.environment import compute_machine_id, describe_commit, describe_environment, describe_versions
 from bench.load import CpuTimes, Load, compute_busy_share, read_cpu_times, read_load
 
 
@@ -17,6 +19,28 @@ def test_description_is_complete() -> None:
     assert described["machine_id"] == compute_machine_id()
     settings, absent = described["settings"], described["absent"]
     assert {name for name, value in settings.items() if value is None} == set(absent)  # type: ignore[union-attr,arg-type]
+
+
+def test_recorded_versions_do_not_make_results_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiler and scipy stand in the record; what a fingerprint covers holds neither."""
+    compiler = plant(tmp_path, {"c++": "#!/bin/sh\necho sea++ 1.2\n"}) / "c++"
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    recorded = describe_environment()["versions"]
+    assert recorded["C++ compiler"] == "sea++ 1.2"  # type: ignore[index,call-overload]
+    assert {"scipy", "C++ compiler"} <= set(recorded) - set(describe_versions())  # type: ignore[arg-type]
+    assert describe_versions().items() <= recorded.items()  # type: ignore[union-attr]
+
+
+def test_commit_is_that_of_the_checkout_alone(tmp_path: Path) -> None:
+    """A repository has one; what is installed somewhere below it has none, for that commit is somebody else's."""
+    checkout = tmp_path / "theirs"
+    installed = plant(checkout / ".venv" / "site-packages", {"ours.py": ""})
+    git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init"], ["commit", "--allow-empty", "-m", "theirs"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    assert describe_commit(installed) == describe_commit(tmp_path) == ""
+    assert re.fullmatch("[0-9a-f]{12}", describe_commit(checkout))
 
 
 def test_load_of_a_made_up_machine(tmp_path: Path) -> None:
