@@ -2,13 +2,22 @@
 
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from stand_ins import plant
 
+from bench.actions import ACTIONS, Workshop
+from bench.display import RunDisplay
 from bench.environment import compute_machine_id, describe_commit, describe_environment, describe_versions
+from bench.executors import OnProgress
 from bench.load import CpuTimes, Load, compute_busy_share, read_cpu_times, read_load
+from bench.records import Cell, Record
+from bench.runner import Runner
+from bench.store import Store
+from bench.suites import Suite
 
 
 def test_description_is_complete() -> None:
@@ -52,6 +61,25 @@ def test_load_of_a_made_up_machine(tmp_path: Path) -> None:
     }
     assert read_load(plant(tmp_path, files)) == Load(cpu_pressure=0.125, load_1m=1.5, steal_s=2.0)
     assert read_cpu_times(tmp_path) == CpuTimes(total_s=100.0, idle_s=82.0, steal_s=2.0)
+
+
+def test_load_stands_before_and_after_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record holds the machine as it was when the work began, and as the work left it."""
+    root = plant(tmp_path / "root", {"proc/loadavg": "1.50 0 0 3/109 5875\n"})
+    monkeypatch.setattr("bench.runner.read_load", partial(read_load, root))
+
+    def work(_: Workshop, cells: list[Cell], __: OnProgress) -> list[Record]:
+        plant(root, {"proc/loadavg": "2.50 0 0 3/109 5875\n"})
+        return [Record(cell=cell, figures=()) for cell in cells]
+
+    monkeypatch.setitem(ACTIONS, "train", work)
+    suite = Suite(tasks=("usps",), models=("softmax",), measures=(), n_seeds=1)
+    store = Store(tmp_path / "store")
+    assert Runner(suite, store).run(RunDisplay(Console(quiet=True))).n_done == 1
+    (attempt,) = store.current().values()
+    assert attempt.record is not None
+    found = [attempt.record.provenance[f"load_{when}"] for when in ("before", "after")]
+    assert found == [{"cpu_pressure": None, "load_1m": load, "steal_s": None} for load in (1.5, 2.5)]
 
 
 def test_silent_kernel_is_unknown(tmp_path: Path) -> None:
