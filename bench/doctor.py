@@ -12,7 +12,7 @@ from bench.machine import ROOT, Fact, read_facts
 from bench.memory import CLEAR_REFS
 from bench.neighbours import MAX_PRESSURE, MAX_STEAL, Neighbours, NeighbourWatch
 
-# High-water marks of the two processes of the default suite, together, and some room.
+# High-water marks of a run and its worker, USPS and SPECT loaded (0.9 and 1.8 GiB), and some room.
 SUITE_BYTES = 3 * 2**30
 MAX_PARANOID = 2  # of kernel.perf_event_paranoid, up to which a user may count what his own processes do
 
@@ -137,7 +137,7 @@ def _examine_limits(facts: Mapping[str, Fact]) -> Iterator[Finding]:
     memory = facts["memory_limit_bytes"].value
     if isinstance(memory, int) and memory < SUITE_BYTES:
         says = (
-            f"the control group may use {_format_gib(memory)}, the default suite takes up to {_format_gib(SUITE_BYTES)}"
+            f"the control group may use {_format_gib(memory)}, the default suite takes about {_format_gib(SUITE_BYTES)}"
         )
         yield Finding("memory limit", "partly", f"{says}: a training may be killed", "raise it (docker run --memory)")
 

@@ -60,7 +60,7 @@ def test_good_machine_has_nothing_to_mend() -> None:
         (look(hypervisor=Fact("KVM")), "absolute figures", "partly", "KVM"),
         (look(counters=Fact(None, "hidden")), "hardware counters", "no", "no unit"),
         (look(perf_event_paranoid=Fact("4")), "hardware counters", "partly", "perf_event_paranoid=2"),
-        (look(memory_limit_bytes=Fact(2**30)), "memory limit", "partly", "1.0 GiB, the default suite takes up to 3.0"),
+        (look(memory_limit_bytes=Fact(2**30)), "memory limit", "partly", "1.0 GiB, the default suite takes about 3.0"),
         (look(gpus=Fact(None, "NVML: no driver")), "GPU", "no", "no driver"),
         (replace(GOOD, neighbours=Neighbours(0.3, 0.0)), "neighbours", "partly", "30% of the time"),
         (replace(GOOD, neighbours=Neighbours(None, None)), "neighbours", "partly", "psi=1"),
