@@ -12,6 +12,10 @@ from bench.machine import ROOT, Fact, read_facts
 from bench.memory import CLEAR_REFS
 from bench.neighbours import MAX_PRESSURE, MAX_STEAL, Neighbours, NeighbourWatch
 
+# High-water marks of a run and its worker, USPS and SPECT loaded (0.9 and 1.8 GiB), and some room.
+SUITE_BYTES = 3 * 2**30
+MAX_PARANOID = 2  # of kernel.perf_event_paranoid, up to which a user may count what his own processes do
+
 MODELS = {
     "cpu_load_model": "a load curve on a guessed thermal limit",
     "tdp_constant": "a constant times time",
@@ -122,13 +126,35 @@ def _examine_neighbours(seen: Look) -> Iterator[Finding]:
 def _examine_limits(facts: Mapping[str, Fact]) -> Iterator[Finding]:
     hypervisor, container, limit = (facts[name].value for name in ("hypervisor", "container", "cpu_limit"))
     if hypervisor not in (None, "none"):
-        says = f"a virtual machine (hypervisor {hypervisor}): no hardware counters, and neighbours that are not seen"
-        yield Finding("hardware counters", "no", says, "run on bare metal where absolute figures matter")
+        says = f"a virtual machine (hypervisor {hypervisor}): its neighbours on the host are not seen"
+        yield Finding("absolute figures", "partly", says, "run on bare metal where absolute figures matter")
+    yield _examine_counters(facts["counters"], facts["perf_event_paranoid"])
     if isinstance(limit, float) and limit < (os.cpu_count() or 1):
         says = f"the control group may use {limit:g} CPUs and is stopped when that is spent"
         yield Finding("cpu limit", "partly", says, "lift the quota (docker run --cpuset-cpus instead of --cpus)")
-    elif container != "none":
+    elif container not in (None, "none"):
         yield Finding("container", "yes", f"{container}, without a limit on CPU time")
+    memory = facts["memory_limit_bytes"].value
+    if isinstance(memory, int) and memory < SUITE_BYTES:
+        says = (
+            f"the control group may use {_format_gib(memory)}, the default suite takes about {_format_gib(SUITE_BYTES)}"
+        )
+        yield Finding("memory limit", "partly", f"{says}: a training may be killed", "raise it (docker run --memory)")
+
+
+def _examine_counters(counters: Fact, paranoid: Fact) -> Finding:
+    """Nothing here reads them; perf does, to explain what is measured here."""
+    if counters.value is None:
+        says = "cycles and instructions are not counted here: the kernel shows no unit for it"
+        return Finding("hardware counters", "no", says, "run on bare metal, or give the virtual machine a vPMU")
+    if str(paranoid.value).isdigit() and int(str(paranoid.value)) > MAX_PARANOID:
+        says = f"{counters.value}, for root only (kernel.perf_event_paranoid is {paranoid.value})"
+        return Finding("hardware counters", "partly", says, f"sudo sysctl kernel.perf_event_paranoid={MAX_PARANOID}")
+    return Finding("hardware counters", "yes", f"{counters.value}, for perf and the like")
+
+
+def _format_gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.1f} GiB"
 
 
 def _examine_memory(seen: Look) -> Finding:

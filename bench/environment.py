@@ -6,9 +6,10 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -16,9 +17,15 @@ from pydantic import JsonValue
 from bench.machine import read_facts
 
 PACKAGES = (
-    *("torch", "torchvision", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "fvcore"),
+    *("torch", "torchvision", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript", "fvcore"),
     *("codecarbon", "nvidia-ml-py", "dlmi-bench"),
 )
+# Recorded only: what they decide is in the state of their runtimes, or in the hashes of the data.
+COMPANIONS = (
+    *("openvino", "scipy", "triton", "nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cublas"),
+    *("nvidia-cublas-cu12", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13"),
+)
+CHECKOUT = Path(__file__).parent.parent
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -28,7 +35,7 @@ def describe_environment() -> dict[str, JsonValue]:
         "machine": describe_machine(),
         "machine_id": compute_machine_id(),
         **describe_settings(),
-        "versions": dict(describe_versions()),
+        "versions": {**describe_versions(), **describe_companions()},
         "commit": describe_commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -68,8 +75,49 @@ def compute_machine_id() -> str:
 @cache
 def describe_versions() -> dict[str, str]:
     """Versions of what decides results. Packages that are missing are left out."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in PACKAGES:
+    return {"python": ".".join(map(str, sys.version_info[:3])), **_read_versions(PACKAGES)}
+
+
+def describe_companions() -> dict[str, str]:
+    """Versions of what some of the runtimes use as well, and of the C++ compiler; what is missing is left out."""
+    compiler = describe_compiler()
+    return _read_versions(COMPANIONS) | ({"C++ compiler": compiler} if compiler else {})
+
+
+def find_compiler() -> str:
+    """Name of the C++ compiler that torch's inductor calls: CXX, else g++ (clang++ on macOS)."""
+    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+
+
+def describe_compiler() -> str:
+    """What the C++ compiler says of its version, in one line; empty where it does not run."""
+    return (_ask(find_compiler(), "--version").splitlines() or [""])[0]
+
+
+def describe_package(module: str) -> str:
+    """Name and version of the package that a module comes from: onnxruntime may be that of onnxruntime-gpu."""
+    try:
+        return f"{module} {version(module)}"
+    except PackageNotFoundError:
+        packages = packages_distributions().get(module)
+    return f"{packages[0]} {version(packages[0])}" if packages else f"{module} of unknown version"
+
+
+def describe_commit(checkout: Path = CHECKOUT) -> str:
+    """Commit of this checkout, with `-dirty` where files differ from it; empty outside one.
+
+    A repository further up is somebody else's, in which this program is installed.
+    """
+    git = ("git", "-C", str(checkout))
+    top = _ask(*git, "rev-parse", "--show-toplevel")
+    if not top or Path(top).resolve() != checkout.resolve():
+        return ""
+    return _ask(*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+
+
+def _read_versions(packages: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -78,23 +126,12 @@ def describe_versions() -> dict[str, str]:
 
 
 @cache
-def describe_commit() -> str:
-    """Commit of this checkout, with `-dirty` where files differ from it; empty outside a checkout."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent.parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=12",
-        "--exclude=*",
-    ]
+def _ask(*command: str) -> str:
+    """What the command prints; empty where it fails or is not there."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
         return ""
-    return done.stdout.strip()
 
 
 def _read_cpu_name() -> str:

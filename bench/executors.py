@@ -22,10 +22,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.errors import BenchError
+from bench.machine import limit_threads
 
 # Told how much of a job is done, in the job's own words and as a fraction.
 OnProgress = Callable[[str, float], None]
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class JobError(BenchError):
@@ -51,7 +51,7 @@ class Worker:
     """
 
     def __init__(self, index: int = 0, software: Software | None = None, *, n_threads: int = 1) -> None:
-        environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(n_threads))
+        environment = dict(os.environ) | limit_threads(n_threads)
         environment["PYTHONHASHSEED"] = str(index)
         environment["DLMI_BENCH_PADDING"] = "x" * random.Random(index).randrange(4096)  # noqa: S311
         if software:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from bench.stats import compute_process_summary, compute_wilson
 PROCESS_RANGE = "min and max of process medians"
 # Shares of the rounds of a process that may be disturbed before its row is called noisy, and INVALID.
 MAX_QUIET, MAX_LOST = 0.1, 0.5
+NO_SINGLES = "not timed one by one"
 
 # Within this factor of an empty call a row measures the framework rather than the model.
 FLOOR_FACTOR = 5.0
@@ -233,7 +233,6 @@ def make_single_call_figures(processes_s: list[list[float]], conditions: Conditi
         processes_s: Durations of each process [s].
     """
     pooled = [duration for single_s in processes_s for duration in single_s]
-    common: dict[str, Any] = {"source": "perf_counter_ns", "n": len(pooled)}
     method = f"{len(pooled)} single calls of {len(processes_s)} processes, taken as independent; outliers included"
     figures = []
     for name, p in PERCENTILES.items():
@@ -243,28 +242,33 @@ def make_single_call_figures(processes_s: list[list[float]], conditions: Conditi
                 name="single_call_s",
                 value=found.value if found else None,
                 hi=found.hi if found else None,
-                reason="" if found else f"needs {compute_n_needed(p)}" if pooled else "not timed one by one",
+                reason="" if found else f"needs {compute_n_needed(p)}" if pooled else NO_SINGLES,
                 interval="one-sided 95 % upper bound from order statistics",
                 kind="measured",
+                source="perf_counter_ns",
                 method=method,
+                n=len(pooled),
                 conditions=conditions | {"percentile": name},
-                **common,
             )
         )
-    for fence, reach in FENCES.items():
-        counts = [count_outliers(single_s, reach) for single_s in processes_s if len(single_s) > 1]
-        figures.append(
-            Figure(
-                name="n_outliers",
-                value=sum(counts),
-                kind="counted",
-                method=f"single calls beyond {reach:g} interquartile ranges of their process; none is left out",
-                conditions=conditions | {"fence": fence},
-                samples=tuple(counts),
-                **common,
-            )
-        )
-    return figures
+    outliers = [_make_outliers(processes_s, reach, conditions | {"fence": fence}) for fence, reach in FENCES.items()]
+    return [*figures, *outliers]
+
+
+def _make_outliers(processes_s: list[list[float]], reach: float, conditions: Conditions) -> Figure:
+    counts = [count_outliers(single_s, reach) for single_s in processes_s if len(single_s) > 1]
+    if not counts:
+        return unavailable("n_outliers", NO_SINGLES, **conditions)
+    return Figure(
+        name="n_outliers",
+        value=sum(counts),
+        kind="counted",
+        source="perf_counter_ns",
+        method=f"single calls beyond {reach:g} interquartile ranges of their process; none is left out",
+        n=sum(map(len, processes_s)),
+        conditions=conditions,
+        samples=tuple(counts),
+    )
 
 
 def make_peak_figures(peaks: list[Peak], threads: int) -> list[Figure]:

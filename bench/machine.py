@@ -15,7 +15,29 @@ from bench.errors import MeasurementError
 from bench.nvml import describe_gpus, open_nvml
 
 ROOT = Path("/")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")
+# What numerical libraries read at the start of a process for their number of threads.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# How the firmware of a virtual machine calls itself, by the start of vendor or product; a server's names its maker.
+# Source: systemd, src/basic/virt.c. Makers of hardware as well (Oracle, Microsoft) are told by their product alone.
+VIRTUAL = (
+    *(
+        "KVM",
+        "QEMU",
+        "OpenStack",
+        "KubeVirt",
+        "Amazon EC2",
+        "VMware",
+        "VMW",
+        "innotek GmbH",
+        "VirtualBox",
+        "Xen",
+        "xen",
+    ),
+    *("Bochs", "Parallels", "BHYVE", "Hyper-V", "Virtual Machine", "Apple Virtualization", "Google Compute Engine"),
+)
+# Files that an engine leaves in the root folder, and folders in which one keeps the layers of the root folder.
+MARKS = {".dockerenv": "docker", "run/.containerenv": "podman"}
+LAYERS = {"/containerd/": "containerd", "/docker/": "docker", "/containers/storage/": "podman or cri-o"}
 UNLIMITED_BYTES = 2**60  # cgroup v1 writes "no limit" as the largest number of whole pages
 HIDDEN = "not shown by this kernel; a hypervisor or container keeps it to itself"
 
@@ -40,14 +62,21 @@ def read_facts(root: Path = ROOT, nvml: Any = None) -> dict[str, Fact]:
         "cpu_limit": read_cpu_limit(root),
         "memory_limit_bytes": read_memory_limit(root),
         "clock_source": _read_text(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "counters": read_counters(root),
+        "perf_event_paranoid": _read_text(root / "proc/sys/kernel/perf_event_paranoid"),
         "affinity": read_affinity(),
-        "threads": Fact({name: os.environ.get(name) for name in THREAD_VARIABLES}),
+        "threads": Fact({**limit_threads(), "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY")}),
         "gpus": read_gpus(nvml),
     }
 
 
+def limit_threads(n_threads: int = 1) -> dict[str, str]:
+    """Variables that a worker is started with, so many threads for each numerical library; others it inherits."""
+    return dict.fromkeys(THREAD_VARIABLES, str(n_threads))
+
+
 def read_affinity() -> Fact:
-    """CPUs that this process may run on."""
+    """CPUs that this process may run on, and so its workers, which hop over them."""
     if not hasattr(os, "sched_getaffinity"):
         return Fact(None, "this system does not pin processes")
     return Fact([*sorted(os.sched_getaffinity(0))])
@@ -81,17 +110,38 @@ def read_hypervisor(root: Path = ROOT) -> Fact:
     flags = _find_line(root / "proc/cpuinfo", "flags")
     if flags is not None and "hypervisor" not in flags.split():
         return Fact("none")
-    named = [_read_text(root / path).value for path in ("sys/hypervisor/type", "sys/class/dmi/id/sys_vendor")]
-    found = next((name for name in named if name), None)
-    if found:
-        return Fact(found)
-    return Fact(None, HIDDEN) if flags is None else Fact("unnamed")
+    paths = ("sys/hypervisor/type", "sys/class/dmi/id/sys_vendor", "sys/class/dmi/id/product_name")
+    names = [str(name) for path in paths if (name := _read_text(root / path).value)]
+    if flags is not None:
+        return Fact(next(iter(names), "unnamed"))
+    if any(name.endswith(".metal") for name in names):  # Amazon's, which has the vendor of its virtual machines
+        return Fact("none")
+    found = next((name for name in names if name.startswith(VIRTUAL)), None)
+    return Fact(found, "" if found else "this processor has no flag for it, and the firmware names no hypervisor")
 
 
 def read_container(root: Path = ROOT) -> Fact:
-    """Which engine's mark lies in the root folder; "none" without one."""
-    marks = {".dockerenv": "docker", "run/.containerenv": "podman"}
-    return Fact(next((engine for mark, engine in marks.items() if (root / mark).exists()), "none"))
+    """The engine that left a mark; "none" where the kernel's own threads are in sight, which a container hides."""
+    layers = _read_root_layers(root)
+    marks = [
+        *(engine for mark, engine in MARKS.items() if (root / mark).exists()),
+        "kubernetes" if "KUBERNETES_SERVICE_HOST" in _read_environment(root / "proc/self/environ") else "",
+        _read_environment(root / "proc/1/environ").get("container", ""),  # set by lxc, systemd-nspawn, podman
+        str(_read_text(root / "run/systemd/container").value or ""),
+        *(engine for folder, engine in LAYERS.items() if folder in layers),
+    ]
+    if found := next(filter(None, marks), ""):
+        return Fact(found)
+    if _read_text(root / "proc/2/comm").value == "kthreadd":
+        return Fact("none")
+    return Fact(None, "no engine left a mark, but the kernel's own threads are out of sight, as in a container")
+
+
+def read_counters(root: Path = ROOT) -> Fact:
+    """Units that count cycles and instructions, as the kernel names them."""
+    devices = (root / "sys/bus/event_source/devices").glob("*")
+    names = [device.name for device in devices if device.name == "cpu" or (device / "cpus").exists()]
+    return Fact(", ".join(sorted(names))) if names else Fact(None, f"hardware counters are {HIDDEN}")
 
 
 def read_cpu_limit(root: Path = ROOT) -> Fact:
@@ -140,9 +190,24 @@ def _list_groups(root: Path, controller: str) -> Iterator[Path]:
         yield base
 
 
+def _read_root_layers(root: Path) -> str:
+    """Options of the overlay that is mounted as the root folder; empty where it is none."""
+    for line in str(_read_text(root / "proc/self/mountinfo").value or "").splitlines():
+        mount, _, options = line.partition(" - ")
+        if mount.split()[4] == "/" and options.startswith("overlay "):
+            return options
+    return ""
+
+
+def _read_environment(path: Path) -> dict[str, str]:
+    """Variables that a process was started with; none where they are somebody else's."""
+    pairs = (entry.partition("=") for entry in str(_read_text(path).value or "").split("\0"))
+    return {name: value for name, _, value in pairs}
+
+
 def _read_text(path: Path) -> Fact:
     try:
-        return Fact(path.read_text().strip())
+        return Fact(path.read_text(errors="replace").strip())
     except OSError:
         return Fact(None, HIDDEN)
 

@@ -34,10 +34,11 @@ class Peak:
 
 @dataclass(frozen=True)
 class Roofline:
-    """The least time [s] that the machine would need, and whether `arithmetic` or `memory` sets it."""
+    """The least time [s] that the machine would need, and whether `arithmetic` or `memory` sets it; or why not."""
 
-    attainable_s: float
-    bound: str
+    attainable_s: float | None
+    bound: str = ""
+    reason: str = ""
 
 
 def compute_model_bytes(n_parameters: float, n_activations: float, batch: int) -> float:
@@ -62,24 +63,33 @@ def compute_roofline(macs: float, n_bytes: float, flop_hz: float, byte_hz: Seque
     return Roofline(max(arithmetic_s, memory_s), "arithmetic" if arithmetic_s >= memory_s else "memory")
 
 
-def find_roofline(latency: Figure, counts: Iterable[Figure], peaks: Iterable[Figure]) -> Roofline | None:
+def find_roofline(latency: Figure, counts: Iterable[Figure], peaks: Iterable[Figure]) -> Roofline:
     """Roofline of a latency from the figures of the model and of the machine, of which other numbers of threads pass.
 
-    None where one is missing, or where it does not compute on the CPU in float32, whose peaks were measured.
+    There is none where a figure is missing, or where the model does not compute on the CPU in float32, whose peaks were
+    measured.
     """
-    if latency.conditions.get("precision") != "float32" or not str(latency.conditions.get("provider")).startswith(
-        "CPU"
-    ):
-        return None
+    if reason := _find_mismatch(latency):
+        return Roofline(None, reason=reason)
     threads = latency.conditions.get("threads", 1)
     rates = [f for f in peaks if f.value is not None and f.conditions.get("threads") == threads]
     first: dict[str, float] = {}
     for figure in (*counts, *rates):
         if figure.value is not None:
             first.setdefault(figure.name, figure.value)
-    if any(name not in first for name in ("macs", "n_parameters", "n_activations", "peak_flop_hz", "peak_byte_hz")):
-        return None
+    needed = ("macs", "n_parameters", "n_activations", "peak_flop_hz", "peak_byte_hz")
+    if missing := [name for name in needed if name not in first]:
+        return Roofline(None, reason=f"not known for threads={threads}: {', '.join(missing)}")
     batch = int(latency.conditions["batch"])
     n_bytes = compute_model_bytes(first["n_parameters"], first["n_activations"], batch)
     reading = [(int(f.conditions["working_set_bytes"]), f.value or 0.0) for f in rates if f.name == "peak_byte_hz"]
     return compute_roofline(first["macs"] * batch, n_bytes, first["peak_flop_hz"], reading)
+
+
+def _find_mismatch(latency: Figure) -> str:
+    """Why the peaks of the CPU in float32 say nothing about the latency; empty where they do."""
+    if latency.value is None:
+        return "no latency"
+    if not str(latency.conditions.get("provider")).startswith("CPU"):
+        return "peak of the CPU only"
+    return "" if latency.conditions.get("precision") == "float32" else "peak of float32 only"

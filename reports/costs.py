@@ -1,6 +1,6 @@
 """What a model costs: the columns by which models are compared, and where in the store each is found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -71,6 +71,18 @@ def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | N
 def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
     """Of 1 000 inferences, processor only; net is without what the idle machine draws."""
     return model.find("energy", "inference_energy_j", component="cpu", idle_subtracted=is_net)
+
+
+def find_training_energies(model: ModelResults, *, is_net: bool) -> list[Figure]:
+    """Of each whole training that has such a figure, available or not, processor only."""
+    wanted = {"component": "cpu", "idle_subtracted": is_net}
+    found = [record.figure("training_energy_j", **wanted) for record in model.trainings]
+    return [figure for figure in found if figure]
+
+
+def list_meters(figures: Iterable[Figure]) -> list[str]:
+    """ "kind, source" of the joules that there are; those of two meters are neither averaged nor compared."""
+    return sorted({f"{figure.kind}, {figure.source}" for figure in figures if figure.value is not None})
 
 
 def _find_training(model: ModelResults) -> CostSample | None:

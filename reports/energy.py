@@ -4,6 +4,7 @@ from statistics import fmean, median
 
 from bench.records import Figure
 from bench.units import format_count, format_quantity
+from reports.costs import find_energy, find_training_energies, list_meters
 from reports.load import ModelResults, TaskResults
 from reports.tables import MARKS, MISSING, Table
 
@@ -93,13 +94,15 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
     mine, others = _find_costs(model, basis), _find_costs(reference, basis)
     if mine is None or others is None:
         return MISSING
-    kinds = {_find_kind(model), _find_kind(reference)}
-    if basis != "time" and len(kinds) > 1:
-        return "not comparable: measured by different meters"
+    meters = [] if basis == "time" else _list_meters(model, reference, is_net=basis == "net")
+    if len(meters) > 1:
+        return f"not comparable: of different meters ({'; '.join(meters)})"
+    if min(*mine, *others) <= 0:
+        return "not comparable: a cost is not above that of the idle machine, so too little to be seen"
     when, n_uses = compute_break_even(*mine, *others)
     words = {"always": "from the first inference", "never": "never"}
     text = words.get(when) or f"{when} {format_count(float(f'{n_uses:.2g}'))} inferences"
-    marks = _list_marks(model, reference) if basis == "time" else list(kinds)
+    marks = _list_marks(model, reference) if basis == "time" else meters
     return f"{text} ({', '.join(marks)})" if marks else text
 
 
@@ -115,18 +118,16 @@ def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
     if basis == "time":
         latency, times = model.find_latency(), model.values("training_s")
         return (median(times), latency.value) if times and latency and latency.value is not None else None
-    wanted = {"component": "cpu", "idle_subtracted": basis == "net"}
-    trainings = [record.figure("training_energy_j", **wanted) for record in model.trainings]
-    joules = [figure.value for figure in trainings if figure and figure.value is not None]
-    inferences = model.find("energy", "inference_energy_j", **wanted)
-    if not joules or inferences is None or inferences.value is None:
-        return None
-    return fmean(joules), inferences.value / N_INFERENCES
+    trainings, use = find_training_energies(model, is_net=basis == "net"), find_energy(model, is_net=basis == "net")
+    joules = [figure.value for figure in trainings if figure.value is not None]
+    return (fmean(joules), use.value / N_INFERENCES) if joules and use and use.value is not None else None
 
 
-def _find_kind(model: ModelResults) -> str:
-    figure = model.find("energy", "inference_energy_j", component="cpu")
-    return f"{figure.kind}, {figure.source}" if figure else MISSING
+def _list_meters(*models: ModelResults, is_net: bool) -> list[str]:
+    """Of every training and of the inferences."""
+    trainings = [figure for model in models for figure in find_training_energies(model, is_net=is_net)]
+    uses = [figure for model in models if (figure := find_energy(model, is_net=is_net))]
+    return list_meters([*trainings, *uses])
 
 
 def _find_net(figures: list[Figure], gross: Figure) -> Figure | None:

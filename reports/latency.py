@@ -72,8 +72,8 @@ def _make_sweep_table(rows: list[Row]) -> Table:
 def _describe_row(row: Row) -> list[str]:
     counts = row.model.measured.get("counts")
     roofline = find_roofline(row.latency, counts.figures if counts else (), row.model.measured["latency"].figures)
-    attainable = ["n/a", "n/a"]
-    if roofline and row.latency.value:
+    attainable = [f"n/a ({roofline.reason})", "n/a"]
+    if roofline.attainable_s is not None and row.latency.value:
         attainable = [f"{format_percent(roofline.attainable_s / row.latency.value)} %", roofline.bound]
     shown = _show(row.find("overhead_share"), lambda f: f"{format_percent(f.value or 0, 0)} %")
     return [render_latency(row.latency), _show(row.find("throughput_hz"), _format_range), shown, *attainable]
@@ -126,9 +126,10 @@ def _make_tail_table(rows: list[Row]) -> Table:
 
 def _describe_tail(row: Row) -> list[str]:
     percentiles = [_show(row.find("single_call_s", percentile=name), _format_bound) for name in PERCENTILES]
-    mild, severe = (_show(row.find("n_outliers", fence=fence), _format_count) for fence in ("mild", "severe"))
+    mild, severe = (row.find("n_outliers", fence=fence) for fence in ("mild", "severe"))
+    outliers = _show(mild, lambda f: f"{_format_count(f)} ({_show(severe, _format_count)})")
     first = row.find("single_call_s")
-    return [*percentiles, f"{mild} ({severe})", format_count(first.n) if first else ""]
+    return [*percentiles, outliers, format_count(first.n) if first else ""]
 
 
 def _make_peak_table(rows: list[Row]) -> Table:

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from bench.records import Figure
 from bench.units import clean_text, format_count, format_percent, format_quantity, format_range, unit_of
-from reports.costs import find_energy
+from reports.costs import find_energy, find_training_energies, list_meters
 from reports.load import ModelResults, TaskResults, compute_median_range
 
 MISSING = "not measured"
@@ -227,10 +227,11 @@ def _render_energy(figure: Figure | None) -> str:
 
 
 def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:
-    wanted = {"component": "cpu", "idle_subtracted": is_net}
-    found = [record.figure("training_energy_j", **wanted) for record in model.trainings]
-    figures = [figure for figure in found if figure and figure.value is not None]
-    if not figures:
-        return _render(next(filter(None, found), None))
-    mean = figures[0].model_copy(update={"value": fmean(f.value for f in figures if f.value is not None)})
-    return _render_energy(mean)
+    figures = find_training_energies(model, is_net=is_net)
+    known = [figure for figure in figures if figure.value is not None]
+    if not known:
+        return _render(next(iter(figures), None))
+    meters = list_meters(known)
+    if len(meters) > 1:
+        return f"no mean: of different meters ({'; '.join(meters)})"
+    return _render_energy(known[0].model_copy(update={"value": fmean(f.value for f in known if f.value is not None)}))

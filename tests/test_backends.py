@@ -5,11 +5,13 @@ import struct
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from stand_ins import plant
 
 from bench.backends import BACKENDS, Batch, needs, predict
 from bench.backends.export import write_onnx, write_torch
@@ -140,12 +142,29 @@ def test_int8_is_smaller_and_depends_on_its_images_alone(tmp_path: Path) -> None
 def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler that does not run makes the compiled runtimes unavailable, by its name."""
     monkeypatch.setenv("CXX", "no-such-compiler")
-    needs.find_missing_compiler.cache_clear()
-    try:
-        state = BACKENDS["compile"].describe_state()
-    finally:
-        needs.find_missing_compiler.cache_clear()
+    state = BACKENDS["compile"].describe_state()
     assert state == "not available: no C++ compiler (no-such-compiler does not run); install one or set CXX"
+
+
+def test_compiler_belongs_to_the_state_of_what_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another compiler is another program of the compiled runtimes, and of no other."""
+    before = {name: entry.describe_state() for name, entry in BACKENDS.items()}
+    compiler = plant(tmp_path, {"c++": "#!/bin/sh\necho sea++ 1.2\necho and more\n"}) / "c++"
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    after = {name: entry.describe_state() for name, entry in BACKENDS.items()}
+    assert {n for n in BACKENDS if after[n] != before[n]} == {"compile", "compile-freezing", "aotinductor"}
+    assert after["compile"] == f"torch {version('torch')}, sea++ 1.2"
+
+
+def test_runtime_may_come_from_a_package_of_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With onnxruntime-gpu in the place of onnxruntime the state names it and its version; without either, no crash."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "nothing")])
+    assert BACKENDS["onnxruntime"].describe_state() == "onnxruntime of unknown version"
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    files = {"METADATA": "Name: onnxruntime-gpu\nVersion: 1.23.4\n", "RECORD": "onnxruntime/__init__.py,,\n"}
+    plant(tmp_path, {f"onnxruntime_gpu-1.23.4.dist-info/{name}": text for name, text in files.items()})
+    assert BACKENDS["onnxruntime"].describe_state() == "onnxruntime-gpu 1.23.4"
 
 
 def test_missing_device_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stand_ins import Command
 
 from bench.backends.export import write_onnx
+from bench.counting import make_macs_figures
 from bench.counts import measure_counts
 from bench.counts.graph import count_by_graph
 from bench.counts.products import Products
@@ -80,6 +81,13 @@ class Recurrent(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.cells(x)[0]
+
+
+def test_disagreement_beyond_a_hundredth_is_a_note_on_every_count() -> None:
+    """1.0 % between two counters is none, 1.1 % stands beside each count and what is derived from the first."""
+    near, far = ((Products("a", "x", 1000), Products("b", "y", n)) for n in (990, 989))
+    assert [figure.notes for figure in make_macs_figures(near)] == [()] * 3
+    assert [figure.notes for figure in make_macs_figures(far)] == [("counters disagree by 1.1%",)] * 3
 
 
 def test_training_is_counted_not_assumed() -> None:

@@ -10,7 +10,7 @@ import pytest
 from stand_ins import Command
 
 from bench.commands.doctor import format_finding, format_noise
-from bench.doctor import Finding, Look, examine
+from bench.doctor import SUITE_BYTES, Finding, Look, examine
 from bench.energy import Idle
 from bench.errors import MeasurementError
 from bench.executors import Worker
@@ -23,7 +23,8 @@ GOOD = Look(
     facts={
         "affinity": Fact([0, 1]), "governor": Fact("performance"), "is_turbo": Fact(False), "is_smt": Fact(False),
         "hypervisor": Fact("none"), "container": Fact("none"), "cpu_limit": Fact(None, "no limit is set"),
-        "gpus": Fact([{"name": "H100"}]),
+        "gpus": Fact([{"name": "H100"}]), "memory_limit_bytes": Fact(None, "no limit is set"),
+        "counters": Fact("cpu"), "perf_event_paranoid": Fact("2"),
     },
     neighbours=Neighbours(pressure=0.0, steal=0.0),
     idle=Idle({("cpu", "rapl"): 35.0, ("ram", "rapl"): 6.0, ("gpu", "nvml"): 70.0}, 1.0),
@@ -56,7 +57,10 @@ def test_good_machine_has_nothing_to_mend() -> None:
         (look(is_smt=Fact(True)), "cores", "partly", "smt/control"),
         (look(affinity=Fact(None, "hidden")), "latency", "partly", "cannot be pinned"),
         (look(cpu_limit=Fact(0.5)), "cpu limit", "partly", "0.5 CPUs"),
-        (look(hypervisor=Fact("KVM")), "hardware counters", "no", "KVM"),
+        (look(hypervisor=Fact("KVM")), "absolute figures", "partly", "KVM"),
+        (look(counters=Fact(None, "hidden")), "hardware counters", "no", "no unit"),
+        (look(perf_event_paranoid=Fact("4")), "hardware counters", "partly", "perf_event_paranoid=2"),
+        (look(memory_limit_bytes=Fact(2**30)), "memory limit", "partly", "1.0 GiB, the default suite takes about 3.0"),
         (look(gpus=Fact(None, "NVML: no driver")), "GPU", "no", "no driver"),
         (replace(GOOD, neighbours=Neighbours(0.3, 0.0)), "neighbours", "partly", "30% of the time"),
         (replace(GOOD, neighbours=Neighbours(None, None)), "neighbours", "partly", "psi=1"),
@@ -71,6 +75,19 @@ def test_every_fault_is_named_with_its_remedy(seen: Look, topic: str, can: str, 
     assert words in f"{finding.says} {finding.remedy}"
     assert finding.remedy
     assert sum(f.can != "yes" for f in examine(seen)) == 1
+
+
+def test_virtual_machine_may_have_counters() -> None:
+    """Whether cycles can be counted is read from the kernel and not taken from there being a hypervisor."""
+    finding = find(look(hypervisor=Fact("KVM")), "hardware counters")
+    assert (finding.can, finding.says) == ("yes", "cpu, for perf and the like")
+
+
+def test_limit_that_suffices_and_an_unknown_container_are_no_finding() -> None:
+    """Exactly the memory of the suite is enough; a container that cannot be told is not called one."""
+    topics = {f.topic for f in examine(look(memory_limit_bytes=Fact(SUITE_BYTES), container=Fact(None, "hidden")))}
+    assert not topics & {"memory limit", "container"}
+    assert "container" in {f.topic for f in examine(look(container=Fact("docker")))}
 
 
 def test_modelled_energy_is_a_no() -> None:

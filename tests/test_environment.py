@@ -1,12 +1,23 @@
 """What a measurement was taken on, and what else the machine was doing."""
 
+import re
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from stand_ins import plant
 
-from bench.environment import compute_machine_id, describe_environment
+from bench.actions import ACTIONS, Workshop
+from bench.display import RunDisplay
+from bench.environment import compute_machine_id, describe_commit, describe_environment, describe_versions
+from bench.executors import OnProgress
 from bench.load import CpuTimes, Load, compute_busy_share, read_cpu_times, read_load
+from bench.records import Cell, Record
+from bench.runner import Runner
+from bench.store import Store
+from bench.suites import Suite
 
 
 def test_description_is_complete() -> None:
@@ -19,6 +30,28 @@ def test_description_is_complete() -> None:
     assert {name for name, value in settings.items() if value is None} == set(absent)  # type: ignore[union-attr,arg-type]
 
 
+def test_recorded_versions_do_not_make_results_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiler and scipy stand in the record; what a fingerprint covers holds neither."""
+    compiler = plant(tmp_path, {"c++": "#!/bin/sh\necho sea++ 1.2\n"}) / "c++"
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    recorded = describe_environment()["versions"]
+    assert recorded["C++ compiler"] == "sea++ 1.2"  # type: ignore[index,call-overload]
+    assert {"scipy", "C++ compiler"} <= set(recorded) - set(describe_versions())  # type: ignore[arg-type]
+    assert describe_versions().items() <= recorded.items()  # type: ignore[union-attr]
+
+
+def test_commit_is_that_of_the_checkout_alone(tmp_path: Path) -> None:
+    """A repository has one; what is installed somewhere below it has none, for that commit is somebody else's."""
+    checkout = tmp_path / "theirs"
+    installed = plant(checkout / ".venv" / "site-packages", {"ours.py": ""})
+    git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init"], ["commit", "--allow-empty", "-m", "theirs"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    assert describe_commit(installed) == describe_commit(tmp_path) == ""
+    assert re.fullmatch("[0-9a-f]{12}", describe_commit(checkout))
+
+
 def test_load_of_a_made_up_machine(tmp_path: Path) -> None:
     """12.50 % pressure reads 0.125, and stolen ticks read as seconds."""
     files = {
@@ -28,6 +61,25 @@ def test_load_of_a_made_up_machine(tmp_path: Path) -> None:
     }
     assert read_load(plant(tmp_path, files)) == Load(cpu_pressure=0.125, load_1m=1.5, steal_s=2.0)
     assert read_cpu_times(tmp_path) == CpuTimes(total_s=100.0, idle_s=82.0, steal_s=2.0)
+
+
+def test_load_stands_before_and_after_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record holds the machine as it was when the work began, and as the work left it."""
+    root = plant(tmp_path / "root", {"proc/loadavg": "1.50 0 0 3/109 5875\n"})
+    monkeypatch.setattr("bench.runner.read_load", partial(read_load, root))
+
+    def work(_: Workshop, cells: list[Cell], __: OnProgress) -> list[Record]:
+        plant(root, {"proc/loadavg": "2.50 0 0 3/109 5875\n"})
+        return [Record(cell=cell, figures=()) for cell in cells]
+
+    monkeypatch.setitem(ACTIONS, "train", work)
+    suite = Suite(tasks=("usps",), models=("softmax",), measures=(), n_seeds=1)
+    store = Store(tmp_path / "store")
+    assert Runner(suite, store).run(RunDisplay(Console(quiet=True))).n_done == 1
+    (attempt,) = store.current().values()
+    assert attempt.record is not None
+    found = [attempt.record.provenance[f"load_{when}"] for when in ("before", "after")]
+    assert found == [{"cpu_pressure": None, "load_1m": load, "steal_s": None} for load in (1.5, 2.5)]
 
 
 def test_silent_kernel_is_unknown(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.executors import THREAD_VARIABLES, JobError, Worker
+from bench.executors import JobError, Worker
+from bench.machine import THREAD_VARIABLES, read_facts
 
 JOBS = """
 import os, sys
@@ -76,6 +77,17 @@ def test_workers_run_on_one_thread_each_with_its_own_layout() -> None:
     layouts = [(e["PYTHONHASHSEED"], len(e["DLMI_BENCH_PADDING"])) for e in found]
     assert layouts[0] != layouts[1]
     assert layouts[1] == layouts[2]
+
+
+def test_recorded_threads_are_those_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the caller's own variables say, what is recorded is what a worker was started with."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    with Worker() as worker:
+        environment = worker.call("some_jobs:environment", {})
+    recorded = read_facts()["threads"].value
+    assert recorded == {name: environment[name] for name in (*THREAD_VARIABLES, "OMP_WAIT_POLICY")}
+    assert set(recorded.values()) == {"1", "PASSIVE"}  # type: ignore[union-attr]
 
 
 def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ from bench.machine import Fact, read_facts
 BARE = {
     "proc/cpuinfo": "model name : Xeon\nflags : fpu avx2\n",
     "proc/self/cgroup": "0::/user.slice/job\n",
+    "proc/2/comm": "kthreadd\n",
+    "proc/sys/kernel/perf_event_paranoid": "2\n",
+    "sys/bus/event_source/devices/cpu/type": "4\n",
+    "sys/bus/event_source/devices/power/type": "9\n",
     "sys/devices/system/cpu/smt/active": "1\n",
     "sys/devices/system/cpu/cpu0/topology/thread_siblings_list": "0,2\n",
     "sys/devices/system/cpu/cpu1/topology/thread_siblings_list": "1,3\n",
@@ -34,6 +38,7 @@ def test_bare_machine(tmp_path: Path, clock: FakeClock) -> None:
     assert (values["cpu_limit"], values["memory_limit_bytes"]) == (1.5, 2**30)
     assert values["gpus"] == [{"name": "GPU 0", "driver": "580.95", "memory_bytes": 80 * 2**30}]
     assert values["container"] == "none"
+    assert (values["counters"], values["perf_event_paranoid"]) == ("cpu", "2")
 
 
 def test_limits_of_the_first_cgroup_version(tmp_path: Path) -> None:
@@ -59,13 +64,63 @@ def test_guest_in_a_container(tmp_path: Path) -> None:
     assert machine.read_hypervisor(tmp_path).value == "Amazon EC2"
 
 
+@pytest.mark.parametrize(
+    ("vendor", "product", "expected"),
+    [
+        ("Supermicro", "ARS-110M", None),
+        ("Microsoft Corporation", "Surface Pro", None),
+        ("Microsoft Corporation", "Virtual Machine", "Virtual Machine"),
+        ("QEMU", "KVM Virtual Machine", "QEMU"),
+        ("Amazon EC2", "c6g.xlarge", "Amazon EC2"),
+        ("Amazon EC2", "c6g.metal", "none"),
+    ],
+)
+def test_processor_without_flags(tmp_path: Path, vendor: str, product: str, expected: str | None) -> None:
+    """ARM has `Features`: only the name of a hypervisor tells of one, that of a maker of servers says nothing."""
+    dmi = {"sys/class/dmi/id/sys_vendor": vendor, "sys/class/dmi/id/product_name": product}
+    found = machine.read_hypervisor(plant(tmp_path, {"proc/cpuinfo": "Features : fp asimd\n", **dmi}))
+    assert found.value == expected
+    assert bool(found.reason) == (expected is None)
+
+
+OVERLAY = "597 569 0:150 / / rw,relatime master:2 - overlay overlay rw,lowerdir=/var/lib/{}/9/fs\n"
+CONTAINERS = {
+    "docker": {".dockerenv": ""},
+    "podman": {"run/.containerenv": ""},
+    "kubernetes": {"proc/self/environ": "A=1\0KUBERNETES_SERVICE_HOST=10.0.0.1\0"},
+    "lxc": {"proc/1/environ": "PATH=/bin\0container=lxc\0"},
+    "systemd-nspawn": {"run/systemd/container": "systemd-nspawn\n"},
+    "containerd": {
+        "proc/self/mountinfo": OVERLAY.format("containerd/io.containerd.snapshotter.v1.overlayfs/snapshots")
+    },
+    "podman or cri-o": {"proc/self/mountinfo": OVERLAY.format("containers/storage/overlay/l")},
+    "none": {"proc/2/comm": "kthreadd\n", "proc/self/mountinfo": OVERLAY.format("live")},
+}
+
+
+@pytest.mark.parametrize("engine", CONTAINERS)
+def test_container_is_known_by_its_marks(tmp_path: Path, engine: str) -> None:
+    """A file, a variable or the folder of the root's layers names the engine; the kernel's threads in sight: none."""
+    assert machine.read_container(plant(tmp_path, CONTAINERS[engine])) == Fact(engine)
+
+
+def test_counters_of_hybrid_processors(tmp_path: Path) -> None:
+    """Each kind of core has counters of its own, with the list of its CPUs; those of the uncore are not meant."""
+    names = ("cpu_core/cpus", "cpu_atom/cpus", "uncore_imc_0/cpumask")
+    plant(tmp_path, {f"sys/bus/event_source/devices/{name}": "0-3\n" for name in names})
+    assert machine.read_counters(tmp_path) == Fact("cpu_atom, cpu_core")
+
+
 def test_boost_of_other_drivers(tmp_path: Path) -> None:
     """cpufreq/boost says yes with 1, intel_pstate/no_turbo with 0."""
     assert machine.read_turbo(plant(tmp_path, {"sys/devices/system/cpu/cpufreq/boost": "1"})).value is True
     assert machine.read_turbo(plant(tmp_path, {"sys/devices/system/cpu/intel_pstate/no_turbo": "1"})).value is False
 
 
-@pytest.mark.parametrize("name", ["governor", "is_turbo", "is_smt", "hypervisor", "clock_source", "gpus", "n_cores"])
+ABSENT = ("governor", "is_turbo", "is_smt", "hypervisor", "container", "clock_source", "counters", "gpus", "n_cores")
+
+
+@pytest.mark.parametrize("name", ABSENT)
 def test_absent_is_none_with_a_reason(tmp_path: Path, clock: FakeClock, name: str) -> None:
     """On a system that tells nothing, every fact is None and says why; none is 0 or a guess."""
     fact = read_facts(tmp_path, FakeNvml(clock, (), fault="driver"))[name]

@@ -90,6 +90,21 @@ def test_rows_that_fail_alike_share_a_sentence() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_rows_without_a_roofline_share_a_sentence() -> None:
+    """Two rows in 8-bit integers: n/a in the table, and one line below it that says why."""
+    identity = {"batch": 1, "precision": "int8", "provider": "CPU"}
+    values = {"latency_s": 1e-3, "overhead_share": 0.1}
+    figures = [
+        Figure(name=name, value=value, kind="measured", source="x", conditions=identity)  # type: ignore[arg-type]
+        for name, value in values.items()
+    ]
+    rows = [Row(name, figures=figures) for name in "ab"]
+    portrait = Portrait(Subject(kind="model", name="m", input_shape=(1,)), (1,), rows=rows)
+    lines = format_portrait(portrait, "m").splitlines()
+    assert [line.split()[-2:] for line in lines if "10 %" in line] == [["n/a", "n/a"]] * 2
+    assert "  attainable of a, b: n/a, peak of float32 only" in lines
+
+
 class FakeWorker:
     """Answers at once what a runtime would, and notes when each job began and ended."""
 

@@ -9,6 +9,7 @@ from bench.records import Cell, Figure, Record
 from reports.boamps import write_boamps
 from reports.energy import compute_break_even, make_break_even_tables, make_source_table
 from reports.load import ModelResults, Results, TaskResults
+from reports.tables import make_training_table
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,40 @@ def test_different_meters_are_not_compared() -> None:
     """A modelled joule has no place beside a measured one."""
     task = make_task(model("small", 10, 10.0, 1e-3, "tdp_constant"), model("large", 1000, 4.0, 3e-3))
     assert make_break_even_tables(task)[0].rows[0][4].startswith("not comparable")
+
+
+def test_trainings_of_two_meters_have_no_mean() -> None:
+    """Shards of like machines, one with RAPL: neither a mean nor a break-even mixes their joules; time counts both."""
+    small, large = model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)
+    read = joules("training_energy_j", 2.0, 1.0, "rapl", "measured")
+    other = small.trainings[0].model_copy(update={"figures": (*small.trainings[0].figures[:1], *read)})
+    small.trainings.append(other)
+    meters = "of different meters (measured, rapl; modelled, cpu_load_model)"
+    task = make_task(small, large)
+    assert make_break_even_tables(task)[0].rows[0][3:] == ["after 3 000 inferences", *[f"not comparable: {meters}"] * 2]
+    rows = {row[0]: row[-2:] for row in make_training_table(task).rows}
+    assert rows["small"] == [f"no mean: {meters}"] * 2
+    assert rows["large"] == ["8.00 J (modelled, cpu_load_model)", "4.00 J (modelled, cpu_load_model)"]
+
+
+def test_training_and_inference_have_one_meter() -> None:
+    """RAPL opened between training and use, as the doctor advises: the joules of both models do not add up."""
+    models = [model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)]
+    for one in models:
+        figures = joules("inference_energy_j", 2.0, 1.0, "rapl", "measured")
+        one.measured["energy"] = one.measured["energy"].model_copy(update={"figures": tuple(figures)})
+    cells = make_break_even_tables(make_task(*models))[0].rows[0][4:]
+    assert cells == ["not comparable: of different meters (measured, rapl; modelled, cpu_load_model)"] * 2
+
+
+def test_no_break_even_from_what_is_too_little_to_be_seen() -> None:
+    """A net of -0.1 J of use says nothing, so it divides nothing; gross still counts."""
+    small, large = model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)
+    figures = joules("inference_energy_j", 2.0, -0.1, "cpu_load_model")
+    small.measured["energy"] = small.measured["energy"].model_copy(update={"figures": tuple(figures)})
+    gross, net = make_break_even_tables(make_task(small, large))[0].rows[0][4:]
+    assert gross == "after 3 000 inferences (modelled, cpu_load_model)"
+    assert net == "not comparable: a cost is not above that of the idle machine, so too little to be seen"
 
 
 def test_marks_of_the_latencies_are_carried_on() -> None:

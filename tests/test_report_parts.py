@@ -6,12 +6,14 @@ import pytest
 from report_stores import keep_answers, keep_pictures, keep_singles, measured_records, train_record
 
 from bench.errors import StoreError
+from bench.figures import make_single_call_figures
 from bench.records import Cell, Figure, Record
 from bench.stats import compute_cost_per_success
 from bench.store import Store
 from reports.ablation import make_ablation_table
 from reports.differences import compute_accuracy_difference
 from reports.efficiency import make_efficiency_tables
+from reports.latency import make_latency_tables
 from reports.load import TaskResults, load_results
 from reports.montage import plot_montages
 from reports.singles import make_calibration_tables, plot_singles
@@ -141,6 +143,18 @@ def test_montage_says_what_it_shows(tmp_path: Path) -> None:
     task = load(tmp_path / "arm", *records)
     task.name = "toy+arm"
     assert plot_montages(task) == []
+
+
+def test_rows_of_latency_say_what_they_have_not(tmp_path: Path) -> None:
+    """8-bit integers have no peak to compare with, a batch timed in blocks no outliers; the reason is in the cell."""
+    latency, counts = measured_records("small", 10, 1e-3)
+    identity = {"backend": "onnxruntime-int8", "batch": 64, "threads": 1, "precision": "int8", "provider": "CPU"}
+    shown = latency.figures[0].model_copy(update={"conditions": identity})
+    figures = (shown, *make_single_call_figures([[], []], identity))
+    task = load(tmp_path, latency.model_copy(update={"figures": figures}), counts)
+    rates, tail = make_latency_tables(task)
+    assert rates.rows[0][-2:] == ["n/a (peak of float32 only)", "n/a"]
+    assert tail.rows[0][-2:] == ["n/a (not timed one by one)", "0"]
 
 
 def test_damaged_picture_is_named(tmp_path: Path) -> None:

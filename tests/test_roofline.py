@@ -16,7 +16,8 @@ from bench.figures import make_latency_figures
 from bench.latency import CpuHopper, Plan, list_cpus, measure_latency
 from bench.neighbours import Neighbours, NeighbourWatch
 from bench.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
-from bench.roofline import compute_model_bytes, compute_roofline
+from bench.records import Figure
+from bench.roofline import Roofline, compute_model_bytes, compute_roofline, find_roofline
 from bench.selftest.worlds import FakeClock
 
 RATES = [(1_000, 1e6), (100_000, 1e5)]
@@ -34,6 +35,57 @@ def test_attainable_time_by_hand() -> None:
 def test_bytes_by_hand() -> None:
     """10 weights once and 3 activations for each of 2 examples, 4 bytes each."""
     assert compute_model_bytes(10, 3, 2) == 64
+
+
+def figure(name: str, value: float | None, **conditions: str | int) -> Figure:
+    reason = "" if value is not None else "refused"
+    return Figure(name=name, value=value, kind="measured", source="c", conditions=conditions, reason=reason)  # type: ignore[arg-type]
+
+
+def latency(value: float | None = 8.0, **conditions: str | int) -> Figure:
+    identity = {"precision": "float32", "provider": "CPUExecutionProvider", "batch": 2, "threads": 1}
+    return figure("latency_s", value, **identity | conditions)
+
+
+COUNTS = [figure("macs", 500), figure("macs", 9), figure("n_parameters", 10), figure("n_activations", 3)]
+PEAKS = [
+    figure("peak_flop_hz", 1e9, threads=2),
+    figure("peak_flop_hz", 1e3, threads=1),
+    figure("peak_byte_hz", 1.0, threads=2, working_set_bytes=1),
+    *(figure("peak_byte_hz", rate, threads=1, working_set_bytes=size) for size, rate in RATES),
+]
+
+
+def test_roofline_of_a_row_by_hand() -> None:
+    """Two examples of 500 MACs, by the first counter, at the peak of one thread: 2 000 FLOP in 2 s; provider CPU."""
+    assert find_roofline(latency(), COUNTS, PEAKS) == Roofline(2.0, "arithmetic")
+    assert find_roofline(latency(provider="CPU"), COUNTS, PEAKS) == Roofline(2.0, "arithmetic")
+    assert find_roofline(latency(batch=1), COUNTS, PEAKS).attainable_s == 1.0
+
+
+def test_roofline_of_threads_takes_their_peaks() -> None:
+    """At two threads arithmetic takes 2 us, and reading 4 (10 + 2 x 3) bytes at 1 byte/s sets the time."""
+    assert find_roofline(latency(threads=2), COUNTS, PEAKS) == Roofline(64.0, "memory")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (latency(precision="int8"), "peak of float32 only"),
+        (latency(provider="CUDA NVIDIA H100"), "peak of the CPU only"),
+        (latency(None), "no latency"),
+        (latency(threads=4), "not known for threads=4: peak_flop_hz, peak_byte_hz"),
+    ],
+)
+def test_rows_without_a_roofline_say_why(row: Figure, reason: str) -> None:
+    """Another precision, another device, no latency, or no peak of so many threads."""
+    assert find_roofline(row, COUNTS, PEAKS) == Roofline(None, reason=reason)
+
+
+def test_roofline_needs_the_counts() -> None:
+    """A count that failed is not 0: the row names it."""
+    found = find_roofline(latency(), [figure("macs", None), *COUNTS[2:]], PEAKS)
+    assert (found.attainable_s, found.reason) == (None, "not known for threads=1: macs")
 
 
 def test_peaks_of_this_machine_are_ordered() -> None:
@@ -79,6 +131,13 @@ def test_neighbours_are_read_from_the_counters(tmp_path: Path) -> None:
         "some thread of the machine waited for a CPU 30% of the time",
         "the hypervisor took 5% of the CPUs",
     ]
+
+
+def test_neighbours_are_complained_of_beyond_a_tenth_and_a_fiftieth() -> None:
+    """Exactly 10 % of pressure and 2 % of stolen time pass, a little more does not."""
+    assert Neighbours(0.10, 0.02).complaints == []
+    assert Neighbours(0.101, 0.02).complaints == ["some thread of the machine waited for a CPU 10% of the time"]
+    assert Neighbours(0.10, 0.021).complaints == ["the hypervisor took 2% of the CPUs"]
 
 
 def test_neighbours_without_counters_are_unknown(tmp_path: Path) -> None:

@@ -96,6 +96,65 @@ def test_figures_of_single_calls() -> None:
     assert counts == {"mild": (1, 1), "severe": (1, 1)}
 
 
+def test_calls_that_were_not_timed_have_no_outliers() -> None:
+    """A batch that is timed in blocks alone: neither percentile nor count, never 0, and both say why."""
+    figures = make_single_call_figures([[], []], CONDITIONS)
+    assert [f.name for f in figures].count("n_outliers") == 2
+    assert {(f.value, f.reason, f.n) for f in figures} == {(None, "not timed one by one", 0)}
+
+
+def list_notes(*traces: Trace, floor_s: float = 1e-3, is_pinned: bool = True) -> list[str]:
+    """What the figure of latency says, for processes whose empty call takes `floor_s`."""
+    floors = [Trace(wall_s=[floor_s], cpu_s=[floor_s], n_switches=[0]) for _ in traces]
+    return list(make_latency_figures([*traces], floors, is_pinned=is_pinned, conditions=CONDITIONS)[0].notes)
+
+
+def trace(n_lost: int = 0, n_throttled: int = 0, wall_s: float = 1.0) -> Trace:
+    """100 rounds, so many of which something else held the CPU in, and others that were discarded."""
+    cpu_s = [wall_s / 2] * n_lost + [wall_s] * (100 - n_lost)
+    return Trace(wall_s=[wall_s] * 100, cpu_s=cpu_s, n_switches=[0] * 100, n_throttled=n_throttled)
+
+
+@pytest.mark.parametrize(
+    ("n_lost", "expected"),
+    [
+        (10, []),
+        (11, ["noisy: pre-empted in up to 11% of the rounds of a process"]),
+        (50, ["noisy: pre-empted in up to 50% of the rounds of a process"]),
+        (51, ["INVALID: pre-empted in 51% of the rounds of a process"]),
+    ],
+)
+def test_preempted_rounds_mark_the_row(n_lost: int, expected: list[str]) -> None:
+    """Over 10 % of the rounds of the worst process is noisy, over half INVALID; exactly as many is neither."""
+    assert list_notes(trace(), trace(n_lost)) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_throttled", "word"), [(1, "throttled"), (11, "throttled"), (12, "noisy"), (100, "noisy"), (101, "INVALID")]
+)
+def test_throttled_rounds_mark_the_row(n_throttled: int, word: str) -> None:
+    """One of 101 is told, 12 of 112 are noisy, 101 of 201 INVALID; rounds of all processes are added up."""
+    n = n_throttled + 1
+    assert list_notes(trace(n_throttled=1), trace(n_throttled=n_throttled)) == [
+        f"{word}: {n} rounds discarded, the device was throttled"
+    ]
+
+
+def test_rows_near_the_empty_call_measure_the_framework() -> None:
+    """Below 5 x of an empty call the row says how much of it that is; at 5 x it does not."""
+    assert list_notes(trace(), floor_s=0.2) == []
+    assert list_notes(trace(), floor_s=0.25) == ["measures the framework: an empty call takes 25% of it"]
+
+
+def test_processes_apart_and_unpinned_mark_the_row() -> None:
+    """Medians of 1 and 1.15 s are of one speed, of 1 and 1.2 s are mixed; where nothing pins, the row says so."""
+    assert list_notes(trace(), trace(wall_s=1.15)) == []
+    assert list_notes(trace(), trace(wall_s=1.2), is_pinned=False) == [
+        "mixed: processes range over 1.20 x",
+        "pinned=false: this system refuses to pin a process to a CPU",
+    ]
+
+
 def test_throughput_and_overhead_by_hand() -> None:
     """4 examples in 2 s are 2 a second; an empty call of .5 s is a quarter; a neighbour makes the row noisy."""
     traces = [Trace(wall_s=[t], cpu_s=[t], n_switches=[0]) for t in (1.0, 2.0, 4.0)]

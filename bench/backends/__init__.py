@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from bench.backends import needs
 from bench.clock import Clock, HostClock
 from bench.cuda import CudaClock
+from bench.environment import describe_compiler, describe_package
 from bench.errors import UnavailableError
 
 Batch = NDArray[np.float32]  # (batch, channel, height, width)
@@ -101,9 +101,11 @@ class BackendEntry:
         return self.find_missing is needs.find_missing_compiler
 
     def describe_state(self) -> str:
-        """Package and version where it can run, else why not."""
-        missing = self.find_missing()
-        return f"not available: {missing}" if missing else f"{self.package} {version(self.package)}"
+        """Package and version where it can run, and the compiler where it calls one; else why not."""
+        if missing := self.find_missing():
+            return f"not available: {missing}"
+        package = describe_package(self.package)
+        return f"{package}, {describe_compiler()}" if self.is_compiled else package
 
 
 BACKENDS: dict[str, BackendEntry] = {

@@ -1,6 +1,6 @@
 """AOTInductor on the CPU: compiled ahead of time to a package, which the user's cache keeps under a hash.
 
-The hash covers weights, input shape, threads, torch and machine: what the compiler made its choices by.
+The hash covers weights, input shape, threads, torch, compiler and machine: what the compiler made its choices by.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from bench.backends import Batch
 from bench.backends.compiled import compiler_faults
 from bench.backends.eager import EagerRunner, load_network
 from bench.backends.export import EXAMPLE_BATCH, MAX_BATCH
-from bench.environment import compute_machine_id
+from bench.environment import compute_machine_id, describe_compiler
 
 Program = Callable[[torch.Tensor], torch.Tensor]
 
@@ -46,7 +46,14 @@ class AheadRunner(EagerRunner):
         return lambda: program(inputs)
 
     def _find_package(self, shape: tuple[int, ...]) -> Path:
-        parts = (self._identity, shape, torch.get_num_threads(), torch.__version__, compute_machine_id())
+        parts = (
+            self._identity,
+            shape,
+            torch.get_num_threads(),
+            torch.__version__,
+            describe_compiler(),
+            compute_machine_id(),
+        )
         key = hashlib.sha256(repr(parts).encode()).hexdigest()
         path = user_cache_path("dlmi-bench", appauthor=False) / "aotinductor" / f"{key}.pt2"
         if not path.is_file():

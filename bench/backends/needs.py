@@ -1,25 +1,19 @@
 """What a runtime needs and a machine may lack. Each function answers with what is missing, empty where nothing is."""
 
-import os
-import subprocess
-import sys
 from functools import cache
 from importlib.util import find_spec
+
+from bench.environment import describe_compiler, find_compiler
 
 
 def find_nothing() -> str:
     return ""
 
 
-@cache
 def find_missing_compiler() -> str:
-    """The C++ compiler that torch's inductor calls: CXX, else g++ (clang++ on macOS)."""
-    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    try:
-        subprocess.run([name, "--version"], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return f"no C++ compiler ({name} does not run); install one or set CXX"
-    return ""
+    if describe_compiler():
+        return ""
+    return f"no C++ compiler ({find_compiler()} does not run); install one or set CXX"
 
 
 @cache

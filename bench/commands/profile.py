@@ -106,18 +106,24 @@ def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
     from bench.units import format_percent
 
     lines = [f"{f'rates at batch {batch}':<22}{'examples':>12}{'overhead':>12}{'attainable':>14}  bound by"]
+    reasons: dict[str, list[str]] = {}
     for row in portrait.rows:
         latency, overhead = row.find("latency_s", batch=batch), row.find("overhead_share", batch=batch)
         if latency is None or latency.value is None or overhead is None or overhead.value is None:
             continue
         roofline = find_roofline(latency, portrait.counts, portrait.peaks)
-        share = f"{format_percent(roofline.attainable_s / latency.value)} %" if roofline else "n/a"
+        share = "n/a"
+        if roofline.attainable_s is None:
+            reasons.setdefault(roofline.reason, []).append(row.backend)
+        else:
+            share = f"{format_percent(roofline.attainable_s / latency.value)} %"
         rate = _format(row.find("throughput_hz", batch=batch), is_plain=True)
         lines.append(
             f"  {row.backend:<20}{rate:>12}{format_percent(overhead.value, 0) + ' %':>12}{share:>14}"
-            f"  {roofline.bound if roofline else 'n/a'}"
+            f"  {roofline.bound or 'n/a'}"
         )
     lines += _wrap("overhead: an empty call; attainable: the time at the machine's own rates; shares of the latency")
+    lines += _wrap(*(f"attainable of {', '.join(names)}: n/a, {reason}" for reason, names in reasons.items()))
     return lines + _wrap(*_format_peaks(portrait.peaks))
 
 
