@@ -1,5 +1,6 @@
 """The ladder of meters: counters in a made-up powercap tree, a made-up NVML, CodeCarbon's habits."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from bench.selftest.worlds import RANGE_UJ
 
 
 def open_meter(powercap: Powercap, probe: Callable[[float], object] | None = None, poll_s: float = 60.0) -> RaplMeter:
-    return RaplMeter(powercap.root, sleep=probe or (lambda _: powercap.spend(package_0=0.1)), poll_s=poll_s)
+    """A meter of the tree, all of whose counters move by 0.1 J while it looks whether they do."""
+    spend_all = dict.fromkeys((name.replace("-", "_") for name in powercap.folders), 0.1)
+    return RaplMeter(powercap.root, sleep=probe or (lambda _: powercap.spend(**spend_all)), poll_s=poll_s)
 
 
 SERVER = {
@@ -100,6 +103,56 @@ def test_rapl_says_why_not(powercap: Powercap, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "read_text", deny)
     with pytest.raises(MeasurementError, match=r"only root may read it\n  remedy: sudo chmod a\+r"):
         open_meter(powercap)
+
+
+def test_rapl_behind_dangling_links_is_a_matter_of_the_container(tmp_path: Path) -> None:
+    """A masked folder leaves links that lead nowhere: refused in words, and the remedy is for the container."""
+    tree = tmp_path / "sys/class/powercap"
+    tree.mkdir(parents=True)
+    (tree / "intel-rapl:0").symlink_to("../../devices/virtual/powercap/intel-rapl/intel-rapl:0")
+    with pytest.raises(MeasurementError, match=r"this container hides the counters\n  remedy: .*systempaths=unconf"):
+        RaplMeter(tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENODEV, errno.ENODATA])
+def test_counter_that_cannot_be_read_is_refused(powercap: Powercap, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Whatever the kernel answers instead of a number is an error with cause and remedy, at the opening and later."""
+    meter, read = open_meter(powercap), Path.read_text
+
+    def fail(path: Path) -> str:
+        if path.name == "energy_uj":
+            raise OSError(code, os.strerror(code), str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    for use in (meter.start, meter.stop, lambda: open_meter(powercap)):
+        with pytest.raises(MeasurementError, match=rf"energy_uj: {os.strerror(code)}\n  remedy: "):
+            use()
+
+
+def test_zone_that_stands_still_is_left_out(powercap: Powercap) -> None:
+    """A memory counter that stays at 0 leaves the packages as they are, and the scope says what is not in it."""
+    meter = open_meter(powercap, probe=lambda _: powercap.spend(package_0=0.1, package_1=0.1))
+    meter.start()
+    powercap.spend(package_0=1, package_1=2)
+    (part,) = meter.stop()
+    assert (part.name, part.energy_j) == ("cpu", 3.0)
+    assert part.scope == "package-0 + package-1; without dram: no counter that moves"
+
+
+def test_death_of_the_counter_between_the_looks_is_told(powercap: Powercap) -> None:
+    """What goes wrong while the counter is polled comes out at the end, though it reads again by then."""
+    meter = open_meter(powercap, poll_s=0.005)
+    meter.start()
+    counter = powercap.folders["package-0"] / "energy_uj"
+    counter.rename(counter.with_name("away"))
+    time.sleep(0.05)
+    counter.with_name("away").rename(counter)
+    with pytest.raises(MeasurementError, match="energy_uj: No such file"):
+        meter.stop()
+    meter.start()
+    powercap.spend(package_0=1)
+    assert meter.stop()[0].energy_j == pytest.approx(1.0)
 
 
 def test_rapl_that_stops_in_the_window_is_found(powercap: Powercap, clock: FakeClock) -> None:
