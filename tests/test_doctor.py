@@ -58,6 +58,7 @@ def test_good_machine_has_nothing_to_mend() -> None:
         (look(cpu_limit=Fact(0.5)), "cpu limit", "partly", "0.5 CPUs"),
         (look(hypervisor=Fact("KVM")), "hardware counters", "no", "KVM"),
         (look(gpus=Fact(None, "NVML: no driver")), "GPU", "no", "no driver"),
+        (look(gpus=Fact([{"name": "H100"}, {"name": None}])), "GPU", "partly", "H100, one that does not answer"),
         (replace(GOOD, neighbours=Neighbours(0.3, 0.0)), "neighbours", "partly", "30% of the time"),
         (replace(GOOD, neighbours=Neighbours(None, None)), "neighbours", "partly", "psi=1"),
         (replace(GOOD, neighbours=Neighbours(0.0, 0.2)), "neighbours", "partly", "20% of the CPU time"),

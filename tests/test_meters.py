@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import pynvml
 import pytest
 from stand_ins import FakeClock, FakeNvml, Powercap, WattMeter
 
@@ -168,11 +169,24 @@ def test_nvml_reads_its_slope(clock: FakeClock) -> None:
     assert sample.components == (Component("gpu", 1000.0, "nvml", "measured", "2 GPU, whole board"),)
 
 
-def test_nvml_says_why_not(clock: FakeClock) -> None:
-    """No driver, no GPU, no counter (before Volta), a counter that was reset: each is said."""
-    for fault, words in (("driver", "Driver Not Loaded"), ("counter", "from Volta on")):
-        with pytest.raises(MeasurementError, match=words):
-            NvmlMeter(FakeNvml(clock, (70.0,), fault=fault))
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ({"init": pynvml.NVML_ERROR_DRIVER_NOT_LOADED}, "Driver Not Loaded"),
+        ({"count": pynvml.NVML_ERROR_UNKNOWN}, "Unknown Error"),
+        ({"handle": pynvml.NVML_ERROR_GPU_IS_LOST}, r"(?s)GPU is lost.*nvidia-smi"),
+        ({"handle": pynvml.NVML_ERROR_NO_PERMISSION}, r"(?s)Insufficient Permissions.*/dev/nvidia"),
+        ({"energy": pynvml.NVML_ERROR_NOT_SUPPORTED}, r"(?s)Not Supported.*from Volta on, neither a vGPU nor a MIG"),
+    ],
+)
+def test_nvml_says_why_not(clock: FakeClock, faults: dict[str, int], words: str) -> None:
+    """No driver, a lost or forbidden GPU, one without a counter: each with what to do about that."""
+    with pytest.raises(MeasurementError, match=words):
+        NvmlMeter(FakeNvml(clock, (70.0,), **faults))
+
+
+def test_nvml_without_gpus_or_with_a_reset_counter_refuses(clock: FakeClock) -> None:
+    """No GPU is not one of 0 W, and a counter that fell is no gain."""
     with pytest.raises(MeasurementError, match="sees no GPU"):
         NvmlMeter(FakeNvml(clock, ()))
     meter = NvmlMeter(FakeNvml(clock, (70.0,)))
@@ -181,6 +195,16 @@ def test_nvml_says_why_not(clock: FakeClock) -> None:
     clock.now_ns = 0
     with pytest.raises(MeasurementError, match="ran backwards"):
         meter.stop()
+
+
+def test_old_gpu_leaves_the_others_their_counters(clock: FakeClock) -> None:
+    """Of three GPUs the one from before Volta and the lost one are left out, and the scope names them."""
+    faults = {"energy": {0: pynvml.NVML_ERROR_NOT_SUPPORTED}, "handle": {2: pynvml.NVML_ERROR_GPU_IS_LOST}}
+    meter = NvmlMeter(FakeNvml(clock, (500.0, 70.0, 500.0), **faults))
+    meter.start()
+    clock.work(10**10)
+    scope = "1 GPU, whole board; without GPU 0 (Not Supported), GPU 2 (GPU is lost)"
+    assert meter.stop() == [Component("gpu", 700.0, "nvml", "measured", scope)]
 
 
 def refuse() -> WattMeter:
