@@ -54,12 +54,10 @@ def look(root: Path = ROOT) -> Look:
     from bench.meters import open_ladder
 
     idle: Idle | None = None
-    refusals: dict[str, MeasurementError] = {}
+    ladder = open_ladder()
+    refusals = ladder.refusals
     watch = NeighbourWatch()
     try:
-        ladder = open_ladder()
-        refusals = ladder.refusals
-        watch = NeighbourWatch()
         idle = measure_idle(ladder, window_s=1.0)
     except MeasurementError as error:
         refusals = refusals | {"codecarbon": error}

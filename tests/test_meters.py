@@ -13,9 +13,9 @@ import pynvml
 import pytest
 from stand_ins import FakeClock, FakeNvml, Powercap, WattMeter
 
-from bench.energy import Component, measure_energy
+from bench.energy import Component, Idle, measure_energy
 from bench.errors import MeasurementError
-from bench.meters import open_ladder
+from bench.meters import Ladder, idle_baseline, open_ladder
 from bench.meters.nvml import NvmlMeter
 from bench.meters.rapl import Counter, RaplMeter, find_zones
 from bench.meters.tracker import CPU_SOURCES, SETTINGS, CodeCarbonMeter, read_component
@@ -225,9 +225,77 @@ def test_ladder_takes_the_first_meter_of_each_component(clock: FakeClock) -> Non
 
 
 def test_ladder_without_any_rung_fails_with_the_last_reason() -> None:
-    """Nothing that works is an error, not a meter that reads nothing."""
+    """Nothing that works is an error, not a meter that reads nothing; every reason is kept."""
+    ladder = open_ladder({"rapl": refuse, "nvml": refuse})
+    assert set(ladder.refusals) == {"rapl", "nvml"}
     with pytest.raises(MeasurementError, match="no counters"):
-        open_ladder({"rapl": refuse})
+        ladder.start()
+
+
+class LoggedMeter(WattMeter):
+    """Writes down what is done to it, and fails where it is told to."""
+
+    def __init__(self, clock: FakeClock, name: str, log: list[str], fails_at: str = "") -> None:
+        super().__init__(clock, 1.0)
+        self.name, self.log, self.fails_at = name, log, fails_at
+
+    def start(self) -> None:
+        self._do("start")
+        super().start()
+
+    def stop(self) -> list[Component]:
+        self._do("stop")
+        return super().stop()
+
+    def _do(self, what: str) -> None:
+        self.log.append(f"{what} {self.name}")
+        if self.fails_at == what:
+            raise MeasurementError(f"{self.name} is dead", "buy another")
+
+
+def test_best_rung_starts_last_and_stops_first(clock: FakeClock) -> None:
+    """What the others cost lies outside of the best one's window, at both ends."""
+    log: list[str] = []
+    ladder = Ladder([LoggedMeter(clock, "best", log), LoggedMeter(clock, "worse", log)])
+    ladder.start()
+    ladder.stop()
+    assert log == ["start worse", "start best", "stop best", "stop worse"]
+
+
+def test_rung_that_dies_leaves_no_window_open(clock: FakeClock) -> None:
+    """When the best one fails at its end the others are stopped all the same, and the failure is told."""
+    log: list[str] = []
+    rungs = [LoggedMeter(clock, "best", log, fails_at="stop"), LoggedMeter(clock, "worse", log)]
+    ladder = Ladder(rungs)
+    ladder.start()
+    with pytest.raises(MeasurementError, match="best is dead"):
+        ladder.stop()
+    assert not rungs[1].is_running
+
+
+def test_ladder_that_does_not_start_leaves_no_window_open(clock: FakeClock) -> None:
+    """What was started before the rung that failed is stopped again."""
+    log: list[str] = []
+    rungs = [LoggedMeter(clock, "best", log, fails_at="start"), LoggedMeter(clock, "worse", log)]
+    with pytest.raises(MeasurementError, match="best is dead"):
+        Ladder(rungs).start()
+    assert log == ["start worse", "start best", "stop worse"]
+
+
+def test_idle_machine_is_read_once_and_not_for_long(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look is the first one's answer, and a window of a minute costs ten seconds of sleep."""
+    slept: list[float] = []
+
+    def sleep(_: object, *, window_s: float) -> Idle:
+        slept.append(window_s)
+        return Idle({}, window_s)
+
+    monkeypatch.setattr("bench.meters.measure_idle", sleep)
+    monkeypatch.setattr("bench.meters.energy_meter", lambda: WattMeter(clock, 1.0))
+    idle_baseline.cache_clear()
+    assert [idle_baseline(window_s).window_s for window_s in (3.0, 3.0, 60.0)] == [3.0, 3.0, 10.0]
+    assert slept == [3.0, 10.0]
+    idle_baseline.cache_clear()
 
 
 @pytest.mark.parametrize(
