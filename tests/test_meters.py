@@ -1,6 +1,8 @@
 """The ladder of meters: counters in a made-up powercap tree, a made-up NVML, CodeCarbon's habits."""
 
 import errno
+import inspect
+import json
 import os
 import subprocess
 import sys
@@ -299,19 +301,30 @@ def test_idle_machine_is_read_once_and_not_for_long(clock: FakeClock, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("part", "expected"),
+    ("mode", "source", "kind"),
     [
-        (SimpleNamespace(_mode="constant"), ("cpu", "tdp_constant", "modelled")),
-        (SimpleNamespace(_mode="intel_rapl"), ("cpu", "rapl", "measured")),
-        (SimpleNamespace(_mode="novel"), ("cpu", "unknown:CPU:novel", "modelled")),
+        ("intel_rapl", "rapl", "measured"),
+        ("windows_emi", "windows_emi", "measured"),
+        ("intel_power_gadget", "intel_power_gadget", "measured"),
+        ("cpu_load", "cpu_load_model", "modelled"),
+        ("constant", "tdp_constant", "modelled"),
+        ("novel", "unknown:CPU:novel", "modelled"),
     ],
 )
-def test_every_mode_of_the_tracker_is_named(part: SimpleNamespace, expected: tuple[str, str, str]) -> None:
-    """CodeCarbon's mode becomes source and kind; one that nobody knows counts as modelled."""
-    part = type("CPU", (SimpleNamespace,), {})(**vars(part))
+def test_every_mode_of_the_tracker_is_named(mode: str, source: str, kind: str) -> None:
+    """CodeCarbon's mode becomes source and kind; a model is never measured, what nobody knows counts as modelled."""
+    part = type("CPU", (SimpleNamespace,), {})(_mode=mode)
     read = read_component(part, SimpleNamespace(cpu_energy=1.0))
-    assert (read.name, read.source, read.kind) == expected
+    assert (read.name, read.source, read.kind) == ("cpu", source, kind)
     assert read.energy_j == 3.6e6
+
+
+def test_memory_of_the_tracker_is_modelled() -> None:
+    """Its memory is a constant times time, whatever a memory does; a novel part counts as modelled too."""
+    memory, novel = type("RAM", (SimpleNamespace,), {})(), type("NPU", (SimpleNamespace,), {})()
+    data = SimpleNamespace(ram_energy=1.0, npu_energy=1.0)
+    assert read_component(memory, data) == Component("ram", 3.6e6, "ram_constant", "modelled")
+    assert read_component(novel, data).kind == "modelled"
 
 
 def test_parts_of_a_chip_are_told_apart() -> None:
@@ -335,18 +348,78 @@ def test_codecarbon_reads_and_names_its_sources(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
+def list_parameters() -> set[str]:
+    """Of CodeCarbon's constructors."""
+    from codecarbon import OfflineEmissionsTracker
+
+    makers = (make for kind in OfflineEmissionsTracker.__mro__ if (make := vars(kind).get("__init__")))
+    found = {name: p for make in makers for name, p in inspect.signature(make).parameters.items()}
+    return {name for name, p in found.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} - {"self"}
+
+
+def test_every_parameter_of_the_tracker_is_set() -> None:
+    """What a new version of CodeCarbon adds is noticed; only old names of what is set are left out."""
+    old = {
+        "co2_signal_api_token",
+        *(f"save_to_{place}" for place in ("file", "api", "logger", "prometheus", "logfire")),
+    }
+    assert list_parameters() - old == set(SETTINGS)
+    assert SETTINGS["country_iso_code"] == "CHE"
+
+
 def test_codecarbon_is_silent_and_ignores_the_users_settings(tmp_path: Path) -> None:
-    """Nothing on either stream, and no CODECARBON variable changes a figure."""
-    program = "from bench.meters.tracker import CodeCarbonMeter as M; print(M()._tracker._conf['force_cpu_power'])"
+    """Every parameter set otherwise in files at home and at work and in variables: nothing changes, nobody is called."""
+    hostile = dict.fromkeys(list_parameters(), "1000") | {"output_methods": "csv,api"}
+    lines = ["[codecarbon]", *(f"{name} = {value}" for name, value in hostile.items())]
+    for folder in ("home", "work"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".codecarbon.config").write_text("\n".join(lines))
+    variables = {f"CODECARBON_{name.upper()}": value for name, value in hostile.items()}
+    program = (
+        "import json, socket\n"
+        "socket.socket.connect = lambda *_: print('called out')\n"
+        "from bench.meters.tracker import SETTINGS, CodeCarbonMeter\n"
+        "meter = CodeCarbonMeter()\n"
+        "meter.start(); sum(range(10**6)); meter.stop()\n"
+        "print(json.dumps({name: getattr(meter._tracker, f'_{name}') for name in SETTINGS}))"
+    )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
-        cwd=tmp_path,
-        env=os.environ | {"CODECARBON_FORCE_CPU_POWER": "1000", "CODECARBON_LOG_LEVEL": "debug"},
+        cwd=tmp_path / "work",
+        env=os.environ | variables | {"HOME": str(tmp_path / "home"), "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert (done.stdout.strip(), done.stderr.strip()) == ("None", "")
+    seen = json.loads(done.stdout) | {"force_mode_cpu_load": False}  # which depends on the machine
+    assert (seen, done.stderr) == (SETTINGS, "")
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [".codecarbon.config"]
+
+
+def test_counter_that_our_reader_refused_is_not_read_by_the_tracker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where RAPL's files are there CodeCarbon models the processor all the same: our own reader knows them better."""
+    monkeypatch.setattr("codecarbon.core.cpu.is_rapl_available", lambda: True)
+    meter = CodeCarbonMeter()
+    meter.start()
+    assert {part.name: part.source for part in meter.stop()}["cpu"] == "cpu_load_model"
+
+
+@pytest.mark.parametrize("at", ["start", "stop"])
+def test_tracker_that_failed_is_not_used_again(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """What a driver raises is told in words, and the next window does not hold the energy of the failed one."""
+    meter = CodeCarbonMeter()
+
+    def read_power() -> float:
+        sample = measure_energy(lambda: time.sleep(0.05), meter, min_window_s=0.0)
+        return sum(part.energy_j for part in sample.components if part.name == "ram") / sample.window_s
+
+    power_w = read_power()
+    meter.start()
+    monkeypatch.setattr(meter._tracker, f"{at}_task", lambda: 1 // 0)
+    with pytest.raises(MeasurementError, match="division"):
+        getattr(meter, at)()
+    time.sleep(0.2)
+    assert read_power() == pytest.approx(power_w, rel=0.5)
 
 
 def test_dead_tracker_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

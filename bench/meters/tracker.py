@@ -4,6 +4,9 @@ Where no meter is readable it multiplies time by a constant or a load curve; suc
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import gettempdir
 from typing import Any
 
 from bench.energy import Component
@@ -11,7 +14,8 @@ from bench.errors import MeasurementError
 from bench.records import FigureKind
 
 JOULES_PER_KWH = 3.6e6
-# Emissions are not reported, only energy; CodeCarbon wants a country or silently takes one.
+# Emissions are not reported, only energy: their factor is forced to 0, so that none is looked up, least of all on the
+# network. CodeCarbon wants a country all the same, or silently takes one.
 COUNTRY = "CHE"
 REMEDY = "check that the installed codecarbon is the version in constraints.txt"
 
@@ -32,8 +36,11 @@ SOURCES: dict[str, tuple[str, FigureKind]] = {
     "Raspberry": ("raspberry_pmic", "measured"),
 }
 
+# Every parameter of its constructors, but for old names of these that it ignores beside the new ones.
 SETTINGS: dict[str, Any] = {
     "project_name": "dlmi-bench",
+    "experiment_name": "base",
+    "experiment_id": "",
     "measure_power_secs": 1.0,
     "tracking_mode": "machine",
     "country_iso_code": COUNTRY,
@@ -41,17 +48,26 @@ SETTINGS: dict[str, Any] = {
     "cloud_provider": None,
     "cloud_region": None,
     "country_2letter_iso_code": None,
+    "force_carbon_intensity_g_co2e_kwh": 0.0,
+    "electricitymaps_api_token": "",  # None would let the old name of the token in
     "output_methods": [],
     "output_handlers": [],
+    "output_dir": gettempdir(),  # Intel's Power Gadget writes its log there
+    "output_file": "",
+    "on_csv_write": "append",
     "emissions_endpoint": None,
     "api_endpoint": None,
     "api_key": None,
+    "api_call_interval": -1,
+    "prometheus_url": None,
+    "metadata": None,
     "log_level": "critical",
+    "logger_preamble": "",
+    "logging_logger": None,
     "gpu_ids": None,
     "force_cpu_power": None,
     "force_ram_power": None,
     "force_mode_cpu_load": False,
-    "force_carbon_intensity_g_co2e_kwh": None,
     "rapl_include_dram": False,
     "rapl_prefer_psys": False,
     "allow_multiple_runs": True,  # a lock would replace our signal handlers
@@ -66,27 +82,48 @@ class CodeCarbonMeter:
     def __init__(self) -> None:
         # Two lines of its log come before its level applies, and its logger has a handler of its own.
         logging.getLogger("codecarbon").addFilter(lambda _: False)
-        from codecarbon import OfflineEmissionsTracker
-
-        self._tracker: Any = OfflineEmissionsTracker(**SETTINGS)
+        self._tracker: Any = None
         # The first task costs 1-2 s (it looks the processor up): pay for it outside every window.
         self.start()
         self.stop()
 
     def start(self) -> None:
-        self._tracker.start_task()
+        # A tracker that fails, here or below, is not used again: its task would run on into the next window.
+        tracker, self._tracker = self._tracker or open_tracker(), None
+        with _tell_failures():
+            tracker.start_task()
+        self._tracker = tracker
 
     def stop(self) -> list[Component]:
-        # Its constructor and methods swallow every exception: a dead tracker shows only in what it lacks.
-        try:
-            data = self._tracker.stop_task()
+        tracker, self._tracker = self._tracker, None
+        with _tell_failures():
+            data = tracker.stop_task()
             # No public interface says which meters are in use.
-            hardware = self._tracker._hardware
-        except AttributeError as error:
-            raise MeasurementError(f"CodeCarbon's tracker did not start: {error}", REMEDY) from error
+            hardware = tracker._hardware
         if data is None:
             raise MeasurementError("CodeCarbon's tracker returned no data", REMEDY)
+        self._tracker = tracker
         return [read_component(part, data) for part in hardware]
+
+
+@contextmanager
+def _tell_failures() -> Iterator[None]:
+    """CodeCarbon's constructor swallows every exception, so that a dead tracker shows only in what it lacks.
+
+    Its tasks let through what drivers raise, each of a kind of its own.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise MeasurementError(f"CodeCarbon's tracker failed or did not start: {error}", REMEDY) from error
+
+
+def open_tracker() -> Any:
+    """A tracker that leaves RAPL to our own reader: where that refuses a counter, CodeCarbon would read it as 0 J."""
+    from codecarbon import OfflineEmissionsTracker
+    from codecarbon.core.cpu import is_rapl_available
+
+    return OfflineEmissionsTracker(**SETTINGS | {"force_mode_cpu_load": is_rapl_available()})
 
 
 def read_component(part: Any, data: Any) -> Component:
