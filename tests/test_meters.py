@@ -47,8 +47,8 @@ def test_rapl_reads_each_joule_once(powercap: Powercap) -> None:
     meter.start()
     powercap.spend(package_0=30, package_1=12.5, core=25, dram=4, psys=60, package_9=30)
     assert meter.stop() == [
-        Component("cpu", 42.5, "rapl", "measured", "package-0 + package-1"),
-        Component("ram", 4.0, "rapl", "measured", "dram"),
+        Component("cpu", 42.5, "rapl", "measured", "package-0 + package-1", tick_s=0.001),
+        Component("ram", 4.0, "rapl", "measured", "dram", tick_s=0.001),
     ]
 
 
@@ -168,7 +168,7 @@ def test_nvml_reads_its_slope(clock: FakeClock) -> None:
     """Two GPUs of 70 W and 30 W over 10 s: 1 000 J, measured."""
     meter = NvmlMeter(FakeNvml(clock, (70.0, 30.0)))
     sample = measure_energy(lambda: clock.work(10**10), meter, clock=clock)
-    assert sample.components == (Component("gpu", 1000.0, "nvml", "measured", "2 GPU, whole board"),)
+    assert sample.components == (Component("gpu", 1000.0, "nvml", "measured", "2 GPU, whole board", 0.1),)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_old_gpu_leaves_the_others_their_counters(clock: FakeClock) -> None:
     meter.start()
     clock.work(10**10)
     scope = "1 GPU, whole board; without GPU 0 (Not Supported), GPU 2 (GPU is lost)"
-    assert meter.stop() == [Component("gpu", 700.0, "nvml", "measured", scope)]
+    assert meter.stop() == [Component("gpu", 700.0, "nvml", "measured", scope, 0.1)]
 
 
 def refuse() -> WattMeter:
@@ -301,21 +301,21 @@ def test_idle_machine_is_read_once_and_not_for_long(clock: FakeClock, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("mode", "source", "kind"),
+    ("mode", "source", "kind", "window_s"),
     [
-        ("intel_rapl", "rapl", "measured"),
-        ("windows_emi", "windows_emi", "measured"),
-        ("intel_power_gadget", "intel_power_gadget", "measured"),
-        ("cpu_load", "cpu_load_model", "modelled"),
-        ("constant", "tdp_constant", "modelled"),
-        ("novel", "unknown:CPU:novel", "modelled"),
+        ("intel_rapl", "rapl", "measured", 3.0),
+        ("windows_emi", "windows_emi", "measured", 3.0),
+        ("intel_power_gadget", "intel_power_gadget", "measured", 3.0),
+        ("cpu_load", "cpu_load_model", "modelled", 1.0),
+        ("constant", "tdp_constant", "modelled", 1.0),
+        ("novel", "unknown:CPU:novel", "modelled", 3.0),
     ],
 )
-def test_every_mode_of_the_tracker_is_named(mode: str, source: str, kind: str) -> None:
+def test_every_mode_of_the_tracker_is_named(mode: str, source: str, kind: str, window_s: float) -> None:
     """CodeCarbon's mode becomes source and kind; a model is never measured, what nobody knows counts as modelled."""
     part = type("CPU", (SimpleNamespace,), {})(_mode=mode)
     read = read_component(part, SimpleNamespace(cpu_energy=1.0))
-    assert (read.name, read.source, read.kind) == ("cpu", source, kind)
+    assert (read.name, read.source, read.kind, read.shortest_window_s) == ("cpu", source, kind, window_s)
     assert read.energy_j == 3.6e6
 
 
@@ -343,7 +343,7 @@ def test_codecarbon_reads_and_names_its_sources(tmp_path: Path, monkeypatch: pyt
     sample = measure_energy(lambda: sum(range(10_000)), meter, min_window_s=0.3)
     assert all(part.energy_j > 0 for part in sample.components if part.name == "cpu")
     assert {part.name for part in sample.components} >= {"cpu", "ram"}
-    known = {source for source, _ in CPU_SOURCES.values()} | {"ram_constant", "nvml", "apple_powermetrics"}
+    known = {source.name for source in CPU_SOURCES.values()} | {"ram_constant", "nvml", "apple_powermetrics"}
     assert {part.source for part in sample.components} <= known
     assert list(tmp_path.iterdir()) == []
 
@@ -368,7 +368,7 @@ def test_every_parameter_of_the_tracker_is_set() -> None:
 
 
 def test_codecarbon_is_silent_and_ignores_the_users_settings(tmp_path: Path) -> None:
-    """Every parameter set otherwise in files at home and at work and in variables: nothing changes, nobody is called."""
+    """Every parameter set otherwise in files at home, at work and in variables: nothing changes, nobody is called."""
     hostile = dict.fromkeys(list_parameters(), "1000") | {"output_methods": "csv,api"}
     lines = ["[codecarbon]", *(f"{name} = {value}" for name, value in hostile.items())]
     for folder in ("home", "work"):

@@ -16,7 +16,8 @@ from bench.errors import MeasurementError
 ROOT = Path("/")
 # The smallest known range, 65 kJ, lasts longer than this at 2 kW: no wrap-around goes unseen.
 POLL_S = 30.0
-PROBE_S = 0.05  # the counters tick every millisecond
+TICK_S = 0.001
+PROBE_S = 50 * TICK_S
 MIRROR_UJ = 1_000_000  # two independent counters do not agree within 1 J; two views of the same one do
 # Container engines mask the folder that the links of the tree lead to; a mount of it would be masked too.
 UNMASK = (
@@ -114,6 +115,7 @@ class RaplMeter:
                 "rapl",
                 "measured",
                 " + ".join(zone.name for zone in some) + still,
+                TICK_S,
             )
             for name, some in zones.items()
         ]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.energy import Component
 from bench.errors import MeasurementError
@@ -19,21 +19,33 @@ JOULES_PER_KWH = 3.6e6
 COUNTRY = "CHE"
 REMEDY = "check that the installed codecarbon is the version in constraints.txt"
 
-# CodeCarbon's mode of its CPU meter -> our name of the source, measured or modelled.
-CPU_SOURCES: dict[str, tuple[str, FigureKind]] = {
-    "intel_rapl": ("rapl", "measured"),
-    "windows_emi": ("windows_emi", "measured"),
-    "intel_power_gadget": ("intel_power_gadget", "measured"),
-    "cpu_load": ("cpu_load_model", "modelled"),
-    "constant": ("tdp_constant", "modelled"),
+MONITOR_S = 1.0  # its monitor asks for the power once a second; a task's end is one more look
+KERNEL_TICK_S = 0.01  # the load curve is fed from the kernel's CPU times, from one look to the next
+
+
+class Source(NamedTuple):
+    """Our name of what CodeCarbon reads, measured or modelled, and how often it moves."""
+
+    name: str
+    kind: FigureKind
+    tick_s: float = MONITOR_S
+
+
+# CodeCarbon's mode of its CPU meter -> source.
+CPU_SOURCES: dict[str, Source] = {
+    "intel_rapl": Source("rapl", "measured"),
+    "windows_emi": Source("windows_emi", "measured"),
+    "intel_power_gadget": Source("intel_power_gadget", "measured"),
+    "cpu_load": Source("cpu_load_model", "modelled", KERNEL_TICK_S),
+    "constant": Source("tdp_constant", "modelled", 0.0),
 }
 # Its other parts by class, GPUs by the class of the device.
-SOURCES: dict[str, tuple[str, FigureKind]] = {
-    "RAM": ("ram_constant", "modelled"),
-    "NvidiaGPUDevice": ("nvml", "measured"),
-    "AMDGPUDevice": ("amdsmi", "measured"),
-    "AppleSiliconChip": ("apple_powermetrics", "measured"),
-    "Raspberry": ("raspberry_pmic", "measured"),
+SOURCES: dict[str, Source] = {
+    "RAM": Source("ram_constant", "modelled", 0.0),
+    "NvidiaGPUDevice": Source("nvml", "measured"),
+    "AMDGPUDevice": Source("amdsmi", "measured"),
+    "AppleSiliconChip": Source("apple_powermetrics", "measured"),
+    "Raspberry": Source("raspberry_pmic", "measured"),
 }
 
 # Every parameter of its constructors, but for old names of these that it ignores beside the new ones.
@@ -41,7 +53,7 @@ SETTINGS: dict[str, Any] = {
     "project_name": "dlmi-bench",
     "experiment_name": "base",
     "experiment_id": "",
-    "measure_power_secs": 1.0,
+    "measure_power_secs": MONITOR_S,
     "tracking_mode": "machine",
     "country_iso_code": COUNTRY,
     "region": None,
@@ -132,6 +144,7 @@ def read_component(part: Any, data: Any) -> Component:
     name = str(getattr(part, "chip_part", kind_name)).lower()
     if kind_name == "GPU":
         kind_name = next((type(device).__name__ for device in part.devices.devices), kind_name)
-    unknown: tuple[str, FigureKind] = (f"unknown:{kind_name}:{mode}", "modelled")
-    source, kind = CPU_SOURCES.get(mode, unknown) if kind_name == "CPU" else SOURCES.get(kind_name, unknown)
-    return Component(name, float(getattr(data, f"{name}_energy")) * JOULES_PER_KWH, source, kind)
+    unknown = Source(f"unknown:{kind_name}:{mode}", "modelled")
+    source = CPU_SOURCES.get(mode, unknown) if kind_name == "CPU" else SOURCES.get(kind_name, unknown)
+    energy_j = float(getattr(data, f"{name}_energy")) * JOULES_PER_KWH
+    return Component(name, energy_j, source.name, source.kind, tick_s=source.tick_s)
