@@ -58,12 +58,10 @@ def look(root: Path = ROOT) -> Look:
     from bench.meters import open_ladder
 
     idle: Idle | None = None
-    refusals: dict[str, MeasurementError] = {}
+    ladder = open_ladder()
+    refusals = ladder.refusals
     watch = NeighbourWatch()
     try:
-        ladder = open_ladder()
-        refusals = ladder.refusals
-        watch = NeighbourWatch()
         idle = measure_idle(ladder, window_s=1.0)
     except MeasurementError as error:
         refusals = refusals | {"codecarbon": error}
@@ -188,6 +186,9 @@ def _examine_energy(seen: Look) -> Iterator[Finding]:
 def _examine_gpu(facts: Mapping[str, Fact]) -> Finding:
     gpus = facts["gpus"]
     if isinstance(gpus.value, list) and gpus.value:
-        names = ", ".join(str(gpu["name"]) for gpu in gpus.value if isinstance(gpu, dict))
-        return Finding("GPU", "yes", names)
+        names = [gpu["name"] for gpu in gpus.value if isinstance(gpu, dict)]
+        says = ", ".join(str(name or "one that does not answer") for name in names)
+        if all(names):
+            return Finding("GPU", "yes", says)
+        return Finding("GPU", "partly", says, "see what `nvidia-smi` says of it; a lost one needs a restart")
     return Finding("GPU", "no", gpus.reason or "the driver sees none", "everything else runs on the CPU")

@@ -5,30 +5,47 @@ Measured and modelled joules are never added. Which meter there is for which par
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.clock import Clock, HostClock
 from bench.errors import MeasurementError
-from bench.load import compute_busy_share, read_cpu_times
+from bench.load import CpuUse, CpuWatch
 from bench.records import FigureKind
 
-# Shortest window [s]: three ticks of the load model's 1 s monitor; counters (RAPL, NVML) tick much faster.
-MIN_WINDOW_S = 3.0
-# Above this share of busy CPUs the machine does not idle while this process sleeps: half of one CPU in two.
-MAX_BUSY_SHARE = 0.25
+MIN_WINDOW_S = 3.0  # by default
+# A window that is shorter than this, or than so many ticks of its meter, gives no figure.
+SHORTEST_WINDOW_S = 1.0
+MIN_TICKS = 3
+# So many CPUs at work while this process sleeps are no idle machine, whatever its size: a busy CPU draws as much in a
+# large machine as in a small one.
+MAX_OTHER_CPUS = 0.5
+# Of the CPU time that is used in a window; beyond it the joules are noticeably those of neighbours.
+MAX_OTHERS_SHARE = 0.1
 CONSTANTS = ("ram_constant", "tdp_constant")  # they draw the same at rest
 
 
 @dataclass(frozen=True)
 class Component:
-    """Energy of one part of the machine over one window; `scope` says whose joules the meter counts."""
+    """Energy of one part of the machine over one window.
+
+    Attributes:
+        scope: Whose joules the meter counts.
+        tick_s: How often the meter moves [s].
+    """
 
     name: str
     energy_j: float
     source: str
     kind: FigureKind
     scope: str = "machine"
+    tick_s: float = 0.0
+
+    @property
+    def shortest_window_s(self) -> float:
+        """Below it the meter says too little."""
+        return max(SHORTEST_WINDOW_S, MIN_TICKS * self.tick_s)
 
 
 class Meter(Protocol):
@@ -46,12 +63,12 @@ class Idle:
     Attributes:
         power_w: Power by component and source [W].
         window_s: How long was looked [s].
-        busy_share: Share of the CPUs that neighbours kept busy meanwhile; None where the kernel does not tell.
+        other_cpus: CPUs that neighbours kept busy meanwhile; None where the kernel does not tell.
     """
 
     power_w: Mapping[tuple[str, str], float]
     window_s: float
-    busy_share: float | None = None
+    other_cpus: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,7 @@ class EnergySample:
         components: Gross energy of one repeat.
         work_s: Duration of one repeat [s].
         idle: The idle machine; None where it was not measured.
+        use: Of the CPUs meanwhile; None where the kernel does not tell.
     """
 
     components: tuple[Component, ...]
@@ -69,6 +87,20 @@ class EnergySample:
     window_s: float
     work_s: float
     idle: Idle | None = None
+    use: CpuUse | None = None
+
+    @property
+    def complaints(self) -> list[str]:
+        """What makes the joules of this window doubtful."""
+        if self.use is None or self.use.others_share <= MAX_OTHERS_SHARE:
+            return []
+        return [f"noisy: {self.use.others_share:.0%} of the CPU time in the window was used by other processes"]
+
+    def find_shortage(self, part: Component) -> str:
+        """Why there is no energy of the component at all; empty where there is."""
+        if self.window_s >= part.shortest_window_s:
+            return ""
+        return f"too short: a window of {self.window_s:.2g} s, {part.source} needs {part.shortest_window_s:g} s"
 
     def find_obstacle(self, part: Component) -> str:
         """Why there is no net energy of the component; empty where there is."""
@@ -76,8 +108,10 @@ class EnergySample:
             return "a constant is the same at rest"
         if self.idle is None or (part.name, part.source) not in self.idle.power_w:
             return "the idle machine was not measured"
-        if self.idle.busy_share is not None and self.idle.busy_share > MAX_BUSY_SHARE:
-            return f"the machine did not idle: CPUs {self.idle.busy_share:.0%} busy while this process slept"
+        if self.idle.window_s < part.shortest_window_s:
+            return f"the idle machine was looked at for {self.idle.window_s:.2g} s only"
+        if self.idle.other_cpus is not None and self.idle.other_cpus > MAX_OTHER_CPUS:
+            return f"the machine did not idle: neighbours kept {self.idle.other_cpus:.1f} CPUs busy meanwhile"
         return ""
 
     def compute_net_j(self, part: Component) -> float | None:
@@ -107,6 +141,7 @@ def measure_energy(
     """
     clock = clock or HostClock()
     n_repeats = 0
+    watch = CpuWatch()
     meter.start()
     start_ns = clock.wall_ns()
     try:
@@ -114,11 +149,14 @@ def measure_energy(
             work()
             n_repeats += 1
         window_s = (clock.wall_ns() - start_ns) / 1e9
-    finally:
-        parts = meter.stop()  # also after a failure: a window left open would run into the next one
+    except BaseException:
+        with suppress(MeasurementError):  # what counts is why the work failed
+            meter.stop()  # a window left open would run into the next one
+        raise
+    parts = meter.stop()
     _check(parts, window_s)
     per_repeat = tuple(replace(part, energy_j=part.energy_j / n_repeats) for part in parts)
-    return EnergySample(per_repeat, n_repeats, window_s, window_s / n_repeats, idle)
+    return EnergySample(per_repeat, n_repeats, window_s, window_s / n_repeats, idle, watch.read())
 
 
 def measure_idle(
@@ -129,10 +167,9 @@ def measure_idle(
     clock: Clock | None = None,
 ) -> Idle:
     """Read the meter while this process sleeps; neighbours go on, and their share is kept with the figure."""
-    before = read_cpu_times()
     sample = measure_energy(lambda: sleep(window_s), meter, min_window_s=0.0, clock=clock)
     power_w = {(part.name, part.source): part.energy_j / sample.window_s for part in sample.components}
-    return Idle(power_w, sample.window_s, compute_busy_share(before, read_cpu_times()))
+    return Idle(power_w, sample.window_s, sample.use.others if sample.use else None)
 
 
 def _check(parts: list[Component], window_s: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.confusion import Counts, Metric, bootstrap_interval
-from bench.energy import Component, EnergySample
+from bench.energy import CONSTANTS, Component, EnergySample
 from bench.latency import Trace
 from bench.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
 from bench.records import Conditions, Figure, unavailable
@@ -29,6 +29,10 @@ def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int
     repeats = f"{sample.n_repeats} repeats" if sample.n_repeats > 1 else "1 repeat"
     figures = []
     for part in sample.components:
+        identity = {"component": part.name, "scope": part.scope, **conditions}
+        if shortage := sample.find_shortage(part):
+            figures += [unavailable(name, shortage, **identity, idle_subtracted=is_net) for is_net in (False, True)]
+            continue
         gross = Figure(
             name=name,
             value=part.energy_j,
@@ -36,7 +40,8 @@ def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int
             source=part.source,
             method=f"one window of {sample.window_s:.1f} s, {repeats}; gross",
             n=sample.n_repeats,
-            conditions={"component": part.name, "scope": part.scope, "idle_subtracted": False, **conditions},
+            conditions={**identity, "idle_subtracted": False},
+            notes=() if part.source in CONSTANTS else tuple(sample.complaints),
         )
         figures += [gross, _make_net(gross, sample, part)]
     return figures
@@ -47,12 +52,12 @@ def _make_net(gross: Figure, sample: EnergySample, part: Component) -> Figure:
     net_j = sample.compute_net_j(part)
     if net_j is None or sample.idle is None:
         return unavailable(gross.name, sample.find_obstacle(part), **conditions)
-    busy = "" if sample.idle.busy_share is None else f", CPUs {sample.idle.busy_share:.0%} busy"
+    busy = "" if sample.idle.other_cpus is None else f", neighbours on {sample.idle.other_cpus:.2f} CPUs"
     power_w = sample.idle.power_w[part.name, part.source]
     method = gross.method.replace(
         "; gross", f"; net of {power_w:.3g} W idle, from {sample.idle.window_s:.1f} s of sleep{busy}"
     )
-    notes = ("below the idle machine's own draw: too little to be seen",) if net_j < 0 else ()
+    notes = (*gross.notes, *(("below the idle machine's own draw: too little to be seen",) if net_j < 0 else ()))
     return gross.model_copy(update={"value": net_j, "method": method, "conditions": conditions, "notes": notes})
 
 

@@ -1,6 +1,8 @@
-"""What else the machine is doing: pressure, steal, load. Read before and after whatever is measured."""
+"""What else the machine is doing: pressure, steal, load, use. Read before and after whatever is measured."""
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,25 @@ class CpuTimes:
     total_s: float
     idle_s: float
     steal_s: float
+    n_cpus: int
+
+
+@dataclass(frozen=True)
+class CpuUse:
+    """CPUs in use between two looks, on average.
+
+    Attributes:
+        own: By this process and all that it started.
+        others: By the rest of the machine.
+    """
+
+    own: float
+    others: float
+
+    @property
+    def others_share(self) -> float:
+        """Of the CPU time that was used."""
+        return self.others / (self.own + self.others) if self.others else 0.0
 
 
 @dataclass(frozen=True)
@@ -50,18 +71,45 @@ def read_pressure(root: Path = ROOT, resource: str = "cpu") -> float | None:
 
 def read_cpu_times(root: Path = ROOT) -> CpuTimes | None:
     """Sums of proc(5) stat: user nice system idle iowait irq softirq steal; guest time is part of user time."""
-    fields = _read(root / "proc/stat").partition("\n")[0].split()[1:9]
+    lines = [line.split() for line in _read(root / "proc/stat").splitlines() if line.startswith("cpu")]
+    fields = lines[0][1:9] if lines else []
     if len(fields) < 8:
         return None
     ticks = [int(field) / TICKS_PER_S for field in fields]
-    return CpuTimes(sum(ticks), ticks[3] + ticks[4], ticks[7])
+    return CpuTimes(sum(ticks), ticks[3] + ticks[4], ticks[7], n_cpus=len(lines) - 1)
 
 
-def compute_busy_share(before: CpuTimes | None, after: CpuTimes | None) -> float | None:
-    """Share of all CPUs that was in use between two looks; None where there was no time between them."""
-    if before is None or after is None or after.total_s <= before.total_s:
+def read_own_time() -> float:
+    """CPU time of this process and of all that it started, also of those that ended [s]."""
+    import psutil
+
+    me, own_s = psutil.Process(), 0.0
+    for process in (me, *me.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # ended just now: its parent has its time
+            times = process.cpu_times()
+            own_s += times.user + times.system + times.children_user + times.children_system
+    return own_s
+
+
+def compute_cpu_use(before: CpuTimes | None, after: CpuTimes | None, own_s: float) -> CpuUse | None:
+    """CPUs in use between two looks, of which `own_s` were our own; None where there was no time between them."""
+    if before is None or after is None or after.total_s <= before.total_s or not after.n_cpus:
         return None
-    return 1 - (after.idle_s - before.idle_s) / (after.total_s - before.total_s)
+    passed_s = (after.total_s - before.total_s) / after.n_cpus
+    busy_s = after.total_s - before.total_s - (after.idle_s - before.idle_s)
+    return CpuUse(own_s / passed_s, max(0.0, busy_s - own_s) / passed_s)
+
+
+class CpuWatch:
+    """Reads the kernel's counters when made and again when asked; nothing runs in between."""
+
+    def __init__(self, root: Path = ROOT, read_own: Callable[[], float] = read_own_time) -> None:
+        self._root, self._read_own = root, read_own
+        self._times, self._own_s = read_cpu_times(root), read_own()
+
+    def read(self) -> CpuUse | None:
+        """CPUs in use since this watch was made; None where the kernel does not tell."""
+        return compute_cpu_use(self._times, read_cpu_times(self._root), self._read_own() - self._own_s)
 
 
 def _read(path: Path) -> str:

@@ -1,5 +1,7 @@
 """NVIDIA's management library, through nvidia-ml-py: which GPUs there are. Absent without a driver."""
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -31,18 +33,38 @@ def open_nvml(nvml: Any = None) -> Any:
     return nvml
 
 
+def count_gpus(nvml: Any) -> int:
+    """How many GPUs the driver sees; not all of them need answer.
+
+    Raises:
+        MeasurementError: it does not say.
+    """
+    try:
+        return int(nvml.nvmlDeviceGetCount())
+    except nvml.NVMLError as error:
+        raise MeasurementError(f"NVML: {error}", REMEDY) from error
+
+
 def describe_gpus(nvml: Any) -> list[dict[str, JsonValue]]:
-    """Name, driver and memory of each GPU."""
-    driver = _to_text(nvml.nvmlSystemGetDriverVersion())
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    return [
-        {
-            "name": _to_text(nvml.nvmlDeviceGetName(handle)),
-            "driver": driver,
-            "memory_bytes": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
-        }
-        for handle in handles
-    ]
+    """Name, driver and memory of each GPU; what one does not tell is None, and `absent` has the reason."""
+    return [_describe_gpu(nvml, index) for index in range(count_gpus(nvml))]
+
+
+def _describe_gpu(nvml: Any, index: int) -> dict[str, JsonValue]:
+    find = partial(nvml.nvmlDeviceGetHandleByIndex, index)  # fails too, for a GPU that is lost or forbidden
+    asks: dict[str, Callable[[], JsonValue]] = {
+        "name": lambda: _to_text(nvml.nvmlDeviceGetName(find())),
+        "driver": lambda: _to_text(nvml.nvmlSystemGetDriverVersion()),
+        "memory_bytes": lambda: int(nvml.nvmlDeviceGetMemoryInfo(find()).total),
+    }
+    found: dict[str, JsonValue] = {}
+    absent: dict[str, JsonValue] = {}
+    for name, ask in asks.items():
+        try:
+            found[name] = ask()
+        except nvml.NVMLError as error:
+            found[name], absent[name] = None, str(error)
+    return found | ({"absent": absent} if absent else {})
 
 
 def _to_text(name: bytes | str) -> str:

@@ -37,7 +37,7 @@ class Suite(Plain):
         n_rounds: Rounds in each process.
         batches: Batch sizes at which latency is measured.
         threads: Numbers of threads at which it is; each is another benchmark, in processes of its own.
-        energy_window_s: Shortest energy window; work is repeated until it is filled.
+        energy_window_s: Shortest energy window; work is repeated until it is filled. Below 1 s there is no energy.
     """
 
     name: str = "custom"
@@ -63,7 +63,7 @@ SUITES: dict[str, Suite] = {
         n_processes=2,
         n_rounds=30,
         batches=(1, 8),
-        energy_window_s=0.5,
+        energy_window_s=1.0,
     ),
     "default": Suite(name="default"),
     "ablation": Suite(

@@ -15,6 +15,7 @@ from bench.backends.export import write_onnx, write_torch
 from bench.backends.quantization import write_int8
 from bench.clock import Stopwatch
 from bench.energy import EnergySample, measure_energy
+from bench.errors import MeasurementError
 from bench.executors import OnProgress
 from bench.figures import make_energy_figures, make_target_figures
 from bench.judgement import judge
@@ -49,9 +50,7 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
     on_progress("exporting and judging", 1.0)
     artifacts = _export(run.network, cell.model, task, splits.train, out)
     judged = judge(artifacts, splits, task, out, payload["backends"], n_pictured=payload["n_pictured"])
-    energies = make_energy_figures("training_energy_j", energy)
-    to_target = make_target_figures(energies, run.time_to_target_s, run.training_s)
-    figures = [*_describe_run(run, task), *judged.figures, *energies, *to_target]
+    figures = [*_describe_run(run, task), *judged.figures, *_describe_energy(energy, run)]
     figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
     if start and start.training_s is not None:
         figures.append(_make_pretraining(start.training_s))
@@ -87,10 +86,11 @@ def _train(
     recipe: Recipe,
     energy_window_s: float,
     on_progress: OnProgress,
-) -> tuple[TrainingRun, EnergySample, bool | None]:
+) -> tuple[TrainingRun, EnergySample | MeasurementError, bool | None]:
     """Train under the energy meter, again from the start while its window is too short.
 
-    The first run is the one that counts. Repeats must end in the same weights, bit for bit; None where there were none.
+    The first run is the one that counts; where the meter fails its error stands for the energy. Repeats must end in the
+    same weights, bit for bit; None where there were none.
     """
     runs: list[TrainingRun] = []
 
@@ -108,8 +108,14 @@ def _train(
         )
 
     warm_up()
-    idle = idle_baseline(energy_window_s)
-    energy = measure_energy(work, energy_meter(), min_window_s=energy_window_s, idle=idle)
+    energy: EnergySample | MeasurementError
+    try:
+        idle = idle_baseline(energy_window_s)
+        energy = measure_energy(work, energy_meter(), min_window_s=energy_window_s, idle=idle)
+    except MeasurementError as error:
+        energy = error
+    if not runs:  # the meter did not even start
+        work()
     first, *others = runs
     is_reproducible = all(_equal(first.network, other.network) for other in others) if others else None
     return first, energy, is_reproducible
@@ -140,6 +146,17 @@ def _export(network: nn.Module, model: str, task: Task, train_split: Arrays, out
         write_onnx(network, task.input_shape, paths["onnx"])
         write_int8(paths["onnx"], train_split.images, paths["onnx-int8"])
         return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in paths.items()}
+
+
+def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun) -> list[Figure]:
+    """Of the whole training and until the target; where the meter failed, why there is none."""
+    name = "training_energy_j"
+    if isinstance(energy, MeasurementError):
+        asked = [{"component": "cpu", "idle_subtracted": is_net} for is_net in (False, True)]
+        energies = [unavailable(name, energy.cause, **conditions) for conditions in asked]
+    else:
+        energies = make_energy_figures(name, energy)
+    return [*energies, *make_target_figures(energies, run.time_to_target_s, run.training_s)]
 
 
 def _describe_run(run: TrainingRun, task: Task) -> list[Figure]:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import pynvml
+
 from bench.selftest.worlds import FakeClock, Powercap, WattMeter
 
-__all__ = ["Command", "FakeClock", "FakeNvml", "NvmlError", "Powercap", "WattMeter", "plant"]
+__all__ = ["Command", "FakeClock", "FakeNvml", "Powercap", "WattMeter", "plant"]
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:
@@ -21,41 +23,52 @@ def plant(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-class NvmlError(Exception):
-    """What NVIDIA's library raises."""
-
-
 class FakeNvml:
-    """GPUs of known power, as the module `pynvml` shows them; `fault` is what does not work."""
+    """GPUs of known power, as the module `pynvml` shows them.
 
-    NVMLError = NvmlError
+    Args:
+        faults: What does not work: the error code, by what is asked; or codes by the index of the GPU.
+    """
 
-    def __init__(self, clock: FakeClock, powers_w: Sequence[float], fault: str = "") -> None:
-        self.clock, self.powers_w, self.fault = clock, powers_w, fault
+    NVMLError = pynvml.NVMLError
+    NVML_ERROR_NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
+    NVML_ERROR_NO_PERMISSION = pynvml.NVML_ERROR_NO_PERMISSION
+
+    def __init__(self, clock: FakeClock, powers_w: Sequence[float], **faults: int | dict[int, int]) -> None:
+        self.clock, self.powers_w, self.faults = clock, powers_w, faults
 
     def nvmlInit(self) -> None:  # noqa: N802 - the library's own names
-        if self.fault == "driver":
-            raise NvmlError("Driver Not Loaded")
+        self._try("init")
 
     def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        self._try("count")
         return len(self.powers_w)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        self._try("handle", index)
         return index
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:  # noqa: N802
-        if self.fault == "counter":
-            raise NvmlError("Not Supported")
+        self._try("energy", handle)
         return round(self.powers_w[handle] * self.clock.wall_ns() / 1e6)
 
     def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
+        self._try("driver")
         return "580.95"
 
     def nvmlDeviceGetName(self, handle: int) -> bytes:  # noqa: N802
+        self._try("name", handle)
         return f"GPU {handle}".encode()
 
-    def nvmlDeviceGetMemoryInfo(self, _: int) -> SimpleNamespace:  # noqa: N802
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
+        self._try("memory", handle)
         return SimpleNamespace(total=80 * 2**30)
+
+    def _try(self, call: str, index: int = 0) -> None:
+        fault = self.faults.get(call)
+        code = fault.get(index) if isinstance(fault, dict) else fault
+        if code is not None:
+            raise pynvml.NVMLError(code)
 
 
 class Command:

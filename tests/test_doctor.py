@@ -4,20 +4,36 @@ import json
 import math
 import random
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
 from stand_ins import Command
 
+from bench import doctor
 from bench.commands.doctor import format_finding, format_noise
 from bench.doctor import SUITE_BYTES, Finding, Look, examine
-from bench.energy import Idle
+from bench.energy import Component, Idle, Meter
 from bench.errors import MeasurementError
 from bench.executors import Worker
 from bench.machine import Fact
 from bench.neighbours import Neighbours
 from bench.noise import SIZES, make_model
 from bench.resolution import Noise, compute_noise
+
+
+class Dead:
+    """A meter that opens and does not start."""
+
+    def __init__(self, error: MeasurementError) -> None:
+        self.error = error
+
+    def start(self) -> None:
+        raise self.error
+
+    def stop(self) -> list[Component]:
+        raise self.error
+
 
 GOOD = Look(
     facts={
@@ -62,6 +78,7 @@ def test_good_machine_has_nothing_to_mend() -> None:
         (look(perf_event_paranoid=Fact("4")), "hardware counters", "partly", "perf_event_paranoid=2"),
         (look(memory_limit_bytes=Fact(2**30)), "memory limit", "partly", "1.0 GiB, the default suite takes about 3.0"),
         (look(gpus=Fact(None, "NVML: no driver")), "GPU", "no", "no driver"),
+        (look(gpus=Fact([{"name": "H100"}, {"name": None}])), "GPU", "partly", "H100, one that does not answer"),
         (replace(GOOD, neighbours=Neighbours(0.3, 0.0)), "neighbours", "partly", "30% of the time"),
         (replace(GOOD, neighbours=Neighbours(None, None)), "neighbours", "partly", "psi=1"),
         (replace(GOOD, neighbours=Neighbours(0.0, 0.2)), "neighbours", "partly", "20% of the CPU time"),
@@ -101,6 +118,28 @@ def test_modelled_energy_is_a_no() -> None:
     assert "Modelled instead" in finding.says
     assert find(seen, "energy, GPU").remedy == "get one"
     assert find(replace(seen, idle=None), "energy, memory").can == "no"
+
+
+@pytest.mark.parametrize("fails_at", ["opening", "reading"])
+def test_every_meter_that_refuses_keeps_its_reason(monkeypatch: pytest.MonkeyPatch, fails_at: str) -> None:
+    """Where no meter works the doctor still answers, and names for each part the counter's own reason and remedy."""
+
+    def refuse(name: str) -> MeasurementError:
+        return MeasurementError(f"{name}: closed", f"open {name}")
+
+    def make(name: str) -> Meter:
+        if fails_at == "reading" and name == "codecarbon":
+            return Dead(refuse(name))
+        raise refuse(name)
+
+    names = ("rapl", "nvml", "codecarbon")
+    monkeypatch.setattr("bench.meters.RUNGS", {name: partial(make, name) for name in names})
+    seen = doctor.look()
+    assert seen.idle is None
+    assert {name: error.remedy for name, error in seen.refusals.items()} == {name: f"open {name}" for name in names}
+    for topic, name in (("energy, processor", "rapl"), ("energy, memory", "rapl"), ("energy, GPU", "nvml")):
+        finding = find(seen, topic)
+        assert (finding.can, finding.says, finding.remedy) == ("no", f"{name}: closed", f"open {name}")
 
 
 def test_findings_fit_the_screen() -> None:

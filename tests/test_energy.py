@@ -1,14 +1,22 @@
 """Energy against a meter of known slope: windows, idle machine, gross and net."""
 
+import time
+from dataclasses import replace
+
 import pytest
 from stand_ins import FakeClock, WattMeter
 
-from bench.energy import Idle, measure_energy, measure_idle
+from bench import training
+from bench.energy import Component, Idle, measure_energy, measure_idle
 from bench.errors import MeasurementError
 from bench.figures import make_energy_figures, make_target_figures
-from bench.records import Figure
+from bench.load import CpuUse
+from bench.records import Cell, Figure
+from models import MODELS
+from tasks import get_task
+from tasks.spec import Recipe, make_splits
 
-IDLE = Idle({("cpu", "rapl"): 0.25, ("ram", "ram_constant"): 2.0}, window_s=3.0, busy_share=0.1)
+IDLE = Idle({("cpu", "rapl"): 0.25, ("ram", "ram_constant"): 2.0}, window_s=3.0, other_cpus=0.1)
 
 
 def find(figures: list[Figure], component: str, *, is_net: bool) -> Figure:
@@ -49,7 +57,7 @@ def test_net_is_gross_less_the_idle_machine(clock: FakeClock) -> None:
     assert find(figures, "cpu", is_net=False).value == pytest.approx(0.3)
     net = find(figures, "cpu", is_net=True)
     assert net.value == pytest.approx(0.225)
-    assert "net of 0.25 W idle, from 3.0 s of sleep, CPUs 10% busy" in net.method
+    assert "net of 0.25 W idle, from 3.0 s of sleep, neighbours on 0.10 CPUs" in net.method
     assert find(figures, "ram", is_net=True).reason == "a constant is the same at rest"
 
 
@@ -71,10 +79,60 @@ def test_net_needs_a_baseline_of_the_same_source(clock: FakeClock) -> None:
 
 def test_busy_machine_has_no_idle_baseline(clock: FakeClock) -> None:
     """What neighbours drew while this process slept is not what an idle machine draws: no net, with the share."""
-    idle = Idle({("cpu", "rapl"): 0.25}, 3.0, busy_share=0.9)
+    idle = Idle({("cpu", "rapl"): 0.25}, 3.0, other_cpus=0.9)
     sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=idle, clock=clock)
     net = find(make_energy_figures("training_energy_j", sample), "cpu", is_net=True)
-    assert (net.value, net.reason) == (None, "the machine did not idle: CPUs 90% busy while this process slept")
+    assert (net.value, net.reason) == (None, "the machine did not idle: neighbours kept 0.9 CPUs busy meanwhile")
+
+
+def test_short_look_at_the_idle_machine_gives_no_net(clock: FakeClock) -> None:
+    """A long training is not made net by what a glance at the idle machine has read."""
+    sample = measure_energy(
+        lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=replace(IDLE, window_s=0.2), clock=clock
+    )
+    net = find(make_energy_figures("training_energy_j", sample), "cpu", is_net=True)
+    assert (net.value, net.reason) == (None, "the idle machine was looked at for 0.2 s only")
+
+
+def test_window_too_short_for_its_meter_gives_no_figure(clock: FakeClock) -> None:
+    """Three ticks and 1 s at least: what is too short is said for each component, gross and net, with what it needs."""
+    meter = WattMeter(clock, 1.0)
+    short = measure_energy(lambda: clock.work(9 * 10**8), meter, min_window_s=0.5, idle=IDLE, clock=clock)
+    reason = "too short: a window of 0.9 s, rapl needs 1 s"
+    figures = make_energy_figures("training_energy_j", short, batch=1)
+    assert [(find(figures, "cpu", is_net=is_net).value, find(figures, "cpu", is_net=is_net).reason)
+            for is_net in (False, True)] == [(None, reason)] * 2  # fmt: skip
+    assert {f.conditions["batch"] for f in figures} == {1}
+    part = Component("gpu", 1.0, "amdsmi", "measured", tick_s=1.0)
+    long = replace(short, components=(part,), window_s=2.9)
+    assert long.find_shortage(part) == "too short: a window of 2.9 s, amdsmi needs 3 s"
+    assert replace(long, window_s=3.0).find_shortage(part) == ""
+
+
+def test_neighbours_in_the_window_are_told(clock: FakeClock) -> None:
+    """Beyond a tenth of the CPU time, gross and net say how much of it was others'; a constant does not mind."""
+    sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=IDLE, clock=clock)
+    loud = make_energy_figures("training_energy_j", replace(sample, use=CpuUse(own=1.0, others=1.0)))
+    note = "noisy: 50% of the CPU time in the window was used by other processes"
+    assert [find(loud, "cpu", is_net=is_net).notes for is_net in (False, True)] == [(note,), (note,)]
+    assert find(loud, "ram", is_net=False).notes == ()
+    quiet = make_energy_figures("training_energy_j", replace(sample, use=CpuUse(own=1.0, others=0.1)))
+    assert find(quiet, "cpu", is_net=False).notes == ()
+
+
+def test_neighbours_are_watched_during_the_work(clock: FakeClock) -> None:
+    """What this process does itself is its own: the window's use of the CPUs is there and mostly not others'."""
+    meter = WattMeter(clock, 1.0)
+
+    def work() -> None:
+        clock.work(10**10)
+        end_s = time.process_time() + 0.2
+        while time.process_time() < end_s:
+            pass
+
+    use = measure_energy(work, meter, clock=clock).use
+    assert use is not None
+    assert use.own > 0.1
 
 
 def test_idle_power_is_energy_over_time(clock: FakeClock) -> None:
@@ -125,3 +183,42 @@ def test_failing_work_closes_the_window(clock: FakeClock) -> None:
     with pytest.raises(ZeroDivisionError):
         measure_energy(lambda: clock.work(1 // 0), meter, clock=clock)
     assert meter.is_running is False
+
+
+class DyingMeter(WattMeter):
+    """Starts and dies, or does not even start."""
+
+    def __init__(self, clock: FakeClock, *, at_start: bool = False) -> None:
+        super().__init__(clock, 1.0)
+        self.at_start = at_start
+
+    def start(self) -> None:
+        if self.at_start:
+            raise MeasurementError("the meter is dead", "buy another")
+        super().start()
+
+    def stop(self) -> list[Component]:
+        raise MeasurementError("the meter is dead", "buy another")
+
+
+def test_failing_work_is_told_before_the_failing_meter(clock: FakeClock) -> None:
+    """When both fail, why the work failed is what counts."""
+    with pytest.raises(ZeroDivisionError):
+        measure_energy(lambda: clock.work(1 // 0), DyingMeter(clock), clock=clock)
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+def test_training_outlives_its_meter(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, at_start: bool) -> None:
+    """A meter that dies, at the start or at the end, leaves one whole training, and figures that say why."""
+    monkeypatch.setattr(training, "energy_meter", lambda: DyingMeter(clock, at_start=at_start))
+    monkeypatch.setattr(training, "idle_baseline", lambda _: IDLE)
+    task, cell = get_task("usps"), Cell(kind="train", task="usps", model="softmax")
+    splits = make_splits(task.load(), task.n_validation)
+    build = MODELS["softmax"].build
+    run, energy, is_reproducible = training._train(build, cell, splits, task, Recipe(n_epochs=1), 0.0, lambda *_: None)
+    assert (run.n_epochs, is_reproducible) == (1, None)
+    figures = training._describe_energy(energy, run)
+    assert {(f.name, f.value, f.reason) for f in figures} == {
+        ("training_energy_j", None, "the meter is dead"), ("energy_to_target_j", None, "the meter is dead"),
+    }  # fmt: skip
+    assert {f.conditions["idle_subtracted"] for f in figures} == {False, True}

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bench.actions import ACTIONS, Workshop
 from bench.display import RunDisplay
 from bench.environment import compute_machine_id, describe_commit, describe_environment, describe_versions
 from bench.executors import OnProgress
-from bench.load import CpuTimes, Load, compute_busy_share, read_cpu_times, read_load
+from bench.load import CpuTimes, CpuUse, CpuWatch, Load, compute_cpu_use, read_cpu_times, read_load, read_own_time
 from bench.records import Cell, Record
 from bench.runner import Runner
 from bench.store import Store
@@ -60,7 +61,7 @@ def test_load_of_a_made_up_machine(tmp_path: Path) -> None:
         "proc/stat": "cpu  1000 0 500 8000 200 0 100 200 7 7\ncpu0 1 1\n",
     }
     assert read_load(plant(tmp_path, files)) == Load(cpu_pressure=0.125, load_1m=1.5, steal_s=2.0)
-    assert read_cpu_times(tmp_path) == CpuTimes(total_s=100.0, idle_s=82.0, steal_s=2.0)
+    assert read_cpu_times(tmp_path) == CpuTimes(total_s=100.0, idle_s=82.0, steal_s=2.0, n_cpus=1)
 
 
 def test_load_stands_before_and_after_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,11 +86,34 @@ def test_load_stands_before_and_after_what_is_measured(tmp_path: Path, monkeypat
 def test_silent_kernel_is_unknown(tmp_path: Path) -> None:
     """A kernel without the files reads None, not 0."""
     assert read_load(tmp_path) == Load(None, None, None)
-    assert compute_busy_share(read_cpu_times(tmp_path), None) is None
+    assert CpuWatch(tmp_path).read() is None
 
 
-def test_shares_between_two_looks() -> None:
-    """Of 20 s of CPU time 15 s idled: 25 % busy; no time between is unknown."""
-    before, after = CpuTimes(100.0, 50.0, 2.0), CpuTimes(120.0, 65.0, 3.0)
-    assert compute_busy_share(before, after) == pytest.approx(0.25)
-    assert compute_busy_share(after, after) is None
+def test_cpus_in_use_between_two_looks(tmp_path: Path) -> None:
+    """Four CPUs for 5 s, 12 s of them idle: of 8 s in use 5 s are ours, one CPU; 3 s are the neighbours', 0.6 CPUs."""
+    plant(tmp_path, {"proc/stat": "cpu  1000 0 0 8000 0 0 0 0 0 0\ncpu0 1\ncpu1 1\ncpu2 1\ncpu3 1\nintr 7\n"})
+    times_s = iter((40.0, 45.0))
+    watch = CpuWatch(tmp_path, lambda: next(times_s))
+    plant(tmp_path, {"proc/stat": "cpu  1800 0 0 9200 0 0 0 0 0 0\ncpu0 1\ncpu1 1\ncpu2 1\ncpu3 1\nintr 7\n"})
+    use = watch.read()
+    assert use == CpuUse(own=pytest.approx(1.0), others=pytest.approx(0.6))
+    assert use.others_share == pytest.approx(3 / 8)
+
+
+def test_no_time_between_two_looks_is_unknown() -> None:
+    """Neither 0 nor a division by it; and what is counted in ticks may give us more than all that was used."""
+    times = CpuTimes(100.0, 50.0, 2.0, n_cpus=2)
+    assert compute_cpu_use(times, times, 0.0) is None
+    assert compute_cpu_use(times, CpuTimes(102.0, 51.0, 2.0, n_cpus=2), 1.01) == CpuUse(1.01, 0.0)
+
+
+def test_own_time_includes_children() -> None:
+    """What a child works is ours while it lives and after it has ended."""
+    program = "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\ninput()"
+    begin_s = read_own_time()
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert read_own_time() - begin_s > 0.15
+        child.communicate(b"\n")
+    assert read_own_time() - begin_s > 0.15

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pynvml
 import pytest
 from stand_ins import FakeClock, FakeNvml, plant
 
@@ -123,6 +124,28 @@ ABSENT = ("governor", "is_turbo", "is_smt", "hypervisor", "container", "clock_so
 @pytest.mark.parametrize("name", ABSENT)
 def test_absent_is_none_with_a_reason(tmp_path: Path, clock: FakeClock, name: str) -> None:
     """On a system that tells nothing, every fact is None and says why; none is 0 or a guess."""
-    fact = read_facts(tmp_path, FakeNvml(clock, (), fault="driver"))[name]
+    fact = read_facts(tmp_path, FakeNvml(clock, (), init=pynvml.NVML_ERROR_DRIVER_NOT_LOADED))[name]
     assert fact.value is None
     assert fact.reason
+
+
+def test_gpu_that_answers_in_part_is_described_in_part(clock: FakeClock) -> None:
+    """A GPU without memory of its own has none, with the reason; one that is lost has nothing; others are whole."""
+    nvml = FakeNvml(
+        clock,
+        (70.0, 70.0, 70.0),
+        memory={0: pynvml.NVML_ERROR_NOT_SUPPORTED},
+        handle={1: pynvml.NVML_ERROR_GPU_IS_LOST},
+    )
+    shared, lost, whole = read_facts(nvml=nvml)["gpus"].value  # type: ignore[misc,union-attr]
+    assert shared == {
+        "name": "GPU 0", "driver": "580.95", "memory_bytes": None, "absent": {"memory_bytes": "Not Supported"},
+    }  # fmt: skip
+    assert lost["absent"] == dict.fromkeys(("name", "memory_bytes"), "GPU is lost")
+    assert whole == {"name": "GPU 2", "driver": "580.95", "memory_bytes": 80 * 2**30}
+
+
+def test_driver_that_does_not_count_is_a_reason(clock: FakeClock) -> None:
+    """A driver that fails after it answered gives no GPUs and says why; it takes no run down."""
+    fact = machine.read_gpus(FakeNvml(clock, (70.0,), count=pynvml.NVML_ERROR_UNKNOWN))
+    assert fact == Fact(None, "NVML: Unknown Error")

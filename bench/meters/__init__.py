@@ -5,6 +5,7 @@ CodeCarbon is another system's counter, a load model, or a constant.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cache
 
 from bench.energy import Component, Idle, Meter, measure_idle
@@ -31,19 +32,37 @@ class Ladder:
         self.refusals = refusals or {}
 
     def start(self) -> None:
-        for meter in reversed(self._meters):  # the best starts last and stops first: the others cost it nothing
-            meter.start()
+        """Start every rung or none.
+
+        Raises:
+            MeasurementError: a rung did not start, or there is none.
+        """
+        if not self._meters:
+            raise next(reversed(self.refusals.values()))
+        with ExitStack() as started:
+            for meter in reversed(self._meters):  # the best starts last and stops first: the others cost it nothing
+                meter.start()
+                started.callback(meter.stop)
+            started.pop_all()
 
     def stop(self) -> list[Component]:
+        """Stop every rung, also after one that failed: left open it would count into the next window.
+
+        Raises:
+            MeasurementError: a rung failed.
+        """
+        parts: list[Component] = []
+        with ExitStack() as rungs:
+            for meter in reversed(self._meters):
+                rungs.callback(_read, meter, parts)
         found: dict[str, Component] = {}
-        for meter in self._meters:
-            for part in meter.stop():
-                found.setdefault(part.name, part)
+        for part in parts:
+            found.setdefault(part.name, part)
         return list(found.values())
 
 
 def open_ladder(rungs: dict[str, Callable[[], Meter]] | None = None) -> Ladder:
-    """Every rung that works on this machine."""
+    """Every rung that works on this machine; where none does the ladder says so when it is started."""
     meters: list[Meter] = []
     refusals: dict[str, MeasurementError] = {}
     for name, make in (RUNGS if rungs is None else rungs).items():
@@ -51,8 +70,6 @@ def open_ladder(rungs: dict[str, Callable[[], Meter]] | None = None) -> Ladder:
             meters.append(make())
         except MeasurementError as error:
             refusals[name] = error
-    if not meters:
-        raise next(iter(reversed(refusals.values())))
     return Ladder(meters, refusals)
 
 
@@ -66,3 +83,7 @@ def energy_meter() -> Ladder:
 def idle_baseline(window_s: float) -> Idle:
     """The idle machine, once for each process; at most MAX_IDLE_S of it."""
     return measure_idle(energy_meter(), window_s=min(window_s, MAX_IDLE_S))
+
+
+def _read(meter: Meter, parts: list[Component]) -> None:
+    parts += meter.stop()

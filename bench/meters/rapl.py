@@ -16,8 +16,14 @@ from bench.errors import MeasurementError
 ROOT = Path("/")
 # The smallest known range, 65 kJ, lasts longer than this at 2 kW: no wrap-around goes unseen.
 POLL_S = 30.0
-PROBE_S = 0.05  # the counters tick every millisecond
+TICK_S = 0.001
+PROBE_S = 50 * TICK_S
 MIRROR_UJ = 1_000_000  # two independent counters do not agree within 1 J; two views of the same one do
+# Container engines mask the folder that the links of the tree lead to; a mount of it would be masked too.
+UNMASK = (
+    "docker run --security-opt systempaths=unconfined, podman run --security-opt unmask=/sys/devices/virtual/powercap, "
+    "or run outside of the container"
+)
 # Zone of the tree -> our component. Cores and uncore are parts of a package, psys holds all of them.
 COMPONENTS = {"package": "cpu", "dram": "ram"}
 
@@ -57,32 +63,36 @@ class Zone:
         return COMPONENTS.get(self.name.partition("-")[0])
 
     def read(self) -> int:
-        return int((self.folder / "energy_uj").read_text())
+        return int(_read(self.folder / "energy_uj"))
 
 
 class RaplMeter:
-    """All packages together, and their memory where it has counters.
+    """All packages together, and their memory where it has counters; zones that stand still are left out.
 
     Raises:
-        MeasurementError: no counters, no permission to read them, or counters that stand still.
+        MeasurementError: no counters, no permission to read them, or none that moves.
     """
 
     def __init__(
         self, root: Path = ROOT, *, poll_s: float = POLL_S, sleep: Callable[[float], object] = time.sleep
     ) -> None:
-        self._zones = find_zones(root)
+        zones = find_zones(root)
         self._poll_s = poll_s
         self._ended = threading.Event()
         self._poller: threading.Thread | None = None
-        before = [zone.read() for zone in self._zones]
+        self._failure: MeasurementError | None = None
+        before = [zone.read() for zone in zones]
         sleep(PROBE_S)
-        if before == [zone.read() for zone in self._zones]:
+        moves = [zone.read() != reading for zone, reading in zip(zones, before, strict=True)]
+        self._zones = [zone for zone, does in zip(zones, moves, strict=True) if does]
+        self._still = [zone.name for zone, does in zip(zones, moves, strict=True) if not does]
+        if not self._zones:
             raise MeasurementError("RAPL: the counters stand still", "run on bare metal: this hypervisor fakes them")
 
     def start(self) -> None:
         for zone in self._zones:
-            zone.counter = Counter(_read_int(zone.folder / "max_energy_range_uj"))
-        self._ended = threading.Event()
+            zone.counter = Counter(_read_range(zone.folder / "max_energy_range_uj"))
+        self._ended, self._failure = threading.Event(), None
         self._add_readings()
         self._poller = threading.Thread(target=self._poll, daemon=True)
         self._poller.start()
@@ -91,17 +101,31 @@ class RaplMeter:
         self._ended.set()
         if self._poller:
             self._poller.join()
+        if self._failure:
+            raise self._failure
         self._add_readings()
-        totals_uj: dict[str, int] = {}
+        zones: dict[str, list[Zone]] = {}
         for zone in self._zones:
-            name = zone.component or ""
-            totals_uj[name] = totals_uj.get(name, 0) + zone.counter.total_uj
-        scopes = {name: " + ".join(z.name for z in self._zones if z.component == name) for name in totals_uj}
-        return [Component(name, uj / 1e6, "rapl", "measured", scopes[name]) for name, uj in totals_uj.items()]
+            zones.setdefault(zone.component or "", []).append(zone)
+        still = f"; without {', '.join(self._still)}: no counter that moves" if self._still else ""
+        return [
+            Component(
+                name,
+                sum(zone.counter.total_uj for zone in some) / 1e6,
+                "rapl",
+                "measured",
+                " + ".join(zone.name for zone in some) + still,
+                TICK_S,
+            )
+            for name, some in zones.items()
+        ]
 
     def _poll(self) -> None:
-        while not self._ended.wait(self._poll_s):
-            self._add_readings()
+        try:
+            while not self._ended.wait(self._poll_s):
+                self._add_readings()
+        except MeasurementError as error:  # told by `stop`: a thread has nobody to tell
+            self._failure = error
 
     def _add_readings(self) -> None:
         for zone in self._zones:
@@ -116,20 +140,14 @@ def find_zones(root: Path = ROOT) -> list[Zone]:
     """
     tree = root / "sys/class/powercap"
     folders = sorted(tree.glob("intel-rapl:*"))  # AMD's go by the same name; intel-rapl-mmio repeats them
-    zones = [Zone((folder / "name").read_text().strip(), folder) for folder in folders]
+    zones = [Zone(_read(folder / "name").strip(), folder) for folder in folders]
     zones = [zone for zone in zones if zone.component]
     if not zones:
         raise MeasurementError(
             f"RAPL: no counters in {tree}",
             "run on bare metal (virtual machines rarely pass them on), or load the kernel module intel_rapl_msr",
         )
-    try:
-        readings = {zone.folder: zone.read() for zone in zones}
-    except PermissionError as error:
-        raise MeasurementError(
-            f"RAPL: {error.filename}: only root may read it",
-            f"sudo chmod a+r {tree}/intel-rapl:*/energy_uj (until the next boot)",
-        ) from error
+    readings = {zone.folder: zone.read() for zone in zones}
     kept: list[Zone] = []
     for zone in zones:
         twins = [other for other in kept if other.component == zone.component]
@@ -138,7 +156,25 @@ def find_zones(root: Path = ROOT) -> list[Zone]:
     return kept
 
 
-def _read_int(path: Path) -> int:
+def _read(path: Path) -> str:
+    """A file of the tree.
+
+    Raises:
+        MeasurementError: the container hides it, only root may read it, or the counter behind it is gone.
+    """
+    try:
+        return path.read_text()
+    except PermissionError as error:
+        remedy = f"sudo chmod a+r {path.parent.parent}/intel-rapl:*/energy_uj (until the next boot; not in a container)"
+        raise MeasurementError(f"RAPL: {path}: only root may read it", remedy) from error
+    except OSError as error:
+        if path.parent.is_symlink() and not path.parent.exists():  # its target is masked
+            raise MeasurementError(f"RAPL: {path.parent}: this container hides the counters", UNMASK) from error
+        remedy = "measure again; if it stays so, load the kernel module intel_rapl_msr anew"
+        raise MeasurementError(f"RAPL: {path}: {error.strerror}", remedy) from error
+
+
+def _read_range(path: Path) -> int:
     """0 where the kernel does not say."""
     try:
         return int(path.read_text())
