@@ -6,11 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 from bench.backends import BACKENDS, JUDGED_BACKEND
+from bench.errors import BenchError
 from bench.executors import OnProgress, Worker
 from bench.judgement import scores_role
 from bench.plan import MEASURED_SEED, list_judged
 from bench.records import Artifact, Cell, Figure, Record, unavailable
-from bench.session import Timing, measure_peaks, run_latency_session
+from bench.session import Timing, measure_peaks, refuse_latency, run_latency_session
 from bench.store import artifact_path
 from bench.subject import Subject
 from bench.suites import Suite
@@ -90,17 +91,32 @@ def measure_memory(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -
     records = []
     for cell in cells:
         figures: list[Figure] = []
+        failures = []
         for backend in shop.suite.backends:
-            if reason := shop.find_reason(cell, backend):
-                names = ("peak_bytes", "peak_added_bytes")
-                figures += [unavailable(name, reason, backend=backend, batch=1) for name in names]
-                continue
-            path = shop.find_path(cell, BACKENDS[backend].artifact_role)
-            payload = {"backend": backend, "path": path, "input_shape": shop.tasks[cell.task].input_shape}
-            with Worker() as worker:
-                figures += _to_figures(worker.call("bench.profiling:run_memory_job", payload, on_progress))
-        records.append(Record(cell=cell, figures=tuple(figures)))
+            reason = shop.find_reason(cell, backend)
+            if not reason:
+                try:
+                    figures += _measure_memory(shop, cell, backend, on_progress)
+                    continue
+                except BenchError as error:
+                    reason = f"failed: {error.cause.splitlines()[0]}"
+                    failures.append(f"memory on {backend}: {error}")
+            names = ("peak_bytes", "peak_added_bytes")
+            figures += [unavailable(name, reason, backend=backend, batch=1) for name in names]
+        records.append(Record(cell=cell, figures=tuple(figures), failures=tuple(failures)))
     return records
+
+
+def _measure_memory(shop: Workshop, cell: Cell, backend: str, on_progress: OnProgress) -> list[Figure]:
+    """Of a fresh process; where there is a compiler, of the second one, which finds the program compiled."""
+    entry = BACKENDS[backend]
+    path, shape = shop.find_path(cell, entry.artifact_role), shop.tasks[cell.task].input_shape
+    payload = {"backend": backend, "path": path, "input_shape": shape}
+    answer: Any = None
+    for _ in range(2 if entry.is_compiled else 1):
+        with Worker() as worker:
+            answer = worker.call("bench.profiling:run_memory_job", payload, on_progress)
+    return _to_figures(answer)
 
 
 def measure_energy(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
@@ -126,15 +142,20 @@ def measure_latency(shop: Workshop, cells: list[Cell], on_progress: OnProgress) 
         models = {}
         for cell in cells:
             if reason := shop.find_reason(cell, backend):
-                found[cell.model].append(_refuse_latency(backend, reason, shop.suite))
+                found[cell.model].append(Timing(refuse_latency(shop.suite, reason, backend=backend)))
             else:
                 models[cell.model] = _find_paths(shop, cell, backend)
-        for n_threads in shop.suite.threads if models else ():
+        for n_threads in _list_threads(backend, shop.suite) if models else ():
             session = run_latency_session(backend, cells[0].task, models, shop.suite, on_progress, n_threads=n_threads)
             for model, timing in session.items():
                 found[model].append(timing)
     session_id = uuid4().hex  # only rounds of the same session pair
     return [_make_latency_record(cell, found[cell.model], peaks, session_id) for cell in cells]
+
+
+def _list_threads(backend: str, suite: Suite) -> tuple[int, ...]:
+    """A device computes the same however many threads the host has."""
+    return (1,) if BACKENDS[backend].is_cuda else suite.threads
 
 
 def _find_paths(shop: Workshop, cell: Cell, backend: str) -> dict[str, str]:
@@ -150,14 +171,8 @@ def _make_latency_record(cell: Cell, timings: list[Timing], peaks: list[Figure],
         details["singles_s"] |= timing.singles_s
         details["processes"] |= timing.processes
     figures = [figure for timing in timings for figure in timing.figures]
-    return Record(cell=cell, figures=(*figures, *peaks), details=details)
-
-
-def _refuse_latency(backend: str, reason: str, suite: Suite) -> Timing:
-    names = ("latency_s", "cold_start_s")
-    return Timing(
-        [unavailable(name, reason, backend=backend, batch=batch) for batch in suite.batches for name in names]
-    )
+    failures = tuple(failure for timing in timings for failure in timing.failures)
+    return Record(cell=cell, figures=(*figures, *peaks), failures=failures, details=details)
 
 
 def _to_figures(items: Any) -> list[Figure]:

@@ -15,13 +15,15 @@ class Block:
         wall_ns: By the clock that decides [ns].
         cpu_ns: CPU time of the calling thread [ns].
         n_switches: Involuntary context switches: how often something else was given this CPU.
-        is_throttled: Whether the device ran below its speed; such a block is not kept.
+        speed_hz: Clock of the device after the block; None of the host, or where it is not readable [Hz].
+        output: What the last call returned.
     """
 
     wall_ns: int
     cpu_ns: int
     n_switches: int = 0
-    is_throttled: bool = False
+    speed_hz: float | None = None
+    output: object = None
 
 
 class Clock(Protocol):
@@ -54,9 +56,9 @@ class Clock(Protocol):
         repeats = range(n_calls)
         n_switches, cpu_ns, wall_ns = self.n_switches(), self.cpu_ns(), self.wall_ns()
         for _ in repeats:
-            call()
+            output = call()
         wall_ns, cpu_ns = self.wall_ns() - wall_ns, self.cpu_ns() - cpu_ns
-        return Block(wall_ns, cpu_ns, self.n_switches() - n_switches)
+        return Block(wall_ns, cpu_ns, self.n_switches() - n_switches, output=output)
 
     def time_singles(self, call: Callable[[], object], n_calls: int) -> list[int]:
         """Time calls one by one, each from its start until all its work is done [ns]."""

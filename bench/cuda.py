@@ -6,15 +6,12 @@ from typing import Any
 from bench.clock import Block, Clock, HostClock
 from bench.errors import MeasurementError
 
-THROTTLED = 0.95  # of the device's clock after its warm-up, below which a block is discarded
-
 
 class CudaClock(HostClock):
     """Times blocks by events on the stream on which the calls queue their work.
 
-    Counts: what the device does between the events, gaps while it waits for the host included. The device's clock is
-    read before and after each block, outside it; where either reading lies below THROTTLED of the highest one so far,
-    the block is marked.
+    Counts: what the device does between the events, gaps while it waits for the host included. It is made inside of
+    `Runner.active`, so that the current stream is the one that the calls use.
 
     Args:
         cuda: `torch.cuda`, or something that behaves like it.
@@ -35,24 +32,33 @@ class CudaClock(HostClock):
             raise MeasurementError("no CUDA device", "run without cuda, or install a driver and a CUDA build of torch")
         self._cuda = cuda
         self._stream = cuda.current_stream()
-        self._top_mhz = 0.0
+        self._is_readable = True
 
     def sync(self) -> None:
         self._stream.synchronize()
 
     def time(self, call: Callable[[], object], n_calls: int) -> Block:
-        """Elapsed time between the events; their resolution is about half a microsecond."""
+        """Elapsed time between the events; their resolution is about half a microsecond.
+
+        The device's clock is read after each block, and so before the untimed calls of the next one: nothing idles
+        between those and their block.
+        """
         begin, end = (self._cuda.Event(enable_timing=True) for _ in range(2))
         self.sync()
-        before_mhz = self._cuda.clock_rate()
         n_switches, cpu_ns = self.n_switches(), self.cpu_ns()
         begin.record(self._stream)
         for _ in range(n_calls):
-            call()
+            output = call()
         end.record(self._stream)
         end.synchronize()
         cpu_ns, n_switches = self.cpu_ns() - cpu_ns, self.n_switches() - n_switches
-        after_mhz = self._cuda.clock_rate()
-        self._top_mhz = max(self._top_mhz, before_mhz, after_mhz)
-        is_throttled = min(before_mhz, after_mhz) < THROTTLED * self._top_mhz
-        return Block(round(begin.elapsed_time(end) * 1e6), cpu_ns, n_switches, is_throttled)
+        return Block(round(begin.elapsed_time(end) * 1e6), cpu_ns, n_switches, self._read_hz(), output)
+
+    def _read_hz(self) -> float | None:
+        """None from the first failure on: a virtual GPU, a part of one, or no library that could be asked."""
+        if self._is_readable:
+            try:
+                return float(self._cuda.clock_rate() * 1e6)
+            except Exception:  # noqa: BLE001 - the library's errors share no other base, torch adds its own
+                self._is_readable = False
+        return None

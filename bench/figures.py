@@ -7,6 +7,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.clock import HostClock
 from bench.confusion import Counts, Metric, bootstrap_interval
 from bench.energy import CONSTANTS, Component, EnergySample
 from bench.latency import Trace
@@ -308,8 +309,22 @@ def _list_warnings(traces: list[Trace], value_s: float, floor_s: float) -> list[
     elif worst > MAX_QUIET:
         found.append(f"noisy: pre-empted in up to {worst:.0%} of the rounds of a process")
     if throttled:
-        word = "INVALID" if throttled > MAX_LOST else "noisy" if throttled > MAX_QUIET else "throttled"
+        word = "noisy" if throttled > MAX_QUIET else "throttled"
         found.append(f"{word}: {sum(t.n_throttled for t in traces)} rounds discarded, the device was throttled")
+    found += _list_device_warnings(traces)
     if value_s < FLOOR_FACTOR * floor_s:
         found.append(f"measures the framework: an empty call takes {floor_s / value_s:.0%} of it")
     return found
+
+
+def _list_device_warnings(traces: list[Trace]) -> list[str]:
+    """What the clock of a device had to say; nothing on the host."""
+    speeds_hz = [hz for trace in traces for hz in trace.speeds_hz]
+    if not speeds_hz:
+        is_device = traces[0].source != HostClock.source
+        return ["the device's clock is not readable: rounds in which it was throttled count"] if is_device else []
+    lo, hi = (f"{hz / 1e6:.0f}" for hz in (min(speeds_hz), max(speeds_hz)))
+    slow = max(trace.slow_share for trace in traces)
+    if slow:
+        return [f"noisy: the device held no clock, {lo} to {hi} MHz; {slow:.0%} of the rounds of a process were slow"]
+    return [f"device at {lo} to {hi} MHz"]

@@ -133,10 +133,7 @@ def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[F
 
 
 def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: Labels, out: Path) -> list[Artifact]:
-    """The judged runtime's, and of those that compute in another precision what their timed runs must repeat.
-
-    With the labels beside them, others can judge again.
-    """
+    """Of every runtime what its timed runs must repeat; of the judged one all, with which others can judge again."""
     kept: dict[str, NDArray[Any]] = {
         "validation_scores": answers[0].validation,
         "validation_labels": validation_labels,
@@ -144,15 +141,14 @@ def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: 
         "test_labels": test_labels,
     }
     for answer in answers:
-        if not answer.reason and BACKENDS[answer.backend].precision != "float32":
+        if not answer.reason:
             kept[scores_role(answer.backend)] = answer.validation
     return [put_artifact(out, role, to_npy(array), ".npy") for role, array in kept.items()]
 
 
 def scores_role(backend: str) -> str:
     """Role of the validation scores that a timed run of the backend must repeat."""
-    is_float32 = BACKENDS[backend].precision == "float32"
-    return "validation_scores" if is_float32 else f"validation_scores-{backend}"
+    return "validation_scores" if backend == JUDGED_BACKEND else f"validation_scores-{backend}"
 
 
 def to_npy(array: NDArray[Any]) -> bytes:

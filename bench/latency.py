@@ -8,7 +8,7 @@ import gc
 import os
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.clock import Block, Clock, HostClock
@@ -26,6 +26,8 @@ MIN_SINGLE, MAX_SINGLE = 60, 600
 N_TURNS = 6  # in which they are made, so that no moment of the machine is all of one benchmark's
 PREEMPTED_RATIO = 1.15  # wall over CPU time above which something else ran in between
 MIN_TICKS = 100  # clock ticks that a block must last
+THROTTLED = 0.95  # of the device's highest clock, below which a round is discarded
+MAX_DISCARDED = 0.5  # share of the rounds of a benchmark; a device that is slow more often has no speed that it holds
 # Where a block is one long call, it averages over as much time as several short blocks: of each SPAN rounds in a row
 # (two CPUs, each order with its mirror image) such a benchmark takes part in every STRIDE-th, if that leaves enough.
 SPAN, STRIDE, ENOUGH_ROUNDS = 4, 4, 25
@@ -59,6 +61,7 @@ class Trace:
         cpu_s: The same by CPU time of the thread [s].
         n_switches: Involuntary context switches, block by block.
         n_throttled: Rounds that were discarded because the device ran below its speed.
+        speeds_hz: Clock of the device, block by block; empty on the host, or where it is not readable [Hz].
         single_s: Calls timed one by one, oldest first, by the host's clock [s].
         source: What timed the blocks.
     """
@@ -69,23 +72,36 @@ class Trace:
     cpu_s: list[float] = field(default_factory=list)
     n_switches: list[int] = field(default_factory=list)
     n_throttled: int = 0
+    speeds_hz: list[float] = field(default_factory=list)
     single_s: list[float] = field(default_factory=list)
     source: str = HostClock.source
 
     @property
-    def preempted_share(self) -> float:
-        """Share of blocks during which something else held the CPU."""
+    def preempted(self) -> list[int]:
+        """Blocks during which something else held the CPU."""
         pairs = zip(self.wall_s, self.cpu_s, strict=True)
-        return sum(wall > PREEMPTED_RATIO * cpu for wall, cpu in pairs) / max(1, len(self.wall_s))
+        return [i for i, (wall, cpu) in enumerate(pairs) if wall > PREEMPTED_RATIO * cpu]
+
+    @property
+    def preempted_share(self) -> float:
+        return len(self.preempted) / max(1, len(self.wall_s))
 
     @property
     def throttled_share(self) -> float:
         return self.n_throttled / max(1, self.n_throttled + len(self.wall_s))
 
+    @property
+    def slow_share(self) -> float:
+        """Share of blocks that were kept although the device ran below its speed."""
+        top_hz = max(self.speeds_hz, default=0.0)
+        return sum(hz < THROTTLED * top_hz for hz in self.speeds_hz) / max(1, len(self.wall_s))
+
     def add(self, block: Block) -> None:
         self.wall_s.append(block.wall_ns / 1e9 / self.n_calls)
         self.cpu_s.append(block.cpu_ns / 1e9 / self.n_calls)
         self.n_switches.append(block.n_switches)
+        if block.speed_hz is not None:
+            self.speeds_hz.append(block.speed_hz)
 
 
 def measure_latency(
@@ -94,6 +110,7 @@ def measure_latency(
     *,
     clock: Clock | None = None,
     pin: Callable[[int], object] | None = None,
+    outputs: dict[str, object] | None = None,
 ) -> dict[str, Trace]:
     """Time several calls side by side in this process.
 
@@ -104,6 +121,7 @@ def measure_latency(
         plan: Rounds, their order, and the calls per block where an earlier process calibrated them.
         clock: The host's by default; a backend makes the one that fits it.
         pin: Called before each round with its index, to hop between CPUs.
+        outputs: Gets what the last call of the last block of each benchmark returned.
 
     Returns:
         Raw traces by name. Statistics are derived, never stored alone.
@@ -112,11 +130,12 @@ def measure_latency(
         MeasurementError: the clock is too coarse for a block, or it ran backwards.
     """
     clock = clock or HostClock()
-    pin = pin or (lambda _: None)
+    pin, outputs = pin or (lambda _: None), {} if outputs is None else outputs
     pin(0)
     traces = {name: _warm_up(call, plan.n_calls.get(name), clock) for name, call in calls.items()}
     schedule = _make_schedule(list(calls), plan.order_seed)
     sparse, stride = _find_sparse(traces, plan.groups), max(1, min(STRIDE, plan.n_rounds // ENOUGH_ROUNDS))
+    rounds: list[dict[str, Block]] = []
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -124,8 +143,11 @@ def measure_latency(
         for index in range(plan.n_rounds):
             pin(index)
             left_out = sparse if index // SPAN % stride else set()
-            _time_round([name for name in next(schedule) if name not in left_out], calls, traces, clock)
-        _require_rounds(traces)
+            names = [name for name in next(schedule) if name not in left_out]
+            blocks = {name: _time_block(name, calls[name], traces[name].n_calls, clock) for name in names}
+            outputs |= {name: block.output for name, block in blocks.items()}
+            rounds.append({name: replace(block, output=None) for name, block in blocks.items()})
+        _add_rounds(rounds, traces)
         for index in range(N_TURNS if plan.singles else 0):
             pin(2 * index)
             for name in next(schedule):
@@ -153,22 +175,30 @@ def _make_schedule(names: list[str], seed: int) -> Iterator[list[str]]:
         yield names
 
 
-def _time_round(
-    names: Sequence[str], calls: Mapping[str, Callable[[], object]], traces: Mapping[str, Trace], clock: Clock
-) -> None:
-    """One block of each. A round in which the device was throttled counts for none, so that rounds stay paired."""
-    blocks = {name: _time_block(name, calls[name], traces[name].n_calls, clock) for name in names}
-    is_throttled = any(block.is_throttled for block in blocks.values())
-    for name, block in blocks.items():
-        if is_throttled:
-            traces[name].n_throttled += 1
-        else:
-            traces[name].add(block)
+def _add_rounds(rounds: Sequence[Mapping[str, Block]], traces: Mapping[str, Trace]) -> None:
+    """A round in which the device was throttled counts for no benchmark, so that rounds stay paired."""
+    throttled = _find_throttled(rounds)
+    for index, blocks in enumerate(rounds):
+        for name, block in blocks.items():
+            if index in throttled:
+                traces[name].n_throttled += 1
+            else:
+                traces[name].add(block)
 
 
-def _require_rounds(traces: Mapping[str, Trace]) -> None:
-    if not all(trace.wall_s for trace in traces.values()):
-        raise MeasurementError("latency: the device was throttled in every round", "cool it, or lower its clock limit")
+def _find_throttled(rounds: Sequence[Mapping[str, Block]]) -> set[int]:
+    """Rounds with a block below THROTTLED of the highest clock of its own benchmark, which may be a hungry one.
+
+    None where that are more than MAX_DISCARDED of the rounds of a benchmark.
+    """
+    speeds_hz: dict[str, dict[int, float]] = {}
+    for index, blocks in enumerate(rounds):
+        for name, block in blocks.items():
+            speeds_hz.setdefault(name, {})[index] = block.speed_hz or 0.0
+    tops_hz = {name: max(own.values()) for name, own in speeds_hz.items()}
+    slow = {i for name, own in speeds_hz.items() for i, hz in own.items() if 0 < hz < THROTTLED * tops_hz[name]}
+    too_many = any(len(slow.intersection(own)) > MAX_DISCARDED * len(own) for own in speeds_hz.values())
+    return set() if too_many else slow
 
 
 def _time_singles(call: Callable[[], object], trace: Trace, clock: Clock) -> None:

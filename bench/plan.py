@@ -43,7 +43,7 @@ START_CODE: dict[str, tuple[str, ...]] = {
 }
 EXPORTING_CODE = ("bench.backends.export", "bench.backends.quantization")
 REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
-METERS = ("bench.meters", "bench.meters.rapl", "bench.meters.nvml", "bench.meters.tracker")
+METERS = ("bench.meters", "bench.meters.rapl", "bench.meters.nvml", "bench.meters.tracker", "bench.nvml")
 MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
     "references": ("bench.profiling",),
@@ -62,8 +62,10 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "memory": ("bench.memory", "bench.profiling"),
     "latency": (
         "bench.clock",
+        "bench.cuda",
         "bench.latency",
         "bench.neighbours",
+        "bench.peaks",
         "bench.percentiles",
         "bench.profiling",
         "bench.roofline",
@@ -71,7 +73,7 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
         "bench.figures",
         "bench.stats",
     ),
-    "energy": ("bench.energy", *METERS, "bench.profiling", "bench.figures"),
+    "energy": ("bench.energy", "bench.load", *METERS, "bench.profiling", "bench.figures"),
 }
 
 

@@ -19,12 +19,13 @@ from bench.meters import energy_meter, idle_baseline
 from bench.neighbours import NeighbourWatch
 from bench.parity import SCORE_TOLERANCE
 from bench.peaks import measure_peaks
-from bench.records import Conditions, Figure
+from bench.records import Conditions, Figure, unavailable
 from tasks import get_task
 from tasks.spec import make_splits
 
 N_INFERENCES = 1000
 EMPTY = "empty call"
+NOT_TOLD = "this runtime allocates on the device by itself and does not tell how much"
 
 
 def run_references_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
@@ -45,8 +46,11 @@ def run_memory_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
 
 def measure_memory(
     entry: BackendEntry, path: Path, batch: Batch, empty: Runner, *, loading: Stopwatch | None = None
-) -> tuple[Runner, dict[str, PeakMemory]]:
-    """Load an artifact and run one batch; peaks of the host, and of the device where the runtime uses torch's CUDA.
+) -> tuple[Runner, dict[str, PeakMemory | None]]:
+    """Load an artifact and run one batch; peaks of the host, and of the device where the runtime computes on one.
+
+    A program that is not in the compiler's cache is compiled meanwhile, so its peak is the compiler's: a process before
+    this one should have filled the cache.
 
     Args:
         empty: The runtime's own, which runs first: the runtime itself is in memory before the mark is reset.
@@ -61,17 +65,23 @@ def measure_memory(
             runners.append(entry.load(path))
             runners[0].run(batch)
 
-    peaks: dict[str, PeakMemory] = {}
-    cuda = find_cuda()
+    peaks: dict[str, PeakMemory | None] = {}
+    cuda = find_cuda() if entry.package == "torch" else None
     if cuda is None:
         peaks["host"] = measure_peak_memory(work)
+        if entry.is_cuda:
+            peaks["device"] = None
     else:
         peaks["device"] = measure_peak_device_memory(lambda: peaks.update(host=measure_peak_memory(work)), cuda)
     return runners[0], peaks
 
 
-def make_memory_figures(peaks: dict[str, PeakMemory], conditions: Conditions) -> list[Figure]:
-    """What the process held at its highest, and what the model added; the same of the device where there is one."""
+def make_memory_figures(peaks: dict[str, PeakMemory | None], conditions: Conditions) -> list[Figure]:
+    """What the process held at its highest, and what the model added; the same of the device where there is one.
+
+    Args:
+        peaks: By place; None where the runtime does not tell.
+    """
     sources = {
         "host": ("peak", "VmHWM", "high-water mark of a fresh process, runtime included, reset before the model"),
         "device": ("device_peak", "CUDA allocator", "tensors of torch's allocator; context and kernels are left out"),
@@ -79,6 +89,9 @@ def make_memory_figures(peaks: dict[str, PeakMemory], conditions: Conditions) ->
     figures = []
     for place, peak in peaks.items():
         name, source, method = sources[place]
+        if peak is None:
+            figures += [unavailable(f"{name}{part}_bytes", NOT_TOLD, **conditions) for part in ("", "_added")]
+            continue
         whole = Figure(
             name=f"{name}_bytes",
             value=peak.peak_bytes,
@@ -141,14 +154,16 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
         singles=[f"{name}@1" for name in runners],
         groups=groups,
     )
+    outputs: dict[str, object] = {}
     with empty.active():
         watch = NeighbourWatch()
-        traces = measure_latency(calls, plan, clock=entry.make_clock(), pin=hopper)
+        traces = measure_latency(calls, plan, clock=entry.make_clock(), pin=hopper, outputs=outputs)
         neighbours = watch.read()
-        for name, runner in runners.items():
-            for batch in payload["batches"]:
-                scores = np.load(payload["models"][name]["scores"], allow_pickle=False)[:batch]
-                check_outputs(runner.read(calls[f"{name}@{batch}"]()), scores, f"{name} at batch {batch}")
+    for name, runner in runners.items():
+        scores = np.load(payload["models"][name]["scores"], allow_pickle=False)
+        for batch in payload["batches"]:
+            made = runner.read(outputs[f"{name}@{batch}"])
+            check_outputs(made, repeat_rows(scores, batch), f"{name} at batch {batch}")
     return {
         "traces": {name: asdict(trace) for name, trace in traces.items()},
         "conditions": {name: dict(runner.conditions) for name, runner in runners.items()},
@@ -164,11 +179,18 @@ def run_peaks_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
 
 
 def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
-    """The timed calls must have computed what the accuracy run computed.
+    """The timed calls must have computed what the same runtime computed in its accuracy run.
+
+    Within SCORE_TOLERANCE, not to the last bit: that run took other batch sizes, for which runtimes have other kernels.
 
     Raises:
         MeasurementError: they did not; then the time is that of another program.
     """
+    if scores.shape != expected.shape:
+        raise MeasurementError(
+            f"latency of {what}: the timed run gave scores of shape {scores.shape}, the accuracy run {expected.shape}",
+            "the runtime did not compute the whole batch; its time is that of another",
+        )
     worst = float(np.abs(scores - expected).max())
     if not worst <= SCORE_TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise MeasurementError(
@@ -178,6 +200,11 @@ def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
 
 
 def _load_inputs(task_name: str, n: int) -> Batch:
-    """The first `n` validation images; the test split stays closed."""
+    """`n` validation images, from the first on, again and again where there are fewer; the test split stays closed."""
     task = get_task(task_name)
-    return make_splits(task.load(), task.n_validation).validation.images[:n].copy()
+    return repeat_rows(make_splits(task.load(), task.n_validation).validation.images, n)
+
+
+def repeat_rows(array: Batch, n: int) -> Batch:
+    """A copy of the first `n` rows; after the last one comes the first again."""
+    return array.take(range(n), axis=0, mode="wrap")

@@ -91,11 +91,15 @@ class Artifact(Plain):
 
 
 class Record(Plain):
-    """A finished cell: its figures, the files it made and where all of it comes from."""
+    """A measured cell: its figures, the files it made and where all of it comes from.
+
+    `failures` says what went wrong where some figures could not be had: such a cell is not done and is tried again.
+    """
 
     schema_version: int = SCHEMA_VERSION
     cell: Cell
     figures: tuple[Figure, ...]
+    failures: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     provenance: dict[str, JsonValue] = {}
     details: dict[str, JsonValue] = {}

@@ -21,7 +21,7 @@ from bench.plan import (
     select_shard,
 )
 from bench.records import Cell, Record
-from bench.store import Store
+from bench.store import Attempt, Store
 from bench.suites import Suite, select_models
 from models import MODELS
 from tasks import get_task
@@ -33,7 +33,7 @@ def _show_loading(display: Display, done: int, total: int | None) -> None:
 
 @dataclass
 class Outcome:
-    """How many cells were kept, done and failed."""
+    """How many cells were kept and done, and what failed in the others."""
 
     n_kept: int = 0
     n_done: int = 0
@@ -72,7 +72,7 @@ class Runner:
                 todo: list[Cell] = []
                 for cell in step.cells:
                     attempt = stored.get(cell.key)
-                    if attempt and attempt.record and self._is_current(attempt.record, attempt.fingerprint):
+                    if attempt and attempt.record and self._is_current(attempt):
                         self._remember(attempt.record)
                         outcome.n_kept += 1
                     else:
@@ -82,12 +82,15 @@ class Runner:
             self._shop.close()
         return outcome
 
-    def _is_current(self, record: Record, fingerprint: str) -> bool:
+    def _is_current(self, attempt: Attempt) -> bool:
+        record = attempt.record
+        if record is None or attempt.status != "done":
+            return False
         if record.cell.kind == "train":
             judged = dict(record.details.get("judged", {}))  # type: ignore[arg-type]
             if not list_judged(record.cell, self._suite).items() <= judged.items():
                 return False
-        return fingerprint == self._fingerprint(record.cell) and self._store.has_artifacts(record)
+        return attempt.fingerprint == self._fingerprint(record.cell) and self._store.has_artifacts(record)
 
     def _remember(self, record: Record) -> None:
         cell = record.cell
@@ -122,8 +125,10 @@ class Runner:
         self._store.add_done([(record, self._fingerprint(record.cell)) for record in records])
         for record in records:
             self._remember(record)
-        outcome.n_done += len(records)
-        return "done"
+        failures = {record.cell.key: "\n".join(record.failures) for record in records if record.failures}
+        outcome.failures.update(failures)
+        outcome.n_done += len(records) - len(failures)
+        return f"failed in part: {next(iter(failures.values())).splitlines()[0]}" if failures else "done"
 
     def _fail(self, cells: list[Cell], error: str, outcome: Outcome) -> None:
         self._store.add_failed([(cell.key, self._fingerprint(cell)) for cell in cells], error)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from bench.errors import BenchError
 from bench.executors import OnProgress, Worker
 from bench.figures import make_latency_figures, make_peak_figures
 from bench.latency import Trace, list_cpus
@@ -25,13 +26,15 @@ class Timing:
     Attributes:
         rounds_s: Mean time of a call by benchmark, process and round, for ratios of models timed side by side.
         singles_s: Calls timed one by one, by benchmark and process.
-        processes: What each process was like: order of its rounds, neighbours, switches, pre-empted blocks.
+        failures: What went wrong where that is why figures are missing.
+        processes: What each process was like: order of its rounds, neighbours, switches, which rounds were pre-empted.
     """
 
     figures: list[Figure]
     rounds_s: dict[str, list[list[float]]] = field(default_factory=dict)
     singles_s: dict[str, list[list[float]]] = field(default_factory=dict)
     processes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
 
 
 def measure_peaks(n_threads: int) -> list[Figure]:
@@ -48,10 +51,24 @@ def run_latency_session(
 ) -> dict[str, Timing]:
     """Timings by model. The first process calibrates the calls per block, all use the same.
 
-    The processes run one after the other while this one sleeps.
+    The processes run one after the other while this one sleeps. Where one fails, no model of the session has a latency.
     """
+    common: dict[str, Any] = {"backend": backend, "threads": n_threads}
     if not _has_cpus(n_threads):
-        return {name: _refuse(backend, suite, n_threads) for name in models}
+        reason = f"needs {n_threads} CPUs to pin to, {len(list_cpus())} are allowed"
+        return {name: Timing(refuse_latency(suite, reason, **common)) for name in models}
+    try:
+        results = _run_processes(backend, task, models, suite, on_progress, n_threads)
+    except BenchError as error:
+        figures = refuse_latency(suite, f"failed: {error.cause.splitlines()[0]}", **common)
+        failure = f"latency on {backend}, {n_threads} threads: {error}"
+        return {name: Timing(figures, failures=(failure,)) for name in models}
+    return {name: _summarise(name, backend, suite, n_threads, results) for name in models}
+
+
+def _run_processes(
+    backend: str, task: str, models: Paths, suite: Suite, on_progress: OnProgress, n_threads: int
+) -> list[dict[str, Any]]:
     payload: dict[str, Any] = {
         "backend": backend,
         "task": task,
@@ -71,17 +88,17 @@ def run_latency_session(
         payload["n_calls"] = {name: trace["n_calls"] for name, trace in results[0]["traces"].items()}
         if not results[0]["is_pinned"]:
             n_wanted = 2 * suite.n_processes  # unpinned processes vary more; more of them make up for it
-    return {name: _summarise(name, backend, suite, n_threads, results) for name in models}
+    return results
 
 
 def _has_cpus(n_threads: int) -> bool:
     return n_threads == 1 or n_threads <= len(list_cpus())
 
 
-def _refuse(backend: str, suite: Suite, n_threads: int) -> Timing:
-    reason = f"needs {n_threads} CPUs to pin to, {len(list_cpus())} are allowed"
-    batches = suite.batches
-    return Timing([unavailable("latency_s", reason, backend=backend, batch=b, threads=n_threads) for b in batches])
+def refuse_latency(suite: Suite, reason: str, **conditions: str | int) -> list[Figure]:
+    """What stands in place of the figures of a session that gave none."""
+    names = ("latency_s", "cold_start_s")
+    return [unavailable(name, reason, batch=batch, **conditions) for batch in suite.batches for name in names]
 
 
 def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: list[dict[str, Any]]) -> Timing:
@@ -104,6 +121,7 @@ def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: 
                 **result["neighbours"],
                 "n_switches": sum(trace.n_switches),
                 "preempted_share": trace.preempted_share,
+                "preempted_rounds": trace.preempted,
                 "empty_call_s": median(floor.wall_s),
             }
             for index, (result, trace, floor) in enumerate(zip(results, traces, floors, strict=True))

@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One row: a finished cell with its record, or a failed one with its reason."""
+    """One row: a finished cell with its record, or a failed one with its reason and what figures there are."""
 
     key: str
     fingerprint: str
@@ -101,10 +101,8 @@ class Store:
         self._db.close()
 
     def add_done(self, records: Iterable[tuple[Record, str]]) -> None:
-        """Finished cells with their fingerprints, all or none of them."""
-        self.add_rows(
-            [Row(r.cell.key, fingerprint, "done", r.model_dump_json(), None, _now()) for r, fingerprint in records]
-        )
+        """Measured cells with their fingerprints, all or none of them; those with failures are no finished ones."""
+        self.add_rows([_to_row(record, fingerprint) for record, fingerprint in records])
 
     def add_failed(self, keys: Iterable[tuple[str, str]], error: str) -> None:
         """Failed cells (key, fingerprint) with the reason they share."""
@@ -158,7 +156,7 @@ def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifa
 
 
 def parse_record(row: Row) -> Record | None:
-    """The record of a finished cell; None of a failed one.
+    """The record of a cell; None of one that failed altogether.
 
     Raises:
         StoreError: it is damaged.
@@ -168,6 +166,11 @@ def parse_record(row: Row) -> Record | None:
     except (ValidationError, json.JSONDecodeError) as problem:
         cause = f"store: record of {row.key} is damaged: {problem}"
         raise StoreError(cause, "move the store away and run again") from None
+
+
+def _to_row(record: Record, fingerprint: str) -> Row:
+    status, error = ("failed", "\n".join(record.failures)) if record.failures else ("done", None)
+    return Row(record.cell.key, fingerprint, status, record.model_dump_json(), error, _now())
 
 
 def _to_attempt(row: Row) -> Attempt:

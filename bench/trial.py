@@ -192,14 +192,15 @@ def run_rounds_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """
     (trial,), hopper = _TRIALS, CpuHopper(payload["cpus"])  # not its own: it was pinned to load
     plan = Plan(payload["n_rounds"], payload["order_seed"], payload["n_calls"], singles=[payload["single"]])
+    outputs: dict[str, object] = {}
     with trial.empty.active():
         watch = NeighbourWatch()
-        traces = measure_latency(trial.calls, plan, clock=trial.entry.make_clock(), pin=hopper)
+        traces = measure_latency(trial.calls, plan, clock=trial.entry.make_clock(), pin=hopper, outputs=outputs)
         neighbours = watch.read()
-        for name, call in trial.calls.items():
-            if name != EMPTY:
-                scores = trial.runner.read(call()).reshape(int(name), -1)
-                check_outputs(scores, trial.scores[: int(name)], f"batch {name}")
+    del outputs[EMPTY]
+    for batch, made in outputs.items():
+        scores = trial.runner.read(made).reshape(int(batch), -1)
+        check_outputs(scores, trial.scores[: int(batch)], f"batch {batch}")
     dumped: dict[str, JsonValue] = {name: asdict(trace) for name, trace in traces.items()}
     return {"traces": dumped, "neighbours": asdict(neighbours), "is_pinned": hopper.is_pinned}
 

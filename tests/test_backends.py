@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper
 from stand_ins import plant
 
 from bench.backends import BACKENDS, Batch, needs, predict
+from bench.backends.aoti import AheadRunner
 from bench.backends.export import write_onnx, write_torch
 from bench.backends.quantization import write_int8
+from bench.environment import describe_machine
 from bench.errors import DataError, MeasurementError, UnavailableError
 from bench.profiling import check_outputs
 from models import MODELS
@@ -127,6 +130,37 @@ def test_torch_runs_one_operator_at_a_time(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1"]
+
+
+def write_flatten(path: Path, sizes: list[str | int]) -> None:
+    """The scores of an image are its pixels; `sizes` is what the file says of their shape."""
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", ["batch", "channels", 2, 2]), ("y", sizes))
+    ]
+    graph = helper.make_graph([helper.make_node("Flatten", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("sizes", [["batch", "classes"], ["batch", 12], ["rows", "classes"]])
+def test_outputs_of_free_sizes_are_bound(sizes: list[str | int], tmp_path: Path) -> None:
+    """Sizes of the output that the input does not name are found out, not taken from the input's axis."""
+    write_flatten(tmp_path / "a.onnx", sizes)
+    images = np.arange(60, dtype=np.float32).reshape(5, 3, 2, 2)
+    scores = BACKENDS["onnxruntime-binding"].load(tmp_path / "a.onnx").run(images)
+    assert np.array_equal(scores, images.reshape(5, 12))
+
+
+def test_package_does_not_depend_on_the_cpus_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinned to one CPU or not, a process finds the same compiled program; of another processor it does not."""
+    runner = AheadRunner(torch.nn.Identity(), "weights", n_threads=1)
+    paths = []
+    for change in ({}, {"n_cpus_allowed": 1}, {"cpu": "another"}):
+        machine = {**describe_machine(), "n_cpus_allowed": 2, **change}
+        monkeypatch.setattr("bench.backends.aoti.describe_machine", lambda machine=machine: machine)
+        paths.append(runner._make_path((1, 2, 2)))
+    assert paths[0] == paths[1] != paths[2]
 
 
 def test_int8_is_smaller_and_depends_on_its_images_alone(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.backends.cuda import N_WARMUP, CudaRunner, GraphRunner
+from bench.backends import binding
+from bench.backends.cuda import N_WARMUP, CudaRunner, GraphRunner, Touch
 
 
 class Capture(TorchDispatchMode):
@@ -128,3 +129,30 @@ def test_graph_is_captured_once_and_computes_at_every_replay(cuda: FakeCuda) -> 
     assert np.allclose(first, compute_scores(network, images / 2), atol=1e-6)
     assert np.allclose(second, compute_scores(network, images), atol=1e-6)
     assert not np.allclose(first, second)
+
+
+def test_floor_is_one_kernel(cuda: FakeCuda) -> None:
+    """The empty program returns its input and is captured as a single operator, not as none."""
+    images = np.arange(8, dtype=np.float32).reshape(2, 4)
+    runner = GraphRunner(Touch(), n_threads=1, device="cpu")
+    assert np.array_equal(runner.run(images), images)
+    assert len(cuda.graphs[0].capture.steps) == 1
+
+
+def test_sessions_queue_on_the_stream_of_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime is given one stream of torch's, by its handle, and it is the current one while calls are timed."""
+    entered = []
+    stream = SimpleNamespace(cuda_stream=1234)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", entered.append)
+    binding.find_stream.cache_clear()
+    try:
+        (name, options), _ = binding._list_providers("cuda")
+        runner = binding.BoundRunner(binding.make_empty_model(), n_threads=1, device="cpu")
+        runner._device = "cuda"
+        runner.active()
+    finally:
+        binding.find_stream.cache_clear()
+    assert (name, options) == (binding.CUDA_PROVIDER, {"use_tf32": "0", "user_compute_stream": "1234"})
+    assert entered == [stream]
+    assert binding._list_providers("cpu") == (binding.PROVIDER,)

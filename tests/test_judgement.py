@@ -10,9 +10,11 @@ import torch
 
 from bench import training
 from bench.backends import BACKENDS, DEFAULT_BACKENDS
-from bench.judgement import judge
+from bench.backends.export import write_onnx, write_torch
+from bench.judgement import NOT_FINITE, judge, scores_role
 from bench.parity import PARITY, Answer, make_parity
 from bench.records import Artifact, Figure
+from bench.store import artifact_path, put_artifact
 from models import MODELS
 from tasks import get_task
 from tasks.spec import Arrays, HeldOut, Splits
@@ -58,7 +60,7 @@ def test_every_artifact_is_judged_in_one_read(artifacts: dict[str, Artifact], sp
     kinds = {"scores", "labels"}
     assert judged.pictures == []
     roles = {f"{split}_{kind}" for split in ("validation", "test") for kind in kinds}
-    roles.add("validation_scores-onnxruntime-int8")
+    roles |= {"validation_scores-eager", "validation_scores-onnxruntime-int8"}
     assert {a.role for a in judged.artifacts} == roles
     with pytest.raises(ValueError, match="already read"):
         judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
@@ -83,6 +85,32 @@ def test_runtime_that_is_not_here_says_why(
     absent = [find(figures, name, "cuda") for name in (*PARITY, "test_accuracy")]
     assert {(figure.value, figure.reason) for figure in absent} == {(None, "no CUDA device")}
     assert find(figures, "test_accuracy", "onnxruntime").value is not None
+
+
+def test_timed_runs_repeat_their_own_scores(artifacts: dict[str, Artifact], splits: Splits, tmp_path: Path) -> None:
+    """What is kept of each runtime are the scores that it gave itself."""
+    kept = {a.role: artifact_path(tmp_path, a) for a in judge(artifacts, splits, TASK, tmp_path, ()).artifacts}
+    for name in ("onnxruntime", "eager"):
+        own = BACKENDS[name].load(artifact_path(tmp_path, artifacts[BACKENDS[name].artifact_role]))
+        assert np.allclose(np.load(kept[scores_role(name)]), own.run(splits.validation.images), rtol=0, atol=1e-6)
+    assert kept[scores_role("onnxruntime")] != kept[scores_role("eager")]
+
+
+def test_diverged_network_has_reasons_instead_of_figures(splits: Splits, tmp_path: Path) -> None:
+    """Scores that are not numbers give no accuracy, no balanced accuracy, no parity and no picture."""
+    network = MODELS["softmax"].build()
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    write_torch(network, "softmax", tmp_path / "torch")
+    write_onnx(network, TASK.input_shape, tmp_path / "onnx")
+    roles = ("torch", "onnx")
+    artifacts = {role: put_artifact(tmp_path, role, (tmp_path / role).read_bytes(), "") for role in roles}
+    judged = judge(artifacts, splits, TASK, tmp_path, (), n_pictured=1)
+    names = ("train_accuracy", "validation_accuracy", "test_accuracy", "test_balanced_accuracy", "test_macro_f1")
+    found = {f.name: (f.value, f.reason) for f in judged.figures if f.conditions.get("backend") == "onnxruntime"}
+    assert {found[name] for name in names} == {(None, NOT_FINITE)}
+    assert {found[name][0] for name in PARITY} == {None}
+    assert judged.pictures == []
 
 
 def test_only_training_images_calibrate(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

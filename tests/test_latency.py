@@ -1,12 +1,13 @@
 """The latency instrument on a clock of known behaviour."""
 
+import gc
 from collections.abc import Callable
 
 import pytest
 from stand_ins import FakeClock
 
 from bench.errors import MeasurementError
-from bench.latency import MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
+from bench.latency import MAX_WARMUP_S, MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
 
 
 def make_call(clock: FakeClock, duration_ns: int, log: list[str] | None = None, name: str = "") -> Callable[[], None]:
@@ -78,6 +79,43 @@ def test_slow_calls_are_warmed_up_by_number(clock: FakeClock) -> None:
     assert measure_latency({"a": call}, Plan(n_rounds=2), clock=clock)["a"].wall_s == [10e-3] * 2
 
 
+def test_warm_up_of_very_slow_calls_ends(clock: FakeClock) -> None:
+    """Where 100 calls last 50 s, the warm-up takes 2 s: four calls after the first."""
+    log: list[str] = []
+    measure_latency({"a": make_call(clock, 500_000_000, log)}, Plan(n_rounds=1), clock=clock)
+    assert len(log) == 1 + MAX_WARMUP_S / 0.5 + 2  # then an untimed call and the block
+
+
+def test_collector_is_off_while_calls_are_timed(clock: FakeClock) -> None:
+    """It runs during no block, and is as it was afterwards."""
+    seen: list[bool] = []
+
+    def call() -> None:
+        clock.work(5_000_000)
+        seen.append(gc.isenabled())
+
+    assert gc.isenabled()
+    measure_latency({"a": call}, Plan(n_rounds=3, singles=["a"]), clock=clock)
+    assert seen[:101] == [True] * 101
+    assert not any(seen[101:])
+    assert gc.isenabled()
+
+
+def test_last_output_of_the_blocks_is_kept(clock: FakeClock) -> None:
+    """What is kept came from a timed call: the last one of the session, without singles."""
+    n_calls = 0
+
+    def call() -> int:
+        nonlocal n_calls
+        n_calls += 1
+        clock.work(20_000)
+        return n_calls
+
+    outputs: dict[str, object] = {}
+    measure_latency({"a": call}, Plan(n_rounds=3), clock=clock, outputs=outputs)
+    assert outputs == {"a": n_calls}
+
+
 def test_preempted_blocks_are_marked(clock: FakeClock) -> None:
     """Waiting that shows on the wall but not as CPU time counts as pre-emption."""
     calls = 0
@@ -90,7 +128,8 @@ def test_preempted_blocks_are_marked(clock: FakeClock) -> None:
 
     trace = measure_latency({"a": call}, Plan(n_rounds=6), clock=clock)["a"]
     assert trace.preempted_share == 1.0
-    assert Trace(wall_s=[1.0, 1.0], cpu_s=[1.0, 0.5]).preempted_share == 0.5
+    half = Trace(wall_s=[1.0, 1.0], cpu_s=[1.0, 0.5])
+    assert (half.preempted_share, half.preempted) == (0.5, [1])
 
 
 def test_rounds_are_interleaved_and_mirrored(clock: FakeClock) -> None:

@@ -2,12 +2,25 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
+from bench.backends import BACKENDS
 from bench.errors import MeasurementError
-from bench.memory import PeakMemory, measure_peak_device_memory, measure_peak_memory, read_status_bytes
+from bench.memory import (
+    PeakMemory,
+    find_cuda,
+    measure_peak_device_memory,
+    measure_peak_memory,
+    read_status_bytes,
+)
+from bench.profiling import make_memory_figures, measure_memory
+from bench.records import Figure
 
 
 def test_fields_are_kibibytes(tmp_path: Path) -> None:
@@ -81,3 +94,45 @@ def test_device_peak_is_of_this_work_alone() -> None:
 
     peak = measure_peak_device_memory(work, cuda)
     assert (peak.before_bytes, peak.peak_bytes, peak.added_bytes) == (100, 600, 500)
+
+
+def test_allocator_is_found_where_it_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's, once this process computes on the device; nothing before."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert find_cuda() is None
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert find_cuda() is torch.cuda
+
+
+def measure_on_device(backend: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """Figures of a program that takes 500 bytes on the device, 400 of them for as long as it runs."""
+    cuda = FakeAllocator()
+
+    def run(_: object) -> None:
+        cuda.allocate(500)
+        cuda.allocate(-400)
+
+    entry = replace(BACKENDS[backend], find_missing=lambda: "")
+    runner = SimpleNamespace(run=run)
+    monkeypatch.setattr("bench.backends.import_module", lambda _: SimpleNamespace(load=lambda *_, **__: runner))
+    monkeypatch.setattr("bench.profiling.find_cuda", lambda: cuda)
+    empty = SimpleNamespace(run=lambda _: None)
+    _, peaks = measure_memory(entry, Path(), np.zeros((1, 1, 2, 2), np.float32), empty)  # type: ignore[arg-type]
+    return {figure.name: figure for figure in make_memory_figures(peaks, {"backend": backend})}
+
+
+def test_device_has_figures_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole and added, beside those of the host, which come first."""
+    figures = measure_on_device("cuda", monkeypatch)
+    assert list(figures) == ["peak_bytes", "peak_added_bytes", "device_peak_bytes", "device_peak_added_bytes"]
+    assert (figures["device_peak_bytes"].value, figures["device_peak_added_bytes"].value) == (600, 500)
+    assert figures["device_peak_bytes"].source == "CUDA allocator"
+
+
+def test_runtime_with_an_allocator_of_its_own_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime's tensors are not torch's: the device has a reason and no zero, though torch is there too."""
+    figures = measure_on_device("onnxruntime-cuda", monkeypatch)
+    assert figures["peak_bytes"].value
+    device = [figures["device_peak_bytes"], figures["device_peak_added_bytes"]]
+    assert [figure.value for figure in device] == [None, None]
+    assert all("allocates on the device by itself" in figure.reason for figure in device)

@@ -216,12 +216,13 @@ def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[Row]) -> 
 def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of 1 ms fill 0.2 s with 200, which hold 1 600 examples at a batch of 8."""
     monkeypatch.setattr("bench.row.ENERGY_WINDOW_S", 0.0)
+    monkeypatch.setattr("bench.energy.HostClock", lambda: clock)
     clock = FakeClock()
-    meter, worker = WattMeter(clock, 1.0), SimpleNamespace(call=lambda *_: clock.work(200_000_000))
+    meter, worker = WattMeter(clock, 1.0), SimpleNamespace(call=lambda *_: clock.work(2_000_000_000))
     row = Row("eager", rounds=[{"traces": {"8": {"wall_s": [1e-3]}}}])
     sitting = Sitting(Subject(kind="model", name="m", input_shape=(1,)), (8,), {}, meter)
     (gross, *_) = row._measure_energy(cast("Any", worker), sitting)
-    assert gross.value == pytest.approx(0.2)
+    assert gross.value == pytest.approx(2.0)
     assert (gross.conditions["batch"], gross.conditions["n_inferences"]) == (8, 1600)
 
 

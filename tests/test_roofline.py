@@ -1,19 +1,14 @@
-"""Roofline, watch over neighbours, sets of CPUs and the clock of a GPU, each on something of known behaviour."""
+"""Roofline, watch over neighbours and sets of CPUs, each on something of known behaviour."""
 
 import os
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bench.backends import BACKENDS
 from bench.clock import HostClock
-from bench.cuda import CudaClock
-from bench.errors import MeasurementError
-from bench.figures import make_latency_figures
-from bench.latency import CpuHopper, Plan, list_cpus, measure_latency
+from bench.latency import CpuHopper, list_cpus
 from bench.neighbours import Neighbours, NeighbourWatch
 from bench.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
 from bench.records import Figure
@@ -160,104 +155,8 @@ def test_threads_get_a_set_of_cpus() -> None:
         os.sched_setaffinity(0, before)
 
 
-class FakeCuda:
-    """A device whose time moves when told to, and whose clock follows a script."""
-
-    def __init__(self, is_there: bool = True) -> None:
-        self.now_ms, self.mhz, self.log = 0.0, 1000.0, []
-        self.is_there = is_there
-
-    def is_available(self) -> bool:
-        return self.is_there
-
-    def current_stream(self) -> SimpleNamespace:
-        return SimpleNamespace(synchronize=lambda: self.log.append("sync"))
-
-    def clock_rate(self) -> float:
-        return self.mhz
-
-    def Event(self, *, enable_timing: bool) -> "FakeEvent":  # noqa: N802 - torch's name
-        assert enable_timing
-        return FakeEvent(self)
-
-
-class FakeEvent:
-    def __init__(self, cuda: FakeCuda) -> None:
-        self.cuda = cuda
-
-    def record(self, stream: object) -> None:
-        assert stream is not None
-        self.at_ms = self.cuda.now_ms
-        self.cuda.log.append("record")
-
-    def synchronize(self) -> None:
-        self.cuda.log.append("wait")
-
-    def elapsed_time(self, end: "FakeEvent") -> float:
-        return end.at_ms - self.at_ms
-
-
-def test_single_calls_on_a_device_are_waited_for() -> None:
-    """Each call is followed by a wait for its work before the clock is read again."""
-    cuda = FakeCuda()
-    durations_ns = CudaClock(cuda).time_singles(lambda: cuda.log.append("call"), 3)
-    assert cuda.log == 3 * ["call", "sync"]
-    assert len(durations_ns) == 3
-    assert min(durations_ns) > 0
-
-
 def test_single_calls_on_the_host_hold_their_work() -> None:
     """Three calls that sleep 1 ms read at least as much each."""
     durations_ns = HostClock().time_singles(lambda: time.sleep(1e-3), 3)
     assert len(durations_ns) == 3
     assert min(durations_ns) >= 1_000_000
-
-
-def test_events_stand_around_the_calls() -> None:
-    """Ten calls of 2 ms read 20 ms of device time, between two events, waited for at the end."""
-    cuda = FakeCuda()
-
-    def call() -> None:
-        cuda.now_ms += 2
-        cuda.log.append("call")
-
-    assert CudaClock(cuda).time(call, 10).wall_ns == 20_000_000
-    assert cuda.log == ["sync", "record", *["call"] * 10, "record", "wait"]
-
-
-def test_throttled_rounds_are_discarded_for_all_and_counted() -> None:
-    """While the device runs at 90 % of its clock, no benchmark keeps the round, and each counts it."""
-    cuda = FakeCuda()
-
-    def call() -> None:
-        cuda.now_ms += 2
-
-    def pin(index: int) -> None:
-        cuda.mhz = 900.0 if index in (2, 3) else 1000.0
-
-    plan = Plan(n_rounds=6, n_calls={"a": 1, "b": 1})
-    traces = measure_latency({"a": call, "b": call}, plan, clock=CudaClock(cuda), pin=pin)
-    assert [(len(t.wall_s), t.n_throttled) for t in traces.values()] == [(4, 2), (4, 2)]
-    assert set(traces["a"].wall_s) == {2e-3}
-
-
-def test_runtimes_on_the_device_are_timed_by_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The three CUDA runtimes and no other; the figure names what timed it."""
-    cuda = FakeCuda()
-    monkeypatch.setattr("bench.backends.CudaClock", lambda: CudaClock(cuda))
-    clocks = {name: entry.make_clock() for name, entry in BACKENDS.items()}
-    timed = {name for name, clock in clocks.items() if isinstance(clock, CudaClock)}
-    assert timed == {"cuda", "cuda-graphs", "onnxruntime-cuda"}
-
-    def call() -> None:
-        cuda.now_ms += 2
-
-    trace = measure_latency({"a": call}, Plan(n_rounds=4, n_calls={"a": 1}), clock=clocks["cuda"])["a"]
-    figure = make_latency_figures([trace], [trace], is_pinned=True, conditions={"backend": "cuda", "batch": 1})[0]
-    assert (figure.value, figure.source) == (2e-3, "CUDA events")
-
-
-def test_no_device_is_an_error_with_a_remedy() -> None:
-    """Without a GPU the clock refuses."""
-    with pytest.raises(MeasurementError, match="no CUDA device"):
-        CudaClock(FakeCuda(is_there=False))

@@ -29,6 +29,16 @@ def test_latest_attempt_is_current_and_failures_stay(tmp_path: Path) -> None:
     assert [attempt.error for attempt in store.failures()] == ["out of memory"]
 
 
+def test_cell_that_failed_in_part_keeps_its_figures(tmp_path: Path) -> None:
+    """It is a failed attempt with a record: its figures can be read, and nothing calls it done."""
+    store = Store(tmp_path)
+    record = make_record("a").model_copy(update={"failures": ("no b", "no c")})
+    store.add_done([(record, "f"), (make_record("d"), "f")])
+    current = store.current()[record.cell.key]
+    assert (current.status, current.record, current.error) == ("failed", record, "no b\nno c")
+    assert [attempt.key for attempt in store.failures()] == [record.cell.key]
+
+
 def test_results_survive_the_process(tmp_path: Path) -> None:
     """What was added is there for the next program."""
     store = Store(tmp_path)

@@ -1,6 +1,7 @@
 """AOTInductor on the CPU: compiled ahead of time to a package, which the user's cache keeps under a hash.
 
-The hash covers weights, input shape, threads, torch, compiler and machine: what the compiler made its choices by.
+The hash covers weights, input shape, threads, torch, compiler and machine: what the compiler made its choices by. It
+leaves out which CPUs this process may use, so that one that is pinned otherwise finds the same package.
 """
 
 import hashlib
@@ -16,7 +17,9 @@ from bench.backends import Batch
 from bench.backends.compiled import compiler_faults
 from bench.backends.eager import EagerRunner, load_network
 from bench.backends.export import EXAMPLE_BATCH, MAX_BATCH
-from bench.environment import compute_machine_id, describe_compiler
+from bench.environment import describe_compiler, describe_machine
+
+MACHINE = ("cpu", "architecture", "system")
 
 Program = Callable[[torch.Tensor], torch.Tensor]
 
@@ -46,21 +49,18 @@ class AheadRunner(EagerRunner):
         return lambda: program(inputs)
 
     def _find_package(self, shape: tuple[int, ...]) -> Path:
-        parts = (
-            self._identity,
-            shape,
-            torch.get_num_threads(),
-            torch.__version__,
-            describe_compiler(),
-            compute_machine_id(),
-        )
-        key = hashlib.sha256(repr(parts).encode()).hexdigest()
-        path = user_cache_path("dlmi-bench", appauthor=False) / "aotinductor" / f"{key}.pt2"
+        path = self._make_path(shape)
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=path.parent) as folder:
                 _compile(self._network, shape, Path(folder, "a.pt2")).replace(path)
         return path
+
+    def _make_path(self, shape: tuple[int, ...]) -> Path:
+        machine = [describe_machine()[field] for field in MACHINE]
+        parts = (self._identity, shape, torch.get_num_threads(), torch.__version__, describe_compiler(), machine)
+        key = hashlib.sha256(repr(parts).encode()).hexdigest()
+        return user_cache_path("dlmi-bench", appauthor=False) / "aotinductor" / f"{key}.pt2"
 
 
 def _compile(network: nn.Module, shape: tuple[int, ...], path: Path) -> Path:

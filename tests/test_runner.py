@@ -1,0 +1,45 @@
+"""What the runner makes of steps that fail in part."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import runner
+from bench.display import Display
+from bench.plan import Step
+from bench.records import Cell, Figure, Record
+from bench.runner import Outcome, Runner
+from bench.store import Store
+from bench.suites import Suite
+
+CELL = Cell(kind="references", task="usps", model="-")
+FIGURE = Figure(name="a_s", value=1, kind="measured", source="x")
+
+
+class Quiet(Display):
+    """Shows nothing."""
+
+
+def test_step_that_failed_in_part_is_kept_reported_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its figures are stored, it counts as failed, and only a later attempt without failures holds."""
+    store = Store(tmp_path)
+    running = Runner(Suite(tasks=("usps",), models=("softmax",)), store)
+    running._data = {"usps": {"sha256": {}}}
+    step, failures = Step("references", "usps", (CELL,), "a step"), ["b is broken\nits remedy"]
+    monkeypatch.setitem(
+        runner.ACTIONS, "references", lambda *_: [Record(cell=CELL, figures=(FIGURE,), failures=tuple(failures))]
+    )
+    outcome = Outcome()
+    said = running._run_step(step, [CELL], Quiet(), outcome)
+    assert said == "failed in part: b is broken"
+    assert (outcome.n_done, outcome.failures) == (0, {CELL.key: "b is broken\nits remedy"})
+    attempt = store.current()[CELL.key]
+    assert attempt.record is not None
+    assert attempt.record.figures == (FIGURE,)
+    assert not running._is_current(attempt)
+    failures.clear()
+    assert running._run_step(step, [CELL], Quiet(), outcome) == "done"
+    assert outcome.n_done == 1
+    assert running._is_current(store.current()[CELL.key])

@@ -1,0 +1,259 @@
+"""Sessions of several processes: what their jobs time and check, and what becomes of the others where one fails."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from bench import trial
+from bench.actions import Workshop, measure_latency, measure_memory
+from bench.backends import BACKENDS, BackendEntry, Batch, Scores
+from bench.errors import MeasurementError
+from bench.executors import JobError
+from bench.latency import list_cpus
+from bench.profiling import EMPTY, repeat_rows, run_latency_job
+from bench.ratios import make_rounds_key
+from bench.records import Artifact, Cell, Figure, Record
+from bench.session import Paths, Timing, refuse_latency, run_latency_session
+from bench.suites import Suite
+from tasks import get_task
+
+N_IMAGES = 3
+IMAGES = np.arange(N_IMAGES * 4, dtype=np.float32).reshape(N_IMAGES, 1, 2, 2)
+SUITE = Suite(tasks=("usps",), backends=("eager", "onnxruntime", "compile"), n_processes=2, batches=(1, 8))
+
+
+class EchoRunner:
+    """Answers with the first two pixels, and from the call after `n_right` on with something else."""
+
+    conditions: ClassVar[dict[str, str | int | float | bool]] = {"precision": "float32"}
+    n_right: ClassVar[float] = float("inf")
+    shapes: ClassVar[list[tuple[int, ...]]] = []
+
+    def prepare(self, batch: Batch) -> Callable[[], object]:
+        self.shapes.append(batch.shape)
+        n_calls = 0
+
+        def call() -> Scores:
+            nonlocal n_calls
+            n_calls += 1
+            return batch.reshape(len(batch), -1)[:, :2] + np.float32(n_calls > self.n_right)
+
+        return call
+
+    def read(self, outputs: Scores) -> Scores:
+        return outputs
+
+    def active(self) -> nullcontext[None]:
+        return nullcontext()
+
+
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
+    """The runtime `echo` and a task of three images; the process is unpinned afterwards."""
+    module = ModuleType("echo")
+    module.load = lambda *_, **__: EchoRunner()  # type: ignore[attr-defined]
+    module.load_empty = lambda **_: EchoRunner()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "echo", module)
+    monkeypatch.setitem(BACKENDS, "echo", BackendEntry("echo", "onnx", "echo"))
+    monkeypatch.setattr(EchoRunner, "shapes", [])
+    splits = SimpleNamespace(validation=SimpleNamespace(images=IMAGES))
+    monkeypatch.setattr("bench.profiling.make_splits", lambda *_: splits)
+    monkeypatch.setattr("bench.profiling.get_task", lambda _: SimpleNamespace(load=lambda: None, n_validation=None))
+    monkeypatch.setattr("bench.latency.MIN_WARMUP_S", 0.0)
+    before = os.sched_getaffinity(0)
+    yield BACKENDS["echo"]
+    os.sched_setaffinity(0, before)
+
+
+def run_job(folder: Path, n_wrong: int = 0) -> Any:
+    """One process of two batch sizes, beside the scores that the runtime gave when it was judged."""
+    scores = IMAGES.reshape(N_IMAGES, -1)[:, :2] + np.float32([[0]] * (N_IMAGES - n_wrong) + [[1]] * n_wrong)
+    np.save(folder / "scores.npy", scores)
+    models = {"m": {"path": "m", "scores": str(folder / "scores.npy")}}
+    common = {"backend": "echo", "task": "toy", "batches": [1, 8], "n_rounds": 4, "n_threads": 1, "order_seed": 0}
+    return run_latency_job({**common, "models": models, "n_calls": {}}, lambda *_: None)
+
+
+def test_a_batch_is_whole_where_the_task_has_fewer_images(echo: BackendEntry, tmp_path: Path) -> None:
+    """Of three images a batch of eight has eight rows, the first after the last again, and so have its scores."""
+    answer = run_job(tmp_path)
+    assert set(answer["traces"]) == {EMPTY, "m@1", "m@8"}
+    assert EchoRunner.shapes == [(n, 1, 2, 2) for n in (1, 1, 8)]
+    assert repeat_rows(IMAGES, 8)[:, 0, 0, 0].tolist() == [0, 4, 8, 0, 4, 8, 0, 4]
+
+
+def test_timed_outputs_must_be_those_of_the_accuracy_run(echo: BackendEntry, tmp_path: Path) -> None:
+    """Other scores for the last image void the process, which no batch of one could tell."""
+    with pytest.raises(MeasurementError, match="m at batch 8"):
+        run_job(tmp_path, n_wrong=1)
+
+
+def test_output_of_a_timed_call_is_looked_at(
+    echo: BackendEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that changes once it is warm is found."""
+    monkeypatch.setattr(EchoRunner, "n_right", 101)
+    with pytest.raises(MeasurementError, match="differ from the accuracy run's"):
+        run_job(tmp_path)
+
+
+@pytest.mark.parametrize("n_right", [101, float("inf")])
+def test_profile_looks_at_them_too(echo: BackendEntry, monkeypatch: pytest.MonkeyPatch, n_right: float) -> None:
+    """The rounds of a profile must repeat what the runtime answered when it was loaded."""
+    monkeypatch.setattr(EchoRunner, "n_right", n_right)
+    runner, images = EchoRunner(), repeat_rows(IMAGES, 8)
+    calls = {name: runner.prepare(images) for name in (EMPTY, "8")}
+    scores = images.reshape(8, -1)[:, :2]
+    monkeypatch.setattr(trial, "_TRIALS", [trial.Trial(echo, runner, runner, scores, calls)])
+    payload = {"n_rounds": 2, "order_seed": 0, "n_calls": {}, "single": "8", "cpus": list_cpus()}
+    if n_right == 101:
+        with pytest.raises(MeasurementError, match="batch 8"):
+            trial.run_rounds_job(payload, lambda *_: None)
+    else:
+        trial.run_rounds_job(payload, lambda *_: None)
+
+
+class FakeWorker:
+    """A process that answers at once; `broken` are backends in which it dies."""
+
+    payloads: ClassVar[list[dict[str, Any]]] = []
+    broken: ClassVar[set[str]] = set()
+    is_pinned: ClassVar[bool] = True
+
+    def __init__(self, index: int = 0, *, n_threads: int = 1) -> None:
+        self.index = index
+
+    def __enter__(self) -> "FakeWorker":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def call(self, function: str, payload: dict[str, Any], *_: object) -> Any:
+        self.payloads.append(payload)
+        if payload["backend"] in self.broken:
+            raise JobError("worker died (signal SIGSEGV)\nlast words", "run it again")
+        if function.endswith("run_memory_job"):
+            return [Figure(name="peak_bytes", value=1, kind="measured", source="x").model_dump(mode="json")]
+        cpu_s = [1e-3, 1e-3, 1e-4, 1e-3]
+        trace = {"n_calls": 7 + self.index, "wall_s": [1e-3] * 4, "cpu_s": cpu_s, "n_switches": [1, 0]}
+        return {
+            "traces": dict.fromkeys((EMPTY, "m@1", "m@8"), trace),
+            "conditions": {"m": {"threads": payload["n_threads"]}},
+            "neighbours": {"pressure": 0.0, "steal": 0.0},
+            "is_pinned": self.is_pinned,
+        }
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
+    for module in ("session", "actions"):
+        monkeypatch.setattr(f"bench.{module}.Worker", FakeWorker)
+    monkeypatch.setattr("bench.actions.measure_peaks", lambda _: [])
+    for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True)):
+        monkeypatch.setattr(FakeWorker, name, value)
+    return FakeWorker
+
+
+def run_session(n_threads: int = 1) -> Timing:
+    models: Paths = {"m": {"path": "p", "scores": "s"}}
+    return run_latency_session("eager", "toy", models, SUITE, lambda *_: None, n_threads=n_threads)["m"]
+
+
+def test_all_processes_use_the_calls_of_the_first(worker: type[FakeWorker]) -> None:
+    """The first calibrates, the second gets its counts, each has an order of its own; two processes, as planned."""
+    latency = run_session().figures[0]
+    assert [p["n_calls"] for p in worker.payloads] == [{}, dict.fromkeys((EMPTY, "m@1", "m@8"), 7)]
+    assert [p["order_seed"] for p in worker.payloads] == [0, 1]
+    assert (latency.name, latency.n) == ("latency_s", 2)
+
+
+def test_unpinned_processes_are_doubled(worker: type[FakeWorker]) -> None:
+    """Where pinning is refused there are twice as many, and the row says so."""
+    worker.is_pinned = False
+    latency = run_session().figures[0]
+    assert (latency.n, len(worker.payloads)) == (4, 4)
+    assert any(note.startswith("pinned=false") for note in latency.notes)
+
+
+def test_pre_empted_rounds_are_kept_by_their_number(worker: type[FakeWorker]) -> None:
+    """The third block of four took ten times its CPU time: its index is in the details, in each process."""
+    processes = run_session().processes[make_rounds_key("eager", 8, 1)]
+    assert [p["preempted_rounds"] for p in processes] == [[2], [2]]
+    assert [p["preempted_share"] for p in processes] == [0.25, 0.25]
+
+
+def test_session_that_dies_gives_reasons(worker: type[FakeWorker]) -> None:
+    """Each figure says what happened, in one line; the failure has all of it."""
+    worker.broken = {"eager"}
+    timing = run_session()
+    reasons = {(f.value, f.reason, f.conditions["threads"]) for f in timing.figures}
+    assert reasons == {(None, "failed: worker died (signal SIGSEGV)", 1)}
+    assert {(f.name, f.conditions["batch"]) for f in timing.figures} == {
+        (name, batch) for name in ("latency_s", "cold_start_s") for batch in SUITE.batches
+    }
+    assert "last words" in timing.failures[0]
+
+
+def test_more_threads_than_cpus_is_no_failure(worker: type[FakeWorker]) -> None:
+    """It will not be otherwise the next time."""
+    timing = run_session(n_threads=4096)
+    assert not timing.failures
+    assert "needs 4096 CPUs" in timing.figures[0].reason
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    """With a model that was judged on every runtime of the suite, CUDA included."""
+    cell = Cell(kind="train", task="usps", model="m")
+    backends = (*SUITE.backends, "cuda")
+    judged = [
+        Figure(name="test_accuracy", value=1, kind="measured", source="x", conditions={"backend": name})
+        for name in backends
+    ]
+    roles = ("torch", "onnx", "validation_scores", *(f"validation_scores-{name}" for name in backends))
+    artifacts = [Artifact(role=role, sha256="0" * 64, size_bytes=1, suffix=".x") for role in roles]
+    suite = SUITE.model_copy(update={"backends": backends, "threads": (1, 2)})
+    workshop = Workshop(suite, tmp_path, {"usps": get_task("usps")})
+    workshop.trained["usps", "m"] = Record(cell=cell, figures=tuple(judged), artifacts=tuple(artifacts))
+    return workshop
+
+
+def test_runtime_that_dies_takes_no_other_with_it(worker: type[FakeWorker], shop: Workshop) -> None:
+    """Memory and latency of the others are there; the record is no finished one."""
+    worker.broken = {"eager"}
+    for kind, measure, name in (("memory", measure_memory, "peak_bytes"), ("latency", measure_latency, "latency_s")):
+        (record,) = measure(shop, [Cell(kind=kind, task="usps", model="m")], lambda *_: None)  # type: ignore[arg-type]
+        assert all(failure.startswith(f"{kind} on eager") for failure in record.failures)
+        assert record.failures
+        figures = [figure for figure in record.figures if figure.name == name]
+        assert any(figure.value is not None for figure in figures)
+        assert {f.conditions.get("backend") for f in figures if f.value is None} == {"eager"}
+
+
+def test_memory_of_a_compiled_program_is_read_in_the_second_process(worker: type[FakeWorker], shop: Workshop) -> None:
+    """The first one holds the compiler; its figures are not kept."""
+    (record,) = measure_memory(shop, [Cell(kind="memory", task="usps", model="m")], lambda *_: None)
+    assert [p["backend"] for p in worker.payloads] == ["eager", "onnxruntime", "compile", "compile", "cuda"]
+    assert len(record.figures) == 4
+
+
+def test_device_is_timed_with_one_thread(
+    shop: Workshop, worker: type[FakeWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several threads of the host are sessions of their own, but not for a runtime that computes on the GPU."""
+    asked: list[tuple[str, int]] = []
+
+    def run(backend: str, _: str, models: Paths, suite: Suite, __: object, *, n_threads: int) -> dict[str, Timing]:
+        asked.append((backend, n_threads))
+        return {name: Timing(refuse_latency(suite, "fake", backend=backend)) for name in models}
+
+    monkeypatch.setattr("bench.actions.run_latency_session", run)
+    measure_latency(shop, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
+    assert asked == [*((b, n) for b in ("eager", "onnxruntime", "compile") for n in (1, 2)), ("cuda", 1)]
