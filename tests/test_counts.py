@@ -14,11 +14,12 @@ from bench.backends.export import write_onnx
 from bench.backends.quantization import write_int8
 from bench.counting import make_count_figures
 from bench.counts import measure_counts
+from bench.counts.dispatch import count_by_dispatch
 from bench.counts.graph import count_by_graph
 from bench.counts.products import Products
 from bench.errors import DataError, UsageError
 from bench.graph import list_external_files, load_graph
-from bench.subject import parse_subject
+from bench.subject import SHAPES, parse_subject
 from models import MODELS
 
 INPUT = (1, 16, 16)
@@ -193,6 +194,30 @@ class Recurrent(torch.nn.Module):
         return self.cells(x)[0]
 
 
+def test_product_that_the_reference_misses_is_named() -> None:
+    """The dispatcher has no formula for a matrix times one vector: its coverage falls and the product is named."""
+
+    class Vector(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = torch.nn.Parameter(torch.ones(3, 4))
+            self.out = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3), torch.nn.Softmax(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out((self.weights @ x[0]).relu()[None])
+
+    dispatch = measure_counts(Vector(), (4,)).products[0]
+    assert (dispatch.macs, dispatch.uncounted, dispatch.coverage) == (9, {"aten.mv": 1}, 0.5)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "+" not in name and "full" not in name])
+def test_reference_covers_every_model(name: str) -> None:
+    """It has a formula for every call of our architectures that might multiply, and knows the others for harmless."""
+    shape = SHAPES[MODELS[name].domain]
+    dispatch = count_by_dispatch(MODELS[name].build().eval().to("meta"), shape)
+    assert (dispatch.macs, dispatch.coverage) == (MODELS[name].compute_macs(shape), 1.0)
+
+
 def test_training_is_counted_not_assumed() -> None:
     """The first layer forms no gradient of its input: 2 + 2 flops a weight there, 2 + 4 in the others."""
     counts = measure_counts(MODELS["mlp-64-32"].build(), INPUT)
@@ -310,5 +335,6 @@ def test_command_counts_a_factory_of_the_user(tmp_path: Path) -> None:
 def test_torchvision_publishes_the_same(command: Command, name: str, macs: int) -> None:
     """The command counts at 224 what torchvision's documentation rounds to 15.47, 1.814 and 17.564 GMAC."""
     answer: dict = command.json("count", f"torchvision.models:{name}", "--input", "1,3,224,224")  # type: ignore[assignment]
-    counts = {f["conditions"]["counter"]: f["value"] for f in answer["figures"] if f["name"] == "macs"}
-    assert counts == {"dispatch": macs, "trace": macs}
+    figures = [f for f in answer["figures"] if f["name"] == "macs"]
+    assert {f["conditions"]["counter"]: f["value"] for f in figures} == {"dispatch": macs, "trace": macs}
+    assert all(f["conditions"]["coverage"] == 1.0 for f in figures)
