@@ -10,7 +10,7 @@ from bench.errors import DataError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-    from onnx import GraphProto, ModelProto, TensorProto
+    from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 
 def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
@@ -73,33 +73,77 @@ def _list_external_tensors(message: "Message") -> "Iterator[TensorProto]":
 
 
 def infer_shapes(model: "ModelProto", input_shape: tuple[int, ...]) -> "tuple[GraphProto, dict[str, list[int]]]":
-    """The graph with its functions inlined, and the shapes of its tensors for an input of `input_shape`.
+    """The graph with its functions inlined, and the shapes of those of its tensors that are known in every axis.
+
+    Args:
+        input_shape: Of the input, batch first; in place of the sizes that the file leaves free.
 
     Raises:
-        DataError: the file's input has another shape.
+        DataError: the file's input has another shape, or shapes that the file states contradict each other.
     """
     import onnx
     from onnx.inliner import inline_local_functions
 
+    check_input_shape(model, input_shape)
     fixed = inline_local_functions(model)
-    dims = fixed.graph.input[0].type.tensor_type.shape.dim
-    wanted = list(input_shape)
-    if len(dims) != len(wanted) or any(d.dim_value not in (0, n) for d, n in list(zip(dims, wanted, strict=True))[1:]):
-        stated = "x".join(str(d.dim_value) if d.dim_value else d.dim_param or "?" for d in dims)
+    for dim, size in zip(find_input(fixed).type.tensor_type.shape.dim, input_shape, strict=True):
+        dim.dim_value = size
+    for output in fixed.graph.output:
+        output.type.tensor_type.ClearField("shape")  # what is stated for another batch would stay
+    try:
+        graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    except onnx.shape_inference.InferenceError as error:
+        raise DataError(f"shapes in the ONNX file contradict each other ({error})", "export it again") from error
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        sizes = [dim.dim_value for dim in kind.shape.dim]
+        if kind.HasField("shape") and all(size > 0 for size in sizes):
+            shapes.setdefault(value.name, sizes)
+    return graph, shapes
+
+
+def check_input_shape(model: "ModelProto", wanted: tuple[int, ...]) -> None:
+    """Hold `wanted`, batch first, against what the file states.
+
+    Raises:
+        DataError: the file's input has another shape.
+    """
+    dims = find_input(model).type.tensor_type.shape.dim
+    if len(dims) != len(wanted) or any(d.dim_value > 0 and d.dim_value != n for d, n in zip(dims, wanted, strict=True)):
+        stated = "x".join(str(d.dim_value) if d.dim_value > 0 else d.dim_param or "?" for d in dims)
         raise DataError(
             f"the ONNX file takes inputs of {stated}, not {'x'.join(map(str, wanted))}", "name its shape with --input"
         )
-    for dim, size in zip(dims, wanted, strict=True):
-        dim.dim_value = size
-    graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
-    values = (*graph.input, *graph.value_info, *graph.output)
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
-    return graph, shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+
+
+def find_input(model: "ModelProto") -> "ValueInfoProto":
+    """The one input that examples go into.
+
+    Raises:
+        DataError: there is none, or there are several.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}  # old files list them among the inputs
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        stated = ", ".join(value.name for value in inputs) or "none"
+        raise DataError(f"inputs of the ONNX file: {stated}; it must have one", "export the part that has one input")
+    return inputs[0]
+
+
+def find_batch(model: "ModelProto") -> int | None:
+    """The only batch size that the file takes; None where it is free."""
+    return next((dim.dim_value for dim in find_input(model).type.tensor_type.shape.dim[:1] if dim.dim_value > 0), None)
 
 
 def find_input_shape(model: "ModelProto") -> tuple[int, ...]:
     """Shape of one example, (channel, height, width)."""
-    return tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:])
+    return tuple(dim.dim_value for dim in find_input(model).type.tensor_type.shape.dim[1:])
+
+
+def find_opset(model: "ModelProto") -> int:
+    """Version of the standard operators; 0 where the file uses none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def count_operators(model: "ModelProto") -> dict[str, int]:

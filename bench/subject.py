@@ -37,6 +37,10 @@ def parse_subject(text: str, input_text: str | None) -> Subject:
     if text.endswith(".onnx"):
         if not Path(text).is_file():
             raise UsageError(f"no file {text}", "name an ONNX file that exists")
+        if not str(Path(text).resolve()).isprintable():
+            raise UsageError(
+                f"{text!r}: its path is not printable text", "give the file and its folders names in UTF-8"
+            )
         batch, *shape = given or _read_shape(Path(text))
         return Subject(kind="file", name=str(Path(text).resolve()), input_shape=tuple(shape), batch=batch)
     module, _, factory = text.partition(":")
@@ -60,12 +64,14 @@ def _parse_shape(text: str) -> tuple[int, ...]:
 
 
 def _read_shape(path: Path) -> tuple[int, ...]:
-    from bench.graph import find_input_shape, load_graph
+    """Batch first: the only one that the file takes, else 1."""
+    from bench.graph import find_batch, find_input_shape, load_graph
 
-    shape = find_input_shape(load_graph(path, is_whole=False))
-    if not shape or 0 in shape:
+    graph = load_graph(path, is_whole=False)
+    shape = find_input_shape(graph)
+    if min(shape, default=0) < 1:
         raise UsageError(f"{path}: the shape of its input is free", "name it: --input 1,3,224,224")
-    return (1, *shape)
+    return (find_batch(graph) or 1, *shape)
 
 
 def register(subject: Subject) -> None:
@@ -93,7 +99,7 @@ def build(subject: Subject) -> "nn.Module":
     torch.manual_seed(0)
     try:
         network = MODELS[subject.name].build()
-    except Exception as error:
+    except BaseException as error:  # an exit, or an interrupt of its own: nobody else sends one to a worker
         where = "import it in Python from this folder first; the factory takes no arguments"
         raise UsageError(f"{subject.name}: {type(error).__name__}: {error}", where) from error
     if not isinstance(network, nn.Module):

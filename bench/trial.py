@@ -3,26 +3,25 @@
 The model is the user's and may do anything, crash included; it runs here and nowhere else.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
 from bench.clock import Stopwatch
-from bench.errors import BenchError, DataError, MeasurementError, UsageError
+from bench.errors import BenchError, DataError, MeasurementError
 from bench.executors import OnProgress
 from bench.latency import CpuHopper, Plan, measure_latency
 from bench.neighbours import NeighbourWatch
-from bench.parity import Answer, make_parity
+from bench.parity import PARITY, Answer, make_parity
 from bench.profiling import EMPTY, check_outputs, make_memory_figures, measure_memory
-from bench.records import Conditions, Figure
+from bench.records import Conditions, Figure, unavailable
 from bench.subject import Subject, build, register
+from bench.truth import Truth, ask_file, ask_network
 
 INPUT_SEED = 0
 # Examples that the runtimes are compared on; more where a batch is larger.
@@ -32,27 +31,26 @@ N_EXAMPLES = 16
 def run_prepare_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
     """Payload: `subject`, `folder`, `n_examples`, `backends`. For a fresh worker.
 
-    Writes random inputs, what eager answers to them in float32 and float64, and every artifact that can be made.
-    Returns the paths by role, cause and remedy by role of those that cannot, and what each backend lacks here.
+    Writes random inputs, what the answers to them are compared with, and every artifact that can be made. Returns the
+    paths by role, cause and remedy by role of those that cannot, and what each backend lacks here.
 
     Raises:
-        UsageError: the model does not take inputs of this shape, or answers with something else than a tensor.
+        UsageError, DataError: the model does not take inputs of this shape, or its answers are no scores.
     """
     subject, folder = Subject.model_validate(payload["subject"]), Path(payload["folder"])
     shape = (payload["n_examples"], *subject.input_shape)
     images = np.random.default_rng(INPUT_SEED).standard_normal(shape).astype(np.float32)
-    makers: dict[str, Callable[[Path], object]]
+    paths, makers = {"images": str(folder / "images.npy")}, dict[str, Callable[[Path], object]]()
+    np.save(paths["images"], images, allow_pickle=False)
     if subject.kind == "file":
-        eager = _ask_file(Path(subject.name), images)
-        reference, paths, makers = eager.astype(np.float64), {"onnx": subject.name}, {}
+        truth = ask_file(Path(subject.name), images)
+        paths["onnx"] = subject.name
     else:
         network = build(subject).eval()
-        eager, reference = _ask_network(subject, network, images)
-        paths, makers = {}, _list_makers(subject, network)
-    makers["onnx-int8"] = lambda path: _write_int8(paths, images, path)
-    for name, array in (("images", images), ("eager", eager), ("reference", reference)):
-        paths[name] = str(folder / f"{name}.npy")
-        np.save(paths[name], array, allow_pickle=False)
+        truth = ask_network(subject, network, images)
+        makers |= _list_makers(subject, network)
+    makers["onnx-int8"] = lambda path: _write_int8(paths, images, truth, path)
+    paths |= truth.save(folder)
     missing: dict[str, JsonValue] = {name: BACKENDS[name].find_missing() for name in payload["backends"]}
     roles = {BACKENDS[name].artifact_role for name, lack in missing.items() if not lack}
     if "onnx-int8" in roles:
@@ -87,52 +85,15 @@ def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], o
     }
 
 
-def _write_int8(paths: dict[str, str], images: Batch, path: Path) -> None:
+def _write_int8(paths: dict[str, str], images: Batch, truth: Truth, path: Path) -> None:
     """Calibrated on the random inputs: the times are those of a calibrated model, the errors are not."""
     from bench.backends.quantization import write_int8
 
     if "onnx" not in paths:
         raise DataError("it is made from the ONNX file, which could not be exported", "see the row of onnxruntime")
+    if truth.eager is not None and not np.isfinite(truth.eager).all():
+        raise DataError("the scores in float32 are not finite, so they have no range", "check weights and input range")
     write_int8(Path(paths["onnx"]), images, path)
-
-
-def _ask_network(subject: Subject, network: Any, images: Batch) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """What eager answers in float32 and in float64, (n, score)."""
-    import torch
-
-    inputs = torch.from_numpy(images)
-    try:
-        with torch.inference_mode():
-            scores, exact = network(inputs), copy.deepcopy(network).double()(inputs.double())
-    except Exception as error:
-        shown = ",".join(map(str, images.shape))
-        raise UsageError(
-            f"{subject.name} does not take inputs of {shown}: {type(error).__name__}: {error}",
-            "name the shape that it takes with --input, batch first",
-        ) from error
-    if not isinstance(scores, torch.Tensor) or scores.ndim < 2 or len(scores) != len(images):
-        made = f"{tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else type(scores).__name__
-        raise UsageError(f"{subject.name} answers with {made}, not with a row of scores for each example", "wrap it")
-    return scores.flatten(1).numpy(), exact.flatten(1).numpy()
-
-
-def _ask_file(path: Path, images: Batch) -> NDArray[np.float32]:
-    """What onnx's own evaluator answers, which shares no code with the runtimes."""
-    from onnx.reference import ReferenceEvaluator
-
-    from bench.graph import load_graph
-
-    load_graph(path, is_whole=False)  # checked before anything reads its weights
-    evaluator = ReferenceEvaluator(str(path))
-    name = evaluator.input_names[0]
-    try:
-        scores = np.asarray(evaluator.run(None, {name: images})[0])  # type: ignore[index]
-    except Exception as error:
-        shown = ",".join(map(str, images.shape))
-        raise DataError(
-            f"{path} does not take inputs of {shown}: {type(error).__name__}: {error}", "name its shape with --input"
-        ) from error
-    return scores.reshape(len(images), -1)
 
 
 @dataclass(frozen=True)
@@ -226,6 +187,8 @@ def _answer(runner: Runner, images: Batch, batch: int) -> Scores:
 
 
 def _compare(scores: Scores, paths: dict[str, str], conditions: Conditions) -> list[Figure]:
+    if reason := Path(paths["no_reference"]).read_text(encoding="utf-8"):
+        return [unavailable(name, reason, backend=conditions["backend"]) for name in PARITY]
     eager, reference = (np.load(paths[name], allow_pickle=False) for name in ("eager", "reference"))
     answer = Answer(str(conditions["backend"]), scores[:0], scores, conditions)
     return make_parity(answer, reference, eager, source="random inputs")

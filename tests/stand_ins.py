@@ -8,11 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pynvml
+from onnx import TensorProto, helper, numpy_helper
 
 from bench.selftest.worlds import FakeClock, Powercap, WattMeter
 
-__all__ = ["Command", "FakeClock", "FakeNvml", "Powercap", "WattMeter", "plant"]
+__all__ = [
+    "PRODUCT",
+    "Command",
+    "FakeClock",
+    "FakeNvml",
+    "Powercap",
+    "WattMeter",
+    "plant",
+    "write_product",
+]
+
+PRODUCT = np.linspace(-1, 1, 24, dtype=np.float32).reshape(6, 4)
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:
@@ -21,6 +34,37 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return root
+
+
+def write_product(
+    path: Path, *, batch: int | str = "batch", external: str = "", opset: int = 20, last: str = "", kind: str = "FLOAT"
+) -> Path:
+    """An ONNX file of y = x W, W being PRODUCT.
+
+    Args:
+        batch: A number is a fixed batch, which an operator then holds as a constant, as exporters write it.
+        external: Where the weights are said to be.
+        last: An operator of nobody's that is applied to the product.
+        kind: Type of x, which is cast to float.
+    """
+    weights = numpy_helper.from_array(PRODUCT, "w")
+    if external:
+        weights.ClearField("raw_data")
+        weights.data_location = TensorProto.EXTERNAL
+        weights.external_data.add(key="location", value=external)
+    shape = numpy_helper.from_array(np.array([batch if isinstance(batch, int) else -1, 6]), "shape")
+    nodes = [
+        helper.make_node("Cast", ["x"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["floats", "shape"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "w"], ["product" if last else "y"]),
+        *([helper.make_node(last, ["product"], ["y"], domain="nobody")] if last else []),
+    ]
+    x = helper.make_tensor_value_info("x", getattr(TensorProto, kind), [batch, 6])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 4])
+    graph = helper.make_graph(nodes, "g", [x], [y], [weights, shape])
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("nobody", 1)]
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+    return path
 
 
 class FakeNvml:

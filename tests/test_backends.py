@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 from onnx import TensorProto, helper
-from stand_ins import plant
+from stand_ins import PRODUCT, plant, write_product
 
 from bench.backends import BACKENDS, Batch, needs, predict
 from bench.backends.aoti import AheadRunner
 from bench.backends.export import write_onnx, write_torch
 from bench.backends.quantization import write_int8
 from bench.environment import describe_machine
-from bench.errors import DataError, MeasurementError, UnavailableError
+from bench.errors import DataError, MeasurementError, UnavailableError, UsageError
 from bench.profiling import check_outputs
-from models import MODELS
+from models import MODELS, ModelEntry
 
 INPUT = (1, 16, 16)
 LIGHT = ["eager", "onnxruntime", "onnxruntime-binding", "onnxruntime-int8", "openvino", "openvino-bf16"]
@@ -71,6 +71,61 @@ def check_backend(backend: str, name: str, folder: Path) -> None:
 def test_backend_agrees_with_eager(backend: str, name: str, tmp_path: Path) -> None:
     """Every runtime that needs no compiler gives eager's scores, and its empty program returns its input."""
     check_backend(backend, name, tmp_path)
+
+
+@pytest.mark.parametrize("batch", ["free", 1, 3])
+@pytest.mark.parametrize("backend", [name for name in LIGHT if BACKENDS[name].artifact_role != "torch"])
+def test_file_with_a_batch_of_its_own(backend: str, batch: int | str, tmp_path: Path) -> None:
+    """Any input name and any batch: all examples are answered, a call is of the file's size and no other."""
+    entry, images = BACKENDS[backend], make_images(16)[:, 0, 0, :6]
+    if missing := entry.find_missing():
+        pytest.skip(missing)
+    paths = {"onnx": write_product(tmp_path / "a.onnx", batch=batch), "onnx-int8": tmp_path / "int8.onnx"}
+    write_int8(paths["onnx"], images, paths["onnx-int8"])
+    runner = entry.load(paths[entry.artifact_role])
+    tolerance = 1e-5 if entry.precision == "float32" else 0.05
+    assert np.allclose(predict(runner, images, 8), images @ PRODUCT, atol=tolerance)
+    size = batch if isinstance(batch, int) else 4
+    assert np.allclose(runner.read(runner.prepare(images[:size])()), images[:size] @ PRODUCT, atol=tolerance)
+    if size != 4:
+        with pytest.raises(UsageError, match=f"batches of {size} only, not of 4"):
+            runner.prepare(images[:4])
+
+
+def test_file_that_onnxruntime_cannot_load_is_named(tmp_path: Path) -> None:
+    """An operator of nobody's, or an input of another size: the runtime's own words, and what to do."""
+    with pytest.raises(DataError, match=r"does not load the file: .*Magic"):
+        BACKENDS["onnxruntime"].load(write_product(tmp_path / "a.onnx", last="Magic"))
+    runner = BACKENDS["onnxruntime"].load(write_product(tmp_path / "b.onnx"))
+    with pytest.raises(DataError, match=r"does not run the file: .*dimensions"):
+        runner.run(make_images(1)[:, 0, 0, :5])
+
+
+def test_int8_needs_a_newer_operator_set(tmp_path: Path) -> None:
+    """Before version 13 there are no scales by channel: an error, where the file would be written and not load."""
+    model = write_product(tmp_path / "a.onnx", opset=11)
+    with pytest.raises(DataError, match="need operator set 13, not 11"):
+        write_int8(model, make_images(2)[:, 0, 0, :6], tmp_path / "b.onnx")
+
+
+def test_shared_weights_are_written_for_each_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that uses one layer twice has a file, and eager answers from it as the network does."""
+
+    class Shared(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = self.second = torch.nn.Linear(6, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x))
+
+    network = Shared().eval()
+    monkeypatch.setitem(MODELS, "shared", ModelEntry("unused", "unused", "shared"))
+    monkeypatch.setattr(ModelEntry, "build", lambda _: Shared())
+    write_torch(network, "shared", tmp_path / "a.safetensors")
+    images = make_images(2)[:, 0, 0, :6]
+    expected = network(torch.from_numpy(images)).detach().numpy()
+    assert np.array_equal(BACKENDS["eager"].load(tmp_path / "a.safetensors").run(images), expected)
 
 
 @pytest.mark.skipif(bool(needs.find_missing_openvino()), reason="no package openvino")

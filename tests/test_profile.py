@@ -9,8 +9,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from stand_ins import Command
+from stand_ins import Command, write_product
 
 from bench.backends import BACKENDS
 from bench.commands.profile import format_portrait
@@ -40,6 +39,22 @@ class NotANumber(Base):
     def forward(self, x):
         return self.out(x) * float("nan")
 
+class FloatOnly(Base):
+    def forward(self, x):
+        return self.out(x.float())
+
+class Exit(Base):
+    def __init__(self):
+        raise SystemExit(3)
+
+class Interrupt(Base):
+    def __init__(self):
+        raise KeyboardInterrupt
+
+class ExitLater(Base):
+    def forward(self, x):
+        raise SystemExit(3)
+
 class NoExport(Base):
     def forward(self, x):
         y = self.out(x)
@@ -58,19 +73,6 @@ def number():
 def command(tmp_path: Path) -> Command:
     (tmp_path / "mine.py").write_text(MINE)
     return Command(tmp_path)
-
-
-def write_product(path: Path, *, external: str = "") -> None:
-    """y = x W with W (6, 4)."""
-    weights = numpy_helper.from_array(np.arange(24, dtype=np.float32).reshape(6, 4), "w")
-    if external:
-        weights.ClearField("raw_data")
-        weights.data_location = TensorProto.EXTERNAL
-        weights.external_data.add(key="location", value=external)
-    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", k]) for n, k in (("x", 6), ("y", 4))]
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ports[:1], ports[1:], [weights])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    path.write_bytes(model.SerializeToString())
 
 
 def test_rows_that_fail_alike_share_a_sentence() -> None:
@@ -227,18 +229,22 @@ def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_profile_of_a_file(command: Command) -> None:
-    """An ONNX file: counts and its runtime's row; the row that needs a module says so, and the exit code is 1."""
-    write_product(command.folder / "a.onnx")
-    done = command("profile", "a.onnx", "--backend", "onnxruntime", "--backend", "eager", "--seconds", "0")
+    """A file with a fixed batch and an input of any name: its counts and rows, int8 included; eager has its reason."""
+    write_product(command.folder / "a.onnx", batch=1)
+    backends = ("onnxruntime", "onnxruntime-binding", "onnxruntime-int8", "eager")
+    done = command("profile", "a.onnx", *(word for name in backends for word in ("--backend", name)), "--seconds", "0")
     assert done.returncode == 1
     assert "macs (graph)                          24" in done.stdout
     assert "eager: this runtime cannot load what was given" in done.stdout
-    (latency, rates, singles, costs) = (line for line in done.stdout.splitlines() if line.startswith("  onnxruntime  "))
-    assert "us" in latency.split()  # a noisy machine adds a mark
-    assert "k/s" in rates.split()
+    for backend in backends[:3]:
+        (latency, rates, singles, costs) = (
+            line for line in done.stdout.splitlines() if line.startswith(f"  {backend} ")
+        )
+        assert "us" in latency.split()  # a noisy machine adds a mark
+        assert "k/s" in rates.split()
+        assert singles.endswith(" 600")
+        assert costs.endswith(" of 16")
     assert re.search(r"this machine: [\d.]+ GFLOP/s; reads 512 KiB at [\d.]+, 8.00 MiB at", done.stdout)
-    assert singles.endswith(" 600")
-    assert costs.endswith("0 of 16")
 
 
 def test_file_that_reads_elsewhere_is_refused(command: Command) -> None:
@@ -266,6 +272,10 @@ def test_unknown_backend_is_a_usage_error(command: Command) -> None:
         ("NoExport", "1,6", "", "does not export"),
         ("Good", "1,5", "does not take inputs of 16,5", "does not take inputs of 16,5"),
         ("Crash", "1,6", "SIGABRT", "SIGABRT"),
+        ("FloatOnly", "1,6", "", ""),
+        ("Exit", "1,6", "SystemExit", "SystemExit"),
+        ("Interrupt", "1,6", "KeyboardInterrupt", "KeyboardInterrupt"),
+        ("ExitLater", "1,6", "SystemExit", "SystemExit"),
         ("number", "1,6", "not a module", "not a module"),
         ("missing", "1,6", "no attribute", "no attribute"),
     ],
@@ -285,3 +295,6 @@ def test_each_row_has_its_figures_or_its_reason(
         names = {figure["name"] for figure in row["figures"]}
         wanted = {"latency_s", "peak_bytes", "max_score_error", "inference_energy_j"}
         assert names >= wanted if not reason else not names
+        for figure in row["figures"]:
+            if figure["name"] == "max_score_error":
+                assert ("float64" in figure["reason"]) == (figure["value"] is None) == (name == "FloatOnly")

@@ -14,7 +14,7 @@ from bench.backends import needs
 from bench.clock import Clock, HostClock
 from bench.cuda import CudaClock
 from bench.environment import describe_compiler, describe_package
-from bench.errors import UnavailableError
+from bench.errors import UnavailableError, UsageError
 
 Batch = NDArray[np.float32]  # (batch, channel, height, width)
 Scores = NDArray[np.float32]  # (batch, class)
@@ -197,3 +197,24 @@ def predict(runner: Runner, images: Batch, batch_size: int = 256) -> Scores:
     """Scores of all `images`, in batches."""
     parts = [runner.run(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
     return np.concatenate(parts)
+
+
+def run_in_parts(run: Callable[[Batch], Scores], batch: Batch, size: int) -> Scores:
+    """Scores of `batch` by a program that takes exactly `size` examples; the last call is filled up with zeros."""
+    n_missing = -len(batch) % size
+    padded = np.concatenate([batch, np.zeros((n_missing, *batch.shape[1:]), batch.dtype)])
+    scores = np.concatenate([np.atleast_1d(run(padded[i : i + size])) for i in range(0, len(padded), size)])
+    return scores[: len(batch)] if n_missing else scores
+
+
+def check_batch(batch: Batch, size: int | None) -> None:
+    """A file may take batches of one `size` only; None where it takes any.
+
+    Raises:
+        UsageError: this batch has another.
+    """
+    if size not in (None, len(batch)):
+        raise UsageError(
+            f"the file takes batches of {size} only, not of {len(batch)}",
+            f"use --batch {size}, or export it with a free first dimension",
+        )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.backends import Batch, Scores
+from bench.backends import Batch, Scores, check_batch
 from bench.backends.onnxrt import PROVIDER, OnnxRunner, make_empty_model
 from bench.errors import UnavailableError
 
@@ -59,6 +59,7 @@ class BoundRunner(OnnxRunner):
     def prepare(self, batch: Batch) -> Callable[[], object]:
         from onnxruntime import OrtValue
 
+        check_batch(batch, self._size)
         run, binding = self._session.run_with_iobinding, self._session.io_binding()
         inputs = OrtValue.ortvalue_from_numpy(batch, self._device, 0)
         scores = OrtValue.ortvalue_from_shape_and_type(self._find_shape(batch), np.float32, self._device, 0)

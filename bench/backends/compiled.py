@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._inductor import config
 
-from bench.backends import Batch, Scores
+from bench.backends import Batch, Scores, run_in_parts
 from bench.backends.eager import EagerRunner, load_network
 from bench.errors import UnavailableError
 
@@ -62,11 +61,9 @@ class CompiledRunner(EagerRunner):
 
     def run(self, batch: Batch) -> Scores:
         size = min(len(batch), RUN_BATCH)
-        padded = np.concatenate([batch, np.zeros((-len(batch) % size, *batch.shape[1:]), np.float32)])
         program = self._find_program((size, *batch.shape[1:]))
         with self.active(), compiler_faults():
-            parts = [program(part).numpy() for part in torch.from_numpy(padded).split(size)]
-        return np.concatenate(parts)[: len(batch)]
+            return run_in_parts(lambda part: program(torch.from_numpy(part)).numpy(), batch, size)
 
 
 @contextmanager

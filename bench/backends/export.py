@@ -16,10 +16,14 @@ EXAMPLE_BATCH = 2
 
 
 def write_torch(network: nn.Module, model: str, path: Path) -> None:
-    """Weights as safetensors, with the name of the architecture: loading runs no code from the file."""
+    """Weights as safetensors, with the name of the architecture: loading runs no code from the file.
+
+    Weights that two layers share are written for each of them.
+    """
     from safetensors.torch import save_file
 
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path, metadata={"model": model})
+    weights = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
+    save_file(weights, path, metadata={"model": model})
 
 
 def write_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:

@@ -1,5 +1,7 @@
 """OpenVINO on the CPU: precision and threads given, one program of static shape for each batch size.
 
+A file with a fixed batch is run in parts of its own size: its operators may hold that size as a constant.
+
 Without a precision hint it computes in bfloat16 wherever the processor can.
 """
 
@@ -10,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.backends import Batch, Scores
+from bench.backends import Batch, Scores, check_batch, run_in_parts
 from bench.backends.onnxrt import make_empty_model
 
 # Importing it would send a message over the network from a forked process, which hangs where threads run. Without the
@@ -31,6 +33,8 @@ class OpenVinoRunner:
         self._n_threads = n_threads
         self._precision = precision
         self._programs: dict[tuple[int, ...], Any] = {}
+        batch = self._core.read_model(model).input(0).get_partial_shape()[0]
+        self._size: int | None = batch.get_length() if batch.is_static else None
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
@@ -56,6 +60,7 @@ class OpenVinoRunner:
         return self._programs[shape]
 
     def prepare(self, batch: Batch) -> Callable[[], object]:
+        check_batch(batch, self._size)
         request = self._compile(batch.shape).create_infer_request()
         request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
         output = request.get_output_tensor()
@@ -75,7 +80,7 @@ class OpenVinoRunner:
         return nullcontext()
 
     def run(self, batch: Batch) -> Scores:
-        return self.read(self.prepare(batch)())
+        return run_in_parts(lambda part: self.read(self.prepare(part)()), batch, self._size or len(batch))
 
 
 def load(path: Path, *, n_threads: int = 1, precision: str = "float32") -> OpenVinoRunner:

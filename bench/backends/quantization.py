@@ -9,26 +9,39 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.backends import Batch
+from bench.errors import DataError
+from bench.graph import find_batch, find_input, find_opset, load_graph
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 N_CALIBRATION = 512
 CALIBRATION_BATCH = 64
+MIN_OPSET = 13  # from which on DequantizeLinear has an axis
 
 
 def write_int8(model: Path, train_images: Batch, path: Path) -> None:
-    """Quantise `model` on training images, evenly spaced among those given; equal inputs give equal bytes."""
+    """Quantise `model` on training images, evenly spaced among those given; equal inputs give equal bytes.
+
+    Raises:
+        DataError: the file is of an operator set that has no scales by channel.
+    """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self._batches = iterate_calibration(train_images)
+    graph = load_graph(model, is_whole=False)
+    if (opset := find_opset(graph)) < MIN_OPSET:
+        raise DataError(f"8-bit weights need operator set {MIN_OPSET}, not {opset}", "export it with a newer one")
+    feeds = iterate_calibration(graph, train_images)
 
+    class Reader(CalibrationDataReader):
         def get_next(self) -> dict[str, Batch] | None:  # type: ignore[override]  # None is how it ends
-            return next(self._batches, None)
+            return next(feeds, None)
 
     # Both steps talk to stdout and warn about what a first one leaves to a second; their errors still raise.
     quiet = contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore")
@@ -46,9 +59,15 @@ def write_int8(model: Path, train_images: Batch, path: Path) -> None:
         )
 
 
-def iterate_calibration(train_images: Batch) -> Iterator[dict[str, Batch]]:
-    """Batches of the images that set the ranges."""
-    n = min(N_CALIBRATION, len(train_images))
+def iterate_calibration(graph: "ModelProto", train_images: Batch) -> Iterator[dict[str, Batch]]:
+    """The images that set the ranges, in batches that the file takes, by the name of its input.
+
+    A file with a fixed batch gets whole ones; some images come twice where there are fewer.
+    """
+    name, fixed = find_input(graph).name, find_batch(graph)
+    n, size = min(N_CALIBRATION, len(train_images)), fixed or CALIBRATION_BATCH
+    if fixed:
+        n = max(n - n % fixed, fixed)
     chosen = train_images[np.linspace(0, len(train_images) - 1, n).astype(np.intp)]
-    for i in range(0, n, CALIBRATION_BATCH):
-        yield {"input": chosen[i : i + CALIBRATION_BATCH]}
+    for i in range(0, n, size):
+        yield {name: chosen[i : i + size]}

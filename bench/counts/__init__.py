@@ -77,7 +77,7 @@ def measure_counts(network: "nn.Module", input_shape: tuple[int, ...], *, closed
         training_flops, training_reason = None, ""
         try:
             training_flops = count_training_flops(network, input_shape)
-        except Exception as error:  # noqa: BLE001 - whatever the user's network raises is the reason
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's network raises is the reason
             training_reason = _describe(error)
     products = [dispatch, trace]
     if closed_form is not None:
@@ -88,11 +88,11 @@ def measure_counts(network: "nn.Module", input_shape: tuple[int, ...], *, closed
 def _try(counter: str, source: str, count: Callable[[], Products]) -> Products:
     try:
         return count()
-    except Exception as error:  # noqa: BLE001 - whatever the user's network raises is the reason
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's network raises is the reason
         return Products(counter, source, None, reason=_describe(error))
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 

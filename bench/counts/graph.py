@@ -5,8 +5,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from bench.counts.products import Products, select_uncounted
-from bench.errors import DataError
-from bench.graph import infer_shapes
+from bench.graph import find_batch, infer_shapes
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -20,17 +19,17 @@ FREE = frozenset(
         "ConstantOfShape Cos CumSum DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Elu Equal Erf Exp "
         "Expand Flatten Floor Gather GatherElements GatherND Gelu GlobalAveragePool GlobalMaxPool Greater "
         "GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization LRN LayerNormalization "
-        "LeakyRelu Less LessOrEqual Log LogSoftmax Max MaxPool Mean Min Mish Mul Neg Not OneHot Or PRelu Pad Pow "
-        "QuantizeLinear RMSNormalization Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
-        "Relu Reshape Resize Round ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus SpaceToDepth "
-        "Split Sqrt Squeeze Sub Sum Tanh Tile TopK Transpose Trilu Unsqueeze Where"
+        "LeakyRelu Less LessOrEqual Log LogSoftmax Max MaxPool Mean Min Mish Mul Neg NonZero Not OneHot Or PRelu Pad "
+        "Pow QuantizeLinear RMSNormalization Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd "
+        "ReduceSum Relu Reshape Resize Round ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus "
+        "SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile TopK Transpose Trilu Unsqueeze Where"
     ).split()
 )
 
 
-def _convolve(at: int) -> Formula:
-    """Weights (out, in / groups, kernel..) at input `at`: every output element sums over one kernel."""
-    return lambda node, inputs, output: prod(output) * prod(inputs[at][1:])
+def _convolve(node: "NodeProto", inputs: list[Shape], output: Shape) -> int:
+    """Weights (out, in / groups, kernel..): every output element sums over one kernel."""
+    return prod(output) * prod(inputs[0][1:])
 
 
 def _multiply(node: "NodeProto", inputs: list[Shape], output: Shape) -> int:
@@ -54,44 +53,46 @@ def _recur(node: "NodeProto", inputs: list[Shape], output: Shape) -> int:
     return prod(inputs[0][:2]) * (prod(inputs[1]) + prod(inputs[2]))
 
 
-FORMULAS: dict[str, Formula] = {
-    "Conv": _convolve(1),
-    "ConvInteger": _convolve(1),
-    "QLinearConv": _convolve(3),
-    "ConvTranspose": _convolve_transposed,
-    "Gemm": _multiply_general,
-    "MatMul": _multiply,
-    "MatMulInteger": _multiply,
-    "QLinearMatMul": _multiply,
-    "LSTM": _recur,
-    "GRU": _recur,
-    "RNN": _recur,
+# By operator, with the inputs whose shapes the formula takes.
+FORMULAS: dict[str, tuple[Formula, tuple[int, ...]]] = {
+    "Conv": (_convolve, (1,)),
+    "ConvInteger": (_convolve, (1,)),
+    "QLinearConv": (_convolve, (3,)),
+    "ConvTranspose": (_convolve_transposed, (0, 1)),
+    "Gemm": (_multiply_general, (0,)),
+    "MatMul": (_multiply, (0,)),
+    "MatMulInteger": (_multiply, (0,)),
+    "QLinearMatMul": (_multiply, (0,)),
+    "LSTM": (_recur, (0, 1, 2)),
+    "GRU": (_recur, (0, 1, 2)),
+    "RNN": (_recur, (0, 1, 2)),
 }
 
 
 def count_by_graph(model: "ModelProto", input_shape: tuple[int, ...]) -> Products:
-    """Count one example of `input_shape` (channel, height, width).
+    """Count one example of `input_shape` (channel, height, width); of a file with a fixed batch, its share.
+
+    The body of a branch or loop is not looked into: `If`, `Loop` and `Scan` are named as uncounted.
 
     Raises:
-        DataError: the shape of a tensor that is multiplied cannot be inferred, or the input has another shape.
+        DataError: the input has another shape, or the shapes of the file contradict each other.
     """
-    graph, shapes = infer_shapes(model, (1, *input_shape))
+    batch = find_batch(model) or 1
+    graph, shapes = infer_shapes(model, (batch, *input_shape))
     macs, n_activations, unknown, n_counted = 0, 0, [], 0
     for node in graph.node:
-        formula = FORMULAS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if formula is None:
-            unknown.append(node.op_type if not node.domain else f"{node.domain}.{node.op_type}")
+        name = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+        if name not in FORMULAS:
+            unknown.append(name)
             continue
-        inputs, output = [shapes.get(name, []) for name in node.input], shapes.get(node.output[0])
-        _check(node, inputs, output)
-        macs += formula(node, inputs, output or [])
-        n_activations += prod(output or [])
+        formula, operands = FORMULAS[name]
+        inputs = [shapes.get(node.input[i]) for i in operands]
+        output = shapes.get(next(filter(None, node.output)))
+        if output is None or None in inputs:
+            unknown.append(f"{name} of unknown shape")
+            continue
+        macs += formula(node, [shape for shape in inputs if shape is not None], output)
+        n_activations += prod(output)
         n_counted += 1
-    return Products("graph", "ONNX graph", macs, n_counted, select_uncounted(unknown, FREE), n_activations)
-
-
-def _check(node: "NodeProto", inputs: list[Shape], output: Shape | None) -> None:
-    if output is None or not inputs[0]:
-        raise DataError(
-            f"ONNX graph: {node.op_type} {node.name!r} has no known shape", "export it with shape inference"
-        )
+    uncounted = select_uncounted(unknown, FREE)
+    return Products("graph", "ONNX graph", round(macs / batch), n_counted, uncounted, round(n_activations / batch))
