@@ -66,12 +66,13 @@ def judge(
     The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
     """
     names = sorted({JUDGED_BACKEND, "eager", *backends}, key=lambda n: (n != JUDGED_BACKEND, list(BACKENDS).index(n)))
-    roles = dict.fromkeys(["torch", *(BACKENDS[name].artifact_role for name in names)])
+    wanted = dict.fromkeys(["torch", *(BACKENDS[name].artifact_role for name in names)])
+    roles = [role for role in wanted if role in artifacts]
     reads = {role: splits.test.read(artifacts[role].sha256) for role in roles}
     test = reads["torch"]
     paths = {role: artifact_path(out, artifacts[role]) for role in roles}
     images = splits.validation.images, test.images
-    answers = [_ask(name, paths[BACKENDS[name].artifact_role], *images) for name in names]
+    answers = [_ask(name, paths.get(BACKENDS[name].artifact_role), *images) for name in names]
     reference = compute_reference(paths["torch"], test.images)
     eager = next(answer for answer in answers if answer.backend == "eager")
     seen = predict(BACKENDS[JUDGED_BACKEND].load(paths[BACKENDS[JUDGED_BACKEND].artifact_role]), splits.train.images)
@@ -167,10 +168,12 @@ def compute_reference(path: Path, images: Batch) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def _ask(name: str, path: Path, validation: Batch, test: Batch) -> Answer:
+def _ask(name: str, path: Path | None, validation: Batch, test: Batch) -> Answer:
     entry, nothing = BACKENDS[name], np.empty((0, 0), np.float32)
     if missing := entry.find_missing():
         return Answer(name, nothing, nothing, {}, missing)
+    if path is None:  # 8-bit integers have no range for what is not a number
+        return Answer(name, nothing, nothing, {}, NOT_FINITE)
     images = np.concatenate([validation, test])
     if entry.is_isolated:
         try:

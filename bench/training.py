@@ -138,14 +138,16 @@ def _equal(a: nn.Module, b: nn.Module) -> bool:
 
 
 def _export(network: nn.Module, model: str, task: Task, train_split: Arrays, out: Path) -> dict[str, Artifact]:
-    """All files, by role. Only training images calibrate the one in 8-bit integers."""
+    """All files, by role. Only training images calibrate the one in 8-bit integers, which a diverged network lacks."""
     with TemporaryDirectory() as folder:
         names = {"torch": "a.safetensors", "onnx": "a.onnx", "onnx-int8": "int8.onnx"}
         paths = {role: Path(folder, name) for role, name in names.items()}
         write_torch(network, model, paths["torch"])
         write_onnx(network, task.input_shape, paths["onnx"])
-        write_int8(paths["onnx"], train_split.images, paths["onnx-int8"])
-        return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in paths.items()}
+        if all(value.isfinite().all() for value in network.state_dict().values()):
+            write_int8(paths["onnx"], train_split.images, paths["onnx-int8"])
+        made = {role: path for role, path in paths.items() if path.exists()}
+        return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in made.items()}
 
 
 def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun) -> list[Figure]:

@@ -10,11 +10,10 @@ import torch
 
 from bench import training
 from bench.backends import BACKENDS, DEFAULT_BACKENDS
-from bench.backends.export import write_onnx, write_torch
 from bench.judgement import NOT_FINITE, judge, scores_role
 from bench.parity import PARITY, Answer, make_parity
 from bench.records import Artifact, Figure
-from bench.store import artifact_path, put_artifact
+from bench.store import artifact_path
 from models import MODELS
 from tasks import get_task
 from tasks.spec import Arrays, HeldOut, Splits
@@ -101,16 +100,15 @@ def test_diverged_network_has_reasons_instead_of_figures(splits: Splits, tmp_pat
     network = MODELS["softmax"].build()
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    write_torch(network, "softmax", tmp_path / "torch")
-    write_onnx(network, TASK.input_shape, tmp_path / "onnx")
-    roles = ("torch", "onnx")
-    artifacts = {role: put_artifact(tmp_path, role, (tmp_path / role).read_bytes(), "") for role in roles}
-    judged = judge(artifacts, splits, TASK, tmp_path, (), n_pictured=1)
+    artifacts = training._export(network, "softmax", TASK, splits.train, tmp_path)
+    assert set(artifacts) == {"torch", "onnx"}
+    judged = judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS, n_pictured=1)
     names = ("train_accuracy", "validation_accuracy", "test_accuracy", "test_balanced_accuracy", "test_macro_f1")
     found = {f.name: (f.value, f.reason) for f in judged.figures if f.conditions.get("backend") == "onnxruntime"}
     assert {found[name] for name in names} == {(None, NOT_FINITE)}
     assert {found[name][0] for name in PARITY} == {None}
     assert judged.pictures == []
+    assert find(judged.figures, "test_accuracy", "onnxruntime-int8").reason == NOT_FINITE
 
 
 def test_only_training_images_calibrate(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
