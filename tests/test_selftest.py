@@ -108,7 +108,7 @@ def test_detection_of_what_was_planted() -> None:
     """Counts, parity, energy and curves find all of it and nothing else."""
     checks: list[Iterator[Row]] = [
         detection.check_macs(2),
-        detection.check_parity(30),
+        detection.check_tolerance(30),
         detection.check_energy(8),
         detection.check_curves(6),
         detection.check_time_to_target(200),
@@ -121,8 +121,33 @@ def test_detection_of_what_was_planted() -> None:
 def test_detection_sees_a_lax_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tolerance of a thousandth of the largest score lets 1e-2 through where scores reach 30."""
     monkeypatch.setattr(parity, "SCORE_TOLERANCE", 1e-3)
-    row = next(detection.check_parity(60))
+    row = next(detection.check_tolerance(60))
     assert not row.is_met
+
+
+@pytest.mark.slow
+def test_backend_that_lies_is_found_and_one_that_does_not_is_not() -> None:
+    """Registered, judged and timed in a worker: off by 1e-2 it is INVALID and refused, else neither."""
+    rows = list(detection.check_backends(1))
+    assert [row.value for row in rows] == [1.0, 1.0, 0.0, 0.0]
+    assert all(row.is_met for row in rows)
+
+
+@pytest.mark.slow
+def test_leaks_in_fresh_processes() -> None:
+    """What calls keep shows in the peak of a real process, what they give back does not."""
+    rows = list(detection.check_leaks(1))
+    assert [row.value for row in rows] == [1.0, 1.0]
+
+
+@pytest.mark.slow
+def test_spins_of_this_machine_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real process reads spins of 20 us within a tenth and a factor of ten; four rows, one process."""
+    monkeypatch.setattr(bias, "DURATIONS_S", {"20 us": 20e-6})
+    rows = list(bias.check_real(1))
+    assert -0.1 < rows[0].value < 9
+    assert {row.n for row in rows[:2]} == {1}
+    assert len(rows) == 4
 
 
 def test_coverage_sees_a_wrong_order_statistic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ PARTS: dict[str, tuple[Callable[[], Iterator[Row]], ...]] = {
     "detection": (
         detection.check_macs,
         detection.check_leaks,
-        detection.check_parity,
+        detection.check_backends,
+        detection.check_tolerance,
         detection.check_energy,
         detection.check_curves,
     ),
