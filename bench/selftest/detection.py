@@ -90,9 +90,9 @@ def check_backends(n_networks: int = N_NETWORKS) -> Iterator[Row]:
         for is_lying, name in ((True, f"backend off by {OFFSET:g}"), (False, "honest backend")):
             payload = {"is_lying": is_lying, "seeds": list(range(n_networks))}
             found = worker.call("bench.selftest.liars:run_liar_job", payload)
-            bounds = {"lowest": float(is_lying), "highest": float(is_lying)}
-            yield make_share("detection", f"{name} is called INVALID", [f["is_invalid"] for f in found], **bounds)
-            yield make_share("detection", f"{name} is refused when timed", [f["is_refused"] for f in found], **bounds)
+            for how, key in (("is called INVALID", "is_invalid"), ("is refused when timed", "is_refused")):
+                hits, share = [answer[key] for answer in found], float(is_lying)
+                yield make_share("detection", f"{name} {how}", hits, lowest=share, highest=share)
 
 
 def check_tolerance(n_answers: int = N_ANSWERS) -> Iterator[Row]:
