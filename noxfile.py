@@ -98,7 +98,9 @@ def gate_selftest(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["env"])
 def selftest(session: nox.Session) -> None:
-    """The harness measured by itself, and other tools beside it. Minutes; arguments after -- go to bench.selftest.
+    """The harness measured by itself, and other tools beside it, in out/selftest.json as well. Ten minutes.
+
+    Arguments after -- go to bench.selftest, `--part coverage` for instance.
 
     The tools get an environment of their own, which sees the shared one: torch is not installed twice.
     """
@@ -109,9 +111,12 @@ def selftest(session: nox.Session) -> None:
         for program in (python, ENV_BIN / "python")
     )
     Path(own, "shared.pth").write_text(f"{shared}\n")
-    for tool in ("setuptools", "pytest-benchmark", "pytorch-benchmark", "pyperf"):
-        session.run("python", "-m", "pip", "install", "-q", tool, success_codes=range(256))  # what is missing says so
-    run(session, "python", "-m", "bench.selftest", "--peers", str(python), *session.posargs)
+    install = ("python", "-m", "pip", "install", "-q", *CONSTRAINTS)
+    for line in (ROOT / "bench" / "selftest" / "rivals" / "requirements.txt").read_text().splitlines():
+        if tool := line.partition("#")[0].strip():
+            session.run(*install, tool, success_codes=range(256))  # what is missing says so
+    to = str(ROOT / "out" / "selftest.json")
+    run(session, "python", "-m", "bench.selftest", "--peers", str(python), "--out", to, *session.posargs)
 
 
 @in_env

@@ -15,6 +15,7 @@ from bench.errors import DataError
 from bench.imports import import_benchmarks
 from bench.store import Store
 
+N_ROUNDS = 100  # of a timed row of test_microbench.py
 STATS = {
     "min": 1e-5, "max": 9e-5, "mean": 2.1e-5, "stddev": 1e-6, "median": 2e-5, "q1": 1.9e-5, "q3": 2.2e-5,
     "rounds": 100, "iterations": 50, "iqr": 3e-6, "outliers": "1;2",
@@ -84,6 +85,35 @@ def test_file_of_another_project(command: Command) -> None:
     answer: Any = command.json("import-benchmark", "other.json")
     assert answer["figures"][0]["conditions"] == {"benchmark": "test_other.py::test_sum"}
     assert command("report").returncode == 0
+
+
+def test_micro_benchmark_is_read(command: Command) -> None:
+    """A timed row of our own says what it is, in rounds of many calls; the store keeps what identifies it."""
+    file = Path(__file__).with_name("test_microbench.py")
+    settings = (
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-m",
+        "benchmark",
+        "-k",
+        "softmax-eager-b1",
+        "--benchmark-enable",
+    )
+    to = command.folder / "micro.json"
+    call = [sys.executable, "-m", "pytest", *settings, f"--benchmark-json={to}", str(file)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(call, cwd=file.parent.parent, capture_output=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout
+    (row,) = json.loads(to.read_text())["benchmarks"]
+    assert row["stats"]["rounds"] == N_ROUNDS
+    assert row["stats"]["iterations"] > 1
+    assert (row["extra_info"]["macs"], len(row["extra_info"]["fingerprint"])) == (256 * 10, 64)
+    answer: Any = command.json("import-benchmark", "micro.json")
+    found = answer["figures"][0]["conditions"]
+    assert found.items() >= {"model": "softmax", "backend": "eager", "batch": 1, "threads": 1}.items()
+    assert {"version", "precision", "is_pinned"} <= found.keys()
 
 
 @pytest.mark.parametrize(

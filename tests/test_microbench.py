@@ -1,7 +1,7 @@
 """Micro-benchmarks: a row for each model, runtime and batch of the registries. `nox -s microbench` times them all.
 
-Otherwise a few cheap rows are run once, to see that they work. One process is one sample: these figures are for the
-eyes of a developer, the suite's own come from several.
+Otherwise each row of a default model is called once, to see that it works; what needs a compiler, an extra or a GPU is
+slow. One process is one sample: these figures are for the eyes of a developer, the suite's own come from several.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from bench.backends import BACKENDS, Runner
+from bench.backends.needs import find_nothing
 from bench.environment import compute_machine_id, describe_versions
 from bench.latency import N_WARMUP, CpuHopper, Plan, measure_latency
 from bench.parity import SCORE_TOLERANCE
@@ -26,8 +27,6 @@ from models import MODELS
 
 BATCHES = (1, 64)
 N_ROUNDS = 100
-# What every ordinary run checks: all default models in eager, one model in what exports and loads quickly.
-CHEAP_MODEL, CHEAP_BACKENDS = "mlp-64-32", ("onnxruntime", "onnxruntime-int8")
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ class Row:
         return f"{self.model}-{self.backend}-b{self.batch}"
 
     @property
-    def is_cheap(self) -> bool:
-        is_small = self.backend == "eager" or (self.model == CHEAP_MODEL and self.backend in CHEAP_BACKENDS)
-        return self.batch == 1 and MODELS[self.model].is_default and is_small
+    def is_everywhere(self) -> bool:
+        """Whether any installation can run it, at once."""
+        return BACKENDS[self.backend].find_missing is find_nothing
 
     @property
     def subject(self) -> Subject:
@@ -57,33 +56,42 @@ ROWS = [Row(m, b, n) for m in MODELS if ARM not in m for b in BACKENDS for n in 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """All rows where benchmarks are timed; full-size models are slow as well. Else the cheap ones."""
+    """All rows where benchmarks are timed; full-size models are slow as well. Else those of default models."""
     if "row" not in metafunc.fixturenames:
         return
     is_timed = metafunc.config.getoption("benchmark_enable")
-    marks = {True: [pytest.mark.benchmark], False: [pytest.mark.benchmark, pytest.mark.slow]}
-    params = [
-        pytest.param(row, id=row.name, marks=marks[MODELS[row.model].is_default] if is_timed else [])
-        for row in ROWS
-        if is_timed or row.is_cheap
-    ]
+    params = []
+    for row in ROWS:
+        is_default = MODELS[row.model].is_default
+        marks = [pytest.mark.benchmark] if is_timed else []
+        if not (is_default if is_timed else row.is_everywhere):
+            marks.append(pytest.mark.slow)
+        if is_timed or is_default:
+            params.append(pytest.param(row, id=row.name, marks=marks))
     metafunc.parametrize("row", params)
 
 
 @pytest.fixture(scope="module")
-def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Row], dict[str, str]]:
-    """Files of a model by role, each made when a row first needs it."""
-    made: dict[tuple[str, str], dict[str, str]] = {}
+def prepare(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Row], dict[str, str]]:
+    """Files of a model by role, all that the chosen rows load, made when a row first needs one."""
+    rows = [item.callspec.params.get("row") for item in request.session.items if hasattr(item, "callspec")]
+    chosen = [row for row in rows if isinstance(row, Row)]
+    made: dict[str, Any] = {}
 
     def find(row: Row) -> dict[str, str]:
-        key = row.model, BACKENDS[row.backend].artifact_role
-        if key not in made:
-            folder = tmp_path_factory.mktemp("row")
-            payload = {"subject": row.subject.model_dump(), "folder": str(folder), "n_examples": max(BATCHES)}
-            answer: Any = run_prepare_job(payload | {"backends": [row.backend]}, lambda *_: None)
-            assert not answer["errors"], answer["errors"]
-            made[key] = answer["paths"]
-        return made[key]
+        if row.model not in made:
+            backends = dict.fromkeys(other.backend for other in chosen if other.model == row.model)
+            payload = {"subject": row.subject.model_dump(), "folder": str(tmp_path_factory.mktemp("row"))}
+            made[row.model] = run_prepare_job(
+                payload | {"n_examples": max(BATCHES), "backends": list(backends)}, lambda *_: None
+            )
+        answer = made[row.model]
+        role = BACKENDS[row.backend].artifact_role
+        assert role not in answer["errors"], answer["errors"][role]
+        paths: dict[str, str] = answer["paths"]
+        return paths
 
     return find
 

@@ -5,6 +5,7 @@ seeds, so that the answers of two seeds to one example correlate by .7 to .8. Ta
 """
 
 import math
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +67,9 @@ def _cell(kind: CellKind, model: str, seed_index: int = 0) -> Cell:
     return Cell(kind=kind, task="simulated", model=model, seed_index=seed_index)
 
 
-def simulate_artifact(rng: Generator) -> Bounds:
-    n_right = int(rng.binomial(N_EXAMPLES, ACCURACY))
-    return *compute_wilson(n_right, N_EXAMPLES), ACCURACY
+def simulate_network(rng: Generator) -> Bounds:
+    """One training of the recipe, against what that network would score on infinitely many examples."""
+    return _bound_own(rng, 1)
 
 
 def simulate_disagreement(rng: Generator) -> Bounds:
@@ -77,7 +78,11 @@ def simulate_disagreement(rng: Generator) -> Bounds:
 
 
 def simulate_mean_of_seeds(rng: Generator) -> Bounds:
-    luck = draw_luck(rng)
+    return _bound_own(rng, N_SEEDS)
+
+
+def _bound_own(rng: Generator, n_seeds: int) -> Bounds:
+    luck = draw_luck(rng, n_seeds=n_seeds)
     found = make_model(draw_table(rng, draw_ease(rng)[0], luck)).compute_accuracy()
     assert found is not None
     return found.lo, found.hi, float(luck.mean())
@@ -111,9 +116,37 @@ def simulate_two_recipes(rng: Generator) -> Bounds:
     return *estimate_difference(first, second, is_paired=False).compute_interval(ALPHA), 0.01
 
 
-def simulate_models(rng: Generator) -> Bounds:
-    first, second = map(make_model, _draw_two(rng))
-    found = compute_accuracy_difference(first, second)
+def simulate_pairs(rng: Generator) -> Bounds:
+    """All six pairs of four models at once: the farthest truth, in half widths of its interval."""
+    truths = (0.95, 0.945, 0.94, 0.93)
+    tables = [
+        draw_table(rng, ease, draw_luck(rng, a)) for ease, a in zip(draw_ease(rng, len(truths)), truths, strict=True)
+    ]
+    pairs = list(combinations(range(len(truths)), 2))
+    farthest = 0.0
+    for i, j in pairs:
+        found = estimate_difference(tables[i], tables[j], is_paired=False)
+        lo, hi = found.compute_interval(ALPHA / len(pairs))
+        farthest = max(farthest, abs(truths[i] - truths[j] - found.value) / ((hi - lo) / 2))
+    return -1.0, 1.0, farthest
+
+
+def simulate_common_examples(rng: Generator) -> Bounds:
+    return _bound_models(*_draw_two(rng))
+
+
+def simulate_two_test_sets(rng: Generator) -> Bounds:
+    """What Welch's interval takes for granted: other examples for each model, seeds that differ by their luck alone."""
+    from scipy.special import ndtri
+
+    sides = [(rng.standard_normal(N_EXAMPLES), draw_luck(rng, a)) for a in (0.95, 0.94)]
+    first, second = ((ease < ndtri(luck)[:, None]).astype(float) for ease, luck in sides)
+    return _bound_models(first, second)
+
+
+def _bound_models(first: Floats, second: Floats) -> Bounds:
+    """Of models whose answers were not kept, only their accuracies."""
+    found = compute_accuracy_difference(make_model(first), make_model(second))
     assert found is not None
     assert found.lo is not None
     assert found.hi is not None

@@ -1,4 +1,4 @@
-"""Coverage of every interval that a report prints: sessions of known truth through the functions that it uses."""
+"""Coverage of the 95 % intervals that reports print: sessions of known truth through the functions that they use."""
 
 import zlib
 from collections.abc import Iterator
@@ -12,6 +12,10 @@ from bench.selftest.rows import Row, Simulate, make_share
 
 N_SESSIONS = 1000
 LOWEST, HIGHEST = 0.93, 0.97
+
+
+FEWEST, MOST = durations.FEWEST_CALLS, durations.MOST_CALLS
+PERCENTILES = ((0.5, FEWEST), (0.9, FEWEST), (0.95, MOST), (0.99, FEWEST), (0.999, MOST))
 
 
 @dataclass(frozen=True)
@@ -29,24 +33,26 @@ class Method:
 
 
 METHODS: tuple[Method, ...] = (
-    Method("Wilson: accuracy of one artifact, n = 2 007", answers.simulate_artifact),
+    Method("Wilson: accuracy of one network, 2 007 examples", answers.simulate_network),
     Method("Wilson: decisions that differ, 0.2-2 % of 2 007", answers.simulate_disagreement),
     Method(
         "Wilson: mean accuracy of 5 seeds, 2 007 examples",
         answers.simulate_mean_of_seeds,
         highest=1.0,
-        remark="that of one net of this accuracy; a mean of seeds varies less",
+        remark="at least 95 %: one network's; the mean of five varies less",
     ),
     Method("Wilson: share of 20 seeds that reach the target", answers.simulate_reach),
     Method("two-way t: mean accuracy, 5 seeds, 2 007 examples", answers.simulate_two_way),
     Method("two-way t: mean accuracy, 5 seeds, 60 examples", answers.simulate_few_examples),
     Method("two-way t: difference of arms, seeds paired", answers.simulate_paired_arms),
     Method("two-way t: difference of recipes", answers.simulate_two_recipes),
+    Method("two-way t with Bonferroni: all 6 pairs of 4 models at once", answers.simulate_pairs),
+    Method("Welch and binomial: answers not kept, two test sets", answers.simulate_two_test_sets),
     Method(
-        "Welch and binomial: models whose answers were not kept",
-        answers.simulate_models,
+        "Welch and binomial: answers not kept, one test set",
+        answers.simulate_common_examples,
         highest=1.0,
-        remark="their common examples are taken for two samples",
+        remark="at least 95 %: common examples are taken for two samples",
     ),
     Method("Pitman-Morgan: ratio of seed sds, 20 pairs", answers.simulate_stability),
     Method("sign test: median ratio, 20 pairs, some censored", answers.simulate_censored),
@@ -59,8 +65,11 @@ METHODS: tuple[Method, ...] = (
     Method("t: latency ratio, 5 processes, their medians", durations.simulate_paired_costs),
     Method("t: claimed latency ratio, 5 processes", durations.simulate_claimed_ratio),
     Method("Welch: ratio of training durations, 5 and 5 seeds", durations.simulate_training_costs),
-    Method("order statistics: bound of p90, 300 calls", durations.simulate_p90),
-    Method("order statistics: bound of p99, 300 calls", durations.simulate_p99),
+    *(
+        Method(f"order statistics: bound of p{100 * p:g}, {n} calls", durations.simulate_percentile(p, n))
+        for p, n in PERCENTILES
+    ),
+    Method("t: latency of a net against itself, 12 processes", durations.simulate_itself),
     Method("chi-square: worst resolvable difference, 12 processes", durations.simulate_noise),
 )
 

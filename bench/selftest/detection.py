@@ -20,6 +20,7 @@ from bench.stats import compute_kaplan_meier
 
 N_NETS = 20
 N_LEAKS = 10
+N_NETWORKS = 10
 N_ANSWERS = 1000
 N_WINDOWS = 50
 N_CURVES = 60
@@ -83,8 +84,19 @@ def run_leak_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     return measure_peak_memory(work).added_bytes
 
 
-def check_parity(n_answers: int = N_ANSWERS) -> Iterator[Row]:
-    """A float32 runtime that is off by 1e-2, and one that rounds; the largest scores lie between 1 and 30."""
+def check_backends(n_networks: int = N_NETWORKS) -> Iterator[Row]:
+    """A float32 backend that is off by 1e-2, and one that is not, judged and timed like any other."""
+    with Worker() as worker:
+        for is_lying, name in ((True, f"backend off by {OFFSET:g}"), (False, "honest backend")):
+            payload = {"is_lying": is_lying, "seeds": list(range(n_networks))}
+            found = worker.call("bench.selftest.liars:run_liar_job", payload)
+            for how, key in (("is called INVALID", "is_invalid"), ("is refused when timed", "is_refused")):
+                hits, share = [answer[key] for answer in found], float(is_lying)
+                yield make_share("detection", f"{name} {how}", hits, lowest=share, highest=share)
+
+
+def check_tolerance(n_answers: int = N_ANSWERS) -> Iterator[Row]:
+    """Scores that are off by 1e-2, and ones that are rounded; the largest lie between 1 and 30."""
     rng = np.random.default_rng(2)
     found: dict[str, list[bool]] = {"off": [], "rounding": []}
     for _ in range(n_answers):
@@ -94,8 +106,8 @@ def check_parity(n_answers: int = N_ANSWERS) -> Iterator[Row]:
             answer = Answer("onnxruntime", np.empty(0, np.float32), scores.astype(np.float32), {})
             figures = make_parity(answer, reference, reference.astype(np.float32))
             found[name].append(any(note.startswith("INVALID") for f in figures for note in f.notes))
-    yield make_share("detection", f"runtime off by {OFFSET:g} is INVALID", found["off"], lowest=1.0)
-    subject = "runtime that rounds like float32 is called INVALID"
+    yield make_share("detection", f"scores of 1 to 30 off by {OFFSET:g} are INVALID", found["off"], lowest=1.0)
+    subject = "scores rounded like float32 are called INVALID"
     yield make_share("detection", subject, found["rounding"], lowest=0.0, highest=0.0)
 
 

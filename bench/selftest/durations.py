@@ -1,7 +1,7 @@
 """Simulated times of processes, calls and trainings, and the bounds that reports would print of them."""
 
 import math
-from statistics import median
+from statistics import NormalDist, median
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from bench.percentiles import compute_percentile
 from bench.ratios import compute_latency_ratio, make_rounds_key
 from bench.records import Cell, Record
 from bench.resolution import Noise
-from bench.selftest.rows import ALPHA, Bounds
+from bench.selftest.rows import ALPHA, Bounds, Simulate
 from reports.costs import CostSample
 from reports.differences import compute_cost_ratio
 
@@ -18,7 +18,7 @@ Generator = np.random.Generator
 
 N_PROCESSES, N_ROUNDS, N_SEEDS = 5, 100, 5
 RATIO = 1.05  # of the latencies of two models
-N_CALLS = 300  # the fewest single calls of five processes
+FEWEST_CALLS, MOST_CALLS = 300, 3000  # single calls of five processes
 
 
 def draw_rounds(rng: Generator, ratio: float = RATIO) -> tuple[list[list[float]], list[list[float]]]:
@@ -74,18 +74,18 @@ def simulate_claimed_ratio(rng: Generator) -> Bounds:
     return *estimate_mean(logs, "processes").compute_interval(ALPHA), math.log(RATIO)
 
 
-def simulate_p90(rng: Generator) -> Bounds:
-    return _bound_percentile(rng, 0.9, 1.2815515655446004)
+def simulate_percentile(p: float, n_calls: int) -> Simulate:
+    def simulate(rng: Generator) -> Bounds:
+        found = compute_percentile(np.exp(rng.standard_normal(n_calls)).tolist(), p)
+        assert found is not None
+        return -math.inf, found.hi, math.exp(NormalDist().inv_cdf(p))
+
+    return simulate
 
 
-def simulate_p99(rng: Generator) -> Bounds:
-    return _bound_percentile(rng, 0.99, 2.3263478740408408)
-
-
-def _bound_percentile(rng: Generator, p: float, quantile: float) -> Bounds:
-    found = compute_percentile(np.exp(rng.standard_normal(N_CALLS)).tolist(), p)
-    assert found is not None
-    return -math.inf, found.hi, math.exp(quantile)
+def simulate_itself(rng: Generator) -> Bounds:
+    """A net against itself in 12 processes, as `doctor` times it."""
+    return *Noise(tuple(rng.normal(0, 0.01, 12).tolist()), (), 1.0).compute_bias(), 0.0
 
 
 def simulate_noise(rng: Generator) -> Bounds:

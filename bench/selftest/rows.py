@@ -10,6 +10,7 @@ from numpy.random import Generator
 from bench.stats import compute_clopper_pearson, compute_sign_interval
 
 Part = Literal["bias", "coverage", "detection"]
+Verdict = Literal["shown", "met", "MISSED"]
 ALPHA = 0.05  # intervals are 95 %
 Bounds = tuple[float, float, float]  # lo, hi, truth
 Simulate = Callable[[Generator], Bounds]
@@ -40,8 +41,17 @@ class Row:
     def is_met(self) -> bool:
         return self.lowest <= self.value <= self.highest
 
+    @property
+    def verdict(self) -> Verdict:
+        """`shown` where the bounds lie in the target as well: another sample would most likely meet it too."""
+        if not self.is_met:
+            return "MISSED"
+        if self.lo is None or self.hi is None:
+            return "met"
+        return "shown" if self.lowest <= self.lo and self.hi <= self.highest else "met"
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"is_met": self.is_met}
+        return asdict(self) | {"verdict": self.verdict}
 
 
 def make_share(
