@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.backends import BACKENDS
+from bench.energy import Idle, Meter, measure_idle
 from bench.errors import BenchError, MeasurementError
 from bench.executors import OnProgress, Worker
 from bench.latency import list_cpus
-from bench.meters import Ladder, energy_meter
+from bench.meters import energy_meter
 from bench.records import Figure
-from bench.row import Row, Sitting
+from bench.row import ENERGY_WINDOW_S, Row, Sitting
 from bench.session import measure_peaks
 from bench.subject import Subject
 from bench.trial import N_EXAMPLES
@@ -51,8 +52,9 @@ def draw(
         prepared = _prepare(portrait, Path(folder), on_progress)
         if prepared:
             _spread_errors(portrait.rows, prepared)
-            sitting = Sitting(subject, batches, prepared["paths"], _read_meter(meter))
-            on_progress("what the machine can do", 0.0)
+            on_progress("what the machine can do, and draws at rest", 0.0)
+            ladder = meter.result()
+            sitting = Sitting(subject, batches, prepared["paths"], ladder, _look_at_rest(ladder))
             portrait.peaks = measure_peaks(n_threads=1)
             _measure(portrait.rows, sitting, begin_s + budget_s, on_progress)
     for row in portrait.rows:
@@ -62,11 +64,12 @@ def draw(
     return portrait
 
 
-def _read_meter(meter: Future[Ladder]) -> Ladder | MeasurementError:
+def _look_at_rest(meter: Meter) -> Idle | None:
+    """None where the meter fails; each row then says so, for there it fails again."""
     try:
-        return meter.result()
-    except MeasurementError as error:
-        return error
+        return measure_idle(meter, window_s=ENERGY_WINDOW_S)
+    except MeasurementError:
+        return None
 
 
 def _prepare(portrait: Portrait, folder: Path, on_progress: OnProgress) -> dict[str, Any] | None:

@@ -195,7 +195,7 @@ def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
     if not worst <= SCORE_TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise MeasurementError(
             f"latency of {what}: outputs of the timed run differ from the accuracy run's by up to {worst:.1e}",
-            "the artifact changed under the run, or the runtime is broken; run with --fresh",
+            "the artifact changed under the run, or the runtime is broken; measure anew (run: --fresh)",
         )
 
 

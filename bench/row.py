@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from bench.backends import BACKENDS
-from bench.energy import Meter, measure_energy
+from bench.energy import Idle, Meter, measure_energy
 from bench.errors import BenchError, MeasurementError
 from bench.executors import Worker
 from bench.figures import make_energy_figures, make_latency_figures
@@ -29,13 +29,15 @@ class Sitting:
 
     Attributes:
         paths: Artifacts by role, and the arrays to compare with.
-        meter: Of energy, started; or why there is none.
+        meter: Of energy; its first start lies behind it.
+        idle: The machine at rest, read by it.
     """
 
     subject: Subject
     batches: tuple[int, ...]
     paths: dict[str, str]
-    meter: Meter | MeasurementError
+    meter: Meter
+    idle: Idle | None = None
 
 
 @dataclass
@@ -112,9 +114,7 @@ class Row:
             worker.call("bench.trial:run_calls_job", payload)
 
         try:
-            if isinstance(sitting.meter, MeasurementError):
-                raise sitting.meter
-            sample = measure_energy(work, sitting.meter, min_window_s=ENERGY_WINDOW_S)
+            sample = measure_energy(work, sitting.meter, min_window_s=ENERGY_WINDOW_S, idle=sitting.idle)
         except MeasurementError as error:  # of the meter: the row's other figures stay
             return [unavailable(name, error.cause, backend=self.backend, batch=batch)]
         n_inferences = batch * payload["n_calls"]

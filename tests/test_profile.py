@@ -14,13 +14,14 @@ from stand_ins import Command, write_product
 from bench.backends import BACKENDS
 from bench.commands.profile import format_portrait
 from bench.errors import MeasurementError
+from bench.meters import Ladder
 from bench.portrait import Portrait, _list_waves, _measure
 from bench.profiling import EMPTY
-from bench.records import Figure
+from bench.records import Figure, unavailable
 from bench.row import Row, Sitting
 from bench.selftest.worlds import FakeClock, WattMeter
 from bench.subject import Subject
-from bench.trial import Trial, run_rounds_job
+from bench.trial import Trial, run_prepare_job, run_rounds_job
 
 MINE = """
 import os
@@ -68,6 +69,8 @@ def number():
     return 3
 """
 
+NO_METER = Ladder([], {"rapl": MeasurementError("no meter", "buy one")})
+
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
@@ -81,14 +84,14 @@ def test_rows_that_fail_alike_share_a_sentence() -> None:
         Row("a", error="mat1 and mat2 " * 20, remedy="name it"),
         Row("b", error="mat1 and mat2 " * 20, remedy="name it"),
     ]
-    rows.append(
-        Row("c", figures=[Figure(name="latency_s", value=1e-3, kind="measured", source="x", conditions={"batch": 1})])
-    )
+    figure = Figure(name="latency_s", value=1e-3, kind="measured", source="x", conditions={"batch": 1})
+    rows.append(Row("c", figures=[figure, unavailable("max_score_error", "not in float64")]))
     portrait = Portrait(Subject(kind="model", name="m", input_shape=(1,)), (1,), rows=rows, error="no counts")
     lines = format_portrait(portrait, "m").splitlines()
     assert sum(line.startswith("  a, b: mat1") for line in lines) == 1
     assert sum("see below" in line for line in lines) == 4
     assert any(line.startswith("  c ") and "1.00 ms" in line for line in lines)
+    assert "  c: no parity: not in float64" in lines
     assert max(map(len, lines)) <= 80
 
 
@@ -146,7 +149,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     monkeypatch.setattr(FakeWorker, "log", [])
     rows = [Row(name) for name in ("eager", "compile", "onnxruntime")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
-    sitting = Sitting(subject, (1,), {"torch": "a", "onnx": "b"}, MeasurementError("no meter", "buy one"))
+    sitting = Sitting(subject, (1,), {"torch": "a", "onnx": "b"}, NO_METER)
     _measure(rows, sitting, time.monotonic() + 0.2, lambda *_: None)
     for row in rows:
         row.summarise((1,))
@@ -183,7 +186,12 @@ def test_each_load_has_a_cpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(FakeWorker, "cpus", [])
     rows = [Row(name) for name in ("compile", "compile-freezing", "aotinductor")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
-    _measure(rows, Sitting(subject, (1,), {"torch": "a"}, MeasurementError("no meter", "")), 0.0, lambda *_: None)
+    _measure(
+        rows,
+        Sitting(subject, (1,), {"torch": "a"}, NO_METER),
+        0.0,
+        lambda *_: None,
+    )
     assert sorted(FakeWorker.cpus[:2]) == [4, 7]
     assert FakeWorker.cpus[2] in (4, 7)
     loads = sorted(log[1:] for log in FakeWorker.log if log[0] == "run_load_job")
@@ -226,6 +234,13 @@ def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None
     (gross, *_) = row._measure_energy(cast("Any", worker), sitting)
     assert gross.value == pytest.approx(2.0)
     assert (gross.conditions["batch"], gross.conditions["n_inferences"]) == (8, 1600)
+
+
+def test_fresh_networks_are_compared_on_scores_that_differ(tmp_path: Path) -> None:
+    """With the statistics of the images 16 examples of thirteen normalised layers spread; without they are one."""
+    payload = {"subject": {"kind": "model", "name": "vgg16-c", "input_shape": (1, 50, 50), "batch": 1}}
+    run_prepare_job(payload | {"folder": str(tmp_path), "n_examples": 16, "backends": ["eager"]}, lambda *_: None)
+    assert np.load(tmp_path / "eager.npy").std(0).mean() > 0.1
 
 
 def test_profile_of_a_file(command: Command) -> None:

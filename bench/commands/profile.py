@@ -78,12 +78,14 @@ def format_portrait(portrait: "Portrait", title: str) -> str:
     for row in portrait.rows:
         if row.error:
             errors.setdefault((row.error.splitlines()[0], row.remedy), []).append(row.backend)
+        if (parity := row.find("max_score_error")) and parity.value is None:
+            notes.setdefault(f"no parity: {parity.reason}", []).append(row.backend)
         for note in dict.fromkeys(n for f in row.figures for n in f.notes):
             notes.setdefault(note, []).append(row.backend)
     for (error, remedy), backends in errors.items():
         lines += _wrap(f"{', '.join(backends)}: {error}", f"remedy: {remedy}")
     for note, backends in notes.items():
-        lines += _wrap(f"note: {', '.join(backends)}: {note}")
+        lines += _wrap(f"{', '.join(backends)}: {note}")
     lines.append(f"random inputs of a fixed seed, one thread; took {portrait.took_s:.0f} s")
     return "\n".join(lines)
 
