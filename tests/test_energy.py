@@ -66,7 +66,7 @@ def test_net_below_zero_says_so(clock: FakeClock) -> None:
     sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 0.2), idle=IDLE, clock=clock)
     net = find(make_energy_figures("training_energy_j", sample), "cpu", is_net=True)
     assert net.value == pytest.approx(-0.5)
-    assert "too little to be seen" in net.notes[0]
+    assert any("too little to be seen" in note for note in net.notes)  # a busy machine adds a note of its own
 
 
 def test_net_needs_a_baseline_of_the_same_source(clock: FakeClock) -> None:
