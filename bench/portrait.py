@@ -137,8 +137,11 @@ def _measure(rows: list[Row], sitting: Sitting, end_s: float, on_progress: OnPro
 
 
 def _list_waves(rows: Sequence[Row], n_loading: int) -> list[Sequence[Row]]:
-    """All that compile together, because a CPU whose compiler is done takes the next; the others as many as load."""
-    compiled = [row for row in rows if BACKENDS[row.backend].is_compiled]
+    """All that compile together, because a CPU whose compiler is done takes the next; the others as many as load.
+
+    The longest compiler, the last of the registry, begins: begun last it would run alone.
+    """
+    compiled = [row for row in reversed(rows) if BACKENDS[row.backend].is_compiled]
     others = [row for row in rows if not BACKENDS[row.backend].is_compiled]
     return [*([compiled] if compiled else []), *(others[i : i + n_loading] for i in range(0, len(others), n_loading))]
 
