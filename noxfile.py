@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent
 ENV_BIN = ROOT / ".nox" / "env" / "bin"
 CONSTRAINTS = ["-c", str(ROOT / "constraints.txt")]
 PACKAGES = ["bench", "models", "tasks", "reports"]
+EXTRAS = ["openvino", "pyarrow"]
 
 in_env = nox.session(venv_backend="none", requires=["env"])
 
@@ -56,6 +57,17 @@ def smoke(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The fast tests; `-- -m slow` runs the slow ones."""
     run(session, "python", "-m", "pytest", *(session.posargs or IN_PARALLEL))
+
+
+@in_env
+def runtimes(session: nox.Session) -> None:
+    """What tests of runtimes leave out where it is slow or needs an extra: compilers, OpenVINO, Parquet, bad models."""
+    folder = Path(session.create_tmp()).resolve() / "packages"
+    if not folder.exists():  # apart from the shared environment, which is what users get
+        run(session, "python", "-m", "pip", "install", "-q", "--no-deps", "-t", str(folder), *CONSTRAINTS, *EXTRAS)
+    files = [f"tests/test_{name}.py" for name in ("backends", "counts", "profile", "reports")]
+    chosen = session.posargs or ("-m", "not benchmark", *files)
+    run(session, "python", "-m", "pytest", *chosen, env={"PYTHONPATH": str(folder)})
 
 
 @in_env
@@ -176,7 +188,8 @@ def lock(session: nox.Session) -> None:
     """Write constraints.txt anew: exact versions that hold for every supported Python and platform."""
     session.install("uv")
     path = ROOT / "constraints.txt"
-    compile_ = ("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--extra", "dev")
+    extras = [word for name in ("dev", "openvino", "parquet") for word in ("--extra", name)]
+    compile_ = ("uv", "pip", "compile", "--universal", "--python-version", "3.11", *extras)
     session.run(*compile_, "--no-header", "--no-annotate", "-o", str(path), *session.posargs, "pyproject.toml")
     first = "# Exact versions for every environment of this project; made from pyproject.toml by `nox -s lock`.\n"
     path.write_text(first + path.read_text())

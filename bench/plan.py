@@ -73,7 +73,7 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
         "bench.figures",
         "bench.stats",
     ),
-    "energy": ("bench.energy", "bench.load", *METERS, "bench.profiling", "bench.figures"),
+    "energy": ("bench.energy", "bench.load", *METERS, "bench.profiling", "bench.joules"),
 }
 
 

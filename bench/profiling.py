@@ -12,7 +12,7 @@ from bench.clock import Stopwatch
 from bench.energy import measure_energy
 from bench.errors import MeasurementError
 from bench.executors import OnProgress
-from bench.figures import make_energy_figures
+from bench.joules import make_energy_figures
 from bench.latency import CpuHopper, Plan, measure_latency
 from bench.memory import PeakMemory, find_cuda, measure_peak_device_memory, measure_peak_memory
 from bench.meters import energy_meter, idle_baseline

@@ -10,7 +10,8 @@ from bench.backends import BACKENDS
 from bench.energy import Idle, Meter, measure_energy
 from bench.errors import BenchError, MeasurementError
 from bench.executors import Worker
-from bench.figures import make_energy_figures, make_latency_figures
+from bench.figures import make_latency_figures
+from bench.joules import make_energy_figures
 from bench.latency import Trace, list_cpus
 from bench.neighbours import list_complaints
 from bench.profiling import EMPTY

@@ -17,7 +17,7 @@ from bench.clock import Stopwatch
 from bench.energy import EnergySample, measure_energy
 from bench.errors import MeasurementError
 from bench.executors import OnProgress
-from bench.figures import make_energy_figures, make_target_figures
+from bench.joules import make_energy_figures, make_target_figures
 from bench.judgement import judge
 from bench.latency import CpuHopper
 from bench.meters import energy_meter, idle_baseline

@@ -9,7 +9,7 @@ from stand_ins import FakeClock, WattMeter
 from bench import training
 from bench.energy import Component, Idle, measure_energy, measure_idle
 from bench.errors import MeasurementError
-from bench.figures import make_energy_figures, make_target_figures
+from bench.joules import make_energy_figures, make_target_figures
 from bench.load import CpuUse
 from bench.records import Cell, Figure
 from models import MODELS

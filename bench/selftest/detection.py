@@ -90,7 +90,10 @@ def check_backends(n_networks: int = N_NETWORKS) -> Iterator[Row]:
         for is_lying, name in ((True, f"backend off by {OFFSET:g}"), (False, "honest backend")):
             payload = {"is_lying": is_lying, "seeds": list(range(n_networks))}
             found = worker.call("bench.selftest.liars:run_liar_job", payload)
-            for how, key in (("is called INVALID", "is_invalid"), ("is refused when timed", "is_refused")):
+            for how, key in (
+                ("is called INVALID", "is_invalid"),
+                ("is refused when timed as the honest one", "is_refused"),
+            ):
                 hits, share = [answer[key] for answer in found], float(is_lying)
                 yield make_share("detection", f"{name} {how}", hits, lowest=share, highest=share)
 

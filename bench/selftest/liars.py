@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from bench.backends import BACKENDS, BackendEntry, Scores, onnxrt
+from bench.backends import BACKENDS, JUDGED_BACKEND, BackendEntry, Scores, onnxrt
 from bench.errors import MeasurementError
 from bench.executors import OnProgress
 from bench.judgement import judge, scores_role
@@ -79,7 +79,8 @@ def _try_network(seed: int, on_progress: OnProgress) -> dict[str, JsonValue]:
         if len(figures) != len(PARITY):
             raise MeasurementError(f"judging gave {len(figures)} figures of parity", "see bench.judgement")
         kept = {artifact.role: str(artifact_path(out, artifact)) for artifact in judged.artifacts}
-        files = {"path": str(artifact_path(out, artifacts["onnx"])), "scores": kept[scores_role(NAME)]}
+        files = {"path": str(artifact_path(out, artifacts["onnx"])), "scores": kept[scores_role(JUDGED_BACKEND)]}
+        # Held against what was honestly judged: a program that has changed since.
         is_refused = _is_refused(files, on_progress)
     is_invalid = all(any(note.startswith("INVALID") for note in figure.notes) for figure in figures)
     return {"is_invalid": is_invalid, "is_refused": is_refused}

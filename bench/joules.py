@@ -1,0 +1,68 @@
+"""From what a meter read to figures with their provenance: gross and net, and the share until the target."""
+
+from bench.energy import CONSTANTS, Component, EnergySample
+from bench.records import Figure, unavailable
+
+
+def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int) -> list[Figure]:
+    """Gross and net of each component; measured and modelled joules are never added up."""
+    repeats = f"{sample.n_repeats} repeats" if sample.n_repeats > 1 else "1 repeat"
+    figures = []
+    for part in sample.components:
+        identity = {"component": part.name, "scope": part.scope, **conditions}
+        if shortage := sample.find_shortage(part):
+            figures += [unavailable(name, shortage, **identity, idle_subtracted=is_net) for is_net in (False, True)]
+            continue
+        gross = Figure(
+            name=name,
+            value=part.energy_j,
+            kind=part.kind,
+            source=part.source,
+            method=f"one window of {sample.window_s:.1f} s, {repeats}; gross",
+            n=sample.n_repeats,
+            conditions={**identity, "idle_subtracted": False},
+            notes=() if part.source in CONSTANTS else tuple(sample.complaints),
+        )
+        figures += [gross, _make_net(gross, sample, part)]
+    return figures
+
+
+def _make_net(gross: Figure, sample: EnergySample, part: Component) -> Figure:
+    conditions = gross.conditions | {"idle_subtracted": True}
+    net_j = sample.compute_net_j(part)
+    if net_j is None or sample.idle is None:
+        return unavailable(gross.name, sample.find_obstacle(part), **conditions)
+    busy = "" if sample.idle.other_cpus is None else f", neighbours on {sample.idle.other_cpus:.2f} CPUs"
+    power_w = sample.idle.power_w[part.name, part.source]
+    method = gross.method.replace(
+        "; gross", f"; net of {power_w:.3g} W idle, from {sample.idle.window_s:.1f} s of sleep{busy}"
+    )
+    notes = (*gross.notes, *(("below the idle machine's own draw: too little to be seen",) if net_j < 0 else ()))
+    return gross.model_copy(update={"value": net_j, "method": method, "conditions": conditions, "notes": notes})
+
+
+def make_target_figures(energies: list[Figure], time_to_target_s: float | None, training_s: float) -> list[Figure]:
+    """Energy until the target: the training's by the share of its time, so derived and never measured.
+
+    Args:
+        energies: Of one whole training, evaluations included.
+        time_to_target_s: None where the training never got there.
+    """
+    figures = []
+    for whole in energies:
+        if whole.value is None:
+            figures.append(unavailable("energy_to_target_j", whole.reason, **whole.conditions))
+            continue
+        if time_to_target_s is None:
+            figures.append(unavailable("energy_to_target_j", "censored: target not reached", **whole.conditions))
+            continue
+        share = time_to_target_s / training_s
+        update = {
+            "name": "energy_to_target_j",
+            "value": share * whole.value,
+            "kind": "derived",
+            "source": f"{whole.source} ({whole.kind})",
+            "method": f"{share:.1%} of the training's time, so of its energy; {whole.method}",
+        }
+        figures.append(whole.model_copy(update=update))
+    return figures
