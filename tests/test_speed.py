@@ -1,6 +1,7 @@
 """Speed of the suite's own code, as ratios measured side by side in one run; `nox -s microbench`."""
 
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import pytest
@@ -11,15 +12,16 @@ from torch.utils.data import DataLoader, TensorDataset
 from bench.latency import CpuHopper, Plan, measure_latency
 from models import MODELS
 from tasks import get_task
-from tasks.spec import Recipe, make_splits
+from tasks.spec import Recipe, Task, make_splits
 from tasks.train import Loop, to_tensors
 
 N_ROUNDS = 30
 RECIPE = Recipe(n_epochs=1_000, augmentation="none")
 
 
-def make_whole_tensor_epoch(images: torch.Tensor, labels: torch.Tensor) -> Callable[[], object]:
-    loop = Loop(MODELS["mlp-64-32"].build(), RECIPE, len(labels))
+def make_whole_tensor_epoch(task: Task, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], object]:
+    smoothed = partial(F.cross_entropy, label_smoothing=RECIPE.label_smoothing)
+    loop = Loop(MODELS["mlp-64-32"].build(), RECIPE, task.distortion, len(labels), loss=smoothed)
     generator = torch.Generator().manual_seed(0)
     return lambda: loop.run_epoch(images, labels, generator)
 
@@ -52,7 +54,7 @@ def test_epoch_against_data_loader() -> None:
     torch.set_num_threads(1)
     task = get_task("usps")
     images, labels = to_tensors(make_splits(task.load(), task.n_validation).train)
-    calls = {"whole": make_whole_tensor_epoch(images, labels), "loader": make_data_loader_epoch(images, labels)}
+    calls = {"whole": make_whole_tensor_epoch(task, images, labels), "loader": make_data_loader_epoch(images, labels)}
     traces = measure_latency(calls, Plan(n_rounds=N_ROUNDS), pin=CpuHopper())
     ratios = [b / a for a, b in zip(traces["whole"].wall_s, traces["loader"].wall_s, strict=True)]
     whole_s, loader_s = (median(traces[name].wall_s) for name in ("whole", "loader"))
