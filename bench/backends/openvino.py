@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.backends import Batch, Scores, check_batch, run_in_parts
 from bench.backends.onnxrt import make_empty_model
 
@@ -61,6 +63,7 @@ class OpenVinoRunner:
 
     def prepare(self, batch: Batch) -> Callable[[], object]:
         check_batch(batch, self._size)
+        batch = np.ascontiguousarray(batch)  # memory that is shared has no gaps
         request = self._compile(batch.shape).create_infer_request()
         request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
         output = request.get_output_tensor()
