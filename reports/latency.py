@@ -62,7 +62,8 @@ def _make_sweep_table(rows: list[Row]) -> Table:
     caption = (
         "Median over fresh processes of the median over rounds, with the smallest and largest process median. Overhead "
         "is the share that an empty call of the same runtime takes. Attainable is the time at this machine's own rates "
-        "(below), arithmetic or reading weights and activations, whichever is longer, as a share of the latency. More "
+        "(below), arithmetic or reading weights and activations, whichever is longer, as a share of the latency; above "
+        "100 % the machine was slower while its rates were measured. More "
         "than one thread is another benchmark, pinned to as many CPUs."
     )
     header = [*HEADER, "latency", "examples a second", "overhead", "attainable", "bound by"]

@@ -72,7 +72,7 @@ def format_portrait(portrait: "Portrait", title: str) -> str:
     lines += format_counts(portrait.counts) if portrait.counts else _wrap(*portrait.error.split("\n"))
     for batch in portrait.batches:
         lines += ["", *_format_latency(portrait, batch), *_format_rates(portrait, batch)]
-    lines += ["", *_format_singles(portrait), "", *_format_costs(portrait)]
+    lines += [*_explain_rates(portrait), "", *_format_singles(portrait), "", *_format_costs(portrait)]
     errors: dict[tuple[str, str], list[str]] = {}
     notes: dict[str, list[str]] = {}
     for row in portrait.rows:
@@ -108,25 +108,35 @@ def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
     from bench.units import format_percent
 
     lines = [f"{f'rates at batch {batch}':<22}{'examples':>12}{'overhead':>12}{'attainable':>14}  bound by"]
-    reasons: dict[str, list[str]] = {}
     for row in portrait.rows:
         latency, overhead = row.find("latency_s", batch=batch), row.find("overhead_share", batch=batch)
         if latency is None or latency.value is None or overhead is None or overhead.value is None:
             continue
         roofline = find_roofline(latency, portrait.counts, portrait.peaks)
-        share = "n/a"
-        if roofline.attainable_s is None:
-            reasons.setdefault(roofline.reason, []).append(row.backend)
-        else:
-            share = f"{format_percent(roofline.attainable_s / latency.value)} %"
+        share = "n/a" if roofline.attainable_s is None else f"{format_percent(roofline.attainable_s / latency.value)} %"
         rate = _format(row.find("throughput_hz", batch=batch), is_plain=True)
         lines.append(
             f"  {row.backend:<20}{rate:>12}{format_percent(overhead.value, 0) + ' %':>12}{share:>14}"
             f"  {roofline.bound or 'n/a'}"
         )
-    lines += _wrap("overhead: an empty call; attainable: the time at the machine's own rates; shares of the latency")
-    lines += _wrap(*(f"attainable of {', '.join(names)}: n/a, {reason}" for reason, names in reasons.items()))
-    return lines + _wrap(*_format_peaks(portrait.peaks))
+    return lines
+
+
+def _explain_rates(portrait: "Portrait") -> list[str]:
+    """What the rates are shares of, and why some have none; once for all batches."""
+    from bench.roofline import find_roofline
+
+    reasons: dict[str, list[str]] = {}
+    for row in portrait.rows:
+        latency = row.find("latency_s")
+        if latency and (reason := find_roofline(latency, portrait.counts, portrait.peaks).reason):
+            reasons.setdefault(reason, []).append(row.backend)
+    return _wrap(
+        "overhead: an empty call; attainable: the time at the machine's own rates; shares of the latency; above 100 % "
+        "the machine was slower while its rates were measured",
+        *(f"attainable of {', '.join(names)}: n/a, {reason}" for reason, names in reasons.items()),
+        *_format_peaks(portrait.peaks),
+    )
 
 
 def _format_peaks(peaks: "list[Figure]") -> list[str]:
