@@ -2,8 +2,9 @@
 
 import re
 import time
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
@@ -114,7 +115,6 @@ class FakeWorker:
     """Answers at once what a runtime would, and notes when each job began and ended."""
 
     log: ClassVar[list[tuple[str, float, float]]] = []
-    cpus: ClassVar[list[int | None]] = []  # to which loads were pinned
 
     def __init__(self, index: int = 0) -> None:
         self.index = index
@@ -124,9 +124,8 @@ class FakeWorker:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def call(self, function: str, payload: dict[str, Any]) -> Any:
+    def call(self, function: str, _: dict[str, Any]) -> Any:
         job, begin_s = function.partition(":")[2], time.monotonic()
-        self.cpus += [payload["cpu"]] if job == "run_load_job" else []
         time.sleep(0.02)
         self.log.append((job, begin_s, time.monotonic()))
         trace = {"n_calls": 3, "wall_s": [1e-3], "cpu_s": [1e-3], "single_s": [2e-3] * 60}
@@ -180,22 +179,28 @@ def test_rows_that_compile_load_together() -> None:
 
 def test_each_load_has_a_cpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three loads on two CPUs: two at once on different ones, and the third takes the one that is free first."""
+    taken: dict[int, int | None] = {}
+    turn, has_third_begun = count(), Event()
+
+    def load(row: Row, _worker: object, _sitting: Sitting, cpu: int | None) -> None:
+        """The first keeps its CPU until the third has begun, so only the second's can be free."""
+        place = next(turn)
+        taken[place] = cpu
+        if place == 2:
+            has_third_begun.set()
+        if place == 0 and not has_third_begun.wait(timeout=30):
+            raise AssertionError("the third waits for the first")
+        row.fail("loaded, and not to be timed", "")
+
     monkeypatch.setattr("bench.portrait.Worker", FakeWorker)
     monkeypatch.setattr("bench.portrait.list_cpus", lambda: [4, 7])
-    monkeypatch.setattr(FakeWorker, "log", [])
-    monkeypatch.setattr(FakeWorker, "cpus", [])
+    monkeypatch.setattr(Row, "load", load)
     rows = [Row(name) for name in ("compile", "compile-freezing", "aotinductor")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
-    _measure(
-        rows,
-        Sitting(subject, (1,), {"torch": "a"}, NO_METER),
-        0.0,
-        lambda *_: None,
-    )
-    assert sorted(FakeWorker.cpus[:2]) == [4, 7]
-    assert FakeWorker.cpus[2] in (4, 7)
-    loads = sorted(log[1:] for log in FakeWorker.log if log[0] == "run_load_job")
-    assert loads[1][0] < loads[0][1] <= loads[2][0]
+    _measure(rows, Sitting(subject, (1,), {"torch": "a"}, NO_METER), 0.0, lambda *_: None)
+    cpu_of_first, cpu_of_second, cpu_of_third = (taken[place] for place in range(3))
+    assert {cpu_of_first, cpu_of_second} == {4, 7}
+    assert cpu_of_third == cpu_of_second
 
 
 def test_rounds_hop_between_all_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
