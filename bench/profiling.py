@@ -132,7 +132,8 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
 
     Payload: `backend`, `task`, `batches`, `n_rounds`, `n_threads`, `order_seed`, `n_calls` (by benchmark, empty in the
     first process), `models` (name -> `path` of its artifact, `scores` of the accuracy run). Returns the traces by
-    benchmark, the conditions, the neighbours, and whether the process was pinned.
+    benchmark, the conditions, the neighbours, whether the process was pinned, and cause and remedy for each model that
+    was `wrong`.
     """
     entry = BACKENDS[payload["backend"]]
     inputs = _load_inputs(payload["task"], max(payload["batches"]))
@@ -159,17 +160,25 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
         watch = NeighbourWatch()
         traces = measure_latency(calls, plan, clock=entry.make_clock(), pin=hopper, outputs=outputs)
         neighbours = watch.read()
+    wrong: dict[str, JsonValue] = {}
     for name, runner in runners.items():
-        scores = np.load(payload["models"][name]["scores"], allow_pickle=False)
-        for batch in payload["batches"]:
-            made = runner.read(outputs[f"{name}@{batch}"])
-            check_outputs(made, repeat_rows(scores, batch), f"{name} at batch {batch}")
+        made = {batch: runner.read(outputs[f"{name}@{batch}"]) for batch in payload["batches"]}
+        try:
+            _check_model(name, made, np.load(payload["models"][name]["scores"], allow_pickle=False))
+        except MeasurementError as error:  # its own; what was timed beside it stays
+            wrong[name] = [error.cause, error.remedy]
     return {
         "traces": {name: asdict(trace) for name, trace in traces.items()},
         "conditions": {name: dict(runner.conditions) for name, runner in runners.items()},
         "neighbours": asdict(neighbours),
         "is_pinned": hopper.is_pinned,
+        "wrong": wrong,
     }
+
+
+def _check_model(name: str, made: dict[int, Scores], scores: Scores) -> None:
+    for batch, outputs in made.items():
+        check_outputs(outputs, repeat_rows(scores, batch), f"{name} at batch {batch}")
 
 
 def run_peaks_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:

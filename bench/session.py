@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, MeasurementError
 from bench.executors import OnProgress, Worker
 from bench.figures import make_latency_figures, make_peak_figures
 from bench.latency import Trace, list_cpus
@@ -51,7 +51,8 @@ def run_latency_session(
 ) -> dict[str, Timing]:
     """Timings by model. The first process calibrates the calls per block, all use the same.
 
-    The processes run one after the other while this one sleeps. Where one fails, no model of the session has a latency.
+    The processes run one after the other while this one sleeps. Where one fails, no model of the session has a latency;
+    where the answers of one model are wrong in any of them, that model has none.
     """
     common: dict[str, Any] = {"backend": backend, "threads": n_threads}
     if not _has_cpus(n_threads):
@@ -60,10 +61,19 @@ def run_latency_session(
     try:
         results = _run_processes(backend, task, models, suite, on_progress, n_threads)
     except BenchError as error:
-        figures = refuse_latency(suite, f"failed: {error.cause.splitlines()[0]}", **common)
-        failure = f"latency on {backend}, {n_threads} threads: {error}"
-        return {name: Timing(figures, failures=(failure,)) for name in models}
-    return {name: _summarise(name, backend, suite, n_threads, results) for name in models}
+        return {name: _refuse(error, suite, common) for name in models}
+    wrong = {name: MeasurementError(*words) for result in results for name, words in result["wrong"].items()}
+    return {
+        name: _refuse(wrong[name], suite, common)
+        if name in wrong
+        else _summarise(name, backend, suite, n_threads, results)
+        for name in models
+    }
+
+
+def _refuse(error: BenchError, suite: Suite, common: dict[str, Any]) -> Timing:
+    figures = refuse_latency(suite, f"failed: {error.cause.splitlines()[0]}", **common)
+    return Timing(figures, failures=(f"latency on {common['backend']}, {common['threads']} threads: {error}",))
 
 
 def _run_processes(

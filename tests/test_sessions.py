@@ -72,11 +72,13 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
     os.sched_setaffinity(0, before)
 
 
-def run_job(folder: Path, n_wrong: int = 0) -> Any:
-    """One process of two batch sizes, beside the scores that the runtime gave when it was judged."""
-    scores = IMAGES.reshape(N_IMAGES, -1)[:, :2] + np.float32([[0]] * (N_IMAGES - n_wrong) + [[1]] * n_wrong)
-    np.save(folder / "scores.npy", scores)
-    models = {"m": {"path": "m", "scores": str(folder / "scores.npy")}}
+def run_job(folder: Path, **n_wrong: int) -> Any:
+    """One process of two batch sizes and of models that were given `n_wrong` other scores when they were judged."""
+    models = {}
+    for name, n in (n_wrong or {"m": 0}).items():
+        scores = IMAGES.reshape(N_IMAGES, -1)[:, :2] + np.float32([[0]] * (N_IMAGES - n) + [[1]] * n)
+        np.save(folder / f"{name}.npy", scores)
+        models[name] = {"path": name, "scores": str(folder / f"{name}.npy")}
     common = {"backend": "echo", "task": "toy", "batches": [1, 8], "n_rounds": 4, "n_threads": 1, "order_seed": 0}
     return run_latency_job({**common, "models": models, "n_calls": {}}, lambda *_: None)
 
@@ -90,9 +92,10 @@ def test_a_batch_is_whole_where_the_task_has_fewer_images(echo: BackendEntry, tm
 
 
 def test_timed_outputs_must_be_those_of_the_accuracy_run(echo: BackendEntry, tmp_path: Path) -> None:
-    """Other scores for the last image void the process, which no batch of one could tell."""
-    with pytest.raises(MeasurementError, match="m at batch 8"):
-        run_job(tmp_path, n_wrong=1)
+    """Other scores for the last image, which no batch of one could tell; of the model beside it nothing is said."""
+    wrong = run_job(tmp_path, m=1, right=0)["wrong"]
+    assert list(wrong) == ["m"]
+    assert "m at batch 8" in wrong["m"][0]
 
 
 def test_output_of_a_timed_call_is_looked_at(
@@ -100,8 +103,7 @@ def test_output_of_a_timed_call_is_looked_at(
 ) -> None:
     """A program that changes once it is warm is found."""
     monkeypatch.setattr(EchoRunner, "n_right", 101)
-    with pytest.raises(MeasurementError, match="differ from the accuracy run's"):
-        run_job(tmp_path)
+    assert "differ from the accuracy run's" in run_job(tmp_path)["wrong"]["m"][0]
 
 
 @pytest.mark.parametrize("n_right", [101, float("inf")])
@@ -120,12 +122,16 @@ def test_profile_looks_at_them_too(echo: BackendEntry, monkeypatch: pytest.Monke
         trial.run_rounds_job(payload, lambda *_: None)
 
 
+TIMED = (EMPTY, "m@1", "m@8", "other@1", "other@8")
+
+
 class FakeWorker:
     """A process that answers at once; `broken` are backends in which it dies."""
 
     payloads: ClassVar[list[dict[str, Any]]] = []
     broken: ClassVar[set[str]] = set()
     is_pinned: ClassVar[bool] = True
+    wrong: ClassVar[dict[str, list[str]]] = {}  # in the second process
 
     def __init__(self, index: int = 0, *, n_threads: int = 1) -> None:
         self.index = index
@@ -144,10 +150,11 @@ class FakeWorker:
         cpu_s = [1e-3, 1e-3, 1e-4, 1e-3]
         trace = {"n_calls": 7 + self.index, "wall_s": [1e-3] * 4, "cpu_s": cpu_s, "n_switches": [1, 0]}
         return {
-            "traces": dict.fromkeys((EMPTY, "m@1", "m@8"), trace),
-            "conditions": {"m": {"threads": payload["n_threads"]}},
+            "traces": dict.fromkeys(TIMED, trace),
+            "conditions": {name: {"threads": payload["n_threads"]} for name in ("m", "other")},
             "neighbours": {"pressure": 0.0, "steal": 0.0},
             "is_pinned": self.is_pinned,
+            "wrong": self.wrong if self.index == 1 else {},
         }
 
 
@@ -156,7 +163,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     for module in ("session", "actions"):
         monkeypatch.setattr(f"bench.{module}.Worker", FakeWorker)
     monkeypatch.setattr("bench.actions.measure_peaks", lambda _: [])
-    for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True)):
+    for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True), ("wrong", {})):
         monkeypatch.setattr(FakeWorker, name, value)
     return FakeWorker
 
@@ -169,7 +176,10 @@ def run_session(n_threads: int = 1) -> Timing:
 def test_all_processes_use_the_calls_of_the_first(worker: type[FakeWorker]) -> None:
     """The first calibrates, the second gets its counts, each has an order of its own; two processes, as planned."""
     latency = run_session().figures[0]
-    assert [p["n_calls"] for p in worker.payloads] == [{}, dict.fromkeys((EMPTY, "m@1", "m@8"), 7)]
+    assert [p["n_calls"] for p in worker.payloads] == [
+        {},
+        dict.fromkeys((EMPTY, "m@1", "m@8", "other@1", "other@8"), 7),
+    ]
     assert [p["order_seed"] for p in worker.payloads] == [0, 1]
     assert (latency.name, latency.n) == ("latency_s", 2)
 
@@ -199,6 +209,18 @@ def test_session_that_dies_gives_reasons(worker: type[FakeWorker]) -> None:
         (name, batch) for name in ("latency_s", "cold_start_s") for batch in SUITE.batches
     }
     assert "last words" in timing.failures[0]
+
+
+def test_wrong_answers_of_one_model_take_no_other_with_it(worker: type[FakeWorker]) -> None:
+    """They were wrong in one process of two: the model has no latency, says why, and its neighbour keeps its own."""
+    worker.wrong = {"other": ["outputs differ by 1e-2", "measure anew"]}
+    models: Paths = {name: {"path": "p", "scores": "s"} for name in ("m", "other")}
+    timings = run_latency_session("eager", "toy", models, SUITE, lambda *_: None)
+    assert {figure.reason for figure in timings["other"].figures} == {"failed: outputs differ by 1e-2"}
+    assert timings["other"].failures == ("latency on eager, 1 threads: outputs differ by 1e-2\n  remedy: measure anew",)
+    assert not timings["other"].rounds_s
+    assert timings["m"].figures[0].value == pytest.approx(1e-3)
+    assert not timings["m"].failures
 
 
 def test_more_threads_than_cpus_is_no_failure(worker: type[FakeWorker]) -> None:
