@@ -47,7 +47,7 @@ class Row:
 
     Attributes:
         loads, rounds: Answers of its processes, one each.
-        took_s: What the last process cost.
+        took_s: What the last process cost, without the energy, which only the first one is asked for.
     """
 
     backend: str
@@ -100,11 +100,11 @@ class Row:
         begin_s = time.monotonic()
         try:
             self.rounds.append(worker.call("bench.trial:run_rounds_job", payload))
+            self.took_s += time.monotonic() - begin_s
             if not first:
                 self.figures += self._measure_energy(worker, sitting)
         except BenchError as error:
             self.fail(error.cause, error.remedy)
-        self.took_s += time.monotonic() - begin_s
 
     def _measure_energy(self, worker: Worker, sitting: Sitting) -> list[Figure]:
         batch, name = sitting.batches[0], "inference_energy_j"

@@ -23,7 +23,7 @@ def profile(
     input_: InputOption = None,
     backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, max=4096, help="Batch size; may be repeated.")] = None,
-    seconds: Annotated[float, typer.Option(min=0, help="Measure again in new processes while this lasts.")] = 45.0,
+    seconds: Annotated[float, typer.Option(min=0, help="Measure again in new processes while this lasts.")] = 55.0,
     as_json: JsonOption = False,
 ) -> None:
     """Counts, memory, latency, energy and parity of one model on every runtime, on random inputs."""
