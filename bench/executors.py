@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +27,7 @@ from bench.machine import limit_threads
 
 # Told how much of a job is done, in the job's own words and as a fraction.
 OnProgress = Callable[[str, float], None]
+DRAIN_S = 2.0  # for what a dead worker said last, which is in the pipe
 
 
 class JobError(BenchError):
@@ -86,7 +88,7 @@ class Worker:
         if timeout_s is None:
             return self._exchange(function, payload, on_progress)
         start_s = time.monotonic()
-        timer = threading.Timer(timeout_s, self._process.kill)
+        timer = threading.Timer(timeout_s, self._kill)
         timer.start()
         try:
             return self._exchange(function, payload, on_progress)
@@ -120,37 +122,51 @@ class Worker:
         return self._process.poll() is None
 
     def close(self) -> None:
-        if self._process.stdin:
-            self._process.stdin.close()
+        with suppress(BrokenPipeError):  # a job that a dead worker did not take is flushed once more
+            if self._process.stdin:
+                self._process.stdin.close()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._drainer.join()
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream:
-                stream.close()
+            self._kill()
+        self._end()
+        if self._process.stdout:
+            self._process.stdout.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is not None:
-            self._process.kill()
+            self._kill()
         self.close()
 
     def _death(self, function: str) -> JobError:
-        code = self._process.wait()
-        self._drainer.join()
+        code = self._end()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         last = "".join(self._stderr[-20:]).strip()
         cause = f"worker died ({how}) during {function}" + (f"\n{last}" if last else "")
         return JobError(cause, "SIGKILL usually means that memory ran out; run the same command again to retry")
 
+    def _kill(self) -> None:
+        """The worker, and what its jobs started and left behind: they are one session."""
+        if not hasattr(os, "killpg"):
+            self._process.kill()
+            return
+        with suppress(ProcessLookupError, PermissionError):  # none of them is left
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _end(self) -> int:
+        """Wait for the worker and its last words; what left the session with their pipe is not waited for for long."""
+        code = self._process.wait()
+        self._kill()
+        self._drainer.join(DRAIN_S)
+        return code
+
     def _drain_stderr(self) -> None:
         assert self._process.stderr is not None
-        self._stderr.extend(self._process.stderr)
+        with self._process.stderr as lines:
+            self._stderr.extend(lines)
 
 
 def _read_jobs(jobs: "SimpleQueue[str]") -> None:

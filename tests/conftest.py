@@ -4,12 +4,17 @@ import json
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from spect_fixtures import anatomies, ppmi_original, ppmi_visits, spect_cache, templates  # noqa: F401 - fixtures
 from stand_ins import Command, FakeClock
 
 # One thread, as in every worker: two threads on a busy machine are many times slower than one. Before torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A property is about values. How long an example takes says what else this machine does.
+hypothesis.settings.register_profile("values", deadline=None)
+hypothesis.settings.load_profile("values")
 
 TINY_SUITE = """
 tasks = ["usps"]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,8 +20,12 @@ def add(payload, on_progress):
     print("noise on stdout")
     on_progress("adding", 0.5)
     return payload["a"] + payload["b"]
+def leave(payload, on_progress):
+    import subprocess; return subprocess.Popen(["sleep", "600"], start_new_session=payload["escapes"]).pid
 def environment(payload, on_progress):
     return dict(os.environ)
+def get_pid(payload, on_progress):
+    return os.getpid()
 def fail(payload, on_progress):
     raise DataError("file x, line 3", "mend it")
 def crash(payload, on_progress):
@@ -103,7 +108,33 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     os.kill(parent.pid, 9)
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "the worker is still there"
-        time.sleep(0.05)
+    wait_for_end(pid)
+
+
+def wait_for_end(pid: int) -> None:
+    """Until the process is gone, or dead and only not yet waited for."""
+    deadline = time.monotonic() + 30
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, "the process is still there"
+            time.sleep(0.05)
+
+
+def test_worker_that_died_between_two_jobs_is_an_error_of_the_next() -> None:
+    """The job that it did not take fails with its reason, and leaving the worker raises nothing else."""
+    with Worker() as worker:
+        pid = int(worker.call("some_jobs:get_pid", {}))
+        os.kill(pid, 9)
+        wait_for_end(pid)
+        with pytest.raises(JobError, match="SIGKILL"):
+            worker.call("some_jobs:add", {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize("escapes", [False, True])
+def test_what_a_job_leaves_behind_holds_nobody_up(escapes: bool) -> None:
+    """A process that it started ends with the worker; one that left its session lives on, unwaited for."""
+    with Worker() as worker:
+        pid = worker.call("some_jobs:leave", {"escapes": escapes})
+    if escapes:
+        os.kill(pid, 9)  # it was there
+    wait_for_end(pid)
