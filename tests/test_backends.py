@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -256,11 +257,19 @@ def test_runtime_may_come_from_a_package_of_another_name(monkeypatch: pytest.Mon
     assert BACKENDS["onnxruntime"].describe_state() == "onnxruntime-gpu 1.23.4"
 
 
-def test_missing_device_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without a device the three CUDA runtimes say so, and refuse to load."""
+@pytest.fixture
+def no_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever this machine has; what is found meanwhile is no answer for the tests that follow."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for find in (needs.find_missing_cuda, needs.find_missing_onnxruntime_cuda):
         find.cache_clear()
+    yield
+    for find in (needs.find_missing_cuda, needs.find_missing_onnxruntime_cuda):
+        find.cache_clear()
+
+
+def test_missing_device_is_named(no_device: None, tmp_path: Path) -> None:
+    """Without a device the three CUDA runtimes say so, and refuse to load."""
     for name in ("cuda", "cuda-graphs", "onnxruntime-cuda"):
         assert "CUDA" in BACKENDS[name].describe_state()
         with pytest.raises(UnavailableError, match="CUDA"):

@@ -4,7 +4,7 @@ import re
 import time
 from itertools import combinations, count
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
@@ -115,6 +115,7 @@ class FakeWorker:
     """Answers at once what a runtime would, and notes when each job began and ended."""
 
     log: ClassVar[list[tuple[str, float, float]]] = []
+    meeting: ClassVar[Barrier] = Barrier(2, timeout=30)  # of the loads of a wave of two, however slow the machine is
 
     def __init__(self, index: int = 0) -> None:
         self.index = index
@@ -124,9 +125,11 @@ class FakeWorker:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def call(self, function: str, _: dict[str, Any]) -> Any:
+    def call(self, function: str, payload: dict[str, Any]) -> Any:
         job, begin_s = function.partition(":")[2], time.monotonic()
-        time.sleep(0.02)
+        if job == "run_load_job" and not BACKENDS[payload["backend"]].is_compiled:
+            self.meeting.wait()
+        time.sleep(0.002)
         self.log.append((job, begin_s, time.monotonic()))
         trace = {"n_calls": 3, "wall_s": [1e-3], "cpu_s": [1e-3], "single_s": [2e-3] * 60}
         return {
@@ -142,7 +145,7 @@ class FakeWorker:
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
-    """Three runtimes, measured with a meter that does not work."""
+    """Three runtimes, one of which compiles and so loads alone, measured with a meter that does not work."""
     monkeypatch.setattr("bench.portrait.Worker", FakeWorker)
     monkeypatch.setattr("bench.portrait.list_cpus", lambda: [0, 1])
     monkeypatch.setattr(FakeWorker, "log", [])

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 
 from bench.errors import BenchError, DataError, FetchError
 from tasks import usps
+from tasks.archives import fetch_archive
 from tasks.usps import SHA256, load_usps, make_blur
 from tasks.usps_files import load_rows
 
@@ -109,7 +111,8 @@ def test_no_source_at_all_names_every_route(tmp_path: Path, monkeypatch: pytest.
     """Without cache and network the message lists what was tried and how to supply the files by hand."""
     monkeypatch.setenv("PIP_INDEX_URL", "https://localhost:9/simple")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(usps.OFFICIAL_SITES, "usps", ("http://127.0.0.1:9", ("zip.train.gz", "zip.test.gz")))
     with pytest.raises(FetchError) as caught:
         load_usps("usps", cache=tmp_path)
@@ -160,6 +163,9 @@ def test_missing_files_are_listed(tmp_path: Path) -> None:
 
 def test_damaged_cache_is_mended(tmp_path: Path) -> None:
     """A broken cache file is a miss: the next route replaces it."""
+    archive = fetch_archive(usps.ARCHIVE)
+    (tmp_path / "archives").mkdir()
+    shutil.copy(archive, tmp_path / "archives" / archive.name)
     kept = tmp_path / "data" / "usps.npz"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"not an archive")
