@@ -205,6 +205,7 @@ def wheel(session: nox.Session) -> None:
     (built,) = dist.glob("*.whl")
     session.run("check-wheel-contents", "--toplevel", ",".join(PACKAGES), "--ignore", "W004", str(built))
     session.install(*CONSTRAINTS, f"{built}[test]")
+    session.install("--force-reinstall", "--no-deps", str(built))  # pip keeps an older build of the same version
     away = Path(session.create_tmp()) / "away"
     shutil.rmtree(away, ignore_errors=True)
     shutil.copytree(ROOT / "tests", away / "tests")

@@ -1,5 +1,6 @@
 """From network to artifact to runtime and back."""
 
+import os
 import re
 import struct
 import subprocess
@@ -159,6 +160,26 @@ def test_threads_are_those_asked_for(backend: str, tmp_path: Path) -> None:
     assert entry.load(path, n_threads=2).conditions["threads"] == 2
     assert entry.load_empty(n_threads=2).conditions["threads"] == 2
     assert entry.load(path).conditions["threads"] == 1
+
+
+@pytest.mark.parametrize("backend", LIGHT)
+def test_no_runtime_moves_its_caller(backend: str, tmp_path: Path) -> None:
+    """A process that hops to another CPU is still on it after a call: only then do rows average over CPUs."""
+    entry = BACKENDS[backend]
+    if missing := entry.find_missing():
+        pytest.skip(missing)
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        runner = entry.load(export("softmax", tmp_path)[entry.artifact_role])
+        call = runner.prepare(make_images(1))
+        with runner.active():
+            for cpu in (*sorted(allowed), min(allowed)):
+                os.sched_setaffinity(0, {cpu})
+                call()
+                assert os.sched_getaffinity(0) == {cpu}
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_idle_pools_of_onnxruntime_do_not_spin(tmp_path: Path) -> None:

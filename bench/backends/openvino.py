@@ -57,6 +57,7 @@ class OpenVinoRunner:
                 "INFERENCE_PRECISION_HINT": HINTS[self._precision],
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": self._n_threads,
+                "ENABLE_CPU_PINNING": False,  # it would bind the caller to one CPU, at every call anew
             }
             self._programs[shape] = self._core.compile_model(model, "CPU", options)
         return self._programs[shape]
