@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from bench import trial
-from bench.actions import Workshop, measure_latency, measure_memory
+from bench.actions import Workshop, count, measure_latency, measure_memory
 from bench.backends import BACKENDS, BackendEntry, Batch, Scores
 from bench.errors import MeasurementError
 from bench.executors import JobError
+from bench.judgement import NOT_FINITE
 from bench.latency import list_cpus
 from bench.profiling import EMPTY, repeat_rows, run_latency_job
 from bench.ratios import make_rounds_key
@@ -143,8 +144,10 @@ class FakeWorker:
 
     def call(self, function: str, payload: dict[str, Any], *_: object) -> Any:
         self.payloads.append(payload)
-        if payload["backend"] in self.broken:
+        if payload.get("backend") in self.broken:
             raise JobError("worker died (signal SIGSEGV)\nlast words", "run it again")
+        if function.endswith("run_counts_job"):
+            return []
         if function.endswith("run_memory_job"):
             return [Figure(name="peak_bytes", value=1, kind="measured", source="x").model_dump(mode="json")]
         cpu_s = [1e-3, 1e-3, 1e-4, 1e-3]
@@ -279,3 +282,10 @@ def test_device_is_timed_with_one_thread(
     monkeypatch.setattr("bench.actions.run_latency_session", run)
     measure_latency(shop, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
     assert asked == [*((b, n) for b in ("eager", "onnxruntime", "compile") for n in (1, 2)), ("cuda", 1)]
+
+
+def test_model_that_diverged_has_a_reason_in_place_of_its_8_bit_size(shop: Workshop, worker: type[FakeWorker]) -> None:
+    """The training wrote no such file; the files that there are have their sizes."""
+    (record,) = count(shop, [Cell(kind="counts", task="usps", model="m")], lambda *_: None)
+    found = {f.conditions["artifact"]: (f.value, f.reason) for f in record.figures}
+    assert found == {"torch": (1, ""), "onnx": (1, ""), "onnx-int8": (None, NOT_FINITE)}
