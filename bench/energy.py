@@ -80,6 +80,7 @@ class EnergySample:
         work_s: Duration of one repeat [s].
         idle: The idle machine; None where it was not measured.
         use: Of the CPUs meanwhile; None where the kernel does not tell.
+        scaled: From how many calls a repeat to how many; None where the energy is that of a whole repeat.
     """
 
     components: tuple[Component, ...]
@@ -88,6 +89,7 @@ class EnergySample:
     work_s: float
     idle: Idle | None = None
     use: CpuUse | None = None
+    scaled: tuple[int, int] | None = None
 
     @property
     def complaints(self) -> list[str]:
@@ -120,10 +122,11 @@ class EnergySample:
             return None
         return part.energy_j - self.idle.power_w[part.name, part.source] * self.work_s
 
-    def scale(self, factor: float) -> "EnergySample":
-        """The energy of `factor` repeats; only for calls that are all alike."""
+    def scale(self, n_calls: int, n_wanted: int) -> "EnergySample":
+        """The energy of `n_wanted` calls, where a repeat is `n_calls` that are all alike."""
+        factor = n_wanted / n_calls
         parts = tuple(replace(part, energy_j=factor * part.energy_j) for part in self.components)
-        return replace(self, components=parts, work_s=factor * self.work_s)
+        return replace(self, components=parts, work_s=factor * self.work_s, scaled=(n_calls, n_wanted))
 
 
 def measure_energy(

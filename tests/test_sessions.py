@@ -4,21 +4,24 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from stand_ins import FakeClock, WattMeter
 
 from bench import trial
 from bench.actions import Workshop, count, measure_latency, measure_memory
 from bench.backends import BACKENDS, BackendEntry, Batch, Scores
+from bench.energy import measure_energy
 from bench.errors import MeasurementError
 from bench.executors import JobError
 from bench.judgement import NOT_FINITE
 from bench.latency import list_cpus
-from bench.profiling import EMPTY, repeat_rows, run_latency_job
+from bench.profiling import EMPTY, repeat_rows, run_energy_job, run_latency_job
 from bench.ratios import make_rounds_key
 from bench.records import Artifact, Cell, Figure, Record
 from bench.session import Paths, Timing, refuse_latency, run_latency_session
@@ -121,6 +124,21 @@ def test_profile_looks_at_them_too(echo: BackendEntry, monkeypatch: pytest.Monke
             trial.run_rounds_job(payload, lambda *_: None)
     else:
         trial.run_rounds_job(payload, lambda *_: None)
+
+
+def test_energy_of_1000_inferences_says_of_how_many_it_is(
+    echo: BackendEntry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 calls of 10 ms fill a window of 3 s twice: at 1 W 10 J a thousand, and the figure names the 200."""
+    monkeypatch.setattr(EchoRunner, "prepare", lambda *_: lambda: clock.work(10**7))
+    monkeypatch.setattr("bench.profiling.measure_latency", lambda *_: {"calls": SimpleNamespace(n_calls=4)})
+    monkeypatch.setattr("bench.profiling.measure_energy", partial(measure_energy, clock=clock))
+    monkeypatch.setattr("bench.profiling.energy_meter", lambda: WattMeter(clock, 1.0))
+    monkeypatch.setattr("bench.profiling.idle_baseline", lambda _: None)
+    payload = {"backend": "echo", "path": "p", "task": "toy", "energy_window_s": 3.0}
+    answer: Any = run_energy_job(payload, lambda *_: None)
+    assert (answer[0]["value"], answer[0]["n"]) == (pytest.approx(10.0), 2)
+    assert answer[0]["method"] == "one window of 4.0 s, 2 repeats of 200 calls, scaled to 1 000; gross"
 
 
 TIMED = (EMPTY, "m@1", "m@8", "other@1", "other@8")
