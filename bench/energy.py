@@ -64,11 +64,13 @@ class Idle:
         power_w: Power by component and source [W].
         window_s: How long was looked [s].
         other_cpus: CPUs that neighbours kept busy meanwhile; None where the kernel does not tell.
+        modelled: Those of the sources that measure nothing.
     """
 
     power_w: Mapping[tuple[str, str], float]
     window_s: float
     other_cpus: float | None = None
+    modelled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,8 @@ def measure_idle(
     """Read the meter while this process sleeps; neighbours go on, and their share is kept with the figure."""
     sample = measure_energy(lambda: sleep(window_s), meter, min_window_s=0.0, clock=clock)
     power_w = {(part.name, part.source): part.energy_j / sample.window_s for part in sample.components}
-    return Idle(power_w, sample.window_s, sample.use.others if sample.use else None)
+    modelled = frozenset(part.source for part in sample.components if part.kind == "modelled")
+    return Idle(power_w, sample.window_s, sample.use.others if sample.use else None, modelled)
 
 
 def _check(parts: list[Component], window_s: float) -> None:
