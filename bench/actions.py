@@ -8,7 +8,7 @@ from uuid import uuid4
 from bench.backends import BACKENDS, JUDGED_BACKEND
 from bench.errors import BenchError
 from bench.executors import OnProgress, Worker
-from bench.judgement import scores_role
+from bench.judgement import NOT_FINITE, scores_role
 from bench.plan import MEASURED_SEED, list_judged
 from bench.records import Artifact, Cell, Figure, Record, unavailable
 from bench.session import Timing, measure_peaks, refuse_latency, run_latency_session
@@ -38,12 +38,9 @@ class Workshop:
             self._worker = Worker()
         return self._worker.call(function, payload, on_progress)
 
-    def find_artifact(self, cell: Cell, role: str) -> Artifact:
-        """The file of that role that the cell's training left."""
-        return self.trained[cell.task, cell.model].artifact(role)
-
     def find_path(self, cell: Cell, role: str) -> str:
-        return str(artifact_path(self.folder, self.find_artifact(cell, role)))
+        """Of the file of that role that the cell's training left."""
+        return str(artifact_path(self.folder, self.trained[cell.task, cell.model].artifact(role)))
 
     def find_reason(self, cell: Cell, backend: str) -> str:
         """Why the backend gave no scores for the model when it was judged; empty where it did."""
@@ -81,8 +78,9 @@ def count(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Re
         subject = Subject(kind="model", name=cell.model, input_shape=shop.tasks[cell.task].input_shape)
         payload = {"subject": subject.model_dump(mode="json"), "onnx": shop.find_path(cell, "onnx")}
         figures = _to_figures(shop.call("bench.counting:run_counts_job", payload, on_progress))
+        files = {artifact.role: artifact for artifact in shop.trained[cell.task, cell.model].artifacts}
         roles = dict.fromkeys(entry.artifact_role for entry in BACKENDS.values())
-        figures += [_make_size(shop.find_artifact(cell, role)) for role in roles]
+        figures += [_make_size(role, files.get(role)) for role in roles]
         records.append(Record(cell=cell, figures=tuple(figures)))
     return records
 
@@ -179,8 +177,11 @@ def _to_figures(items: Any) -> list[Figure]:
     return [Figure.model_validate(item) for item in items]
 
 
-def _make_size(artifact: Artifact) -> Figure:
-    conditions: dict[str, str | int | float | bool] = {"artifact": artifact.role}
+def _make_size(role: str, artifact: Artifact | None) -> Figure:
+    """None is a file that the training could not write: 8-bit integers have no range for what is not a number."""
+    if artifact is None:
+        return unavailable("size_bytes", NOT_FINITE, artifact=role)
+    conditions: dict[str, str | int | float | bool] = {"artifact": role}
     return Figure(name="size_bytes", value=artifact.size_bytes, kind="counted", source="file", conditions=conditions)
 
 

@@ -97,7 +97,10 @@ def _make_file_figures(path: Path) -> list[Figure]:
 
     model = load_graph(path, is_whole=False)
     size = sum(file.stat().st_size for file in (path, *list_external_files(model, path)))
-    method = "constant tensors of the file; normalisation may be folded into them"
+    method = (
+        "constant tensors of the file, in nodes and nested graphs too, but for 8-byte integers (shapes, indices) and "
+        "single numbers in nodes; normalisation may be folded into them"
+    )
     return [
         _count("n_parameters", count_parameters(model), "ONNX graph", method=method),
         _count("size_bytes", size, "file", conditions={"artifact": "onnx"}),

@@ -21,6 +21,12 @@ MODELS = {
     "tdp_constant": "a constant times time",
     "ram_constant": "a constant times time",
 }
+# Part of the machine, what it is called, the rung of the ladder that counts its joules, and what that takes.
+PARTS = (
+    ("cpu", "processor", "rapl", "it needs a processor with RAPL, on bare metal"),
+    ("ram", "memory", "rapl", "it needs a server with a dram zone"),
+    ("gpu", "GPU", "nvml", "it needs a whole GPU of NVIDIA, from Volta on"),
+)
 
 
 @dataclass(frozen=True)
@@ -162,25 +168,22 @@ def _examine_memory(seen: Look) -> Finding:
 
 
 def _examine_energy(seen: Look) -> Iterator[Finding]:
-    parts = {name: (source, watts) for (name, source), watts in (seen.idle.power_w if seen.idle else {}).items()}
-    for component, title, rung in (("cpu", "processor", "rapl"), ("ram", "memory", "rapl")):
+    idle = seen.idle or Idle({}, 0.0)
+    parts = {name: (source, watts) for (name, source), watts in idle.power_w.items()}
+    for component, title, rung, needs in PARTS:
         topic = f"energy, {title}"
         source, watts = parts.get(component, ("", 0.0))
         refusal = seen.refusals.get(rung) or seen.refusals.get("codecarbon")
         why = refusal.cause if refusal else "no counter of its own"
-        remedy = refusal.remedy if refusal else "it needs a server with a dram zone"
-        if not source:
+        remedy = refusal.remedy if refusal else needs
+        if not source and (component != "gpu" or rung in seen.refusals):
             yield Finding(topic, "no", why, remedy)
-        elif source in MODELS:
-            says = f"{why}. Modelled instead: {MODELS[source]} ({watts:.1f} W now); it ranks nothing"
+        elif source in idle.modelled:
+            model = MODELS.get(source, f"{source}, of which nothing is known here")
+            says = f"{why}. Modelled instead: {model} ({watts:.1f} W now); it ranks nothing"
             yield Finding(topic, "no", says, remedy)
-        else:
+        elif source:
             yield Finding(topic, "yes", f"measured by {source}, {watts:.1f} W now")
-    if "gpu" in parts:
-        source, watts = parts["gpu"]
-        yield Finding("energy, GPU", "yes", f"measured by {source}, {watts:.1f} W now")
-    elif "nvml" in seen.refusals:
-        yield Finding("energy, GPU", "no", seen.refusals["nvml"].cause, seen.refusals["nvml"].remedy)
 
 
 def _examine_gpu(facts: Mapping[str, Fact]) -> Finding:

@@ -64,11 +64,13 @@ class Idle:
         power_w: Power by component and source [W].
         window_s: How long was looked [s].
         other_cpus: CPUs that neighbours kept busy meanwhile; None where the kernel does not tell.
+        modelled: Those of the sources that measure nothing.
     """
 
     power_w: Mapping[tuple[str, str], float]
     window_s: float
     other_cpus: float | None = None
+    modelled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class EnergySample:
         work_s: Duration of one repeat [s].
         idle: The idle machine; None where it was not measured.
         use: Of the CPUs meanwhile; None where the kernel does not tell.
+        scaled: From how many calls a repeat to how many; None where the energy is that of a whole repeat.
     """
 
     components: tuple[Component, ...]
@@ -88,6 +91,7 @@ class EnergySample:
     work_s: float
     idle: Idle | None = None
     use: CpuUse | None = None
+    scaled: tuple[int, int] | None = None
 
     @property
     def complaints(self) -> list[str]:
@@ -120,10 +124,11 @@ class EnergySample:
             return None
         return part.energy_j - self.idle.power_w[part.name, part.source] * self.work_s
 
-    def scale(self, factor: float) -> "EnergySample":
-        """The energy of `factor` repeats; only for calls that are all alike."""
+    def scale(self, n_calls: int, n_wanted: int) -> "EnergySample":
+        """The energy of `n_wanted` calls, where a repeat is `n_calls` that are all alike."""
+        factor = n_wanted / n_calls
         parts = tuple(replace(part, energy_j=factor * part.energy_j) for part in self.components)
-        return replace(self, components=parts, work_s=factor * self.work_s)
+        return replace(self, components=parts, work_s=factor * self.work_s, scaled=(n_calls, n_wanted))
 
 
 def measure_energy(
@@ -169,7 +174,8 @@ def measure_idle(
     """Read the meter while this process sleeps; neighbours go on, and their share is kept with the figure."""
     sample = measure_energy(lambda: sleep(window_s), meter, min_window_s=0.0, clock=clock)
     power_w = {(part.name, part.source): part.energy_j / sample.window_s for part in sample.components}
-    return Idle(power_w, sample.window_s, sample.use.others if sample.use else None)
+    modelled = frozenset(part.source for part in sample.components if part.kind == "modelled")
+    return Idle(power_w, sample.window_s, sample.use.others if sample.use else None, modelled)
 
 
 def _check(parts: list[Component], window_s: float) -> None:

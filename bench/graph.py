@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 
+NODE_TENSOR = "t"  # the field of a node's attribute
+
+
 def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
     """Parse and check one file; of other files at most the sizes are looked at.
 
@@ -44,7 +47,7 @@ def list_external_files(model: "ModelProto", path: Path) -> list[Path]:
     """
     folder = path.resolve().parent
     found: dict[Path, None] = {}
-    for tensor in _list_external_tensors(model):
+    for tensor in (tensor for _, tensor in _list_tensors(model) if _is_external(tensor)):
         location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
         file = (folder / location).resolve()
         if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
@@ -58,18 +61,21 @@ def list_external_files(model: "ModelProto", path: Path) -> list[Path]:
     return list(found)
 
 
-def _list_external_tensors(message: "Message") -> "Iterator[TensorProto]":
-    """Wherever they are: weights, constants, subgraphs, functions, sparse tensors."""
+def _is_external(tensor: "TensorProto") -> bool:
+    return bool(tensor.data_location == tensor.EXTERNAL or tensor.external_data)
+
+
+def _list_tensors(message: "Message") -> "Iterator[tuple[str, TensorProto]]":
+    """Wherever they are, with the field that holds them: weights, constants, subgraphs, functions, sparse tensors."""
     import onnx
 
-    if isinstance(message, onnx.TensorProto):
-        if message.data_location == onnx.TensorProto.EXTERNAL or message.external_data:
-            yield message
-        return
     for field, value in message.ListFields():
         if field.message_type is not None:
             for part in [value] if hasattr(value, "ListFields") else value:
-                yield from _list_external_tensors(part)
+                if isinstance(part, onnx.TensorProto):
+                    yield field.name, part
+                else:
+                    yield from _list_tensors(part)
 
 
 def infer_shapes(model: "ModelProto", input_shape: tuple[int, ...]) -> "tuple[GraphProto, dict[str, list[int]]]":
@@ -152,10 +158,12 @@ def count_operators(model: "ModelProto") -> dict[str, int]:
 
 
 def count_parameters(model: "ModelProto") -> int:
-    """Elements of the constant tensors; whole numbers of 8 bytes are shapes and indices, not weights."""
-    import onnx
+    """Elements of the constant tensors, in nodes and nested graphs too.
 
-    return sum(prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type != onnx.TensorProto.INT64)
+    Whole numbers of 8 bytes are shapes and indices, a single number in a node is part of its formula: no weights.
+    """
+    sizes = [(field, prod(t.dims)) for field, t in _list_tensors(model) if t.data_type != t.INT64]
+    return sum(size for field, size in sizes if field != NODE_TENSOR or size > 1)
 
 
 def compute_peak_activation_bytes(model: "ModelProto") -> int:

@@ -2,11 +2,11 @@
 
 from bench.energy import CONSTANTS, Component, EnergySample
 from bench.records import Figure, unavailable
+from bench.units import format_count
 
 
 def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int) -> list[Figure]:
     """Gross and net of each component; measured and modelled joules are never added up."""
-    repeats = f"{sample.n_repeats} repeats" if sample.n_repeats > 1 else "1 repeat"
     figures = []
     for part in sample.components:
         identity = {"component": part.name, "scope": part.scope, **conditions}
@@ -18,13 +18,22 @@ def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int
             value=part.energy_j,
             kind=part.kind,
             source=part.source,
-            method=f"one window of {sample.window_s:.1f} s, {repeats}; gross",
+            method=f"one window of {sample.window_s:.1f} s, {_format_repeats(sample)}; gross",
             n=sample.n_repeats,
             conditions={**identity, "idle_subtracted": False},
             notes=() if part.source in CONSTANTS else tuple(sample.complaints),
         )
         figures += [gross, _make_net(gross, sample, part)]
     return figures
+
+
+def _format_repeats(sample: EnergySample) -> str:
+    """How often the work was done, and of how many calls the energy is where that is not a repeat's own."""
+    repeats = f"{sample.n_repeats} repeats" if sample.n_repeats > 1 else "1 repeat"
+    if sample.scaled is None:
+        return repeats
+    n_calls, n_wanted = (format_count(n) for n in sample.scaled)
+    return f"{repeats} of {n_calls} calls" + (f", scaled to {n_wanted}" if n_wanted != n_calls else "")
 
 
 def _make_net(gross: Figure, sample: EnergySample, part: Component) -> Figure:

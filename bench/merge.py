@@ -16,7 +16,7 @@ def merge_stores(sources: Sequence[Store], target: Store) -> int:
     is done; where one store has gone on from another's state, its later attempt holds.
 
     Raises:
-        StoreError: two stores finished a cell apart, or a file is missing or damaged; no attempt is written then.
+        StoreError: two stores finished a cell differently, or a file is missing or damaged; no attempt is written then.
         UsageError: the target holds results.
     """
     if target.rows():
@@ -41,7 +41,8 @@ def merge_stores(sources: Sequence[Store], target: Store) -> int:
 
 
 def _check_agreement(done: Iterable[Row]) -> None:
-    counts = Counter(row.key for row in done)
+    """What two stores finished with one and the same result (the same file imported twice) is no matter of choice."""
+    counts = Counter(key for key, *_ in {(row.key, row.fingerprint, row.record) for row in done})
     apart = sorted(key for key, n in counts.items() if n > 1)
     if apart:
         more = f" and {len(apart) - MAX_NAMED} more" if len(apart) > MAX_NAMED else ""

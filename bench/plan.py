@@ -26,15 +26,26 @@ from tasks.spec import Task
 NO_MODEL = "-"  # stands for the model in cells about the data alone
 FROM_DATA = ("train", "references")  # kinds of cell that need no trained artifact
 ONE_BY_ONE: tuple[CellKind, ...] = ("counts", "memory", "energy")
+METERS = ("bench.meters", "bench.meters.rapl", "bench.meters.nvml", "bench.meters.tracker", "bench.nvml")
+ENERGY_CODE = ("bench.energy", "bench.load", *METERS, "bench.joules")
+RUNTIME_CODE = tuple(dict.fromkeys(entry.module for entry in BACKENDS.values()))
 TRAINING_CODE = (
     "tasks.spec",
     "tasks.train",
     "tasks.augment",
     "tasks.transfer",
     "bench.training",
+    "bench.clock",
     "bench.judgement",
+    "bench.backends",
+    *RUNTIME_CODE,
+    "bench.parity",
+    "bench.confusion",
+    "bench.figures",
+    "bench.stats",
     "bench.pictures",
     "bench.saliency",
+    *ENERGY_CODE,
 )
 START_CODE: dict[str, tuple[str, ...]] = {
     "scratch": (),
@@ -43,7 +54,6 @@ START_CODE: dict[str, tuple[str, ...]] = {
 }
 EXPORTING_CODE = ("bench.backends.export", "bench.backends.quantization")
 REFERENCE_CODE = {"spect": ("tasks.spect.references", "tasks.spect.observer", "tasks.spect.learners")}
-METERS = ("bench.meters", "bench.meters.rapl", "bench.meters.nvml", "bench.meters.tracker", "bench.nvml")
 MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     "train": (),
     "references": ("bench.profiling",),
@@ -73,7 +83,7 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
         "bench.figures",
         "bench.stats",
     ),
-    "energy": ("bench.energy", "bench.load", *METERS, "bench.profiling", "bench.joules"),
+    "energy": ("bench.profiling", *ENERGY_CODE),
 }
 
 
@@ -144,6 +154,7 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         "settings": _select_settings(cell, suite),
     }
     if cell.kind == "train":
+        parts["seed"] = cell.seed
         parts["recipe"] = asdict(task.recipe(cell.model))
         entry = MODELS[cell.model]
         parts["start"] = [entry.start, entry.is_frozen]
@@ -179,7 +190,7 @@ def _list_modules(cell: Cell) -> tuple[str, ...]:
         return (entry.module, *TRAINING_CODE, *START_CODE[entry.start], *EXPORTING_CODE)
     if cell.kind == "counts":
         return (MODELS[cell.model].module, *MEASURING_CODE[cell.kind])
-    return (*MEASURING_CODE[cell.kind], *dict.fromkeys(entry.module for entry in BACKENDS.values()))
+    return (*MEASURING_CODE[cell.kind], *RUNTIME_CODE)
 
 
 def compute_code_hash(modules: Iterable[str]) -> str:

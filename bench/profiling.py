@@ -121,7 +121,7 @@ def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
                 call()
 
         sample = measure_energy(work, meter, min_window_s=window_s, idle=idle_baseline(window_s))
-    sample = sample.scale(N_INFERENCES / n_calls)
+    sample = sample.scale(n_calls, N_INFERENCES)
     conditions: dict[str, Any] = {"backend": payload["backend"], "batch": 1, "n_inferences": N_INFERENCES}
     figures = make_energy_figures("inference_energy_j", sample, **conditions)
     return [figure.model_dump(mode="json") for figure in figures]

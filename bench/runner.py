@@ -1,5 +1,6 @@
 """Runs a suite: what is stored and still holds is kept, the rest is done, each step in one transaction."""
 
+import traceback
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from bench.plan import (
     make_steps,
     select_shard,
 )
-from bench.records import Cell, Record
+from bench.records import Cell, CellKind, Record
 from bench.store import Attempt, Store
 from bench.suites import Suite, select_models
 from models import MODELS
@@ -116,7 +117,7 @@ class Runner:
             return "skipped, its training failed"
         before = read_load()
         try:
-            records = ACTIONS[step.kind](self._shop, ready, display.progress)
+            records = self._act(step.kind, ready, display)
         except BenchError as error:
             self._fail(ready, str(error), outcome)
             return f"failed: {error.cause.splitlines()[0]}"
@@ -129,6 +130,15 @@ class Runner:
         outcome.failures.update(failures)
         outcome.n_done += len(records) - len(failures)
         return f"failed in part: {next(iter(failures.values())).splitlines()[0]}" if failures else "done"
+
+    def _act(self, kind: CellKind, cells: list[Cell], display: Display) -> list[Record]:
+        try:
+            return ACTIONS[kind](self._shop, cells, display.progress)
+        except BenchError:
+            raise
+        except Exception as error:  # a fault of the program costs its own step: the store keeps it, the others come
+            cause = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-3).rstrip()}"
+            raise BenchError(cause, "run the same command again; if it stays so, report these lines") from error
 
     def _fail(self, cells: list[Cell], error: str, outcome: Outcome) -> None:
         self._store.add_failed([(cell.key, self._fingerprint(cell)) for cell in cells], error)

@@ -18,7 +18,7 @@ from bench.counts.dispatch import count_by_dispatch
 from bench.counts.graph import count_by_graph
 from bench.counts.products import Products
 from bench.errors import DataError, UsageError
-from bench.graph import list_external_files, load_graph
+from bench.graph import count_parameters, list_external_files, load_graph
 from bench.subject import SHAPES, parse_subject
 from models import MODELS
 
@@ -270,6 +270,32 @@ def test_coverage_of_nothing_is_whole() -> None:
     """Without a call that might multiply nothing was missed; a counter that does not tell has no coverage."""
     assert Products("a", "b", 0, n_counted=0).coverage == 1.0
     assert Products("a", "b", 0).coverage is None
+
+
+def make_constant(name: str, values: np.ndarray) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values, name))
+
+
+def test_weights_count_wherever_the_file_keeps_them() -> None:
+    """12 floats in a node, 12 8-bit integers and their scale, 5 in each branch; neither shapes nor single numbers."""
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    bias = numpy_helper.from_array(np.ones(5, np.float32), "b")
+    branch = helper.make_graph([helper.make_node("Identity", ["b"], ["y"])], "b", [], [y], [bias])
+    two = helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0])
+    nodes = [
+        make_constant("w", np.ones((3, 4), np.float32)),
+        make_constant("half", np.array(0.5, np.float32)),
+        make_constant("s", np.array([1, 3, 4])),
+        helper.make_node("ConstantOfShape", ["s"], ["f"], value=two),
+        helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    weights = [
+        numpy_helper.from_array(np.ones((3, 4), np.int8), "w8"),
+        numpy_helper.from_array(np.array(0.1, np.float32), "w8_scale"),
+        numpy_helper.from_array(np.array([-1, 12]), "s8"),
+    ]
+    model = helper.make_model(helper.make_graph(nodes, "g", [], [y], weights))
+    assert count_parameters(model) == 12 + 12 + 1 + 2 * 5
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", ""])

@@ -8,12 +8,12 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from stand_ins import Command
+from stand_ins import Command, FakeClock
 
 from bench import doctor
 from bench.commands.doctor import format_finding, format_noise
-from bench.doctor import SUITE_BYTES, Finding, Look, examine
-from bench.energy import Component, Idle, Meter
+from bench.doctor import MODELS, SUITE_BYTES, Finding, Look, examine
+from bench.energy import Component, Idle, Meter, measure_idle
 from bench.errors import MeasurementError
 from bench.executors import Worker
 from bench.machine import Fact
@@ -33,6 +33,18 @@ class Dead:
 
     def stop(self) -> list[Component]:
         raise self.error
+
+
+class Fixed:
+    """Reads the same over every window."""
+
+    def __init__(self, parts: list[Component]) -> None:
+        self.parts = parts
+
+    def start(self) -> None: ...
+
+    def stop(self) -> list[Component]:
+        return self.parts
 
 
 GOOD = Look(
@@ -110,7 +122,7 @@ def test_limit_that_suffices_and_an_unknown_container_are_no_finding() -> None:
 def test_modelled_energy_is_a_no() -> None:
     """Without a counter the answer is no, with why, what stands in for it, and the command that opens the counter."""
     refusal = MeasurementError("RAPL: energy_uj: only root may read it", "sudo chmod a+r energy_uj")
-    idle = Idle({("cpu", "cpu_load_model"): 0.8, ("ram", "ram_constant"): 20.0}, 1.0)
+    idle = Idle({("cpu", "cpu_load_model"): 0.8, ("ram", "ram_constant"): 20.0}, 1.0, modelled=frozenset(MODELS))
     seen = replace(GOOD, idle=idle, refusals={"rapl": refusal, "nvml": MeasurementError("NVML: none", "get one")})
     finding = find(seen, "energy, processor")
     assert (finding.can, finding.remedy) == ("no", "sudo chmod a+r energy_uj")
@@ -118,6 +130,16 @@ def test_modelled_energy_is_a_no() -> None:
     assert "Modelled instead" in finding.says
     assert find(seen, "energy, GPU").remedy == "get one"
     assert find(replace(seen, idle=None), "energy, memory").can == "no"
+
+
+def test_source_that_nobody_knows_is_no_measurement(clock: FakeClock) -> None:
+    """What the tracker reads by a mode or from a device that is new here counts as modelled, to the doctor too."""
+    parts = [Component(name, 1.0, f"unknown:{name}:novel", "modelled") for name in ("cpu", "gpu")]
+    idle = measure_idle(Fixed(parts), window_s=1.0, sleep=lambda s: clock.wait(round(s * 1e9)), clock=clock)
+    for topic, name in (("energy, processor", "cpu"), ("energy, GPU", "gpu")):
+        finding = find(replace(GOOD, idle=idle), topic)
+        assert finding.can == "no"
+        assert f"Modelled instead: unknown:{name}:novel, of which nothing is known here (1.0 W now)" in finding.says
 
 
 @pytest.mark.parametrize("fails_at", ["opening", "reading"])

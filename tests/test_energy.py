@@ -146,10 +146,22 @@ def test_idle_power_is_energy_over_time(clock: FakeClock) -> None:
 
 def test_scaled_sample_keeps_its_net(clock: FakeClock) -> None:
     """The energy of 1 000 calls from blocks of 50 is 20 times a block's, gross and net."""
-    sample = measure_energy(lambda: clock.work(10**8), WattMeter(clock, 1.0), idle=IDLE, clock=clock).scale(20)
+    sample = measure_energy(lambda: clock.work(10**8), WattMeter(clock, 1.0), idle=IDLE, clock=clock).scale(50, 1000)
     part = sample.components[0]
     assert (part.energy_j, sample.compute_net_j(part)) == (pytest.approx(2.0), pytest.approx(1.5))
     assert sample.n_repeats == 30
+
+
+@pytest.mark.parametrize(
+    ("n_calls", "said"), [(800, "30 repeats of 800 calls, scaled to 1 000; "), (1000, "30 repeats of 1 000 calls; ")]
+)
+def test_scaled_figures_say_what_was_done(clock: FakeClock, n_calls: int, said: str) -> None:
+    """Gross and net name the calls of a repeat: so many joules times the repeats are not those of the window."""
+    sample = measure_energy(lambda: clock.work(10**8), WattMeter(clock, 1.0), idle=IDLE, clock=clock)
+    figures = make_energy_figures("inference_energy_j", sample.scale(n_calls, 1000))
+    for is_net in (False, True):
+        figure = find(figures, "cpu", is_net=is_net)
+        assert (figure.n, said in figure.method) == (30, True), figure.method
 
 
 def test_energy_to_target_is_derived_by_the_share_of_time(clock: FakeClock) -> None:

@@ -1,9 +1,11 @@
 """The gate fails closed: clocks that jump, workers that die or hang, CPUs that refuse, and what a retry may change."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -13,8 +15,9 @@ from test_gate_run import IDENTITY, Machine, make_benchmarks
 from bench.backends import BACKENDS
 from bench.backends.export import write_onnx
 from bench.clock import Block, HostClock
+from bench.executors import Worker
 from bench.gate import session
-from bench.gate.latency import INPROC
+from bench.gate.latency import INPROC, TWOPROC
 from bench.gate.retry import RETRY, decide_with_retry
 from bench.gate.rounds import SIDES, run_inproc_job
 from bench.gate.session import Benchmarks, run_inproc
@@ -159,6 +162,31 @@ def test_refused_pinning_is_said(benchmarks: Benchmarks, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(os, "sched_setaffinity", refuse)
         assert run_here(benchmarks)["is_pinned"] is False
+
+
+class StalledWorker(Worker):
+    """A real process that is prepared in no time and stands still from its first round on."""
+
+    def call(self, function: str, payload: dict[str, Any], *_: object, timeout_s: float | None = None) -> Any:
+        assert timeout_s is not None
+        if function.endswith("run_prepare_job"):
+            return {"n_calls": 100, "conditions": IDENTITY}
+        os.kill(self._process.pid, signal.SIGSTOP)
+        return super().call(function, payload, timeout_s=timeout_s)
+
+
+def test_round_that_hangs_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of four processes that stops in a round is killed in time; the benchmark is INVALID, and nothing is left."""
+    monkeypatch.setattr(session, "Worker", StalledWorker)
+    benchmarks = {"a": make_benchmarks("a")["a"] | {"baseline": "x", "candidate": "y"}}
+
+    def measure(asked: Benchmarks, index: int) -> dict[str, Any]:
+        return session.run_twoproc(asked, index, 10, lambda *_: None, None, timeout_s=0.5)  # type: ignore[arg-type]
+
+    decision = decide_benchmarks(benchmarks, {"a": 0.05}, measure, TWOPROC)["a"]
+    assert decision.verdict is Verdict.INVALID
+    assert "no answer from bench.gate.rounds:run_round_job within 0.5 s" in decision.why
+    assert not [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
 
 
 class FakeWorker:

@@ -76,6 +76,21 @@ def test_conflicts_are_refused_by_name(tmp_path: Path) -> None:
         merge_stores([first], second)
 
 
+def test_equal_results_are_no_conflict(tmp_path: Path) -> None:
+    """What two stores were given apart, as by importing one file twice, is one result; of other code it is another."""
+    first, second, third = make_store(tmp_path / "1", "a"), make_store(tmp_path / "2"), make_store(tmp_path / "3")
+    (row,) = first.rows()
+    put_artifact(second.folder, "onnx", b"a 1.0", ".onnx")
+    second.add_rows([row._replace(finished_at="2000-01-01")])
+    third.add_rows([row._replace(fingerprint="g")])
+    for index, pair in enumerate(([first, second], [second, first])):
+        merged = Store(tmp_path / f"all{index}")
+        assert merge_stores(pair, merged) == 2
+        assert merged.current()[row.key].finished_at == row.finished_at
+    with pytest.raises(StoreError, match="train/t/a/0"):
+        merge_stores([first, third], Store(tmp_path / "other"))
+
+
 def test_damaged_file_is_named(tmp_path: Path) -> None:
     """A store with a broken file is refused with the cell that it belongs to."""
     store = make_store(tmp_path / "1", "a")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,15 +20,21 @@ from bench.energy import Component, Idle, measure_energy
 from bench.errors import MeasurementError
 from bench.meters import Ladder, idle_baseline, open_ladder
 from bench.meters.nvml import NvmlMeter
-from bench.meters.rapl import Counter, RaplMeter, find_zones
+from bench.meters.rapl import MAX_POWER_W, POLL_S, Counter, RaplMeter, find_zones
 from bench.meters.tracker import CPU_SOURCES, SETTINGS, CodeCarbonMeter, read_component
 from bench.selftest.worlds import RANGE_UJ
 
+LOOK_S = 8.0
+
 
 def open_meter(powercap: Powercap, probe: Callable[[float], object] | None = None, poll_s: float = 60.0) -> RaplMeter:
-    """A meter of the tree, all of whose counters move by 0.1 J while it looks whether they do."""
+    """A meter of the tree, all of whose counters move by 0.1 J while it looks whether they do.
+
+    Its clock moves by LOOK_S with each counter that it reads, whenever that is.
+    """
     spend_all = dict.fromkeys((name.replace("-", "_") for name in powercap.folders), 0.1)
-    return RaplMeter(powercap.root, sleep=probe or (lambda _: powercap.spend(**spend_all)), poll_s=poll_s)
+    probe, clock = probe or (lambda _: powercap.spend(**spend_all)), count(0.0, LOOK_S).__next__
+    return RaplMeter(powercap.root, sleep=probe, poll_s=poll_s, clock=clock)
 
 
 def wait_until(is_true: Callable[[], object]) -> None:
@@ -84,11 +91,44 @@ def test_rapl_polls_so_that_no_wrap_around_goes_unseen(powercap: Powercap) -> No
 def test_counter_without_range_refuses_to_guess() -> None:
     """A fallen reading without a known range is an error, not a guess."""
     counter = Counter(0)
-    counter.add(100)
-    counter.add(150)
+    counter.add(100, 0.0)
+    counter.add(150, 1.0)
     assert counter.total_uj == 50
     with pytest.raises(MeasurementError, match="hides its range"):
-        counter.add(10)
+        counter.add(10, 2.0)
+
+
+def test_counter_that_was_reset_is_no_wrap_around(powercap: Powercap) -> None:
+    """From 500 J to 5 J in no time, by the machine's own clock: an error, not 65 kJ; the next window is good again."""
+    meter = RaplMeter(powercap.root, sleep=lambda _: powercap.spend(package_0=500))
+    meter.start()
+    (powercap.folders["package-0"] / "energy_uj").write_text("5000000\n")
+    with pytest.raises(MeasurementError, match=r"moved by 65038 J in 0.\d s: it was reset or ran back"):
+        meter.stop()
+    meter.start()
+    powercap.spend(package_0=1)
+    assert meter.stop()[0].energy_j == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("range_uj", [RANGE_UJ, 0])
+def test_counter_moves_no_faster_than_a_machine_can_draw(range_uj: int) -> None:
+    """Just below the limit counts, above it is an error, with and without a range; a tick that came late is neither."""
+    counter = Counter(range_uj)
+    for reading_uj, now_s in ((0, 0.0), (2_000_000, 0.0), (2_000_000 + int(10e6 * MAX_POWER_W), 10.0)):
+        counter.add(reading_uj, now_s)
+    assert counter.total_uj == counter.last_uj
+    with pytest.raises(MeasurementError, match="it was reset"):
+        counter.add(counter.total_uj + int(1.1e7 * MAX_POWER_W), 20.0)
+
+
+def test_counter_that_was_not_read_for_too_long_refuses_to_guess() -> None:
+    """After two polls that were missed a lap cannot have gone unseen; after four, or a night's sleep, it can."""
+    counter = Counter(RANGE_UJ)
+    counter.add(0, 0.0)
+    counter.add(1, 3 * POLL_S)
+    for gap_s in (5 * POLL_S, 3e4):
+        with pytest.raises(MeasurementError, match=rf"not read for {gap_s:.0f} s and may have wrapped around unseen"):
+            counter.add(2, 3 * POLL_S + gap_s)
 
 
 def test_mirrored_packages_count_once(tmp_path: Path) -> None:

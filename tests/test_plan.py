@@ -1,10 +1,14 @@
 """The grid, and when what is stored of it no longer holds."""
 
+import ast
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bench import plan
+from bench.backends import BACKENDS
 from bench.plan import compute_code_hash, compute_fingerprint, make_steps
 from bench.records import Cell
 from bench.suites import SUITES
@@ -13,6 +17,21 @@ from tasks import get_task
 
 TRAIN = Cell(kind="train", task="usps", model="mlp-64-32")
 LATENCY = Cell(kind="latency", task="usps", model="mlp-64-32")
+# What a training imports of `bench` and what decides none of its figures, or is in the fingerprint by value.
+NOT_COVERED = {
+    "bench.errors": "words",
+    "bench.units": "the same",
+    "bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
+    "bench.store": "puts files away by their hash",
+    "bench.executors": "carries the job and its answer",
+    "bench.latency": "pins the process; nothing else of it runs",
+    "bench.percentiles": "figures of latency, which a training has none of",
+    "bench.roofline": "the same",
+    "bench.cuda": "the clock of a device; trainings and answers are not timed by it",
+    "bench.graph": "names the input of the file that is quantized",
+    "bench.environment": "versions and machine, which are in the fingerprint",
+    "bench.backends.needs": "whether a runtime is here, which is compared with what the training was judged on",
+}
 INPUTS = {"data": {"train_images": "abc"}}
 
 
@@ -42,7 +61,7 @@ def test_same_question_same_fingerprint() -> None:
 
 
 def test_whatever_changes_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data, recipe, target, split, seed, versions, code and machine each change the fingerprint of a training."""
+    """Data, recipe, target, split, seed, versions, code, machine and hash of a seed: each changes the fingerprint."""
     task = get_task("usps")
     recipes = task.recipes | {"mlp-64-32": replace(task.recipes["mlp-64-32"], n_epochs=41)}
     before = fingerprint()
@@ -60,7 +79,9 @@ def test_whatever_changes_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     found.add(fingerprint())
     monkeypatch.setattr(plan, "compute_machine_id", lambda: "other machine")
     found.add(fingerprint())
-    assert len(found) == 9
+    monkeypatch.setattr(Cell, "seed", 7)
+    found.add(fingerprint())
+    assert len(found) == 10
 
 
 def test_settings_concern_only_the_cells_that_use_them() -> None:
@@ -81,3 +102,35 @@ def test_code_counts_but_comments_do_not(tmp_path, monkeypatch: pytest.MonkeyPat
         (tmp_path / f"variant{i}.py").write_text(text)
     first, second, third = (compute_code_hash([f"variant{i}"]) for i in range(3))
     assert first == second != third
+
+
+def list_imports(name: str) -> set[str]:
+    """Modules of `bench` that a module names in its imports, also in those within functions."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {other for other in found if other.startswith("bench.") and is_module(other)}
+
+
+def is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the name of something within a module
+        return False
+
+
+def test_fingerprint_of_a_training_covers_the_code_that_decides_its_figures() -> None:
+    """Whatever the job and its runtimes import of `bench` is listed, or is an exception that has a reason."""
+    listed = set(plan._list_modules(TRAIN))
+    found, todo = set(), ["bench.training", *(entry.module for entry in BACKENDS.values())]
+    while todo:
+        new = list_imports(todo.pop()) - found
+        found |= new
+        todo += new - set(NOT_COVERED)
+    assert found - listed == set(NOT_COVERED)

@@ -6,6 +6,7 @@ import pytest
 
 from bench import runner
 from bench.display import Display
+from bench.errors import BenchError
 from bench.plan import Step
 from bench.records import Cell, Figure, Record
 from bench.runner import Outcome, Runner
@@ -43,3 +44,25 @@ def test_step_that_failed_in_part_is_kept_reported_and_tried_again(
     assert running._run_step(step, [CELL], Quiet(), outcome) == "done"
     assert outcome.n_done == 1
     assert running._is_current(store.current()[CELL.key])
+
+
+@pytest.mark.parametrize("error", [KeyError("no artifact 'x'"), BenchError("no artifact 'x'", "make one")])
+def test_step_that_raises_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Whatever it raises is its own failure, with a remedy; what nobody expected keeps the frames that led to it."""
+    store = Store(tmp_path)
+    running = Runner(Suite(tasks=("usps",), models=("softmax",), measures=("references",), n_seeds=1), store)
+    train = Cell(kind="train", task="usps", model="softmax")
+    running._steps = [Step("references", "usps", (CELL,), "a"), Step("train", "usps", (train,), "b")]
+
+    def fall_over(*_: object) -> list[Record]:
+        raise error
+
+    monkeypatch.setitem(runner.ACTIONS, "references", fall_over)
+    monkeypatch.setitem(runner.ACTIONS, "train", lambda *_: [Record(cell=train, figures=(FIGURE,))])
+    outcome = running.run(Quiet())
+    assert (outcome.n_done, list(outcome.failures)) == (1, [CELL.key])
+    said = outcome.failures[CELL.key]
+    assert "no artifact 'x'" in said.splitlines()[0]
+    assert "\n  remedy: " in said
+    assert ("in fall_over" in said) is (not isinstance(error, BenchError))
+    assert [attempt.error for attempt in store.failures()] == [said]

@@ -4,20 +4,24 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from stand_ins import FakeClock, WattMeter
 
 from bench import trial
-from bench.actions import Workshop, measure_latency, measure_memory
+from bench.actions import Workshop, count, measure_latency, measure_memory
 from bench.backends import BACKENDS, BackendEntry, Batch, Scores
+from bench.energy import measure_energy
 from bench.errors import MeasurementError
 from bench.executors import JobError
+from bench.judgement import NOT_FINITE
 from bench.latency import list_cpus
-from bench.profiling import EMPTY, repeat_rows, run_latency_job
+from bench.profiling import EMPTY, repeat_rows, run_energy_job, run_latency_job
 from bench.ratios import make_rounds_key
 from bench.records import Artifact, Cell, Figure, Record
 from bench.session import Paths, Timing, refuse_latency, run_latency_session
@@ -122,6 +126,21 @@ def test_profile_looks_at_them_too(echo: BackendEntry, monkeypatch: pytest.Monke
         trial.run_rounds_job(payload, lambda *_: None)
 
 
+def test_energy_of_1000_inferences_says_of_how_many_it_is(
+    echo: BackendEntry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 calls of 10 ms fill a window of 3 s twice: at 1 W 10 J a thousand, and the figure names the 200."""
+    monkeypatch.setattr(EchoRunner, "prepare", lambda *_: lambda: clock.work(10**7))
+    monkeypatch.setattr("bench.profiling.measure_latency", lambda *_: {"calls": SimpleNamespace(n_calls=4)})
+    monkeypatch.setattr("bench.profiling.measure_energy", partial(measure_energy, clock=clock))
+    monkeypatch.setattr("bench.profiling.energy_meter", lambda: WattMeter(clock, 1.0))
+    monkeypatch.setattr("bench.profiling.idle_baseline", lambda _: None)
+    payload = {"backend": "echo", "path": "p", "task": "toy", "energy_window_s": 3.0}
+    answer: Any = run_energy_job(payload, lambda *_: None)
+    assert (answer[0]["value"], answer[0]["n"]) == (pytest.approx(10.0), 2)
+    assert answer[0]["method"] == "one window of 4.0 s, 2 repeats of 200 calls, scaled to 1 000; gross"
+
+
 TIMED = (EMPTY, "m@1", "m@8", "other@1", "other@8")
 
 
@@ -143,8 +162,10 @@ class FakeWorker:
 
     def call(self, function: str, payload: dict[str, Any], *_: object) -> Any:
         self.payloads.append(payload)
-        if payload["backend"] in self.broken:
+        if payload.get("backend") in self.broken:
             raise JobError("worker died (signal SIGSEGV)\nlast words", "run it again")
+        if function.endswith("run_counts_job"):
+            return []
         if function.endswith("run_memory_job"):
             return [Figure(name="peak_bytes", value=1, kind="measured", source="x").model_dump(mode="json")]
         cpu_s = [1e-3, 1e-3, 1e-4, 1e-3]
@@ -279,3 +300,10 @@ def test_device_is_timed_with_one_thread(
     monkeypatch.setattr("bench.actions.run_latency_session", run)
     measure_latency(shop, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
     assert asked == [*((b, n) for b in ("eager", "onnxruntime", "compile") for n in (1, 2)), ("cuda", 1)]
+
+
+def test_model_that_diverged_has_a_reason_in_place_of_its_8_bit_size(shop: Workshop, worker: type[FakeWorker]) -> None:
+    """The training wrote no such file; the files that there are have their sizes."""
+    (record,) = count(shop, [Cell(kind="counts", task="usps", model="m")], lambda *_: None)
+    found = {f.conditions["artifact"]: (f.value, f.reason) for f in record.figures}
+    assert found == {"torch": (1, ""), "onnx": (1, ""), "onnx-int8": (None, NOT_FINITE)}

@@ -13,7 +13,7 @@ def merge(
     to: Annotated[Path, typer.Option("--to", help="New folder for all of them.", show_default=False)],
     as_json: JsonOption = False,
 ) -> None:
-    """Write several stores into one. Stores that finished the same cell apart are refused, by name."""
+    """Write several stores into one. Cells that two finished with different results are refused, by name."""
     from bench.merge import merge_stores
     from bench.store import Store
 

@@ -41,6 +41,9 @@ def run_twoproc(
     """One replicate: four fresh processes that take turns on one CPU, which changes every second round.
 
     The baseline, its twin and its slowed copy run the other `software`, the candidate runs this one.
+
+    Raises:
+        JobError: one of them died, or did not answer within `timeout_s` when it prepared or in a round.
     """
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     workers = {side: Worker(index, None if side == "candidate" else software) for side in SIDES}
@@ -83,7 +86,8 @@ def _run_benchmark(
             names.reverse()
         cpu = cpus[i // 2 % len(cpus)] if cpus else None
         for side in names:
-            wall, cpu_time, *more = workers[side].call("bench.gate.rounds:run_round_job", {"cpu": cpu})
+            job = "bench.gate.rounds:run_round_job"
+            wall, cpu_time, *more = workers[side].call(job, {"cpu": cpu}, timeout_s=timeout_s)
             rounds[side].append([wall, cpu_time])
             is_pinned &= all(more)  # what another commit does not tell, this one's candidate does
     return {

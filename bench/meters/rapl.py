@@ -14,10 +14,11 @@ from bench.energy import Component
 from bench.errors import MeasurementError
 
 ROOT = Path("/")
-# The smallest known range, 65 kJ, lasts longer than this at 2 kW: no wrap-around goes unseen.
-POLL_S = 30.0
+MAX_POWER_W = 2000.0  # of one zone; the largest processors are built for 500 W
+# The smallest known range, 65 kJ, lasts three times as long at that power: a late poll misses no wrap-around.
+POLL_S = 10.0
 TICK_S = 0.001
-PROBE_S = 50 * TICK_S
+PROBE_S = 50 * TICK_S  # within so much time every counter has moved
 MIRROR_UJ = 1_000_000  # two independent counters do not agree within 1 J; two views of the same one do
 # Container engines mask the folder that the links of the tree lead to; a mount of it would be masked too.
 UNMASK = (
@@ -28,6 +29,12 @@ UNMASK = (
 COMPONENTS = {"package": "cpu", "dram": "ram"}
 
 
+def read_uptime() -> float:
+    """Time since the machine was started [s]; that in which it slept counts, where there is such a clock."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 @dataclass
 class Counter:
     """Adds up a counter that starts again from 0 at `range_uj`."""
@@ -35,18 +42,31 @@ class Counter:
     range_uj: int
     total_uj: int = 0
     last_uj: int | None = None
+    last_s: float = 0.0
 
-    def add(self, reading_uj: int) -> None:
+    def add(self, reading_uj: int, now_s: float) -> None:
         """The next reading [uJ], at most one wrap-around after the one before.
 
         Raises:
-            MeasurementError: the reading fell and the range is not known.
+            MeasurementError: the reading fell and the range is not known, the counter moved by more than work can have
+                moved it, or it may have wrapped around more than once.
         """
-        step_uj = 0 if self.last_uj is None else reading_uj - self.last_uj
+        if self.last_uj is not None:
+            self.total_uj += self._compute_step(reading_uj - self.last_uj, now_s - self.last_s)
+        self.last_uj, self.last_s = reading_uj, now_s
+
+    def _compute_step(self, step_uj: int, gap_s: float) -> int:
+        most_uj = MAX_POWER_W * (gap_s + PROBE_S) * 1e6
         if step_uj < 0 and not self.range_uj:
             raise MeasurementError("RAPL: the counter wrapped around and hides its range", "use a newer kernel")
-        self.total_uj += step_uj + (self.range_uj if step_uj < 0 else 0)
-        self.last_uj = reading_uj
+        if self.range_uj and most_uj > self.range_uj:
+            cause = f"RAPL: the counter was not read for {gap_s:.0f} s and may have wrapped around unseen"
+            raise MeasurementError(cause, "measure again, on a machine that is neither suspended nor stopped meanwhile")
+        step_uj += self.range_uj if step_uj < 0 else 0
+        if step_uj > most_uj:
+            cause = f"RAPL: the counter moved by {step_uj / 1e6:.0f} J in {gap_s:.1f} s: it was reset or ran backwards"
+            raise MeasurementError(cause, "measure again; if it stays so, load the kernel module intel_rapl_msr anew")
+        return step_uj
 
 
 @dataclass
@@ -74,10 +94,15 @@ class RaplMeter:
     """
 
     def __init__(
-        self, root: Path = ROOT, *, poll_s: float = POLL_S, sleep: Callable[[float], object] = time.sleep
+        self,
+        root: Path = ROOT,
+        *,
+        poll_s: float = POLL_S,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = read_uptime,
     ) -> None:
         zones = find_zones(root)
-        self._poll_s = poll_s
+        self._poll_s, self._clock = poll_s, clock
         self._ended = threading.Event()
         self._poller: threading.Thread | None = None
         self._failure: MeasurementError | None = None
@@ -129,7 +154,7 @@ class RaplMeter:
 
     def _add_readings(self) -> None:
         for zone in self._zones:
-            zone.counter.add(zone.read())
+            zone.counter.add(zone.read(), self._clock())
 
 
 def find_zones(root: Path = ROOT) -> list[Zone]:

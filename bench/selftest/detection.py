@@ -124,7 +124,7 @@ def check_energy(n_windows: int = N_WINDOWS) -> Iterator[Row]:
     yield make_bias("energy of work on a meter of 1 W", ratios, 1.0, most=1e-6)
     with TemporaryDirectory() as folder:
         tree, clock = Powercap(Path(folder), PACKAGE), FakeClock()
-        meter = RaplMeter(tree.root, sleep=lambda _: tree.spend(package_0=0.1))
+        meter = RaplMeter(tree.root, sleep=lambda _: tree.spend(package_0=0.1), clock=lambda: clock.wall_ns() / 1e9)
         read = [_read_energy(clock, meter, length_s, tree) for length_s in lengths_s]
     ratios = [energy_j / length_s for energy_j, length_s in zip(read, lengths_s, strict=True)]
     yield make_bias("energy of work on a RAPL counter of 1 W", ratios, 1.0, most=1e-4)
