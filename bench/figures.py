@@ -124,7 +124,7 @@ def _make_cold_start(traces: list[Trace], conditions: Conditions) -> Figure:
         interval="min and max over processes",
         kind="measured",
         source="perf_counter_ns",
-        method="first call of a fresh process",
+        method="first call of the program in a fresh process, in which others may have run",
         n=len(traces),
         conditions=conditions,
     )

@@ -15,6 +15,8 @@ PARITY = ("max_score_error", "score_rmse_ratio", "decision_disagreement")
 # Scores of a float32 runtime against another's, as a share of the largest: rounding reads 1e-6, an error of 1e-2 is
 # found up to scores of 100.
 SCORE_TOLERANCE = 1e-4
+# Where all scores are smaller than this they are what is left of larger terms, and so is their rounding.
+SMALL_SCORE = 0.1
 # A network whose scores range over less than this share of their size answers the same to every input.
 VACUOUS_RANGE = 1e-6
 
@@ -68,15 +70,19 @@ def make_parity(
     ]
 
 
+def compute_tolerance(scores: NDArray[Any]) -> float:
+    """What rounding in float32 explains of a difference from these scores."""
+    return SCORE_TOLERANCE * max(SMALL_SCORE, float(np.abs(scores).max()))
+
+
 def _compute_rmse(scores: Scores, reference: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean((scores - reference) ** 2)))
 
 
 def _list_doubts(answer: Answer, reference: NDArray[np.float64], worst: float) -> Iterable[str]:
-    size = max(1.0, float(np.abs(reference).max()))
     if np.ptp(reference, axis=0).max() <= VACUOUS_RANGE * float(np.abs(reference).max()):
         yield "vacuous: the network answers the same to every input"
     elif len(np.unique(reference.argmax(1))) == 1:
         yield "vacuous: every decision is for the same class"
-    if BACKENDS[answer.backend].precision == "float32" and worst > SCORE_TOLERANCE * size:
+    if BACKENDS[answer.backend].precision == "float32" and worst > compute_tolerance(reference):
         yield f"INVALID: scores differ by up to {worst:.1e}, which float32 does not explain"

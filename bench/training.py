@@ -142,7 +142,7 @@ def _export(network: nn.Module, model: str, task: Task, train_split: Arrays, out
     with TemporaryDirectory() as folder:
         names = {"torch": "a.safetensors", "onnx": "a.onnx", "onnx-int8": "int8.onnx"}
         paths = {role: Path(folder, name) for role, name in names.items()}
-        write_torch(network, model, paths["torch"])
+        write_torch(network, model, task.input_shape, paths["torch"])
         write_onnx(network, task.input_shape, paths["onnx"])
         if all(value.isfinite().all() for value in network.state_dict().values()):
             write_int8(paths["onnx"], train_split.images, paths["onnx-int8"])

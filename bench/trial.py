@@ -100,7 +100,7 @@ def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], o
     from bench.backends.export import write_onnx, write_torch
 
     return {
-        "torch": lambda path: write_torch(network, subject.name, path),
+        "torch": lambda path: write_torch(network, subject.name, subject.input_shape, path),
         "onnx": lambda path: write_onnx(network, subject.input_shape, path),
     }
 

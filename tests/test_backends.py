@@ -35,7 +35,7 @@ def export(name: str, folder: Path) -> dict[str, Path]:
     for _ in range(3):  # gives the normalisation statistics that are not 0 and 1
         network(torch.randn(8, *INPUT))
     paths = {"torch": folder / "a.safetensors", "onnx": folder / "a.onnx", "onnx-int8": folder / "int8.onnx"}
-    write_torch(network, name, paths["torch"])
+    write_torch(network, name, INPUT, paths["torch"])
     write_onnx(network, INPUT, paths["onnx"])
     write_int8(paths["onnx"], make_images(100), paths["onnx-int8"])
     return paths
@@ -124,7 +124,7 @@ def test_shared_weights_are_written_for_each_layer(tmp_path: Path, monkeypatch: 
     network = Shared().eval()
     monkeypatch.setitem(MODELS, "shared", ModelEntry("unused", "unused", "shared"))
     monkeypatch.setattr(ModelEntry, "build", lambda _: Shared())
-    write_torch(network, "shared", tmp_path / "a.safetensors")
+    write_torch(network, "shared", (6,), tmp_path / "a.safetensors")
     images = make_images(2)[:, 0, 0, :6]
     expected = network(torch.from_numpy(images)).detach().numpy()
     assert np.array_equal(BACKENDS["eager"].load(tmp_path / "a.safetensors").run(images), expected)
@@ -240,6 +240,32 @@ def test_package_does_not_depend_on_the_cpus_of_the_process(monkeypatch: pytest.
     assert paths[0] == paths[1] != paths[2]
 
 
+def test_file_tells_what_is_done_with_the_weights(tmp_path: Path) -> None:
+    """Weights alike, and one network doubles them, adds a constant or a larger one, or has a will of its own."""
+
+    class Scaled(torch.nn.Module):
+        def __init__(self, factor: int, *added: float) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(4))
+            self.factor, self.added = factor, added
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x * self.weight * self.factor
+            return x + torch.tensor(self.added) if self.added else x
+
+    class Wilful(Scaled):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else 2 * x
+
+    networks = [Scaled(1), Scaled(2), Scaled(1, 1.0), Scaled(1, 2.0), Wilful(1), Scaled(1)]
+    files = []
+    for network in networks:
+        write_torch(network, "scaled", (4,), tmp_path / "a.safetensors")
+        files.append((tmp_path / "a.safetensors").read_bytes())
+    assert len(set(files)) == 5
+    assert files[0] == files[-1]
+
+
 def test_int8_is_smaller_and_depends_on_its_images_alone(tmp_path: Path) -> None:
     """Equal images give equal bytes, others other ranges; 8-bit weights take less room than 32-bit ones."""
     paths = export("mlp-64-32", tmp_path)
@@ -318,12 +344,33 @@ def test_layout_in_memory_leaves_no_mark(tmp_path: Path) -> None:
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     """A file that names one model and holds another's weights is an error, and so is one that names none."""
     path = tmp_path / "a.safetensors"
-    write_torch(MODELS["mlp-24-16"].build(), "mlp-64-32", path)
+    write_torch(MODELS["mlp-24-16"].build(), "mlp-64-32", INPUT, path)
     with pytest.raises(DataError, match="do not fit mlp-64-32"):
         BACKENDS["eager"].load(path)
-    write_torch(MODELS["softmax"].build(), "no-such-model", path)
+    write_torch(MODELS["softmax"].build(), "no-such-model", INPUT, path)
     with pytest.raises(DataError, match="no-such-model"):
         BACKENDS["eager"].load(path)
+
+
+def test_small_scores_are_held_to_their_own_size() -> None:
+    """Scores of 3e-5 that read 0 are another program's; what rounding does to terms of size 1 is none's fault."""
+    scores = np.linspace(-3e-5, 3e-5, 8, dtype=np.float32).reshape(2, 4)
+    with pytest.raises(MeasurementError, match="differ"):
+        check_outputs(0 * scores, scores, "x")
+    check_outputs(scores + np.float32(1e-7), scores, "x")
+    check_outputs(1e4 * scores + np.float32(1e-5), 1e4 * scores, "x")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about its own internals
+def test_compiled_program_of_a_large_batch_answers_for_itself(tmp_path: Path) -> None:
+    """Once a batch of 65 is prepared no program of 64 is compiled to answer for it."""
+    if missing := BACKENDS["compile"].find_missing():
+        pytest.skip(missing)
+    runner = BACKENDS["compile"].load(export("softmax", tmp_path)["torch"])
+    runner.prepare(make_images(65))
+    assert runner.run(make_images(65)).shape == (65, 10)
+    assert list(runner._programs) == [(65, *INPUT)]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("offset", [1e-2, float("nan")])
@@ -338,7 +385,7 @@ def test_outputs_of_another_program_are_found(offset: float) -> None:
 def test_safetensors_header_is_plain_json(tmp_path: Path) -> None:
     """Weights are data: the file is a JSON header and numbers."""
     path = tmp_path / "a.safetensors"
-    write_torch(MODELS["softmax"].build(), "softmax", path)
+    write_torch(MODELS["softmax"].build(), "softmax", INPUT, path)
     content = path.read_bytes()
     (size,) = struct.unpack("<Q", content[:8])
-    assert content[8 : 8 + size].startswith(b'{"__metadata__":{"model":"softmax"}')
+    assert content[8 : 8 + size].startswith(b'{"__metadata__":{"model":"softmax ')

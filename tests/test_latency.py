@@ -1,6 +1,7 @@
 """The latency instrument on a clock of known behaviour."""
 
 import gc
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -152,6 +153,42 @@ def test_long_calls_take_part_in_fewer_rounds(clock: FakeClock) -> None:
     assert {name: len(t.wall_s) for name, t in traces.items()} == {"long": 28, "sibling": 28, "short": 100, "alone": 28}
     few = measure_latency(calls, Plan(n_rounds=30), clock=clock)
     assert {len(trace.wall_s) for trace in few.values()} == {30}
+
+
+@pytest.mark.parametrize("n_cpus", [2, 3, 4, 8])
+def test_long_calls_visit_all_cpus_alike(clock: FakeClock, n_cpus: int) -> None:
+    """Their 28 rounds and the 100 of short ones are spread over the CPUs, two in a row on each."""
+    visits: dict[str, list[int]] = {"long": [], "short": []}
+    cpu = 0
+
+    def pin(index: int) -> None:
+        nonlocal cpu
+        cpu = index // 2 % n_cpus
+
+    def make(name: str, duration_ns: int) -> Callable[[], None]:
+        def call() -> None:
+            visits[name].append(cpu)
+            clock.work(duration_ns)
+
+        return call
+
+    calls = {"long": make("long", 30_000_000), "short": make("short", 1_000_000)}
+    measure_latency(calls, Plan(n_rounds=100), clock=clock, pin=pin)
+    for name, n_rounds, n_calls in (("long", 28, 2), ("short", 100, 4)):  # untimed calls included
+        rounds = Counter(visits[name][-n_rounds * n_calls :: n_calls])
+        assert set(rounds) == set(range(n_cpus))
+        assert max(rounds.values()) - min(rounds.values()) <= 4
+
+
+def test_programs_warm_up_in_another_order_in_each_process(clock: FakeClock) -> None:
+    """What the runtime does once falls to the first, which is not always the same one; the traces keep their order."""
+    firsts = set()
+    for seed in range(8):
+        log: list[str] = []
+        calls = {name: make_call(clock, 3_000_000, log, name) for name in "abc"}
+        assert list(measure_latency(calls, Plan(n_rounds=2, order_seed=seed), clock=clock)) == ["a", "b", "c"]
+        firsts.add(log[0])
+    assert firsts == {"a", "b", "c"}
 
 
 def test_drift_cancels_between_neighbours(clock: FakeClock) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,12 +109,12 @@ def measure_on_device(backend: str, monkeypatch: pytest.MonkeyPatch) -> dict[str
     """Figures of a program that takes 500 bytes on the device, 400 of them for as long as it runs."""
     cuda = FakeAllocator()
 
-    def run(_: object) -> None:
+    def call() -> None:
         cuda.allocate(500)
         cuda.allocate(-400)
 
     entry = replace(BACKENDS[backend], find_missing=lambda: "")
-    runner = SimpleNamespace(run=run)
+    runner = SimpleNamespace(prepare=lambda _: call, active=nullcontext, read=lambda _: None)
     monkeypatch.setattr("bench.backends.import_module", lambda _: SimpleNamespace(load=lambda *_, **__: runner))
     monkeypatch.setattr("bench.profiling.find_cuda", lambda: cuda)
     empty = SimpleNamespace(run=lambda _: None)

@@ -19,7 +19,7 @@ from bench.backends import BACKENDS, Runner
 from bench.backends.needs import find_nothing
 from bench.environment import compute_machine_id, describe_versions
 from bench.latency import N_WARMUP, CpuHopper, Plan, measure_latency
-from bench.parity import SCORE_TOLERANCE
+from bench.parity import compute_tolerance
 from bench.records import ARM
 from bench.subject import SHAPES, Subject
 from bench.trial import run_prepare_job
@@ -138,4 +138,4 @@ def test_row(row: Row, prepare: Callable[[Row], dict[str, str]], pinned: CpuHopp
     assert scores.shape == expected.shape
     assert np.isfinite(scores).all()
     if entry.precision == "float32":
-        assert np.abs(scores - expected).max() <= SCORE_TOLERANCE * max(1.0, np.abs(expected).max())
+        assert np.abs(scores - expected).max() <= compute_tolerance(expected)

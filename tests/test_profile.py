@@ -19,7 +19,7 @@ from bench.meters import Ladder
 from bench.portrait import Portrait, _list_waves, _measure
 from bench.profiling import EMPTY
 from bench.records import Figure, unavailable
-from bench.row import Row, Sitting
+from bench.row import Row, Sitting, _make_load_figure
 from bench.selftest.worlds import FakeClock, WattMeter
 from bench.subject import Subject
 from bench.trial import Trial, run_prepare_job, run_rounds_job
@@ -109,6 +109,12 @@ def test_rows_without_a_roofline_share_a_sentence() -> None:
     lines = format_portrait(portrait, "m").splitlines()
     assert [line.split()[-2:] for line in lines if "10 %" in line] == [["n/a", "n/a"]] * 2
     assert "  attainable of a, b: n/a, peak of float32 only" in lines
+
+
+def test_time_to_load_is_that_of_the_first_process() -> None:
+    """It compiled for 40 s, the next found its cache: 40 s, and the range has both."""
+    figure = _make_load_figure([{"load_s": load_s, "conditions": {}} for load_s in (40.0, 3.0, 2.0)])
+    assert (figure.value, figure.lo, figure.hi, figure.n) == (40.0, 2.0, 40.0, 3)
 
 
 class FakeWorker:

@@ -1,7 +1,8 @@
 """AOTInductor on the CPU: compiled ahead of time to a package, which the user's cache keeps under a hash.
 
-The hash covers weights, input shape, threads, torch, compiler and machine: what the compiler made its choices by. It
-leaves out which CPUs this process may use, so that one that is pinned otherwise finds the same package.
+The hash covers weights, what is done with them (both by their file), input shape, threads, torch, compiler and machine:
+what the compiler made its choices by. It leaves out which CPUs this process may use, so that one that is pinned
+otherwise finds the same package.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from torch import nn
 from bench.backends import Batch
 from bench.backends.compiled import compiler_faults
 from bench.backends.eager import EagerRunner, load_network
-from bench.backends.export import EXAMPLE_BATCH, MAX_BATCH
+from bench.backends.export import export_program
 from bench.environment import describe_compiler, describe_machine
 
 MACHINE = ("cpu", "architecture", "system")
@@ -28,7 +29,7 @@ class AheadRunner(EagerRunner):
     """A network that is compiled, or found compiled, when the shape of its input is known.
 
     Args:
-        identity: What tells the network's weights from any other's.
+        identity: What tells the network from any other.
     """
 
     def __init__(self, network: nn.Module, identity: str, *, n_threads: int) -> None:
@@ -64,9 +65,8 @@ class AheadRunner(EagerRunner):
 
 
 def _compile(network: nn.Module, shape: tuple[int, ...], path: Path) -> Path:
-    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
-    with torch.no_grad(), compiler_faults():
-        program = torch.export.export(network, (torch.zeros(EXAMPLE_BATCH, *shape),), dynamic_shapes=({0: batch},))
+    with compiler_faults():
+        program = export_program(network, shape)
         return Path(torch._inductor.aoti_compile_and_package(program, package_path=str(path)))
 
 

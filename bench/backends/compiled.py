@@ -16,7 +16,7 @@ from bench.backends import Batch, Scores, run_in_parts
 from bench.backends.eager import EagerRunner, load_network
 from bench.errors import UnavailableError
 
-# `run` cuts what is larger into batches of this size, so that it needs one program only.
+# `run` cuts what is larger and not prepared into batches of this size, so that it needs one program only.
 RUN_BATCH = 64
 
 
@@ -60,7 +60,7 @@ class CompiledRunner(EagerRunner):
             yield
 
     def run(self, batch: Batch) -> Scores:
-        size = min(len(batch), RUN_BATCH)
+        size = len(batch) if batch.shape in self._programs else min(len(batch), RUN_BATCH)
         program = self._find_program((size, *batch.shape[1:]))
         with self.active(), compiler_faults():
             return run_in_parts(lambda part: program(torch.from_numpy(part)).numpy(), batch, size)

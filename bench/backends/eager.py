@@ -56,7 +56,7 @@ def load_network(path: Path) -> nn.Module:
         DataError: the file names no registered model, or its weights do not fit.
     """
     with safe_open(path, framework="pt") as file:
-        name = (file.metadata() or {}).get("model", "")
+        name = (file.metadata() or {}).get("model", "").partition(" ")[0]  # a hash of its program follows
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     if name not in MODELS:
         raise DataError(f"{path}: metadata field 'model' is {name!r}", f"use one of {', '.join(MODELS)}")

@@ -2,12 +2,14 @@
 
 import contextlib
 import copy
+import hashlib
 import io
 import warnings
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 OPSET = 20
 MAX_BATCH = 4096
@@ -15,15 +17,34 @@ MAX_BATCH = 4096
 EXAMPLE_BATCH = 2
 
 
-def write_torch(network: nn.Module, model: str, path: Path) -> None:
+def write_torch(network: nn.Module, model: str, input_shape: tuple[int, ...], path: Path) -> None:
     """Weights as safetensors, with the name of the architecture: loading runs no code from the file.
 
-    Weights that two layers share are written for each of them.
+    Networks of equal weights may do different things with them, so the file holds a hash of that too: what is compiled
+    from it is kept under the hash of the file. Weights that two layers share are written for each of them.
     """
     from safetensors.torch import save_file
 
     weights = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
-    save_file(weights, path, metadata={"model": model})
+    # One field: several would come in an order that is another in every process.
+    save_file(weights, path, metadata={"model": f"{model} {_hash_program(network, input_shape)}"})
+
+
+def export_program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram:
+    """What the network does with a batch of any size. The exporter raises what it likes."""
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    example = torch.zeros(EXAMPLE_BATCH, *input_shape)
+    with torch.no_grad():
+        return torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+
+
+def _hash_program(network: nn.Module, input_shape: tuple[int, ...]) -> str:
+    try:
+        program = export_program(copy.deepcopy(network).eval(), input_shape)
+    except Exception as error:  # noqa: BLE001 - it has no program to compile; those who need one say why
+        return type(error).__name__
+    constants = {name: value.tolist() for name, value in program.constants.items() if isinstance(value, Tensor)}
+    return hashlib.sha256(repr((program.graph_module.code, constants)).encode()).hexdigest()
 
 
 def write_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:

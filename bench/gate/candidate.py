@@ -70,7 +70,7 @@ def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     network.load_state_dict(load_file(file_path(folder, entry.artifact("torch"))))
     to.mkdir(parents=True, exist_ok=True)
     paths = {"torch": to / "candidate.safetensors", "onnx": to / "candidate.onnx", "predictions": to / "classes.npy"}
-    write_torch(network, entry.model, paths["torch"])
+    write_torch(network, entry.model, entry.input_shape, paths["torch"])
     write_onnx(network, entry.input_shape, paths["onnx"])
     counts = measure_counts(network, entry.input_shape)
     graph = load_graph(paths["onnx"])
@@ -112,8 +112,8 @@ def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: 
     )
 
 
-def load_candidate(store: Store, entry: Entry) -> Candidate | None:
-    """The model of a run that belongs to `entry`; None where the run has not trained or counted it.
+def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | None:
+    """The model of a run that belongs to `entry` of a `baseline`; None where the run has not trained or counted it.
 
     Raises:
         DataError: its file cannot be read, or its scores are not finite.
@@ -137,10 +137,18 @@ def load_candidate(store: Store, entry: Entry) -> Candidate | None:
         operators=count_operators(graph),
         data_sha256=provenance["data"]["sha256"],
         predictions={r.cell.seed: _load_predictions(store, r) for r in trainings},
-        has_same_weights=first.artifact("torch").sha256 == entry.artifact("torch").sha256,
+        has_same_weights=_have_same_weights(paths["torch"], file_path(baseline, entry.artifact("torch"))),
         declared_seeds=tuple(first.cell.model_copy(update={"seed_index": i}).seed for i in range(n_declared)),
         trainings=tuple(read_training(store, record)[0] for record in trainings),
     )
+
+
+def _have_same_weights(*paths: Path) -> bool:
+    """Whatever else the files say."""
+    from safetensors.numpy import load_file
+
+    ours, theirs = (load_file(path) for path in paths)
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
 def _load_predictions(store: Store, record: Record) -> Predictions:

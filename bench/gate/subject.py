@@ -55,20 +55,20 @@ def find_candidates(subject: Subject, baseline: Baseline, folder: Path, scratch:
         DataError: the test set cannot be used.
     """
     if subject.out:
-        return _find_in_run(subject.out, baseline)
+        return _find_in_run(subject.out, baseline, folder)
     if subject.onnx and subject.test:
         return _find_files(subject.onnx, load_labelled(subject.test), baseline)
     with Worker() as worker:
         return _export(baseline, folder, scratch, worker)
 
 
-def _find_in_run(out: Path, baseline: Baseline) -> Found:
+def _find_in_run(out: Path, baseline: Baseline, folder: Path) -> Found:
     store = Store(out, must_exist=True)
     found: dict[str, Candidate] = {}
     rows = []
     for entry in baseline.entries:
         try:
-            candidate = load_candidate(store, entry)
+            candidate = load_candidate(store, entry, folder)
         except BenchError as error:
             rows.append(refuse(entry.name, Verdict.INVALID, error.cause))
             continue

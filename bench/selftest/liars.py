@@ -95,7 +95,7 @@ def _write_network(seed: int, out: Path) -> dict[str, Artifact]:
     torch.manual_seed(seed)
     network = MODELS[MODEL].build()
     weights, program = out / "weights", out / "program"
-    write_torch(network, MODEL, weights)
+    write_torch(network, MODEL, get_task(TASK).input_shape, weights)
     write_onnx(network, get_task(TASK).input_shape, program)
     return {
         "torch": put_artifact(out, "torch", weights.read_bytes(), ".safetensors"),
