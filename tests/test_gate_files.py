@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from stand_ins import Command
 from torch import nn
 
 from bench.backends.export import write_onnx
 from bench.errors import DataError
 from bench.gate.baseline import Baseline, Energy, Entry, Noise, Training, list_energy, load_baseline
-from bench.gate.candidate import Candidate
+from bench.gate.candidate import Candidate, _have_same_weights
 from bench.gate.expense import describe_training
 from bench.gate.files import load_file_candidate, load_labelled, save_files
 from bench.gate.noise import compute_noise_sd, compute_resolvable, describe_noise
@@ -218,3 +219,15 @@ def test_disturbed_rows_warn_only_where_asked() -> None:
     assert exit_code(good, busy, disturbed="warn") == 0
     assert exit_code(busy, disturbed="warn") == 13  # nothing was judged at all
     assert exit_code(good, Decision("c"), disturbed="warn") == 13
+
+
+def test_weights_are_the_same_whatever_else_the_files_say(tmp_path: Path) -> None:
+    """Another note in the header changes nothing, another number does, and a file that is none is named."""
+    paths = [tmp_path / name for name in ("a", "b", "c", "d")]
+    for path, weight, note in zip(paths, (1.0, 1.0, 2.0), "xyx", strict=False):
+        save_file({"w": np.array([weight])}, path, metadata={"model": note})
+    paths[3].write_bytes(b"short")
+    assert _have_same_weights(*paths[:2])
+    assert not _have_same_weights(*paths[1:3])
+    with pytest.raises(DataError, match="/d"):
+        _have_same_weights(*paths[2:])

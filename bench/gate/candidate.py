@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from bench.backends import BACKENDS, JUDGED_BACKEND, predict
+from bench.errors import DataError
 from bench.executors import OnProgress, Worker
 from bench.gate.baseline import (
     Entry,
@@ -144,10 +145,19 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
 
 
 def _have_same_weights(*paths: Path) -> bool:
-    """Whatever else the files say."""
+    """Whatever else the files say.
+
+    Raises:
+        DataError: one of them is no such file.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    ours, theirs = (load_file(path) for path in paths)
+    try:
+        ours, theirs = (load_file(path) for path in paths)
+    except SafetensorError as error:
+        names = " or ".join(str(path) for path in paths)
+        raise DataError(f"weights cannot be read from {names}: {error}", "train again, or save the baseline") from error
     return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
