@@ -126,8 +126,18 @@ def measure_energy(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -
             "task": cell.task,
             "energy_window_s": shop.suite.energy_window_s,
         }
-        figures = _to_figures(shop.call("bench.profiling:run_energy_job", payload, on_progress))
-        records.append(Record(cell=cell, figures=tuple(figures)))
+        failures: tuple[str, ...] = ()
+        try:
+            figures = _to_figures(shop.call("bench.profiling:run_energy_job", payload, on_progress))
+        except BenchError as error:
+            failures = (f"energy on {JUDGED_BACKEND}: {error}",)
+            identity: dict[str, Any] = {"backend": JUDGED_BACKEND, "batch": 1, "component": "cpu"}
+            reason = f"failed: {error.cause.splitlines()[0]}"
+            figures = [
+                unavailable("inference_energy_j", reason, **identity, idle_subtracted=is_net)
+                for is_net in (False, True)
+            ]
+        records.append(Record(cell=cell, figures=tuple(figures), failures=failures))
     return records
 
 

@@ -78,22 +78,22 @@ def make_latency_figures(
         conditions: Identity: backend, batch, provider, precision, threads.
         complaints: What the watch over the neighbours had to say about the session.
     """
-    latency = _make_latency(traces, floors, is_pinned, complaints, conditions)
+    shares = [median(floor.wall_s) / median(trace.wall_s) for floor, trace in zip(floors, traces, strict=True)]
+    latency = _make_latency(traces, median(shares), is_pinned, complaints, conditions)
     return [
         latency,
         _make_cold_start(traces, conditions),
         _make_throughput(latency),
-        _make_overhead(latency, [median(floor.wall_s) for floor in floors]),
+        _make_overhead(latency, shares),
         *make_single_call_figures([trace.single_s for trace in traces], conditions),
     ]
 
 
 def _make_latency(
-    traces: list[Trace], floors: list[Trace], is_pinned: bool, complaints: Sequence[str], conditions: Conditions
+    traces: list[Trace], overhead: float, is_pinned: bool, complaints: Sequence[str], conditions: Conditions
 ) -> Figure:
     summary = compute_process_summary([trace.wall_s for trace in traces])
-    floor_s = compute_process_summary([trace.wall_s for trace in floors]).value
-    notes = [*_list_warnings(traces, summary.value, floor_s), *(f"noisy: {complaint}" for complaint in complaints)]
+    notes = [*_list_warnings(traces, overhead), *(f"noisy: {complaint}" for complaint in complaints)]
     if summary.is_mixed:
         notes.append(f"mixed: processes range over {summary.hi / summary.lo:.2f} x")
     if not is_pinned:
@@ -150,9 +150,8 @@ def _make_throughput(latency: Figure) -> Figure:
     )
 
 
-def _make_overhead(latency: Figure, floors_s: list[float]) -> Figure:
+def _make_overhead(latency: Figure, shares: list[float]) -> Figure:
     """What an empty call of the same runtime takes, as a share of the row; above 1 the row is all noise."""
-    shares = [floor_s / call_s for floor_s, call_s in zip(floors_s, latency.samples, strict=True)]
     return Figure(
         name="overhead_share",
         value=median(shares),
@@ -235,7 +234,7 @@ def make_peak_figures(peaks: list[Peak], threads: int) -> list[Figure]:
     return figures
 
 
-def _list_warnings(traces: list[Trace], value_s: float, floor_s: float) -> list[str]:
+def _list_warnings(traces: list[Trace], overhead: float) -> list[str]:
     worst = max(trace.preempted_share for trace in traces)
     throttled = max(trace.throttled_share for trace in traces)
     found = []
@@ -247,8 +246,8 @@ def _list_warnings(traces: list[Trace], value_s: float, floor_s: float) -> list[
         word = "noisy" if throttled > MAX_QUIET else "throttled"
         found.append(f"{word}: {sum(t.n_throttled for t in traces)} rounds discarded, the device was throttled")
     found += _list_device_warnings(traces)
-    if value_s < FLOOR_FACTOR * floor_s:
-        found.append(f"measures the framework: an empty call takes {floor_s / value_s:.0%} of it")
+    if FLOOR_FACTOR * overhead > 1:
+        found.append(f"measures the framework: an empty call takes {overhead:.0%} of it")
     return found
 
 

@@ -69,12 +69,17 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
             "counting",
         )
     ),
-    "memory": ("bench.memory", "bench.profiling"),
+    "memory": ("bench.executors", "bench.machine", "bench.clock", "bench.memory", "bench.profiling"),
     "latency": (
+        "tasks.spec",
+        "bench.executors",
+        "bench.machine",
         "bench.clock",
         "bench.cuda",
         "bench.latency",
+        "bench.load",
         "bench.neighbours",
+        "bench.parity",
         "bench.peaks",
         "bench.percentiles",
         "bench.profiling",
@@ -83,7 +88,7 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
         "bench.figures",
         "bench.stats",
     ),
-    "energy": ("bench.profiling", *ENERGY_CODE),
+    "energy": ("tasks.spec", "bench.clock", "bench.latency", "bench.profiling", *ENERGY_CODE),
 }
 
 

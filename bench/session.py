@@ -107,7 +107,7 @@ def _has_cpus(n_threads: int) -> bool:
 
 def refuse_latency(suite: Suite, reason: str, **conditions: str | int) -> list[Figure]:
     """What stands in place of the figures of a session that gave none."""
-    names = ("latency_s", "cold_start_s")
+    names = ("latency_s", "cold_start_s", "throughput_hz", "overhead_share")
     return [unavailable(name, reason, batch=batch, **conditions) for batch in suite.batches for name in names]
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stand_ins import plant
 
 from bench.clock import HostClock
 from bench.latency import CpuHopper, list_cpus
-from bench.neighbours import Neighbours, NeighbourWatch
+from bench.load import CpuTimes
+from bench.neighbours import Neighbours, NeighbourWatch, compute_steal
 from bench.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
 from bench.records import Figure
 from bench.roofline import Roofline, compute_model_bytes, compute_roofline, find_roofline
@@ -113,19 +115,35 @@ def test_every_library_computes_the_product() -> None:
 
 
 def test_neighbours_are_read_from_the_counters(tmp_path: Path) -> None:
-    """0.3 s stalled of 1 s is 30 %; 5 of 100 ticks stolen are 5 %; both are complained of."""
-    pressure, stat = tmp_path / "cpu", tmp_path / "stat"
-    pressure.write_text("some avg10=1.00 avg60=1.00 avg300=1.00 total=1000000\nfull avg10=0 total=0\n")
-    stat.write_text("cpu  100 0 0 900 0 0 0 10 0 0\ncpu0 1 2 3\n")
-    watch = NeighbourWatch(pressure, stat)
-    pressure.write_text("some avg10=1.00 avg60=1.00 avg300=1.00 total=1300000\nfull avg10=0 total=0\n")
-    stat.write_text("cpu  145 0 0 950 0 0 0 15 0 0\ncpu0 1 2 3\n")
+    """0.3 s stalled of 1 s is 30 %; 5 of 100 ticks stolen of the only CPU are 5 %; both are complained of."""
+    pressure, stat = "some avg10=1.00 avg60=1.00 avg300=1.00 total={}\nfull avg10=0 total=0\n", "cpu  {}\ncpu0 1 2 3\n"
+    files = {"proc/pressure/cpu": pressure.format(1000000), "proc/stat": stat.format("100 0 0 900 0 0 0 10 0 0")}
+    watch = NeighbourWatch(plant(tmp_path, files))
+    files = {"proc/pressure/cpu": pressure.format(1300000), "proc/stat": stat.format("145 0 0 950 0 0 0 15 0 0")}
+    plant(tmp_path, files)
     found = watch.read(watch._start_ns + 1_000_000_000)
     assert (found.pressure, found.steal) == pytest.approx((0.3, 0.05))
     assert found.complaints == [
         "some thread of the machine waited for a CPU 30% of the time",
         "the hypervisor took 5% of the CPUs",
     ]
+
+
+@pytest.mark.parametrize(
+    ("passed", "steal"),
+    [
+        ((70, 1500, 30), 0.3),  # one of 16 CPUs is wanted, and loses 30 % of its second
+        ((770, 800, 30), 0.0375),  # eight are
+        ((2, 1595, 3), 0.03),  # none is for long: of the second of one CPU
+        ((0, 0, 0), None),
+    ],
+)
+def test_stolen_time_is_a_share_of_what_was_wanted(passed: tuple[int, int, int], steal: float | None) -> None:
+    """Busy, idle and stolen ticks of 16 CPUs in a second: what others lose on CPUs at rest makes no theft smaller."""
+    busy, idle, stolen = (ticks / 100 for ticks in passed)
+    after = CpuTimes(50 + busy + idle + stolen, 40 + idle, 3 + stolen, n_cpus=16)
+    found = compute_steal(CpuTimes(50, 40, 3, n_cpus=16), after)
+    assert found == (pytest.approx(steal) if steal is not None else None)
 
 
 def test_neighbours_are_complained_of_beyond_a_tenth_and_a_fiftieth() -> None:
@@ -137,7 +155,7 @@ def test_neighbours_are_complained_of_beyond_a_tenth_and_a_fiftieth() -> None:
 
 def test_neighbours_without_counters_are_unknown(tmp_path: Path) -> None:
     """Where the kernel does not tell, it is None, never 0, and nobody complains."""
-    assert NeighbourWatch(tmp_path / "a", tmp_path / "b").read() == Neighbours(None, None)
+    assert NeighbourWatch(tmp_path).read() == Neighbours(None, None)
     assert Neighbours(None, None).complaints == []
 
 

@@ -14,7 +14,7 @@ import pytest
 from stand_ins import FakeClock, WattMeter
 
 from bench import trial
-from bench.actions import Workshop, count, measure_latency, measure_memory
+from bench.actions import Workshop, count, measure_energy, measure_latency, measure_memory
 from bench.backends import BACKENDS, BackendEntry, Batch, Scores
 from bench.energy import measure_energy
 from bench.errors import MeasurementError
@@ -227,7 +227,9 @@ def test_session_that_dies_gives_reasons(worker: type[FakeWorker]) -> None:
     reasons = {(f.value, f.reason, f.conditions["threads"]) for f in timing.figures}
     assert reasons == {(None, "failed: worker died (signal SIGSEGV)", 1)}
     assert {(f.name, f.conditions["batch"]) for f in timing.figures} == {
-        (name, batch) for name in ("latency_s", "cold_start_s") for batch in SUITE.batches
+        (name, batch)
+        for name in ("latency_s", "cold_start_s", "throughput_hz", "overhead_share")
+        for batch in SUITE.batches
     }
     assert "last words" in timing.failures[0]
 
@@ -242,6 +244,19 @@ def test_wrong_answers_of_one_model_take_no_other_with_it(worker: type[FakeWorke
     assert not timings["other"].rounds_s
     assert timings["m"].figures[0].value == pytest.approx(1e-3)
     assert not timings["m"].failures
+
+
+def test_meter_that_fails_costs_the_energy_only(worker: type[FakeWorker], shop: Workshop) -> None:
+    """Gross and net say what happened; the record is no finished one."""
+
+    def call(*_: object) -> None:
+        raise MeasurementError("the counter stands still", "run on bare metal")
+
+    shop.call = call  # type: ignore[method-assign,assignment]
+    (record,) = measure_energy(shop, [Cell(kind="energy", task="usps", model="m")], lambda *_: None)
+    reasons = [(f.name, f.reason, f.conditions["idle_subtracted"]) for f in record.figures]
+    assert reasons == [("inference_energy_j", "failed: the counter stands still", is_net) for is_net in (False, True)]
+    assert record.failures == ("energy on onnxruntime: the counter stands still\n  remedy: run on bare metal",)
 
 
 def test_more_threads_than_cpus_is_no_failure(worker: type[FakeWorker]) -> None:
