@@ -218,6 +218,9 @@ def test_disturbed_rows_warn_only_where_asked() -> None:
     assert exit_code(good, busy, disturbed="fail") == 13
     assert exit_code(good, busy, disturbed="warn") == 0
     assert exit_code(busy, disturbed="warn") == 13  # nothing was judged at all
+    slower, equal = (Decision("d", lo=lo, hi=2.1, tau=0.05, is_disturbed=True) for lo in (1.9, 1.0))
+    assert exit_code(good, slower, disturbed="warn") == 13
+    assert exit_code(good, equal, disturbed="warn") == 0
     assert exit_code(good, Decision("c"), disturbed="warn") == 13
 
 

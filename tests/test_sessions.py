@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from stand_ins import FakeClock, WattMeter
 
-from bench import trial
-from bench.actions import Workshop, count, measure_energy, measure_latency, measure_memory
+from bench import actions, trial
+from bench.actions import Workshop, count, measure_latency, measure_memory
 from bench.backends import BACKENDS, BackendEntry, Batch, Scores
 from bench.energy import measure_energy
 from bench.errors import MeasurementError
@@ -253,7 +253,7 @@ def test_meter_that_fails_costs_the_energy_only(worker: type[FakeWorker], shop: 
         raise MeasurementError("the counter stands still", "run on bare metal")
 
     shop.call = call  # type: ignore[method-assign,assignment]
-    (record,) = measure_energy(shop, [Cell(kind="energy", task="usps", model="m")], lambda *_: None)
+    (record,) = actions.measure_energy(shop, [Cell(kind="energy", task="usps", model="m")], lambda *_: None)
     reasons = [(f.name, f.reason, f.conditions["idle_subtracted"]) for f in record.figures]
     assert reasons == [("inference_energy_j", "failed: the counter stands still", is_net) for is_net in (False, True)]
     assert record.failures == ("energy on onnxruntime: the counter stands still\n  remedy: run on bare metal",)

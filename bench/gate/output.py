@@ -41,9 +41,13 @@ class Outcome:
         return compute_exit_code([d for d in self.decisions if not self.only_warns(d)])
 
     def only_warns(self, decision: Decision) -> bool:
-        """Whether the row passes with a warning: undecided, or disturbed by the machine, as the settings say."""
+        """Whether the row passes with a warning: undecided, or disturbed by the machine, as the settings say.
+
+        A failed control excuses no ratio that lies beyond the limit all the same.
+        """
         is_open = decision.verdict is Verdict.INCONCLUSIVE and self.settings.inconclusive == "warn"
-        return is_open or (decision.is_disturbed and self.settings.disturbed == "warn")
+        is_excused = decision.is_disturbed and not decision.reads_slower and self.settings.disturbed == "warn"
+        return is_open or is_excused
 
     @property
     def summary(self) -> str:

@@ -68,6 +68,11 @@ class Decision:
     is_disturbed: bool = False
     notes: tuple[str, ...] = ()
 
+    @property
+    def reads_slower(self) -> bool:
+        """Whether the interval lies beyond the limit, whatever the verdict."""
+        return self.lo is not None and self.tau is not None and self.lo > 1 + self.tau
+
 
 def judge_closed(name: str, judge: Callable[[], Decision]) -> Decision:
     """The decision of `judge`; INVALID with the reason where anything at all goes wrong in it."""
