@@ -1,9 +1,9 @@
 """Clocks. Instruments take one as an argument, so that tests can run them on a clock of known behaviour."""
 
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter_ns, thread_time_ns  # as they are now: a model that replaces them is timed by these
 from typing import Protocol
 
 
@@ -75,17 +75,17 @@ class HostClock(Clock):
     """The clocks of this machine."""
 
     def wall_ns(self) -> int:
-        return time.perf_counter_ns()
+        return perf_counter_ns()
 
     def cpu_ns(self) -> int:
-        return time.thread_time_ns()
+        return thread_time_ns()
 
     def n_switches(self) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
     def time_singles(self, call: Callable[[], object], n_calls: int) -> list[int]:
         """The bare clock, and nothing to wait for: a method between the reads would cost as much as they do."""
-        now, durations_ns = time.perf_counter_ns, []
+        now, durations_ns = perf_counter_ns, []
         for _ in range(n_calls):
             start_ns = now()
             call()

@@ -1,11 +1,12 @@
 """The counts of a model or file as figures, as they are made in a worker."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
-from bench.counts import MAX_DISAGREEMENT, Counts, compute_disagreement, measure_counts
+from bench.counts import FORMULA, MAX_DISAGREEMENT, Counts, compute_disagreement, measure_counts
 from bench.counts.products import Products
 from bench.errors import BenchError, UsageError
 from bench.executors import OnProgress
@@ -15,21 +16,23 @@ from bench.subject import Subject, build, compute_closed_form
 TRAINING_RULE = (
     "forward + backward in training mode, gradients of all trainable parameters, loss and optimiser left out"
 )
+NO_ACTIVATIONS = "only a trace of the module has them"
 
 
 def run_counts_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `subject`; `onnx`, a file of the same network, or None. Returns figures."""
     subject = Subject.model_validate(payload["subject"])
+    import_module("bench.counts.trace")  # before code of the user's, which may set what its packages stumble over
     file = subject.name if subject.kind == "file" else payload.get("onnx")
     graph = (_count_file(Path(file), subject),) if file else ()
     if subject.kind == "file":
         figures = [*_make_file_figures(Path(subject.name)), *make_macs_figures(graph)]
     else:
         counts = measure_counts(build(subject), subject.input_shape, closed_form=compute_closed_form(subject))
-        if counts.macs is None:
+        if all(p.macs is None for p in counts.products if p.counter != FORMULA):  # a formula takes any input
             raise UsageError(
                 f"{subject.name} on {subject.input_shape}: {counts.products[0].reason}",
-                "check the shape that --input names, batch first",
+                "check the shape that --input names, batch first; inputs are one tensor of floating-point numbers",
             )
         figures = make_count_figures(counts, graph)
     return [figure.model_dump(mode="json") for figure in figures]
@@ -63,6 +66,8 @@ def make_macs_figures(products: tuple[Products, ...]) -> list[Figure]:
     if activations and activations.n_activations is not None:
         method = "outputs of convolutions and matrix products"
         figures.append(_count("n_activations", activations.n_activations, activations.source, method=method))
+    else:
+        figures.append(unavailable("n_activations", next((p.reason for p in products if p.reason), NO_ACTIVATIONS)))
     return sorted(figures, key=lambda figure: figure.value is None)  # what could be had stands first
 
 

@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.machine import limit_threads
 
 # Told how much of a job is done, in the job's own words and as a fraction.
@@ -66,6 +66,7 @@ class Worker:
             stderr=subprocess.PIPE,
             env=environment,
             text=True,
+            errors="backslashreplace",  # of what a model's libraries print; the protocol is ASCII
             start_new_session=True,  # Ctrl-C is for the parent to handle
         )
         self._stderr: list[str] = []
@@ -83,7 +84,8 @@ class Worker:
         """Run `module:function` with `payload` in the worker, which is killed when it takes longer than `timeout_s`.
 
         Raises:
-            JobError: the job raised, the worker died or did not answer in time.
+            UsageError: the job raised one.
+            JobError: it raised anything else, the worker died or did not answer in time.
         """
         if timeout_s is None:
             return self._exchange(function, payload, on_progress)
@@ -112,7 +114,7 @@ class Worker:
             if "result" in event:
                 return event["result"]
             if "error" in event:
-                raise JobError(event["error"], event["remedy"])
+                raise (UsageError if event["is_usage"] else JobError)(event["error"], event["remedy"])
             if on_progress:
                 on_progress(event["doing"], event["fraction"])
         raise self._death(function)
@@ -146,7 +148,9 @@ class Worker:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         last = "".join(self._stderr[-20:]).strip()
         cause = f"worker died ({how}) during {function}" + (f"\n{last}" if last else "")
-        return JobError(cause, "SIGKILL usually means that memory ran out; run the same command again to retry")
+        is_killed = code == -signal.SIGKILL
+        hint = "SIGKILL usually means that memory ran out" if is_killed else "the model or a library ended the process"
+        return JobError(cause, f"{hint}; run the same command again to retry")
 
     def _kill(self) -> None:
         """The worker, and what its jobs started and left behind: they are one session."""
@@ -182,10 +186,11 @@ def _run_job(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> Non
         result = function(job["payload"], lambda doing, fraction: emit({"doing": doing, "fraction": fraction}))
         emit({"result": result})
     except BenchError as error:
-        emit({"error": error.cause, "remedy": error.remedy})
+        emit({"error": error.cause, "remedy": error.remedy, "is_usage": isinstance(error, UsageError)})
     except Exception as error:  # noqa: BLE001 - whatever a job raises is its result; the parent records it
         where = traceback.format_exc(limit=-3)
-        emit({"error": f"{type(error).__name__}: {error}\n{where}", "remedy": "run the same command again to retry"})
+        cause = f"{type(error).__name__}: {error}\n{where}"
+        emit({"error": cause, "remedy": "run the same command again to retry", "is_usage": False})
 
 
 def main() -> None:

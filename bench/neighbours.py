@@ -1,9 +1,9 @@
 """Who else used the machine while a process measured: pressure stall information, stolen time, switches."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter_ns
 
 from bench.load import ROOT, CpuTimes, read_cpu_times
 
@@ -57,12 +57,12 @@ class NeighbourWatch:
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
-        self._start_ns = time.perf_counter_ns()
+        self._start_ns = perf_counter_ns()
         self._stalled_us, self._times = self._read_stalled_us(), read_cpu_times(root)
 
     def read(self, now_ns: int | None = None) -> Neighbours:
         """Shares since this watch was made."""
-        elapsed_ns = (time.perf_counter_ns() if now_ns is None else now_ns) - self._start_ns
+        elapsed_ns = (perf_counter_ns() if now_ns is None else now_ns) - self._start_ns
         stalled_us, pressure = self._read_stalled_us(), None
         if stalled_us is not None and self._stalled_us is not None and elapsed_ns > 0:
             pressure = min(1.0, (stalled_us - self._stalled_us) * 1e3 / elapsed_ns)

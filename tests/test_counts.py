@@ -197,8 +197,10 @@ class Recurrent(torch.nn.Module):
 def test_disagreement_beyond_a_hundredth_is_a_note_on_every_count() -> None:
     """1.0 % between two counters is none, 1.1 % stands beside each count and what is derived from the first."""
     near, far = ((Products("a", "x", 1000), Products("b", "y", n)) for n in (990, 989))
-    assert [figure.notes for figure in make_macs_figures(near)] == [()] * 3
-    assert [figure.notes for figure in make_macs_figures(far)] == [("counters disagree by 1.1%",)] * 3
+    assert [figure.notes for figure in make_macs_figures(near) if figure.value is not None] == [()] * 3
+    assert [figure.notes for figure in make_macs_figures(far) if figure.value is not None] == [
+        ("counters disagree by 1.1%",)
+    ] * 3
 
 
 def test_product_that_the_reference_misses_is_named() -> None:
@@ -221,7 +223,7 @@ def test_product_that_the_reference_misses_is_named() -> None:
 def test_reference_covers_every_model(name: str) -> None:
     """It has a formula for every call of our architectures that might multiply, and knows the others for harmless."""
     shape = SHAPES[MODELS[name].domain]
-    dispatch = count_by_dispatch(MODELS[name].build().eval().to("meta"), shape)
+    dispatch = count_by_dispatch(MODELS[name].build().eval().to("meta"), torch.zeros(1, *shape, device="meta"))
     assert (dispatch.macs, dispatch.coverage) == (MODELS[name].compute_macs(shape), 1.0)
 
 
@@ -356,7 +358,7 @@ def test_command_counts_a_factory_of_the_user(tmp_path: Path) -> None:
     assert [f["value"] for f in answer["figures"] if f["name"] in ("macs", "flops")] == [24, 24, 48]
     for arguments, what in ((("mine:net", "--input", "1,5"), "RuntimeError"), (("mine:no", "--input", "1,6"), "int")):
         done = command("count", *arguments)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert what in done.stderr
         assert "remedy:" in done.stderr
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.errors import UsageError
 from bench.executors import JobError, Worker
 from bench.machine import THREAD_VARIABLES, read_facts
 
@@ -22,6 +23,10 @@ def add(payload, on_progress):
     return payload["a"] + payload["b"]
 def leave(payload, on_progress):
     import subprocess; return subprocess.Popen(["sleep", "600"], start_new_session=payload["escapes"]).pid
+def speak(payload, on_progress):
+    os.write(2, b"caf\\xe9\\n"); os.write(2, payload["last"].encode()); os._exit(3)
+def misuse(payload, on_progress):
+    from bench.errors import UsageError; raise UsageError("no such thing", "name another")
 def environment(payload, on_progress):
     return dict(os.environ)
 def get_pid(payload, on_progress):
@@ -70,6 +75,19 @@ def test_death_is_reported_with_its_last_words() -> None:
         with pytest.raises(JobError, match=r"SIGKILL(.|\n)*last words"):
             worker.call("some_jobs:die", {})
         assert not worker.is_alive
+
+
+def test_bytes_that_are_no_text_hide_no_last_words() -> None:
+    """A library that writes Latin-1 is quoted with its bytes, and what follows is there; nobody blames the memory."""
+    with Worker() as worker, pytest.raises(JobError, match=r"exit code 3(.|\n)*caf\\xe9\nfarewell") as caught:
+        worker.call("some_jobs:speak", {"last": "farewell"})
+    assert "memory" not in caught.value.remedy
+
+
+def test_wrong_use_stays_wrong_use() -> None:
+    """It has an exit code of its own, also where a worker finds it out."""
+    with Worker() as worker, pytest.raises(UsageError, match="no such thing"):
+        worker.call("some_jobs:misuse", {})
 
 
 def test_workers_run_on_one_thread_each_with_its_own_layout() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from stand_ins import FakeClock
 
+from bench.clock import HostClock
 from bench.errors import MeasurementError
 from bench.latency import MAX_WARMUP_S, MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
 
@@ -204,6 +205,16 @@ def test_drift_cancels_between_neighbours(clock: FakeClock) -> None:
     ratio = sum(traces["a"].wall_s) / sum(traces["b"].wall_s)
     assert ratio == pytest.approx(1, abs=0.005)
     assert max(traces["a"].wall_s) > 1.01 * min(traces["a"].wall_s)
+
+
+def test_clock_that_a_model_replaces_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that always says 0 would otherwise stop the warm-up for ever, or make a model as fast as it likes."""
+    monkeypatch.setattr("time.perf_counter_ns", lambda: 0)
+    monkeypatch.setattr("time.thread_time_ns", lambda: 0)
+    clock = HostClock()
+    assert clock.wall_ns() < clock.wall_ns()
+    assert clock.cpu_ns() > 0
+    assert clock.time_singles(lambda: sum(range(1000)), 1) > [0]
 
 
 def test_clock_that_stands_still_is_refused(clock: FakeClock) -> None:

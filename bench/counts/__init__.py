@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.counts.products import Products
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 MAX_DISAGREEMENT = 0.01
+FORMULA = "closed_form"
 
 
 @dataclass(frozen=True)
@@ -59,30 +62,48 @@ def measure_counts(network: "nn.Module", input_shape: tuple[int, ...], *, closed
 
     Args:
         closed_form: Multiply-accumulates by the formula of the architecture, where there is one.
-    """
-    import torch
 
+    Raises:
+        UsageError: the network cannot be copied to the CPU, or its lazy layers cannot be made.
+    """
     from bench.counts.dispatch import count_by_dispatch, count_training_flops
     from bench.counts.trace import count_by_trace
 
-    network = copy.deepcopy(network).cpu().eval()  # tracing would update running statistics
+    network, example = _copy(network, input_shape)
     parameters = list(network.parameters())
     n_parameters, n_trainable = (
         sum(p.numel() for p in parameters if p.requires_grad or every) for every in (True, False)
     )
+    training_flops, training_reason = None, "" if n_trainable else "no trainable parameter"
     with _without_fast_path():
-        trace = _try("trace", "fvcore", lambda: count_by_trace(network, torch.zeros(1, *input_shape)))
-        network.to("meta")
-        dispatch = _try("dispatch", "FlopCounterMode on meta", lambda: count_by_dispatch(network, input_shape))
-        training_flops, training_reason = None, ""
+        trace = _try("trace", "fvcore", lambda: count_by_trace(network, example))
+        meta = example.to("meta")
+        dispatch = _try("dispatch", "FlopCounterMode on meta", lambda: count_by_dispatch(network.to("meta"), meta))
         try:
-            training_flops = count_training_flops(network, input_shape)
+            training_flops = count_training_flops(network.to("meta"), meta) if n_trainable else None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's network raises is the reason
             training_reason = _describe(error)
     products = [dispatch, trace]
     if closed_form is not None:
-        products.append(Products("closed_form", "formula of the architecture", closed_form))
+        products.append(Products(FORMULA, "formula of the architecture", closed_form))
     return Counts(n_parameters, n_trainable, tuple(products), training_flops, training_reason)
+
+
+def _copy(network: "nn.Module", input_shape: tuple[int, ...]) -> "tuple[nn.Module, torch.Tensor]":
+    """A copy on the CPU, in evaluation mode lest tracing update running statistics, and one example of its type."""
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    try:
+        copied = copy.deepcopy(network).cpu().eval()
+        types = [p.dtype for p in copied.parameters() if p.is_floating_point()]
+        example = torch.zeros(1, *input_shape, dtype=types[0] if types else torch.float32)
+        if any(is_lazy(tensor) for tensor in (*copied.parameters(), *copied.buffers())):
+            copied(example)  # makes them
+    except (Exception, SystemExit) as error:
+        remedy = "make it on the CPU of what deepcopy copies (weight_norm: that of torch.nn.utils.parametrizations)"
+        raise UsageError(f"the network cannot be counted: {_describe(error)}", remedy) from error
+    return copied, example
 
 
 def _try(counter: str, source: str, count: Callable[[], Products]) -> Products:

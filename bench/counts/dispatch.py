@@ -32,8 +32,8 @@ FREE = frozenset(
 )
 
 
-def count_by_dispatch(network: "nn.Module", input_shape: tuple[int, ...]) -> Products:
-    """Count `network`, on the meta device and in evaluation mode, for one example of `input_shape`."""
+def count_by_dispatch(network: "nn.Module", example: "torch.Tensor") -> Products:
+    """Count `network`, in evaluation mode, for one example, (1, channel, height, width), both on the meta device."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import FlopCounterMode
@@ -47,7 +47,7 @@ def count_by_dispatch(network: "nn.Module", input_shape: tuple[int, ...]) -> Pro
 
     # The outer mode sees what the counter has taken apart.
     with torch.device("meta"), Watch(), FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, *input_shape))
+        network(example)
     n_counted, uncounted = _sort(calls)
     return Products("dispatch", SOURCE, counter.get_total_flops() // 2, n_counted, uncounted)
 
@@ -62,14 +62,17 @@ def _sort(calls: "Sequence[torch._ops.OpOverload]") -> tuple[int, dict[str, int]
     return len(calls) - len(rest), select_uncounted(names, FREE)
 
 
-def count_training_flops(network: "nn.Module", input_shape: tuple[int, ...]) -> int:
+def count_training_flops(network: "nn.Module", example: "torch.Tensor") -> int:
     """Flops of one training step for one example: forward and backward in training mode, both counted, not 3 x.
 
     Gradients of all trainable parameters are formed, none of the input. The loss and the optimiser are left out.
     """
     import torch
+    from torch.utils._pytree import tree_leaves
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network.train()(torch.zeros(TRAINING_BATCH, *input_shape)).sum().backward()
+        outputs = tree_leaves(network.train()(torch.cat([example] * TRAINING_BATCH)))
+        losses = [output.sum() for output in outputs if isinstance(output, torch.Tensor) and output.requires_grad]
+        torch.autograd.backward(losses)
     return int(counter.get_total_flops()) // TRAINING_BATCH
