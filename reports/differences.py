@@ -71,9 +71,11 @@ def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Di
         ratio = a.value / b.value
         return Difference(ratio, ratio, ratio)
     x, y = ([math.log(v) for v in sample.samples] for sample in (a, b))
+    if a.session != b.session:
+        return Difference(a.value / b.value, None, None, "not timed in the same session")
     if min(len(x), len(y)) < 2:
         return Difference(a.value / b.value, None, None, "needs two samples of each")
-    if a.is_paired and len(x) == len(y):
+    if a.session and len(x) == len(y):
         logs = [p - q for p, q in zip(x, y, strict=True)]
         value, (lo, hi) = math.fsum(logs) / len(logs), compute_t_interval(logs, alpha / 2)
     else:

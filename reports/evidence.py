@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+from bench.ratios import find_session
 from bench.records import CellKind, Figure, Record
 from bench.store import artifact_path
 from reports.answers import Answers, UnmeasuredError, read_answers
@@ -95,7 +96,7 @@ class Evidence:
 def check_same_session(records: list[Record]) -> None:
     """Latencies are compared within one session only; raises UnmeasuredError where they are of several."""
     for first, second in pairwise(records):
-        if any(first.provenance.get(key) != second.provenance.get(key) for key in ("date", "machine_id")):
+        if find_session(first) != find_session(second):
             raise UnmeasuredError(
                 f"{first.cell.model} and {second.cell.model} were timed in different sessions",
                 "run both at once, with --fresh",

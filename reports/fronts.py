@@ -1,5 +1,6 @@
 """Who is on the front of accuracy against cost, and how sure that is: a bootstrap of seeds, examples, processes."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,13 @@ def draw_task(task: TaskResults, cost: Cost) -> Draws | None:
         return None
     generator = np.random.default_rng(0)
     accuracies = np.stack([draw_accuracies(model, generator) for model, _ in pairs])
-    # Models timed side by side share their processes, so the same ones are drawn for all.
-    shared = generator.random((N_DRAWS, max(len(sample.samples) for _, sample in pairs)))
+    # Models timed side by side share their processes, so the same ones are drawn for all of a session.
+    n_most = max(len(sample.samples) for _, sample in pairs)
+    shared: dict[str, Floats] = defaultdict(lambda: generator.random((N_DRAWS, n_most)))
     costs = []
-    for _, sample in pairs:
+    for model, sample in pairs:
         n = len(sample.samples)
-        source = shared[:, :n] if sample.is_paired else generator.random((N_DRAWS, n))
+        source = shared[sample.session or model.name][:, :n]
         values = np.array(sample.samples)
         costs.append(np.median(values[(source * n).astype(int)], axis=1) if n else np.full(N_DRAWS, sample.value))
     return Draws([model.name for model, _ in pairs], np.stack(costs), accuracies)
@@ -88,7 +90,8 @@ def make_front_tables(task: TaskResults) -> list[Table]:
     caption = (
         "Probability that no other model is at least as accurate for the same cost or less: share of "
         f"{N_DRAWS} redrawings of seeds, test examples and timing processes. All models saw the same test examples; "
-        "they are redrawn for each model on its own, which makes these figures more cautious than they need be. "
+        "they are redrawn for each model on its own, which makes these figures more cautious than they need be; so are "
+        "processes of models that were timed in different sessions, whose drift these figures do not hold. "
         "Energy counts only where it was measured."
     )
     return [Table("On the front of accuracy against", caption, ["model", *(cost.title for cost in columns)], rows)]

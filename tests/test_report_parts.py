@@ -11,8 +11,10 @@ from bench.records import Cell, Figure, Record
 from bench.stats import compute_cost_per_success
 from bench.store import Store
 from reports.ablation import make_ablation_table
-from reports.differences import compute_accuracy_difference
+from reports.costs import COSTS
+from reports.differences import compute_accuracy_difference, make_difference_tables
 from reports.efficiency import make_efficiency_tables
+from reports.fronts import draw_task
 from reports.latency import make_latency_tables
 from reports.load import TaskResults, load_results
 from reports.montage import plot_montages
@@ -54,6 +56,29 @@ def test_other_examples_are_not_paired(tmp_path: Path) -> None:
         assert found.hi is not None
         widths.append(found.hi)
     assert 3 * widths[0] < widths[1]
+
+
+def test_latencies_of_two_sessions_are_not_paired(tmp_path: Path) -> None:
+    """Twice as long in each of five processes: known exactly side by side, without an interval from another session."""
+    records = [train_record(m, i, 0.9, 1.0) for m in "ab" for i in range(2)] + measured_records("a", 10, 1e-5)
+    cells = {}
+    for session in ("s", "t"):
+        task = load(tmp_path / session, *records, *measured_records("b", 20, 2e-5, session))
+        relative = make_difference_tables(task)[0]
+        cells[session] = relative.rows[1][relative.header.index("latency")]
+    assert cells == {"s": "2.00 x", "t": "2.00 x (not timed in the same session)"}
+
+
+def test_models_of_two_sessions_draw_their_processes_apart(tmp_path: Path) -> None:
+    """Of three models that are equally fast two share a session, and their redrawn latencies are the same."""
+    records = [train_record(m, 0, 0.9, 1.0) for m in "abc"]
+    for model, session in (("a", "s"), ("b", "s"), ("c", "t")):
+        records += measured_records(model, 10, 1e-5, session)
+    draws = draw_task(load(tmp_path, *records), next(cost for cost in COSTS if cost.name == "latency"))
+    assert draws is not None
+    a, b, c = draws.costs
+    assert (a == b).all()
+    assert (a != c).any()
 
 
 def test_ways_of_preparing_stand_side_by_side(tmp_path: Path) -> None:
