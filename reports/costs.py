@@ -8,6 +8,7 @@ from statistics import median
 from bench.ratios import find_session
 from bench.records import CellKind, Figure
 from reports.load import ModelResults
+from reports.marks import find_void
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Cost:
         scale: From SI units to those of the axis.
         unit: Of the cost itself, as in bench.units.
         cell: Where it comes from; counts are exact anywhere, all else belongs to a machine.
-        find: The model's cost; None where it was not measured, or only modelled.
+        find: The model's cost; None where it was not measured, only modelled, or is INVALID.
     """
 
     name: str
@@ -61,14 +62,16 @@ def _find_file(model: ModelResults) -> CostSample | None:
 
 
 def _find_latency(model: ModelResults) -> CostSample | None:
-    sample = _make_sampled(model.find_latency())
+    """An INVALID one ranks nothing, as in energy."""
+    figure = model.find_latency()
+    sample = None if find_void(figure) else _make_sampled(figure)
     return replace(sample, session=find_session(model.measured["latency"])) if sample else None
 
 
 def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | None:
     """Measured joules only: modelled ones are time multiplied by a constant, and rank nothing."""
     figure = find_energy(model, is_net=is_net)
-    return _make_sampled(figure) if figure and figure.kind == "measured" else None
+    return _make_sampled(figure) if figure and figure.kind == "measured" and not find_void(figure) else None
 
 
 def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:

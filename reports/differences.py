@@ -11,7 +11,7 @@ from bench.units import format_number, format_ratio
 from reports.answers import UnmeasuredError, read_answers
 from reports.costs import COSTS, Cost, CostSample
 from reports.load import Accuracy, ModelResults, TaskResults
-from reports.tables import MISSING, Table
+from reports.tables import MISSING, Table, render_gap
 
 ALPHA = 0.05
 
@@ -113,7 +113,7 @@ def _render_ratio(cost: Cost, model: ModelResults, reference: ModelResults) -> s
     a, b = cost.find(model), cost.find(reference)
     ratio = compute_cost_ratio(a, b) if a and b else None
     if ratio is None:
-        return MISSING
+        return render_gap(model, cost)
     return _mark(format_ratio(ratio.value, ratio.lo, ratio.hi), ratio, 1.0)
 
 

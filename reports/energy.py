@@ -6,7 +6,8 @@ from bench.records import Figure
 from bench.units import format_count, format_quantity
 from reports.costs import find_energy, find_training_energies, list_meters
 from reports.load import ModelResults, TaskResults
-from reports.tables import MARKS, MISSING, Table
+from reports.marks import list_marks
+from reports.tables import MISSING, Table
 
 OF = {
     "training_energy_j": "one training, first seed",
@@ -108,9 +109,7 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
 
 def _list_marks(*models: ModelResults) -> list[str]:
     """What speaks against the latencies that a figure rests on."""
-    latencies = [model.find_latency() for model in models]
-    notes = [note for figure in latencies if figure for note in figure.notes]
-    return [mark for mark in MARKS if any(note.startswith(mark) for note in notes)]
+    return list_marks(*(model.find_latency() for model in models))
 
 
 def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from bench.records import CellKind, Figure, Record
 from bench.store import artifact_path
 from reports.answers import Answers, UnmeasuredError, read_answers
 from reports.load import ModelResults, Results
+from reports.marks import find_void
 from reports.predicates import Conditions, OnTask
 
 CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "energy"}
@@ -63,10 +64,8 @@ class Evidence:
             why = f": {figure.reason}" if figure is not None else ""
             where = ", ".join(f"{name} {value}" for name, value in claim.list_conditions().items())
             raise UnmeasuredError(f"no {metric} of {results.name} ({where}){why}")
-        if invalid := next((note for note in figure.notes if note.startswith("INVALID")), None):
-            raise UnmeasuredError(
-                f"{metric} of {results.name}: {invalid}", "the same run with --fresh, on a quiet machine"
-            )
+        if void := find_void(figure):
+            raise UnmeasuredError(f"{metric} of {results.name}: {void}", "mend that, then the same run with --fresh")
         return figure, record
 
     def find_artifact(self, claim: OnTask, role: str) -> Path:

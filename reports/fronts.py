@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.units import format_percent
 from reports.costs import COSTS, Cost
 from reports.load import ModelResults, TaskResults
-from reports.tables import MISSING, Table
+from reports.tables import Table, render_gap
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -82,8 +82,8 @@ def make_front_tables(task: TaskResults) -> list[Table]:
         columns.append(cost)
         shares: Any = draws.is_on_front.mean(1)
         found_here = {name: f"{format_percent(float(p), 0)} %" for name, p in zip(draws.names, shares, strict=True)}
-        for name, cells in found.items():
-            cells[cost.name] = found_here.get(name, MISSING)
+        for model in task.by_size:
+            found[model.name][cost.name] = found_here.get(model.name) or render_gap(model, cost)
     if not columns:
         return []
     rows = [[name, *(cells[cost.name] for cost in columns)] for name, cells in found.items()]

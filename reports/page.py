@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from bench.records import ARM
 from bench.units import format_count
 from reports.ablation import make_ablation_table
+from reports.agreement import make_agreement_tables
 from reports.canvas import Plot
 from reports.claims import judge_claims
 from reports.classes import make_class_tables
@@ -31,6 +32,7 @@ MAX_ROWS = 500
 
 TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_tables,
+    make_agreement_tables,
     make_latency_tables,
     make_calibration_tables,
     make_energy_tables,

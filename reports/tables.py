@@ -6,11 +6,11 @@ from statistics import fmean
 
 from bench.records import Figure
 from bench.units import clean_text, format_count, format_percent, format_quantity, format_range, unit_of
-from reports.costs import find_energy, find_training_energies, list_meters
+from reports.costs import Cost, find_energy, find_training_energies, list_meters
 from reports.load import ModelResults, TaskResults, compute_median_range
+from reports.marks import VOID, add_marks, find_void
 
 MISSING = "not measured"
-MARKS = ("mixed", "noisy", "INVALID")  # notes that belong beside the figure itself; the others stand below
 
 
 @dataclass
@@ -131,16 +131,29 @@ def make_seed_table(task: TaskResults) -> Table:
 
 
 def list_notes(task: TaskResults) -> list[str]:
-    """What the instruments said about their figures, once each, with the models it concerns."""
+    """What the instruments said, once each, with the models it concerns; of several trainings about the first."""
     found: dict[str, list[str]] = {}
     for model in task.models.values():
-        for record in model.measured.values():
+        said: dict[tuple[str, str], list[str]] = {}
+        for record in (*model.trainings[:1], *model.measured.values()):
             for figure in record.figures:
                 for note in figure.notes:
-                    where = " ".join(str(figure.conditions[k]) for k in ("backend",) if k in figure.conditions)
-                    batch = f" at batch {figure.conditions['batch']}" if "batch" in figure.conditions else ""
-                    found.setdefault(f"{figure.name} {where}{batch}: {note}".replace("  ", " "), []).append(model.name)
+                    said.setdefault((_say_where(figure), note), []).append(figure.name)
+        for (where, note), names in said.items():
+            found.setdefault(f"{', '.join(dict.fromkeys(names))}{where}: {note}", []).append(model.name)
     return [f"{', '.join(names)}: {note}" for note, names in found.items()]
+
+
+def _say_where(figure: Figure) -> str:
+    batch = f" at batch {figure.conditions['batch']}" if "batch" in figure.conditions else ""
+    return "".join(f" {figure.conditions[k]}" for k in ("backend", "component") if k in figure.conditions) + batch
+
+
+def show(figure: Figure | None, render: Callable[[Figure], str]) -> str:
+    """The figure as `render` writes it, or why there is none."""
+    if figure is None:
+        return MISSING
+    return f"n/a ({figure.reason})" if figure.value is None else render(figure)
 
 
 def _render(figure: Figure | None) -> str:
@@ -165,9 +178,15 @@ def _render_latency(model: ModelResults, backend: str, batch: int) -> str:
 
 def render_latency(figure: Figure | None) -> str:
     """With its bounds and what speaks against it."""
-    notes = figure.notes if figure else ()
-    said = [mark for note in notes for mark in MARKS if note.startswith(mark)]
-    return " ".join([_render(figure), *(f"({mark})" for mark in dict.fromkeys(said))])
+    return add_marks(_render(figure), figure)
+
+
+def render_gap(model: ModelResults, cost: Cost) -> str:
+    """What stands where a model has no cost to rank it by."""
+    figure = model.find_latency() if cost.cell == "latency" else None
+    if cost.cell == "energy":
+        figure = find_energy(model, is_net=False)
+    return f"n/a ({VOID})" if find_void(figure) else MISSING
 
 
 def _render_accuracy(model: ModelResults, name: str) -> str:

@@ -7,18 +7,20 @@ from report_stores import keep_answers, keep_pictures, keep_singles, measured_re
 
 from bench.errors import StoreError
 from bench.figures import make_single_call_figures
-from bench.records import Cell, Figure, Record
+from bench.records import Cell, Figure, Record, unavailable
 from bench.stats import compute_cost_per_success
 from bench.store import Store
 from reports.ablation import make_ablation_table
+from reports.agreement import make_agreement_tables
 from reports.costs import COSTS
 from reports.differences import compute_accuracy_difference, make_difference_tables
 from reports.efficiency import make_efficiency_tables
-from reports.fronts import draw_task
+from reports.fronts import draw_task, make_front_tables
 from reports.latency import make_latency_tables
 from reports.load import TaskResults, load_results
 from reports.montage import plot_montages
 from reports.singles import make_calibration_tables, plot_singles
+from reports.tables import list_notes, make_inference_table
 
 
 def load(folder: Path, *records: Record) -> TaskResults:
@@ -79,6 +81,48 @@ def test_models_of_two_sessions_draw_their_processes_apart(tmp_path: Path) -> No
     a, b, c = draws.costs
     assert (a == b).all()
     assert (a != c).any()
+
+
+def judged_by(record: Record, error: float, *notes: str) -> Record:
+    """The record with the answers of ONNX Runtime beside float64: 3 of 100 decisions differ."""
+    values = {"max_score_error": error, "score_rmse_ratio": 1.5, "decision_disagreement": 0.03}
+    parity = (
+        Figure(name=name, value=value, kind="measured", source="test split", n=100, notes=notes, lo=0.0, hi=1.0,
+               conditions={"backend": "onnxruntime"})
+        for name, value in values.items()
+    )  # fmt: skip
+    return record.model_copy(update={"figures": (*record.figures, *parity)})
+
+
+def test_agreement_with_float64_is_shown(tmp_path: Path) -> None:
+    """Error, RMSE, other decisions and their number, of the first seed; a runtime that gave no scores says why."""
+    first = judged_by(train_record("m", 0, 0.9, 1.0), 3e-7, "vacuous: every decision is for the same class")
+    missing = unavailable("max_score_error", "not installed", backend="openvino")
+    records = [first.model_copy(update={"figures": (*first.figures, missing)}), train_record("m", 1, 0.9, 1.0)]
+    task = load(tmp_path, *records)
+    (table,) = make_agreement_tables(task)
+    assert table.rows == [
+        ["m", "onnxruntime", "3.0e-07 (vacuous)", "1.50 x", "3.00 [0.00, 100.00] %", "100"],
+        ["m", "openvino", "n/a (not installed)", "not measured", "not measured", "0"],
+    ]
+    said = "m: max_score_error, score_rmse_ratio, decision_disagreement onnxruntime: vacuous: every decision is for the"
+    assert [note.startswith(said) for note in list_notes(task)] == [True]
+
+
+def test_latency_of_a_runtime_that_answers_wrongly_is_invalid(tmp_path: Path) -> None:
+    """It is shown with the mark, has no ratio in any table and no place on a front; the other model keeps its own."""
+    records = [judged_by(train_record("wrong", 0, 0.9, 1.0), 0.5, "INVALID: scores differ by up to 5.0e-01")]
+    records += [judged_by(train_record("right", 0, 0.9, 1.0), 3e-7), *measured_records("right", 10, 1e-5)]
+    task = load(tmp_path, *records, *measured_records("wrong", 20, 2e-5))
+    task.chosen_reference = "right"
+    assert "20 [20, 26] us (mixed) (INVALID)" in make_inference_table(task).rows[1]
+    sweep, ratio = make_latency_tables(task)
+    assert [row[4].endswith("(INVALID)") for row in sweep.rows] == [False, True]
+    assert ratio.rows[0][4] == "n/a (INVALID: scores differ by up to 5.0e-01)"
+    for table in (make_difference_tables(task)[0], make_front_tables(task)[0]):
+        cells = {row[0]: row[table.header.index("latency")] for row in table.rows}
+        assert cells["wrong"] == "n/a (INVALID)"
+        assert cells["right"] in ("1 x", "100 %")
 
 
 def test_ways_of_preparing_stand_side_by_side(tmp_path: Path) -> None:
