@@ -25,7 +25,7 @@ from reports.plots import plot_fronts
 from reports.predicates import load_claims
 from reports.prose import describe_family, list_sentences, make_claim_table
 from reports.singles import make_calibration_tables, plot_singles
-from reports.tables import Table, list_notes, make_tables
+from reports.tables import Table, list_notes, list_test_reads, make_tables
 
 # A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
 MAX_ROWS = 500
@@ -69,10 +69,11 @@ class Page:
 
 def make_page(results: Results, *extra: Section) -> Page:
     """The report; sections that do not belong to a task come before those that do."""
-    n_judged = sum(r.figure("n_test_reads") is not None for r in results.records)
+    reads = [n for record in results.records for n in list_test_reads(record)]
+    n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
     lead = (
-        f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_judged} artifacts judged on a "
-        "test split, once each. How each figure is measured is in METHOD.md."
+        f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_files} artifacts judged on a test "
+        f"split, reads of it: {n_reads}, at most {most} for one artifact. How each figure is measured is in METHOD.md."
     )
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from bench.records import Figure
+from bench.records import Figure, Record
 from bench.units import clean_text, format_count, format_percent, format_quantity, format_range, unit_of
 from reports.costs import Cost, find_energy, find_training_energies, list_meters
 from reports.load import ModelResults, TaskResults, compute_median_range
@@ -112,7 +112,7 @@ def make_seed_table(task: TaskResults) -> Table:
     rows = []
     for record in task.trainings:
         test, validation = record.figure("test_accuracy"), record.figure("validation_accuracy")
-        epochs, reads = record.figure("epochs_to_target"), record.figure("n_test_reads")
+        epochs, reads = record.figure("epochs_to_target"), list_test_reads(record)
         rows.append(
             [
                 clean_text(record.cell.model),
@@ -122,12 +122,18 @@ def make_seed_table(task: TaskResults) -> Table:
                 _render_fraction(test),
                 _render_count(epochs) if epochs and epochs.value is not None else "censored",
                 _render(record.figure("training_s")),
-                _render_count(reads),
+                format_count(max(reads)) if reads else MISSING,
                 record.artifact("onnx").sha256[:12],
             ]
         )
     header = ["model", "run", "seed", "validation %", "test %", "epochs to target", "training", "test reads", "file"]
-    return Table("Every seed", "One row per training; the file is the first of its sha256.", header, rows)
+    caption = "One row per training; test reads are the most of any of its files; the file is the first of its sha256."
+    return Table("Every seed", caption, header, rows)
+
+
+def list_test_reads(record: Record) -> list[float]:
+    """How often the test split was read for each artifact of a training."""
+    return [figure.value for figure in record.figures if figure.name == "n_test_reads" and figure.value is not None]
 
 
 def list_notes(task: TaskResults) -> list[str]:
