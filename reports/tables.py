@@ -1,5 +1,6 @@
 """The tables of a report, as text: every format shows exactly these cells."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -8,7 +9,7 @@ from bench.records import Figure, Record
 from bench.units import clean_text, format_count, format_percent, format_quantity, format_range, unit_of
 from reports.costs import Cost, find_energy, find_training_energies, list_meters
 from reports.load import ModelResults, TaskResults, compute_median_range
-from reports.marks import VOID, add_marks, find_void
+from reports.marks import VOID, add_marks, find_void, list_marks
 
 MISSING = "not measured"
 
@@ -248,7 +249,7 @@ def _render_spread(model: ModelResults, name: str) -> str:
 def _render_energy(figure: Figure | None) -> str:
     if figure is None or figure.value is None:
         return _render(figure)
-    return f"{format_quantity(figure.value, 'j')} ({figure.kind}, {figure.source})"
+    return add_marks(f"{format_quantity(figure.value, 'j')} ({figure.kind}, {figure.source})", figure)
 
 
 def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:
@@ -259,4 +260,7 @@ def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:
     meters = list_meters(known)
     if len(meters) > 1:
         return f"no mean: of different meters ({'; '.join(meters)})"
-    return _render_energy(known[0].model_copy(update={"value": fmean(f.value for f in known if f.value is not None)}))
+    mean_j = fmean(figure.value for figure in known if figure.value is not None)
+    marks = Counter(mark for figure in known for mark in list_marks(figure))
+    said = (f"({mark} in {n} of {len(known)})" for mark, n in marks.items())
+    return " ".join([_render_energy(known[0].model_copy(update={"value": mean_j, "notes": ()})), *said])

@@ -9,7 +9,7 @@ from bench.records import Cell, Figure, Record
 from reports.boamps import write_boamps
 from reports.energy import compute_break_even, make_break_even_tables, make_source_table
 from reports.load import ModelResults, Results, TaskResults
-from reports.tables import make_training_table
+from reports.tables import list_notes, make_inference_table, make_training_table
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,32 @@ def test_gross_and_net_stand_side_by_side() -> None:
                                  "cpu_load_model"]  # fmt: skip
     assert table.rows[1][:5] == ["small", "1 000 inferences", "cpu", "2.00 J", "1.00 J"]
     assert len(table.rows) == 2
+
+
+def test_noisy_joules_are_marked_wherever_they_stand() -> None:
+    """One of two trainings had neighbours: its own value, the mean, the break-even and the notes below say so."""
+    small, large = model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)
+    quiet = small.trainings[0]
+    note = "noisy: 34% of the CPU time in the window was used by other processes"
+    figures = (
+        figure.model_copy(update={"notes": (note,)} if figure.name.endswith("_j") else {}) for figure in quiet.figures
+    )
+    small.trainings[:] = [quiet.model_copy(update={"figures": tuple(figures)}), quiet]
+    task = make_task(small, large)
+    assert make_source_table(task).rows[0][3:5] == ["20.0 J (noisy)", "10.0 J (noisy)"]
+    assert make_training_table(task).rows[0][-1] == "10.0 J (modelled, cpu_load_model) (noisy in 1 of 2)"
+    assert make_break_even_tables(task)[0].rows[0][4] == "after 3 000 inferences (modelled, cpu_load_model, noisy)"
+    assert list_notes(task) == [f"small: training_energy_j cpu: {note}"]
+
+
+def test_noisy_energy_of_inferences_is_marked() -> None:
+    """In the costs of inference, for gross and net; the joules' scope stands in the table by source."""
+    one = model("small", 10, 10.0, 1e-3)
+    figures = (figure.model_copy(update={"notes": ("noisy: 34%",)}) for figure in one.measured["energy"].figures)
+    one.measured["energy"] = one.measured["energy"].model_copy(update={"figures": tuple(figures)})
+    assert make_inference_table(make_task(one)).rows[0][-1] == "1.00 J (modelled, cpu_load_model) (noisy)"
+    table = make_source_table(make_task(one))
+    assert {row[table.header.index("scope")] for row in table.rows} == {"machine"}
 
 
 def test_break_even_against_the_largest_by_default() -> None:
