@@ -9,6 +9,7 @@ from bench.records import Cell, Figure, Record
 from reports.boamps import write_boamps
 from reports.energy import compute_break_even, make_break_even_tables, make_source_table
 from reports.load import ModelResults, Results, TaskResults
+from reports.mlbom import make_mlbom
 from reports.tables import list_notes, make_inference_table, make_training_table
 
 
@@ -162,6 +163,27 @@ def test_marks_of_the_latencies_are_carried_on() -> None:
     figure = large.measured["latency"].figures[0].model_copy(update={"notes": ("INVALID: pre-empted",)})
     large.measured["latency"] = large.measured["latency"].model_copy(update={"figures": (figure,)})
     assert make_break_even_tables(make_task(small, large))[0].rows[0][3] == "after 3 000 inferences (INVALID)"
+
+
+def test_mlbom_tells_gross_from_net_and_how_many_inferences() -> None:
+    """Every energy has what it counts, whose joules, whether the idle machine is in, and how; values are texts."""
+    one = model("small", 10, 4.0, 1e-3, "rapl")
+    energy = one.measured["energy"]
+    conditions = [figure.conditions | {"n_inferences": 1000} for figure in energy.figures]
+    figures = [f.model_copy(update={"conditions": c}) for f, c in zip(energy.figures, conditions, strict=True)]
+    one.measured["energy"] = energy.model_copy(update={"figures": tuple(figures)})
+    component = make_mlbom(make_task(one), one)["metadata"]["component"]
+    entries = component["modelCard"]["considerations"]["environmentalConsiderations"]["energyConsumptions"]
+    shared = {
+        "component": "cpu",
+        "scope": "machine",
+        "kind": "modelled",
+        "source": "rapl",
+        "method": "one window of 3.0 s",
+    }
+    said = [{p["name"].removeprefix("dlmi-bench:"): p["value"] for p in entry["properties"]} for entry in entries]
+    training, inference = shared, shared | {"n_inferences": "1000"}
+    assert said == [whose | {"idle_subtracted": net} for whose in (training, inference) for net in ("false", "true")]
 
 
 def test_boamps_keeps_gross_and_net_apart(tmp_path: Path) -> None:

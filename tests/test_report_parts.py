@@ -163,14 +163,16 @@ def test_efficiency_by_hand(tmp_path: Path) -> None:
     modelled = Figure(name="inference_energy_j", value=2.0, kind="modelled", source="tdp",
                       conditions={"component": "cpu", "idle_subtracted": False})  # fmt: skip
     measured = modelled.model_copy(update={"kind": "measured", "source": "rapl"})
-    records = [train_record(m, i, a, 1.0 if m == "b" else None) for m, a in (("a", 0.9), ("b", 0.9)) for i in range(5)]
-    records += [Record(cell=Cell(kind="counts", task="toy", model=m), figures=(counts,)) for m in "ab"]
+    void = measured.model_copy(update={"notes": ("INVALID: other answers",)})
+    records = [train_record(m, i, 0.9, None if m == "a" else 1.0) for m in "abc" for i in range(5)]
+    records += [Record(cell=Cell(kind="counts", task="toy", model=m), figures=(counts,)) for m in "abc"]
     records += [
         Record(cell=Cell(kind="energy", task="toy", model=m), figures=(figure,))
-        for m, figure in (("a", modelled), ("b", measured))
+        for m, figure in (("a", modelled), ("b", measured), ("c", void))
     ]
     (table,) = make_efficiency_tables(load(tmp_path, *records))
-    first, second = table.rows
+    first, second, third = table.rows
+    assert third[2] == "n/a (INVALID)"
     assert first[1].startswith("400 000 [") or first[1].startswith("400000 [")
     assert first[2] == "n/a (modelled only)"
     assert second[2].startswith("200 [")
