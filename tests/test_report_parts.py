@@ -12,6 +12,7 @@ from bench.stats import compute_cost_per_success
 from bench.store import Store
 from reports.ablation import make_ablation_table
 from reports.agreement import make_agreement_tables
+from reports.changes import make_change_table
 from reports.costs import COSTS
 from reports.differences import compute_accuracy_difference, make_difference_tables
 from reports.efficiency import make_efficiency_tables
@@ -123,6 +124,19 @@ def test_latency_of_a_runtime_that_answers_wrongly_is_invalid(tmp_path: Path) ->
         cells = {row[0]: row[table.header.index("latency")] for row in table.rows}
         assert cells["wrong"] == "n/a (INVALID)"
         assert cells["right"] in ("1 x", "100 %")
+
+
+def test_invalid_latency_changed_nothing(tmp_path: Path) -> None:
+    """Twice as slow as before, but pre-empted: the row says why there is no verdict."""
+    results = []
+    for latency_s, notes in ((2e-5, ("INVALID: pre-empted",)), (1e-5, ())):
+        latency, _ = measured_records("small", 10, latency_s)
+        figure = latency.figures[0].model_copy(update={"notes": notes})
+        store = Store(tmp_path / str(latency_s))
+        store.add_done([(latency.model_copy(update={"figures": (figure,)}), "f")])
+        results.append(load_results(store))
+    (row,) = make_change_table(results[0], results[1]).rows
+    assert row[2:] == ["latency", "n/a (INVALID)", "10.0 us", "", "cannot be compared: INVALID"]
 
 
 def test_ways_of_preparing_stand_side_by_side(tmp_path: Path) -> None:
