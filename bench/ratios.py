@@ -23,6 +23,11 @@ def make_rounds_key(backend: str, batch: int, threads: int) -> str:
     return f"{backend}, batch {batch}, threads {threads}"
 
 
+def find_session(record: Record) -> str:
+    """The session that a latency record comes from; one that names none shares it with no other record."""
+    return str(record.details.get("session") or record.cell.key)
+
+
 def compute_latency_ratio(reference: Record, other: Record, *, backend: str, batch: int, threads: int = 1) -> Figure:
     """Latency of `other` as a multiple of that of `reference`; both are records of latency cells.
 
@@ -31,7 +36,7 @@ def compute_latency_ratio(reference: Record, other: Record, *, backend: str, bat
     """
     conditions: dict[str, Any] = {"backend": backend, "batch": batch, "threads": threads}
     conditions["reference"] = reference.cell.model
-    if reference.details.get("session") is None or reference.details["session"] != other.details.get("session"):
+    if find_session(reference) != find_session(other):
         return unavailable(NAME, "not timed in the same session; run with --fresh", **conditions)
     key = make_rounds_key(backend, batch, threads)
     rounds = [_get_rounds(record, key) for record in (reference, other)]

@@ -10,7 +10,7 @@ from reports.differences import compute_accuracy_difference, format_points
 from reports.load import ModelResults, Results, TaskResults
 from reports.origins import list_facts
 from reports.page import Section
-from reports.tables import Table
+from reports.tables import MISSING, Table, render_gap
 
 # One process in seven of a shared machine runs up to this many times slower throughout (measured, METHOD.md): times of
 # two sessions, which did not run side by side, have to differ by more to mean anything.
@@ -102,6 +102,9 @@ def _list_test_hashes(provenance: dict[str, Any]) -> dict[str, str]:
 
 def _compare_cost(cost: Cost, now: ModelResults, then: ModelResults) -> Change | None:
     a, b = cost.find(now), cost.find(then)
+    if any(render_gap(model, cost) != MISSING for model in (now, then)):
+        here, there = (_show(cost, x.value) if x else render_gap(model, cost) for x, model in ((a, now), (b, then)))
+        return Change(cost.title, here, there, "", "cannot be compared: INVALID")
     if a is None or b is None or min(a.value, b.value) <= 0:
         return None
     shown = (cost.title, _show(cost, a.value), _show(cost, b.value))

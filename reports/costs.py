@@ -1,26 +1,29 @@
 """What a model costs: the columns by which models are compared, and where in the store each is found."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
+from bench.ratios import find_session
 from bench.records import CellKind, Figure
 from reports.load import ModelResults
+from reports.marks import find_void
 
 
 @dataclass(frozen=True)
 class CostSample:
     """A cost of one model with its bounds, in SI units, and what was sampled to know it.
 
-    `samples` of two models are paired where `is_paired`: the same processes timed both. No samples: the cost is exact.
+    No `samples`: the cost is exact. Those with a `session` are process medians, which are paired with the ones of the
+    same session and compared with no others; those without are independent.
     """
 
     value: float
     lo: float
     hi: float
     samples: tuple[float, ...] = ()
-    is_paired: bool = False
+    session: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Cost:
         scale: From SI units to those of the axis.
         unit: Of the cost itself, as in bench.units.
         cell: Where it comes from; counts are exact anywhere, all else belongs to a machine.
-        find: The model's cost; None where it was not measured, or only modelled.
+        find: The model's cost; None where it was not measured, only modelled, or is INVALID.
     """
 
     name: str
@@ -59,13 +62,16 @@ def _find_file(model: ModelResults) -> CostSample | None:
 
 
 def _find_latency(model: ModelResults) -> CostSample | None:
-    return _make_sampled(model.find_latency())
+    """An INVALID one ranks nothing, as in energy."""
+    figure = model.find_latency()
+    sample = None if find_void(figure) else _make_sampled(figure)
+    return replace(sample, session=find_session(model.measured["latency"])) if sample else None
 
 
 def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | None:
     """Measured joules only: modelled ones are time multiplied by a constant, and rank nothing."""
     figure = find_energy(model, is_net=is_net)
-    return _make_sampled(figure) if figure and figure.kind == "measured" else None
+    return _make_sampled(figure) if figure and figure.kind == "measured" and not find_void(figure) else None
 
 
 def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
@@ -101,7 +107,7 @@ def _make_sampled(figure: Figure | None) -> CostSample | None:
         return None
     lo = figure.value if figure.lo is None else figure.lo
     hi = figure.value if figure.hi is None else figure.hi
-    return CostSample(figure.value, lo, hi, figure.samples or (figure.value,), is_paired=True)
+    return CostSample(figure.value, lo, hi, figure.samples or (figure.value,))
 
 
 ENERGY = "measured energy of 1 000 inferences, processor"

@@ -11,7 +11,7 @@ from bench.units import format_number, format_ratio
 from reports.answers import UnmeasuredError, read_answers
 from reports.costs import COSTS, Cost, CostSample
 from reports.load import Accuracy, ModelResults, TaskResults
-from reports.tables import MISSING, Table
+from reports.tables import MISSING, Table, render_gap
 
 ALPHA = 0.05
 
@@ -71,9 +71,11 @@ def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Di
         ratio = a.value / b.value
         return Difference(ratio, ratio, ratio)
     x, y = ([math.log(v) for v in sample.samples] for sample in (a, b))
+    if a.session != b.session:
+        return Difference(a.value / b.value, None, None, "not timed in the same session")
     if min(len(x), len(y)) < 2:
         return Difference(a.value / b.value, None, None, "needs two samples of each")
-    if a.is_paired and len(x) == len(y):
+    if a.session and len(x) == len(y):
         logs = [p - q for p, q in zip(x, y, strict=True)]
         value, (lo, hi) = math.fsum(logs) / len(logs), compute_t_interval(logs, alpha / 2)
     else:
@@ -111,7 +113,7 @@ def _render_ratio(cost: Cost, model: ModelResults, reference: ModelResults) -> s
     a, b = cost.find(model), cost.find(reference)
     ratio = compute_cost_ratio(a, b) if a and b else None
     if ratio is None:
-        return MISSING
+        return render_gap(model, cost)
     return _mark(format_ratio(ratio.value, ratio.lo, ratio.hi), ratio, 1.0)
 
 

@@ -7,6 +7,7 @@ from bench.stats import compute_cost_per_success
 from bench.units import format_percent, format_quantity, format_range
 from reports.differences import compute_accuracy_difference
 from reports.load import Accuracy, ModelResults, TaskResults
+from reports.marks import VOID, add_marks, find_void
 from reports.tables import MISSING, Table
 
 GIGA = 1e9
@@ -58,8 +59,10 @@ def _describe(model: ModelResults, task: TaskResults, chance: float) -> list[str
 def _render_rate(accuracy: Accuracy, chance: float, cost: Figure | None, scale: float) -> str:
     if cost is None or not cost.value:
         return f"n/a ({cost.reason})" if cost and cost.reason else MISSING
+    if find_void(cost):
+        return f"n/a ({VOID})"
     value, lo, hi = (scale * (x - chance) / cost.value for x in (accuracy.mean, accuracy.lo, accuracy.hi))
-    return format_range(value, lo, hi, "")
+    return add_marks(format_range(value, lo, hi, ""), cost)
 
 
 def render_success(model: ModelResults) -> str:

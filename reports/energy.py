@@ -6,7 +6,8 @@ from bench.records import Figure
 from bench.units import format_count, format_quantity
 from reports.costs import find_energy, find_training_energies, list_meters
 from reports.load import ModelResults, TaskResults
-from reports.tables import MARKS, MISSING, Table
+from reports.marks import add_marks, list_marks
+from reports.tables import MISSING, Table
 
 OF = {
     "training_energy_j": "one training, first seed",
@@ -34,13 +35,14 @@ def make_source_table(task: TaskResults) -> Table:
             component = str(gross.conditions.get("component", ""))
             how = (net if net and net.value is not None else gross).method
             how = how.partition("; ")[0] if gross.kind == "derived" else how
-            cells = [_render(gross), _render(net), gross.kind, gross.source, how]
+            scope = str(gross.conditions.get("scope", ""))
+            cells = [_render(gross), _render(net), gross.kind, gross.source, scope, how]
             rows.append([model.name, OF[gross.name], component, *cells])
-    header = ["model", "of", "component", "gross", "net", "kind", "source", "how"]
+    header = ["model", "of", "component", "gross", "net", "kind", "source", "scope", "how"]
     caption = (
-        "Net is without what the idle machine draws meanwhile. Modelled energy is time multiplied by a constant or a "
-        "load curve, net as well as gross: it says nothing that the durations do not, and it ranks nothing. Energy "
-        "until the target is the training's by its share of the time."
+        "Net is without what the idle machine draws meanwhile; the scope is whose joules the meter counts. Modelled "
+        "energy is time multiplied by a constant or a load curve, net as well as gross: it says nothing that the "
+        "durations do not, and it ranks nothing. Energy until the target is the training's by its share of the time."
     )
     return Table("Energy by source", caption, header, rows)
 
@@ -94,7 +96,8 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
     mine, others = _find_costs(model, basis), _find_costs(reference, basis)
     if mine is None or others is None:
         return MISSING
-    meters = [] if basis == "time" else _list_meters(model, reference, is_net=basis == "net")
+    figures = _list_figures(model, reference, basis=basis)
+    meters = [] if basis == "time" else list_meters(figures)
     if len(meters) > 1:
         return f"not comparable: of different meters ({'; '.join(meters)})"
     if min(*mine, *others) <= 0:
@@ -102,15 +105,8 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
     when, n_uses = compute_break_even(*mine, *others)
     words = {"always": "from the first inference", "never": "never"}
     text = words.get(when) or f"{when} {format_count(float(f'{n_uses:.2g}'))} inferences"
-    marks = _list_marks(model, reference) if basis == "time" else meters
-    return f"{text} ({', '.join(marks)})" if marks else text
-
-
-def _list_marks(*models: ModelResults) -> list[str]:
-    """What speaks against the latencies that a figure rests on."""
-    latencies = [model.find_latency() for model in models]
-    notes = [note for figure in latencies if figure for note in figure.notes]
-    return [mark for mark in MARKS if any(note.startswith(mark) for note in notes)]
+    said = [*meters, *list_marks(*figures)]
+    return f"{text} ({', '.join(said)})" if said else text
 
 
 def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
@@ -123,11 +119,14 @@ def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
     return (fmean(joules), use.value / N_INFERENCES) if joules and use and use.value is not None else None
 
 
-def _list_meters(*models: ModelResults, is_net: bool) -> list[str]:
-    """Of every training and of the inferences."""
+def _list_figures(*models: ModelResults, basis: str) -> list[Figure]:
+    """What a break-even rests on: latencies, or the joules of every training and of the inferences."""
+    if basis == "time":
+        return [figure for model in models if (figure := model.find_latency())]
+    is_net = basis == "net"
     trainings = [figure for model in models for figure in find_training_energies(model, is_net=is_net)]
     uses = [figure for model in models if (figure := find_energy(model, is_net=is_net))]
-    return list_meters([*trainings, *uses])
+    return [*trainings, *uses]
 
 
 def _find_net(figures: list[Figure], gross: Figure) -> Figure | None:
@@ -138,4 +137,6 @@ def _find_net(figures: list[Figure], gross: Figure) -> Figure | None:
 def _render(figure: Figure | None) -> str:
     if figure is None:
         return MISSING
-    return f"not available: {figure.reason}" if figure.value is None else format_quantity(figure.value, "j")
+    if figure.value is None:
+        return f"not available: {figure.reason}"
+    return add_marks(format_quantity(figure.value, "j"), figure)

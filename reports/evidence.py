@@ -3,10 +3,12 @@
 from itertools import pairwise
 from pathlib import Path
 
+from bench.ratios import find_session
 from bench.records import CellKind, Figure, Record
 from bench.store import artifact_path
 from reports.answers import Answers, UnmeasuredError, read_answers
 from reports.load import ModelResults, Results
+from reports.marks import find_void
 from reports.predicates import Conditions, OnTask
 
 CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "energy"}
@@ -62,10 +64,8 @@ class Evidence:
             why = f": {figure.reason}" if figure is not None else ""
             where = ", ".join(f"{name} {value}" for name, value in claim.list_conditions().items())
             raise UnmeasuredError(f"no {metric} of {results.name} ({where}){why}")
-        if invalid := next((note for note in figure.notes if note.startswith("INVALID")), None):
-            raise UnmeasuredError(
-                f"{metric} of {results.name}: {invalid}", "the same run with --fresh, on a quiet machine"
-            )
+        if void := find_void(figure):
+            raise UnmeasuredError(f"{metric} of {results.name}: {void}", "mend that, then the same run with --fresh")
         return figure, record
 
     def find_artifact(self, claim: OnTask, role: str) -> Path:
@@ -95,7 +95,7 @@ class Evidence:
 def check_same_session(records: list[Record]) -> None:
     """Latencies are compared within one session only; raises UnmeasuredError where they are of several."""
     for first, second in pairwise(records):
-        if any(first.provenance.get(key) != second.provenance.get(key) for key in ("date", "machine_id")):
+        if find_session(first) != find_session(second):
             raise UnmeasuredError(
                 f"{first.cell.model} and {second.cell.model} were timed in different sessions",
                 "run both at once, with --fresh",

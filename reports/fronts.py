@@ -1,5 +1,6 @@
 """Who is on the front of accuracy against cost, and how sure that is: a bootstrap of seeds, examples, processes."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from bench.units import format_percent
 from reports.costs import COSTS, Cost
 from reports.load import ModelResults, TaskResults
-from reports.tables import MISSING, Table
+from reports.tables import Table, render_gap
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -50,12 +51,13 @@ def draw_task(task: TaskResults, cost: Cost) -> Draws | None:
         return None
     generator = np.random.default_rng(0)
     accuracies = np.stack([draw_accuracies(model, generator) for model, _ in pairs])
-    # Models timed side by side share their processes, so the same ones are drawn for all.
-    shared = generator.random((N_DRAWS, max(len(sample.samples) for _, sample in pairs)))
+    # Models timed side by side share their processes, so the same ones are drawn for all of a session.
+    n_most = max(len(sample.samples) for _, sample in pairs)
+    shared: dict[str, Floats] = defaultdict(lambda: generator.random((N_DRAWS, n_most)))
     costs = []
-    for _, sample in pairs:
+    for model, sample in pairs:
         n = len(sample.samples)
-        source = shared[:, :n] if sample.is_paired else generator.random((N_DRAWS, n))
+        source = shared[sample.session or model.name][:, :n]
         values = np.array(sample.samples)
         costs.append(np.median(values[(source * n).astype(int)], axis=1) if n else np.full(N_DRAWS, sample.value))
     return Draws([model.name for model, _ in pairs], np.stack(costs), accuracies)
@@ -80,15 +82,16 @@ def make_front_tables(task: TaskResults) -> list[Table]:
         columns.append(cost)
         shares: Any = draws.is_on_front.mean(1)
         found_here = {name: f"{format_percent(float(p), 0)} %" for name, p in zip(draws.names, shares, strict=True)}
-        for name, cells in found.items():
-            cells[cost.name] = found_here.get(name, MISSING)
+        for model in task.by_size:
+            found[model.name][cost.name] = found_here.get(model.name) or render_gap(model, cost)
     if not columns:
         return []
     rows = [[name, *(cells[cost.name] for cost in columns)] for name, cells in found.items()]
     caption = (
         "Probability that no other model is at least as accurate for the same cost or less: share of "
         f"{N_DRAWS} redrawings of seeds, test examples and timing processes. All models saw the same test examples; "
-        "they are redrawn for each model on its own, which makes these figures more cautious than they need be. "
+        "they are redrawn for each model on its own, which makes these figures more cautious than they need be; so are "
+        "processes of models that were timed in different sessions, whose drift these figures do not hold. "
         "Energy counts only where it was measured."
     )
     return [Table("On the front of accuracy against", caption, ["model", *(cost.title for cost in columns)], rows)]

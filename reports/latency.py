@@ -1,15 +1,17 @@
 """The tables of latency: every row, its tail, the models side by side, and what the machine could do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from bench.percentiles import PERCENTILES
 from bench.ratios import compute_latency_ratio, is_resolved
-from bench.records import Figure
+from bench.records import Figure, unavailable
 from bench.roofline import find_roofline
 from bench.units import format_count, format_percent, format_quantity, format_range, unit_of
 from reports.load import ModelResults, TaskResults
-from reports.tables import Table, render_latency
+from reports.marks import find_void
+from reports.tables import Table, render_latency, show
 
 HEADER = ["model", "backend", "batch", "threads"]
 
@@ -76,8 +78,8 @@ def _describe_row(row: Row) -> list[str]:
     attainable = [f"n/a ({roofline.reason})", "n/a"]
     if roofline.attainable_s is not None and row.latency.value:
         attainable = [f"{format_percent(roofline.attainable_s / row.latency.value)} %", roofline.bound]
-    shown = _show(row.find("overhead_share"), lambda f: f"{format_percent(f.value or 0, 0)} %")
-    return [render_latency(row.latency), _show(row.find("throughput_hz"), _format_range), shown, *attainable]
+    shown = show(row.find("overhead_share"), lambda f: f"{format_percent(f.value or 0, 0)} %")
+    return [render_latency(row.latency), show(row.find("throughput_hz"), _format_range), shown, *attainable]
 
 
 def _make_ratio_table(task: TaskResults) -> Table:
@@ -91,19 +93,22 @@ def _make_ratio_table(task: TaskResults) -> Table:
         "Rounds are paired, each process gives one number, and the interval is a 95 % t-interval over processes; where "
         "it holds 1, neither is faster."
     )
-    rows = []
-    for model in (model for model in timed if model is not reference):
-        for row in (r for r in _list_rows(task) if r.model is model):
-            ratio = compute_latency_ratio(
-                reference.measured["latency"],
-                model.measured["latency"],
-                backend=row.backend,
-                batch=row.batch,
-                threads=row.threads,
-            )
-            rows.append([*row.cells, *_describe_ratio(ratio)])
+    rows = [
+        [*row.cells, *_describe_ratio(_compare(reference, row))]
+        for row in _list_rows(task)
+        if row.model is not reference
+    ]
     header = [*HEADER, f"times {reference.name}", "interval", "processes", "verdict"]
     return Table("Faster and slower, side by side", caption, header, rows)
+
+
+def _compare(reference: ModelResults, row: Row) -> Figure:
+    """The row's ratio to the same benchmark of the reference; none where either is INVALID."""
+    identity: dict[str, Any] = {"backend": row.backend, "batch": row.batch, "threads": row.threads}
+    for figure in (reference.find("latency", "latency_s", **identity), row.latency):
+        if void := find_void(figure):
+            return unavailable("latency_ratio", void, **identity)
+    return compute_latency_ratio(reference.measured["latency"], row.model.measured["latency"], **identity)
 
 
 def _describe_ratio(ratio: Figure) -> list[str]:
@@ -126,9 +131,9 @@ def _make_tail_table(rows: list[Row]) -> Table:
 
 
 def _describe_tail(row: Row) -> list[str]:
-    percentiles = [_show(row.find("single_call_s", percentile=name), _format_bound) for name in PERCENTILES]
+    percentiles = [show(row.find("single_call_s", percentile=name), _format_bound) for name in PERCENTILES]
     mild, severe = (row.find("n_outliers", fence=fence) for fence in ("mild", "severe"))
-    outliers = _show(mild, lambda f: f"{_format_count(f)} ({_show(severe, _format_count)})")
+    outliers = show(mild, lambda f: f"{_format_count(f)} ({show(severe, _format_count)})")
     first = row.find("single_call_s")
     return [*percentiles, outliers, format_count(first.n) if first else ""]
 
@@ -144,12 +149,6 @@ def _make_peak_table(rows: list[Row]) -> Table:
             cells.append([what, str(figure.conditions["threads"]), _format_range(figure), figure.method])
     caption = "Measured in a process of its own before the models; median, smallest and largest of its repeats."
     return Table("What this machine can do", caption, ["what", "threads", "a second", "how"], cells)
-
-
-def _show(figure: Figure | None, render: Callable[[Figure], str]) -> str:
-    if figure is None:
-        return "not measured"
-    return f"n/a ({figure.reason})" if figure.value is None else render(figure)
 
 
 def _format_range(figure: Figure) -> str:

@@ -14,6 +14,9 @@ from bench.records import ARM, CellKind, Figure, Record
 from bench.stats import Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from bench.store import Attempt, Store
 from bench.units import clean_text
+from reports.marks import find_void
+
+RANKED = ("latency_s", "inference_energy_j")
 
 
 @dataclass
@@ -199,7 +202,26 @@ def _group(records: list[Record], reference: str | None, folder: Path) -> dict[s
             model.trainings.append(record)
         else:
             model.measured[cell.kind] = record
+    for task in tasks.values():
+        for model in task.models.values():
+            _carry_voids(model)
     return dict(sorted(tasks.items(), key=lambda item: ARM in item[0]))  # arms come last
+
+
+def _carry_voids(model: ModelResults) -> None:
+    """Latency and energy of a runtime whose answers are INVALID are so too, and for the same reason."""
+    answers = [f for record in model.trainings[:1] for f in record.figures if f.name == "max_score_error"]
+    voids = {f.conditions.get("backend"): note for f in answers if (note := find_void(f))}
+    if not voids:
+        return
+    for kind, record in model.measured.items():
+        figures = tuple(
+            f.model_copy(update={"notes": (*f.notes, voids[f.conditions["backend"]])})
+            if f.name in RANKED and f.conditions.get("backend") in voids
+            else f
+            for f in record.figures
+        )
+        model.measured[kind] = record.model_copy(update={"figures": figures})
 
 
 def compute_median_range(values: list[float]) -> tuple[float, float, float]:

@@ -12,6 +12,7 @@ from bench.records import Figure
 from reports.load import ModelResults, Results, TaskResults, make_slug
 
 KWH = 3.6e6  # joules
+IDENTITY = ("component", "scope", "idle_subtracted", "n_inferences")  # of an energy, without which it cannot be read
 
 
 def write_mlboms(results: Results, folder: Path) -> list[Path]:
@@ -73,7 +74,7 @@ def _list_metrics(model: ModelResults) -> list[dict[str, Any]]:
 
 
 def _list_energy(model: ModelResults) -> list[dict[str, Any]]:
-    """Training and inference by component, each with its source: measured and modelled are never added up."""
+    """Training and inference by component, gross and net, each with its source; nothing is ever added up."""
     training = [(f, "training") for f in model.trainings[0].figures if f.name == "training_energy_j"]
     record = model.measured.get("energy")
     inference = [(f, "inference") for f in (record.figures if record else ()) if f.name == "inference_energy_j"]
@@ -82,15 +83,21 @@ def _list_energy(model: ModelResults) -> list[dict[str, Any]]:
 
 def _make_energy(figure: Figure, activity: str) -> dict[str, Any]:
     assert figure.value is not None
-    said = {"component": str(figure.conditions.get("component", "")), "kind": figure.kind, "source": figure.source}
+    said = {name: figure.conditions[name] for name in IDENTITY if name in figure.conditions}
+    said |= {"kind": figure.kind, "source": figure.source, "method": figure.method}
     # The schema asks for providers; which ones fed this machine is not known, and it says so.
     provider = {"organization": {"name": "unknown"}, "energySource": "unknown", "energyProvided": _to_kwh(figure.value)}
     return {
         "activity": activity,
         "energyProviders": [provider],
         "activityEnergyCost": _to_kwh(figure.value),
-        "properties": [{"name": f"dlmi-bench:{name}", "value": value} for name, value in said.items()],
+        "properties": [{"name": f"dlmi-bench:{name}", "value": _to_text(value)} for name, value in said.items()],
     }
+
+
+def _to_text(value: str | float) -> str:
+    """The schema's properties are texts; truth is written as in JSON."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _to_kwh(energy_j: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from bench.records import ARM
 from bench.units import format_count
 from reports.ablation import make_ablation_table
+from reports.agreement import make_agreement_tables
 from reports.canvas import Plot
 from reports.claims import judge_claims
 from reports.classes import make_class_tables
@@ -24,13 +25,14 @@ from reports.plots import plot_fronts
 from reports.predicates import load_claims
 from reports.prose import describe_family, list_sentences, make_claim_table
 from reports.singles import make_calibration_tables, plot_singles
-from reports.tables import Table, list_notes, make_tables
+from reports.tables import Table, list_notes, list_test_reads, make_tables
 
 # A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
 MAX_ROWS = 500
 
 TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_tables,
+    make_agreement_tables,
     make_latency_tables,
     make_calibration_tables,
     make_energy_tables,
@@ -67,10 +69,11 @@ class Page:
 
 def make_page(results: Results, *extra: Section) -> Page:
     """The report; sections that do not belong to a task come before those that do."""
-    n_judged = sum(r.figure("n_test_reads") is not None for r in results.records)
+    reads = [n for record in results.records for n in list_test_reads(record)]
+    n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
     lead = (
-        f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_judged} artifacts judged on a "
-        "test split, once each. How each figure is measured is in METHOD.md."
+        f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_files} artifacts judged on a test "
+        f"split, reads of it: {n_reads}, at most {most} for one artifact. How each figure is measured is in METHOD.md."
     )
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []

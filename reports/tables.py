@@ -1,16 +1,17 @@
 """The tables of a report, as text: every format shows exactly these cells."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from bench.records import Figure
+from bench.records import Figure, Record
 from bench.units import clean_text, format_count, format_percent, format_quantity, format_range, unit_of
-from reports.costs import find_energy, find_training_energies, list_meters
+from reports.costs import Cost, find_energy, find_training_energies, list_meters
 from reports.load import ModelResults, TaskResults, compute_median_range
+from reports.marks import VOID, add_marks, find_void, list_marks
 
 MISSING = "not measured"
-MARKS = ("mixed", "noisy", "INVALID")  # notes that belong beside the figure itself; the others stand below
 
 
 @dataclass
@@ -112,7 +113,7 @@ def make_seed_table(task: TaskResults) -> Table:
     rows = []
     for record in task.trainings:
         test, validation = record.figure("test_accuracy"), record.figure("validation_accuracy")
-        epochs, reads = record.figure("epochs_to_target"), record.figure("n_test_reads")
+        epochs, reads = record.figure("epochs_to_target"), list_test_reads(record)
         rows.append(
             [
                 clean_text(record.cell.model),
@@ -122,25 +123,44 @@ def make_seed_table(task: TaskResults) -> Table:
                 _render_fraction(test),
                 _render_count(epochs) if epochs and epochs.value is not None else "censored",
                 _render(record.figure("training_s")),
-                _render_count(reads),
+                format_count(max(reads)) if reads else MISSING,
                 record.artifact("onnx").sha256[:12],
             ]
         )
     header = ["model", "run", "seed", "validation %", "test %", "epochs to target", "training", "test reads", "file"]
-    return Table("Every seed", "One row per training; the file is the first of its sha256.", header, rows)
+    caption = "One row per training; test reads are the most of any of its files; the file is the first of its sha256."
+    return Table("Every seed", caption, header, rows)
+
+
+def list_test_reads(record: Record) -> list[float]:
+    """How often the test split was read for each artifact of a training."""
+    return [figure.value for figure in record.figures if figure.name == "n_test_reads" and figure.value is not None]
 
 
 def list_notes(task: TaskResults) -> list[str]:
-    """What the instruments said about their figures, once each, with the models it concerns."""
+    """What the instruments said, once each, with the models it concerns; of several trainings about the first."""
     found: dict[str, list[str]] = {}
     for model in task.models.values():
-        for record in model.measured.values():
+        said: dict[tuple[str, str], list[str]] = {}
+        for record in (*model.trainings[:1], *model.measured.values()):
             for figure in record.figures:
                 for note in figure.notes:
-                    where = " ".join(str(figure.conditions[k]) for k in ("backend",) if k in figure.conditions)
-                    batch = f" at batch {figure.conditions['batch']}" if "batch" in figure.conditions else ""
-                    found.setdefault(f"{figure.name} {where}{batch}: {note}".replace("  ", " "), []).append(model.name)
+                    said.setdefault((_say_where(figure), note), []).append(figure.name)
+        for (where, note), names in said.items():
+            found.setdefault(f"{', '.join(dict.fromkeys(names))}{where}: {note}", []).append(model.name)
     return [f"{', '.join(names)}: {note}" for note, names in found.items()]
+
+
+def _say_where(figure: Figure) -> str:
+    batch = f" at batch {figure.conditions['batch']}" if "batch" in figure.conditions else ""
+    return "".join(f" {figure.conditions[k]}" for k in ("backend", "component") if k in figure.conditions) + batch
+
+
+def show(figure: Figure | None, render: Callable[[Figure], str]) -> str:
+    """The figure as `render` writes it, or why there is none."""
+    if figure is None:
+        return MISSING
+    return f"n/a ({figure.reason})" if figure.value is None else render(figure)
 
 
 def _render(figure: Figure | None) -> str:
@@ -165,9 +185,15 @@ def _render_latency(model: ModelResults, backend: str, batch: int) -> str:
 
 def render_latency(figure: Figure | None) -> str:
     """With its bounds and what speaks against it."""
-    notes = figure.notes if figure else ()
-    said = [mark for note in notes for mark in MARKS if note.startswith(mark)]
-    return " ".join([_render(figure), *(f"({mark})" for mark in dict.fromkeys(said))])
+    return add_marks(_render(figure), figure)
+
+
+def render_gap(model: ModelResults, cost: Cost) -> str:
+    """What stands where a model has no cost to rank it by."""
+    figure = model.find_latency() if cost.cell == "latency" else None
+    if cost.cell == "energy":
+        figure = find_energy(model, is_net=False)
+    return f"n/a ({VOID})" if find_void(figure) else MISSING
 
 
 def _render_accuracy(model: ModelResults, name: str) -> str:
@@ -223,7 +249,7 @@ def _render_spread(model: ModelResults, name: str) -> str:
 def _render_energy(figure: Figure | None) -> str:
     if figure is None or figure.value is None:
         return _render(figure)
-    return f"{format_quantity(figure.value, 'j')} ({figure.kind}, {figure.source})"
+    return add_marks(f"{format_quantity(figure.value, 'j')} ({figure.kind}, {figure.source})", figure)
 
 
 def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:
@@ -234,4 +260,7 @@ def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:
     meters = list_meters(known)
     if len(meters) > 1:
         return f"no mean: of different meters ({'; '.join(meters)})"
-    return _render_energy(known[0].model_copy(update={"value": fmean(f.value for f in known if f.value is not None)}))
+    mean_j = fmean(figure.value for figure in known if figure.value is not None)
+    marks = Counter(mark for figure in known for mark in list_marks(figure))
+    said = (f"({mark} in {n} of {len(known)})" for mark, n in marks.items())
+    return " ".join([_render_energy(known[0].model_copy(update={"value": mean_j, "notes": ()})), *said])

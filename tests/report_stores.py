@@ -82,10 +82,10 @@ def keep_pictures(record: Record) -> Record:
 def keep_singles(record: Record, *processes: Sequence[float]) -> Record:
     """A latency record with single calls of each process [s]."""
     kept: JsonValue = {"onnxruntime, batch 1, threads 1": [list(calls) for calls in processes]}
-    return record.model_copy(update={"details": {"singles_s": kept}})
+    return record.model_copy(update={"details": record.details | {"singles_s": kept}})
 
 
-def measured_records(model: str, n_parameters: int, latency_s: float) -> list[Record]:
+def measured_records(model: str, n_parameters: int, latency_s: float, session: str = "s") -> list[Record]:
     identity: dict[str, str | int | float | bool] = {"backend": "onnxruntime", "batch": 1, "threads": 1}
     latency = Figure(
         name="latency_s", value=latency_s, lo=latency_s * 0.98, hi=latency_s * 1.3, n=5, kind="measured",
@@ -95,7 +95,12 @@ def measured_records(model: str, n_parameters: int, latency_s: float) -> list[Re
     counts = Figure(name="n_parameters", value=n_parameters, kind="counted", source="torch")
     where = {"machine_id": "m1", "machine": {"cpu": "abacus"}}
     return [
-        Record(cell=Cell(kind="latency", task="toy", model=model), figures=(latency,), provenance=where),
+        Record(
+            cell=Cell(kind="latency", task="toy", model=model),
+            figures=(latency,),
+            provenance=where,
+            details={"session": session},
+        ),
         Record(cell=Cell(kind="counts", task="toy", model=model), figures=(counts,), provenance=where),
     ]
 

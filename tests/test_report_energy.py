@@ -9,7 +9,8 @@ from bench.records import Cell, Figure, Record
 from reports.boamps import write_boamps
 from reports.energy import compute_break_even, make_break_even_tables, make_source_table
 from reports.load import ModelResults, Results, TaskResults
-from reports.tables import make_training_table
+from reports.mlbom import make_mlbom
+from reports.tables import list_notes, make_inference_table, make_training_table
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,32 @@ def test_gross_and_net_stand_side_by_side() -> None:
                                  "cpu_load_model"]  # fmt: skip
     assert table.rows[1][:5] == ["small", "1 000 inferences", "cpu", "2.00 J", "1.00 J"]
     assert len(table.rows) == 2
+
+
+def test_noisy_joules_are_marked_wherever_they_stand() -> None:
+    """One of two trainings had neighbours: its own value, the mean, the break-even and the notes below say so."""
+    small, large = model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)
+    quiet = small.trainings[0]
+    note = "noisy: 34% of the CPU time in the window was used by other processes"
+    figures = (
+        figure.model_copy(update={"notes": (note,)} if figure.name.endswith("_j") else {}) for figure in quiet.figures
+    )
+    small.trainings[:] = [quiet.model_copy(update={"figures": tuple(figures)}), quiet]
+    task = make_task(small, large)
+    assert make_source_table(task).rows[0][3:5] == ["20.0 J (noisy)", "10.0 J (noisy)"]
+    assert make_training_table(task).rows[0][-1] == "10.0 J (modelled, cpu_load_model) (noisy in 1 of 2)"
+    assert make_break_even_tables(task)[0].rows[0][4] == "after 3 000 inferences (modelled, cpu_load_model, noisy)"
+    assert list_notes(task) == [f"small: training_energy_j cpu: {note}"]
+
+
+def test_noisy_energy_of_inferences_is_marked() -> None:
+    """In the costs of inference, for gross and net; the joules' scope stands in the table by source."""
+    one = model("small", 10, 10.0, 1e-3)
+    figures = (figure.model_copy(update={"notes": ("noisy: 34%",)}) for figure in one.measured["energy"].figures)
+    one.measured["energy"] = one.measured["energy"].model_copy(update={"figures": tuple(figures)})
+    assert make_inference_table(make_task(one)).rows[0][-1] == "1.00 J (modelled, cpu_load_model) (noisy)"
+    table = make_source_table(make_task(one))
+    assert {row[table.header.index("scope")] for row in table.rows} == {"machine"}
 
 
 def test_break_even_against_the_largest_by_default() -> None:
@@ -136,6 +163,27 @@ def test_marks_of_the_latencies_are_carried_on() -> None:
     figure = large.measured["latency"].figures[0].model_copy(update={"notes": ("INVALID: pre-empted",)})
     large.measured["latency"] = large.measured["latency"].model_copy(update={"figures": (figure,)})
     assert make_break_even_tables(make_task(small, large))[0].rows[0][3] == "after 3 000 inferences (INVALID)"
+
+
+def test_mlbom_tells_gross_from_net_and_how_many_inferences() -> None:
+    """Every energy has what it counts, whose joules, whether the idle machine is in, and how; values are texts."""
+    one = model("small", 10, 4.0, 1e-3, "rapl")
+    energy = one.measured["energy"]
+    conditions = [figure.conditions | {"n_inferences": 1000} for figure in energy.figures]
+    figures = [f.model_copy(update={"conditions": c}) for f, c in zip(energy.figures, conditions, strict=True)]
+    one.measured["energy"] = energy.model_copy(update={"figures": tuple(figures)})
+    component = make_mlbom(make_task(one), one)["metadata"]["component"]
+    entries = component["modelCard"]["considerations"]["environmentalConsiderations"]["energyConsumptions"]
+    shared = {
+        "component": "cpu",
+        "scope": "machine",
+        "kind": "modelled",
+        "source": "rapl",
+        "method": "one window of 3.0 s",
+    }
+    said = [{p["name"].removeprefix("dlmi-bench:"): p["value"] for p in entry["properties"]} for entry in entries]
+    training, inference = shared, shared | {"n_inferences": "1000"}
+    assert said == [whose | {"idle_subtracted": net} for whose in (training, inference) for net in ("false", "true")]
 
 
 def test_boamps_keeps_gross_and_net_apart(tmp_path: Path) -> None:

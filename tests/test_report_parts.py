@@ -7,16 +7,21 @@ from report_stores import keep_answers, keep_pictures, keep_singles, measured_re
 
 from bench.errors import StoreError
 from bench.figures import make_single_call_figures
-from bench.records import Cell, Figure, Record
+from bench.records import Cell, Figure, Record, unavailable
 from bench.stats import compute_cost_per_success
 from bench.store import Store
 from reports.ablation import make_ablation_table
-from reports.differences import compute_accuracy_difference
+from reports.agreement import make_agreement_tables
+from reports.changes import make_change_table
+from reports.costs import COSTS
+from reports.differences import compute_accuracy_difference, make_difference_tables
 from reports.efficiency import make_efficiency_tables
+from reports.fronts import draw_task, make_front_tables
 from reports.latency import make_latency_tables
 from reports.load import TaskResults, load_results
 from reports.montage import plot_montages
 from reports.singles import make_calibration_tables, plot_singles
+from reports.tables import list_notes, make_inference_table
 
 
 def load(folder: Path, *records: Record) -> TaskResults:
@@ -54,6 +59,84 @@ def test_other_examples_are_not_paired(tmp_path: Path) -> None:
         assert found.hi is not None
         widths.append(found.hi)
     assert 3 * widths[0] < widths[1]
+
+
+def test_latencies_of_two_sessions_are_not_paired(tmp_path: Path) -> None:
+    """Twice as long in each of five processes: known exactly side by side, without an interval from another session."""
+    records = [train_record(m, i, 0.9, 1.0) for m in "ab" for i in range(2)] + measured_records("a", 10, 1e-5)
+    cells = {}
+    for session in ("s", "t"):
+        task = load(tmp_path / session, *records, *measured_records("b", 20, 2e-5, session))
+        relative = make_difference_tables(task)[0]
+        cells[session] = relative.rows[1][relative.header.index("latency")]
+    assert cells == {"s": "2.00 x", "t": "2.00 x (not timed in the same session)"}
+
+
+def test_models_of_two_sessions_draw_their_processes_apart(tmp_path: Path) -> None:
+    """Of three models that are equally fast two share a session, and their redrawn latencies are the same."""
+    records = [train_record(m, 0, 0.9, 1.0) for m in "abc"]
+    for model, session in (("a", "s"), ("b", "s"), ("c", "t")):
+        records += measured_records(model, 10, 1e-5, session)
+    draws = draw_task(load(tmp_path, *records), next(cost for cost in COSTS if cost.name == "latency"))
+    assert draws is not None
+    a, b, c = draws.costs
+    assert (a == b).all()
+    assert (a != c).any()
+
+
+def judged_by(record: Record, error: float, *notes: str) -> Record:
+    """The record with the answers of ONNX Runtime beside float64: 3 of 100 decisions differ."""
+    values = {"max_score_error": error, "score_rmse_ratio": 1.5, "decision_disagreement": 0.03}
+    parity = (
+        Figure(name=name, value=value, kind="measured", source="test split", n=100, notes=notes, lo=0.0, hi=1.0,
+               conditions={"backend": "onnxruntime"})
+        for name, value in values.items()
+    )  # fmt: skip
+    return record.model_copy(update={"figures": (*record.figures, *parity)})
+
+
+def test_agreement_with_float64_is_shown(tmp_path: Path) -> None:
+    """Error, RMSE, other decisions and their number, of the first seed; a runtime that gave no scores says why."""
+    first = judged_by(train_record("m", 0, 0.9, 1.0), 3e-7, "vacuous: every decision is for the same class")
+    missing = unavailable("max_score_error", "not installed", backend="openvino")
+    records = [first.model_copy(update={"figures": (*first.figures, missing)}), train_record("m", 1, 0.9, 1.0)]
+    task = load(tmp_path, *records)
+    (table,) = make_agreement_tables(task)
+    assert table.rows == [
+        ["m", "onnxruntime", "3.0e-07 (vacuous)", "1.50 x", "3.00 [0.00, 100.00] %", "100"],
+        ["m", "openvino", "n/a (not installed)", "not measured", "not measured", "0"],
+    ]
+    said = "m: max_score_error, score_rmse_ratio, decision_disagreement onnxruntime: vacuous: every decision is for the"
+    assert [note.startswith(said) for note in list_notes(task)] == [True]
+
+
+def test_latency_of_a_runtime_that_answers_wrongly_is_invalid(tmp_path: Path) -> None:
+    """It is shown with the mark, has no ratio in any table and no place on a front; the other model keeps its own."""
+    records = [judged_by(train_record("wrong", 0, 0.9, 1.0), 0.5, "INVALID: scores differ by up to 5.0e-01")]
+    records += [judged_by(train_record("right", 0, 0.9, 1.0), 3e-7), *measured_records("right", 10, 1e-5)]
+    task = load(tmp_path, *records, *measured_records("wrong", 20, 2e-5))
+    task.chosen_reference = "right"
+    assert "20 [20, 26] us (mixed) (INVALID)" in make_inference_table(task).rows[1]
+    sweep, ratio = make_latency_tables(task)
+    assert [row[4].endswith("(INVALID)") for row in sweep.rows] == [False, True]
+    assert ratio.rows[0][4] == "n/a (INVALID: scores differ by up to 5.0e-01)"
+    for table in (make_difference_tables(task)[0], make_front_tables(task)[0]):
+        cells = {row[0]: row[table.header.index("latency")] for row in table.rows}
+        assert cells["wrong"] == "n/a (INVALID)"
+        assert cells["right"] in ("1 x", "100 %")
+
+
+def test_invalid_latency_changed_nothing(tmp_path: Path) -> None:
+    """Twice as slow as before, but pre-empted: the row says why there is no verdict."""
+    results = []
+    for latency_s, notes in ((2e-5, ("INVALID: pre-empted",)), (1e-5, ())):
+        latency, _ = measured_records("small", 10, latency_s)
+        figure = latency.figures[0].model_copy(update={"notes": notes})
+        store = Store(tmp_path / str(latency_s))
+        store.add_done([(latency.model_copy(update={"figures": (figure,)}), "f")])
+        results.append(load_results(store))
+    (row,) = make_change_table(results[0], results[1]).rows
+    assert row[2:] == ["latency", "n/a (INVALID)", "10.0 us", "", "cannot be compared: INVALID"]
 
 
 def test_ways_of_preparing_stand_side_by_side(tmp_path: Path) -> None:
@@ -94,14 +177,16 @@ def test_efficiency_by_hand(tmp_path: Path) -> None:
     modelled = Figure(name="inference_energy_j", value=2.0, kind="modelled", source="tdp",
                       conditions={"component": "cpu", "idle_subtracted": False})  # fmt: skip
     measured = modelled.model_copy(update={"kind": "measured", "source": "rapl"})
-    records = [train_record(m, i, a, 1.0 if m == "b" else None) for m, a in (("a", 0.9), ("b", 0.9)) for i in range(5)]
-    records += [Record(cell=Cell(kind="counts", task="toy", model=m), figures=(counts,)) for m in "ab"]
+    void = measured.model_copy(update={"notes": ("INVALID: other answers",)})
+    records = [train_record(m, i, 0.9, None if m == "a" else 1.0) for m in "abc" for i in range(5)]
+    records += [Record(cell=Cell(kind="counts", task="toy", model=m), figures=(counts,)) for m in "abc"]
     records += [
         Record(cell=Cell(kind="energy", task="toy", model=m), figures=(figure,))
-        for m, figure in (("a", modelled), ("b", measured))
+        for m, figure in (("a", modelled), ("b", measured), ("c", void))
     ]
     (table,) = make_efficiency_tables(load(tmp_path, *records))
-    first, second = table.rows
+    first, second, third = table.rows
+    assert third[2] == "n/a (INVALID)"
     assert first[1].startswith("400 000 [") or first[1].startswith("400000 [")
     assert first[2] == "n/a (modelled only)"
     assert second[2].startswith("200 [")

@@ -20,8 +20,9 @@ from reports.costs import COSTS
 from reports.document import make_schema
 from reports.load import load_results
 from reports.observers import make_observer_tables
+from reports.page import make_page
 from reports.plots import collect_points, plot_front
-from reports.tables import make_accuracy_table, make_inference_table, make_training_table
+from reports.tables import make_accuracy_table, make_inference_table, make_seed_table, make_training_table
 
 
 @pytest.fixture
@@ -48,6 +49,24 @@ def test_latency_is_shown_with_its_bounds_and_its_mark(store: Store) -> None:
     row = make_inference_table(load_results(store).tasks["toy"]).rows[0]
     assert "16 [16, 21] us (mixed)" in row
     assert row[1] == "not measured"
+
+
+def test_looks_at_the_test_split_are_summed_over_artifacts(store: Store) -> None:
+    """Two files of one training, one read twice: 3 reads, the most in the lead and in the training's row."""
+    reads = (
+        Figure(name="n_test_reads", value=n, kind="counted", source="c", conditions={"artifact": role})
+        for role, n in {"onnx": 1, "torch": 2}.items()
+    )
+    record = train_record("small", 0, 0.9, 1.0)
+    store.add_done([(record.model_copy(update={"figures": (*record.figures, *reads)}), "f")])
+    results = load_results(store)
+    assert (
+        "; 2 artifacts judged on a test split, reads of it: 3, at most 2 for one artifact."
+        in make_page(results).lead[0]
+    )
+    table = make_seed_table(results.tasks["toy"])
+    shown = [row[table.header.index("test reads")] for row in table.rows]
+    assert sorted(shown) == ["2", "not measured", "not measured"]
 
 
 def test_censored_runs_count(store: Store) -> None:

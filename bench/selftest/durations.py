@@ -51,7 +51,7 @@ def simulate_ratio(rng: Generator) -> Bounds:
 def simulate_paired_costs(rng: Generator) -> Bounds:
     first, second = draw_rounds(rng)
     medians = [tuple(median(process) for process in side) for side in (second, first)]
-    return _bound_costs(*(CostSample(median(m), min(m), max(m), m, is_paired=True) for m in medians))
+    return _bound_costs(*(CostSample(median(m), min(m), max(m), m, session="s") for m in medians))
 
 
 def simulate_training_costs(rng: Generator) -> Bounds:
