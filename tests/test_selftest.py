@@ -1,12 +1,15 @@
 """The self-test itself, on few sessions: its figures, its exit code, and that it sees an instrument that lies."""
 
 import json
+import runpy
 import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from bench import parity, percentiles
 from bench.clock import Block, Clock
 from bench.executors import JobError
 from bench.selftest import __main__ as program
-from bench.selftest import bias, detection
+from bench.selftest import bias, detection, spins
 from bench.selftest.coverage import METHODS, Method, check_coverage
 from bench.selftest.peers import compare_peers, compute_mean, list_requests
 from bench.selftest.rows import Row, make_bias, make_share
@@ -270,6 +273,53 @@ def test_pyperf_is_read_by_hand() -> None:
     assert (read["centre_s"], read["most_s"], read["n"]) == (3.0, 6.0, 16)
     assert read["spread_s"] == pytest.approx(2.1602, abs=1e-4)
     assert read_pyperf({"runs": runs, "metadata": {"loops": 2}}, {"loops": 4})["n"] == 8
+
+
+class PyperfRunner:
+    """pyperf's, without its clock: a manager that writes the commands of its processes, or one of these processes."""
+
+    commands: list[list[str]] = []
+
+    def __init__(self, add_cmdline_args: Callable[[list[str], Namespace], None]) -> None:
+        self.number, self.index, self.argparser = add_cmdline_args, 0, ArgumentParser()
+        self.argparser.add_argument("--worker-task", type=int)
+
+    def parse_args(self) -> Namespace:
+        self.options = self.argparser.parse_args()
+        return self.options
+
+    def bench_func(self, _: str, func: Callable[[], object]) -> None:
+        if self.options.worker_task is None:
+            for _process in range(3):
+                self.commands.append([f"--worker-task={self.index}"])
+                self.number(self.commands[-1], self.options)
+        elif self.options.worker_task == self.index:
+            func()
+        self.index += 1
+
+
+def test_every_process_of_pyperf_has_a_plan_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three processes of two spins: six samples of durations, none of them twice, and the same ones another time."""
+    planned: list[tuple[float, ...]] = []
+
+    def draw(median_s: float, seed: int) -> Callable[[], None]:
+        return lambda: planned.append(tuple(draw_durations(median_s, seed, 5)))
+
+    monkeypatch.setattr(spins, "make_spin", draw)
+    monkeypatch.setattr(PyperfRunner, "commands", [])
+    monkeypatch.setitem(sys.modules, "pyperf", SimpleNamespace(Runner=PyperfRunner))
+    monkeypatch.setenv("DLMI_BENCH_SPINS", "[[1e-3, 3], [1e-3, 4]]")
+    run_pyperf_rows(monkeypatch)
+    for command in 2 * PyperfRunner.commands:
+        run_pyperf_rows(monkeypatch, *command)
+    assert len(planned) == 12
+    assert len(set(planned)) == 6
+    assert planned[:6] == planned[6:]
+
+
+def run_pyperf_rows(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["pyperf_rows", *arguments])
+    runpy.run_path(str(Path(spins.__file__).parent / "rivals" / "pyperf_rows.py"))
 
 
 def test_rules_of_difference() -> None:
