@@ -69,16 +69,16 @@ def test_planted_distribution() -> None:
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name.partition(":")[0])
 def test_every_interval_is_simulated(method: Method) -> None:
-    """Each method runs and, on so few sessions, lies where Clopper and Pearson leave 93 % possible."""
-    (row,) = check_coverage(40, (method,))
-    assert row.hi is not None
-    assert row.hi >= 0.93
+    """Of 200 sessions, the same every time, each method holds 91 to 99 %, or more where it promises 95 % at least."""
+    (row,) = check_coverage(200, (method,))
+    assert row.lowest - 0.02 <= row.value <= row.highest + 0.02
 
 
-def test_coverage_sees_an_interval_that_is_too_narrow() -> None:
-    """Bounds of 1.3 instead of 1.96 standard errors hold the truth in 81 %, and miss the target."""
-    (row,) = check_coverage(400, (Method("narrow", lambda rng: _bound(rng.standard_normal(), 1.3)),))
-    assert row.value == pytest.approx(0.806, abs=0.08)
+@pytest.mark.parametrize(("width", "share"), [(1.3, 0.806), (2.6, 0.991)])
+def test_coverage_sees_a_wrong_width(width: float, share: float) -> None:
+    """Bounds of 1.3 or 2.6 instead of 1.96 standard errors hold the truth in 81 or 99 %, and miss the target."""
+    (row,) = check_coverage(400, (Method("wrong", lambda rng: _bound(rng.standard_normal(), width)),))
+    assert row.value == pytest.approx(share, abs=0.03)
     assert not row.is_met
 
 
@@ -347,9 +347,10 @@ def run_selftest(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_program_prints_json_and_fails_where_a_target_is_missed() -> None:
-    """Standard output is JSON alone; the exit code is 0 where all targets are met."""
+def test_program_prints_json_and_every_interval_meets_its_target() -> None:
+    """Standard output is JSON alone; of 1 000 sessions, the same every time, no method misses, and the exit code is 0."""
     done = run_selftest("--part", "coverage", "--json")
     found = json.loads(done.stdout)
     assert len(found["rows"]) == len(METHODS)
-    assert done.returncode == (0 if "MISSED" not in {row["verdict"] for row in found["rows"]} else 1)
+    assert [row["subject"] for row in found["rows"] if row["verdict"] == "MISSED"] == []
+    assert done.returncode == 0
