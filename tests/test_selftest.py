@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, median
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench import parity, percentiles
 from bench.clock import Block, Clock
+from bench.estimates import estimate_difference, estimate_mean
 from bench.executors import JobError
 from bench.selftest import __main__ as program
 from bench.selftest import bias, detection, spins
@@ -36,7 +37,8 @@ from bench.selftest.tools import (
     read_pyperf,
 )
 from bench.selftest.worlds import FakeClock
-from bench.stats import Survival
+from bench.stats import Survival, compute_t_interval
+from reports import differences, findings
 
 
 def test_rows_by_hand() -> None:
@@ -181,6 +183,25 @@ def test_coverage_sees_a_wrong_order_statistic(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(percentiles.compute_percentile, "__defaults__", (0.8,))
     method = next(m for m in METHODS if "p90" in m.name)
     (row,) = check_coverage(400, (method,))
+    assert not row.is_met
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "function", "wrong"),
+    [
+        ("their medians", differences, "compute_t_interval", lambda logs, _: compute_t_interval(logs, 0.1)),
+        ("claimed", findings, "estimate_mean", lambda logs, what: estimate_mean(2 * logs, what)),
+        ("arms", differences, "estimate_difference", lambda x, y, **_: estimate_difference(x, y, is_paired=False)),
+        ("Bonferroni", differences, "ALPHA", 6 * differences.ALPHA),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_coverage_sees_a_report_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, name: str, module: ModuleType, function: str, wrong: object
+) -> None:
+    """Simulations go the way of reports: what these do wrong with processes, seeds or pairs misses the target."""
+    monkeypatch.setattr(module, function, wrong)
+    (row,) = check_coverage(200, tuple(method for method in METHODS if name in method.name))
     assert not row.is_met
 
 
