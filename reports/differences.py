@@ -1,19 +1,23 @@
 """Models against a reference and against each other: what is resolved and what is not."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
+from typing import TypeVar
 
 from bench.estimates import estimate_difference
 from bench.stats import compute_t_interval, compute_welch_interval
 from bench.units import format_number, format_ratio
-from reports.answers import UnmeasuredError, read_answers
+from reports.answers import Answers, UnmeasuredError, read_answers
 from reports.costs import COSTS, Cost, CostSample
 from reports.load import Accuracy, ModelResults, TaskResults
 from reports.tables import MISSING, Table, render_gap
 
 ALPHA = 0.05
+S = TypeVar("S")  # what is compared
+D = TypeVar("D")  # what comes out
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ def _compare_answers(a: ModelResults, b: ModelResults, alpha: float) -> Differen
         x.check_same_examples(y)
     except UnmeasuredError:
         return None
+    return compare_answers(x, y, alpha)
+
+
+def compare_answers(x: Answers, y: Answers, alpha: float = ALPHA) -> Difference:
+    """Mean of `x` less that of `y`, of the same examples; paired by seed where the seeds are the same too."""
     estimate = estimate_difference(x.table, y.table, is_paired=x.seeds == y.seeds)
     return Difference(estimate.value, *estimate.compute_interval(alpha))
 
@@ -140,13 +149,18 @@ def _mark(text: str, difference: Difference, null: float) -> str:
     return f"{text} ({difference.reason or 'not resolved'})"
 
 
+def compare_pairs(sides: Sequence[S], compare: Callable[[S, S, float], D]) -> list[tuple[S, S, D]]:
+    """All pairs at the level at which their intervals hold together (Bonferroni)."""
+    pairs = list(combinations(sides, 2))
+    return [(a, b, compare(a, b, ALPHA / len(pairs))) for a, b in pairs]
+
+
 def make_pair_table(task: TaskResults) -> Table:
     """All pairs at once, so that 95 % holds for the whole table."""
     judged = [model for model in task.by_size if model.compute_accuracy()]
-    pairs = list(combinations(judged, 2))
+    pairs = compare_pairs(judged, compute_accuracy_difference)
     rows, unresolved = [], 0
-    for a, b in pairs:
-        difference = compute_accuracy_difference(a, b, ALPHA / len(pairs))
+    for a, b, difference in pairs:
         assert difference is not None
         is_resolved = difference.is_resolved(0.0)
         unresolved += not is_resolved

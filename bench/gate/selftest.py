@@ -1,13 +1,14 @@
 """The gate measured by itself: sessions of known truth on this machine, beside the rules that others use.
 
 `python -m bench.gate.selftest` appends one line per session to a file, so that it can be interrupted, and prints the
-table of all lines at the end. The rivals judge the same rounds, but as they would see them: the baseline's from one
-process, the candidate's from a later one.
+table at the end: of the lines of this model, machine and code, whatever else the file holds. The rivals judge the same
+rounds, but as they would see them: the baseline's from one process, the candidate's from a later one.
 """
 
 import argparse
 import json
 import multiprocessing
+import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,21 +16,29 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from bench.gate.baseline import file_path, load_baseline
+from bench import gate
+from bench.environment import compute_machine_id, describe_versions
+from bench.gate.baseline import Entry, file_path, load_baseline
 from bench.gate.latency import INPROC
 from bench.gate.rounds import SIDES
 from bench.gate.session import Benchmarks, run_inproc
 from bench.gate.timing import decide_benchmarks
+from bench.plan import compute_code_hash
 from bench.stats import compute_clopper_pearson
 
 TAU = 0.05
 N_ROUNDS = 100
 MANN_WHITNEY_P = 0.002  # asv's threshold for calling two sets of samples different
+# All of the gate, and what it times and judges with.
+CODE = (
+    *(module.name for module in pkgutil.iter_modules(gate.__path__, "bench.gate.")),
+    *("bench.backends.onnxrt", "bench.clock", "bench.executors", "bench.latency", "bench.ratios", "bench.stats"),
+)
 
 
 def run_session(baseline: Path, name: str, extra_calls: float) -> dict[str, Any]:
     """One session: the gate's verdict, and what the rivals say of its first two processes."""
-    entry = next(e for e in load_baseline(baseline).entries if e.name == name)
+    entry = _find_entry(baseline, name)
     path = str(file_path(baseline, entry.artifact("onnx")).resolve())
     shape = {"input_shape": list(entry.input_shape), "candidate_shape": list(entry.input_shape)}
     files = {"baseline": path, "candidate": path}
@@ -45,6 +54,33 @@ def run_session(baseline: Path, name: str, extra_calls: float) -> dict[str, Any]
     preempted = [max(a["benchmarks"][name]["preempted_share"][side] for side in SIDES) for a in answers]
     rivals = judge_as_others(rounds[0]["baseline"], rounds[1]["candidate"])
     return {"extra_calls": extra_calls, "decision": asdict(decision), "preempted": preempted, "rivals": rivals}
+
+
+def _find_entry(baseline: Path, name: str) -> Entry:
+    return next(e for e in load_baseline(baseline).entries if e.name == name)
+
+
+def describe_subject(baseline: Path, name: str) -> dict[str, Any]:
+    """All that sessions must share to be counted together."""
+    return {
+        "model": name,
+        "sha256": _find_entry(baseline, name).artifact("onnx").sha256,
+        "machine_id": compute_machine_id(),
+        "code": compute_code_hash(CODE),
+        "versions": describe_versions(),
+    }
+
+
+def format_subject(subject: dict[str, Any]) -> str:
+    sha256, code = (subject[key][:12] for key in ("sha256", "code"))
+    versions = ", ".join(f"{package} {version}" for package, version in subject["versions"].items())
+    return f"{subject['model']}, file {sha256}, machine {subject['machine_id']}, code {code}\n{versions}"
+
+
+def load_lines(path: Path, subject: dict[str, Any]) -> list[dict[str, Any]]:
+    """Sessions of this subject; those of others stay in the file, uncounted."""
+    lines = [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in lines if line.get("subject") == subject]
 
 
 def judge_as_others(baseline_s: list[float], candidate_s: list[float]) -> dict[str, bool]:
@@ -111,16 +147,17 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("out/gate-selftest.jsonl"))
     options = parser.parse_args()
     options.to.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.loads(text) for text in options.to.read_text().splitlines()] if options.to.exists() else []
-    condition = (options.extra_calls, options.hogs)
-    n_done = sum((line["extra_calls"], line["n_hogs"]) == condition for line in lines)
+    subject = describe_subject(options.baseline, options.model)
+    lines = load_lines(options.to, subject)
+    truth = {"extra_calls": options.extra_calls, "n_hogs": options.hogs}
+    n_done = sum(truth.items() <= line.items() for line in lines)
     with hog(options.hogs), options.to.open("a") as file:
         for _ in range(n_done, options.sessions):
-            line = run_session(options.baseline, options.model, options.extra_calls) | {"n_hogs": options.hogs}
+            line = run_session(options.baseline, options.model, options.extra_calls) | truth | {"subject": subject}
             lines.append(line)
             file.write(json.dumps(line) + "\n")
             file.flush()
-    print(make_table(lines))  # noqa: T201 - the table is what this program is for
+    print(f"{format_subject(subject)}\n\n{make_table(lines)}")  # noqa: T201 - the table is what this program is for
 
 
 if __name__ == "__main__":

@@ -5,18 +5,18 @@ seeds, so that the answers of two seeds to one example correlate by .7 to .8. Ta
 """
 
 import math
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.confusion import Metric, bootstrap_interval
-from bench.estimates import Middle, Share, estimate_accuracy, estimate_difference, estimate_sd_ratio
+from bench.estimates import Middle, Share, estimate_accuracy, estimate_sd_ratio
 from bench.records import Cell, CellKind, Figure, Record
 from bench.selftest.rows import ALPHA, Bounds, Simulate
 from bench.stats import compute_wilson
+from reports.answers import Answers
 from reports.costs import COSTS
-from reports.differences import compute_accuracy_difference
+from reports.differences import Difference, compare_answers, compare_pairs, compute_accuracy_difference
 from reports.findings import estimate_gain
 from reports.fronts import draw_task
 from reports.load import ModelResults, TaskResults
@@ -67,6 +67,12 @@ def _cell(kind: CellKind, model: str, seed_index: int = 0) -> Cell:
     return Cell(kind=kind, task="simulated", model=model, seed_index=seed_index)
 
 
+def make_answers(table: Floats, name: str) -> Answers:
+    """The same answers as a report reads them from files; the arms of a comparison have the same seeds."""
+    seeds = tuple(_cell("train", name, index).seed for index in range(len(table)))
+    return Answers(table, np.zeros(table.shape[1]), seeds)
+
+
 def simulate_network(rng: Generator) -> Bounds:
     """One training of the recipe, against what that network would score on infinitely many examples."""
     return _bound_own(rng, 1)
@@ -107,27 +113,36 @@ def simulate_few_examples(rng: Generator) -> Bounds:
 def simulate_paired_arms(rng: Generator) -> Bounds:
     """Seeds of equal number share their luck."""
     luck = rng.normal(0, SEED_SD, N_SEEDS)
-    tables = [draw_table(rng, ease, a + luck) for ease, a in zip(draw_ease(rng, 2), (0.95, 0.94), strict=True)]
-    return *estimate_difference(*tables, is_paired=True).compute_interval(ALPHA), 0.01
+    first, second = (draw_table(rng, ease, a + luck) for ease, a in zip(draw_ease(rng, 2), (0.95, 0.94), strict=True))
+    return _bound_answers(first, second, names=("m+a", "m+b"))
 
 
 def simulate_two_recipes(rng: Generator) -> Bounds:
-    first, second = _draw_two(rng)
-    return *estimate_difference(first, second, is_paired=False).compute_interval(ALPHA), 0.01
+    return _bound_answers(*_draw_two(rng), names=("a", "b"))
+
+
+def _bound_answers(first: Floats, second: Floats, *, names: tuple[str, str]) -> Bounds:
+    found = compare_answers(make_answers(first, names[0]), make_answers(second, names[1]))
+    return *_get_bounds(found), 0.01
+
+
+def _get_bounds(found: Difference) -> tuple[float, float]:
+    assert found.lo is not None
+    assert found.hi is not None
+    return found.lo, found.hi
 
 
 def simulate_pairs(rng: Generator) -> Bounds:
     """All six pairs of four models at once: the farthest truth, in half widths of its interval."""
-    truths = (0.95, 0.945, 0.94, 0.93)
-    tables = [
-        draw_table(rng, ease, draw_luck(rng, a)) for ease, a in zip(draw_ease(rng, len(truths)), truths, strict=True)
-    ]
-    pairs = list(combinations(range(len(truths)), 2))
+    truths = {"a": 0.95, "b": 0.945, "c": 0.94, "d": 0.93}
+    models = {
+        make_answers(draw_table(rng, ease, draw_luck(rng, accuracy)), name): accuracy
+        for ease, (name, accuracy) in zip(draw_ease(rng, len(truths)), truths.items(), strict=True)
+    }
     farthest = 0.0
-    for i, j in pairs:
-        found = estimate_difference(tables[i], tables[j], is_paired=False)
-        lo, hi = found.compute_interval(ALPHA / len(pairs))
-        farthest = max(farthest, abs(truths[i] - truths[j] - found.value) / ((hi - lo) / 2))
+    for x, y, difference in compare_pairs(list(models), compare_answers):
+        lo, hi = _get_bounds(difference)
+        farthest = max(farthest, abs(models[x] - models[y] - difference.value) / ((hi - lo) / 2))
     return -1.0, 1.0, farthest
 
 
@@ -148,9 +163,7 @@ def _bound_models(first: Floats, second: Floats) -> Bounds:
     """Of models whose answers were not kept, only their accuracies."""
     found = compute_accuracy_difference(make_model(first), make_model(second))
     assert found is not None
-    assert found.lo is not None
-    assert found.hi is not None
-    return found.lo, found.hi, 0.01
+    return *_get_bounds(found), 0.01
 
 
 def _draw_two(rng: Generator) -> tuple[Floats, Floats]:

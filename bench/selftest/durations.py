@@ -2,22 +2,39 @@
 
 import math
 from statistics import NormalDist, median
+from typing import Any
 
 import numpy as np
 
-from bench.estimates import estimate_mean
 from bench.percentiles import compute_percentile
 from bench.ratios import compute_latency_ratio, make_rounds_key
-from bench.records import Cell, Record
+from bench.records import Cell, Figure, Record
 from bench.resolution import Noise
 from bench.selftest.rows import ALPHA, Bounds, Simulate
-from reports.costs import CostSample
+from bench.stats import compute_process_summary
+from reports.costs import COSTS
 from reports.differences import compute_cost_ratio
+from reports.evidence import Evidence
+from reports.findings import find_ratio
+from reports.load import ModelResults, Results, TaskResults
+from reports.predicates import Ratio
 
 Generator = np.random.Generator
 
 N_PROCESSES, N_ROUNDS, N_SEEDS = 5, 100, 5
 RATIO = 1.05  # of the latencies of two models
+BENCHMARK: dict[str, Any] = {"backend": "onnxruntime", "batch": 1, "threads": 1}  # the one that models are compared by
+CLAIM = Ratio(
+    kind="ratio",
+    id="quicker",
+    sentence="It is quicker.",
+    source="simulation",
+    task="simulated",
+    model="base",
+    against=("other",),
+    metric="latency_s",
+    **BENCHMARK,
+)
 FEWEST_CALLS, MOST_CALLS = 300, 3000  # single calls of five processes
 
 
@@ -32,36 +49,58 @@ def draw_rounds(rng: Generator, ratio: float = RATIO) -> tuple[list[list[float]]
     return sides[0].tolist(), sides[1].tolist()
 
 
-def simulate_ratio(rng: Generator) -> Bounds:
-    key = make_rounds_key("eager", 1, 1)
-    records = [
-        Record(
-            cell=Cell(kind="latency", task="simulated", model=name),
-            figures=(),
-            details={"session": "s", "rounds_s": {key: rounds}},
+def draw_session(rng: Generator) -> TaskResults:
+    """Two models timed in one session, as a report loads them: `other` takes RATIO times as long as `base`."""
+    task = TaskResults("simulated")
+    for name, rounds in zip(("base", "other"), draw_rounds(rng), strict=True):
+        summary = compute_process_summary(rounds)
+        figure = Figure(
+            name="latency_s",
+            value=summary.value,
+            lo=summary.lo,
+            hi=summary.hi,
+            kind="measured",
+            source="simulation",
+            conditions=BENCHMARK,
+            samples=tuple(median(process) for process in rounds),
         )
-        for name, rounds in zip("ab", draw_rounds(rng), strict=True)
-    ]
-    found = compute_latency_ratio(*records, backend="eager", batch=1)
+        details: dict[str, Any] = {"session": "s", "rounds_s": {make_rounds_key(**BENCHMARK): rounds}}
+        record = Record(cell=Cell(kind="latency", task=task.name, model=name), figures=(figure,), details=details)
+        task.models[name] = ModelResults(name, measured={"latency": record})
+    return task
+
+
+def simulate_ratio(rng: Generator) -> Bounds:
+    records = [model.measured["latency"] for model in draw_session(rng).models.values()]
+    found = compute_latency_ratio(*records, **BENCHMARK)
     assert found.lo is not None
     assert found.hi is not None
     return found.lo, found.hi, RATIO
 
 
 def simulate_paired_costs(rng: Generator) -> Bounds:
-    first, second = draw_rounds(rng)
-    medians = [tuple(median(process) for process in side) for side in (second, first)]
-    return _bound_costs(*(CostSample(median(m), min(m), max(m), m, session="s") for m in medians))
+    models = draw_session(rng).models
+    return _bound_costs("latency", models["other"], models["base"])
 
 
 def simulate_training_costs(rng: Generator) -> Bounds:
     """Durations of 5 trainings on each side, the second of them three times as scattered."""
-    sides = [tuple(np.exp(rng.normal(m, sd, N_SEEDS)).tolist()) for m, sd in ((math.log(RATIO), 0.02), (0, 0.06))]
-    return _bound_costs(*(CostSample(median(s), min(s), max(s), s) for s in sides))
+    sides = [np.exp(rng.normal(m, sd, N_SEEDS)).tolist() for m, sd in ((math.log(RATIO), 0.02), (0, 0.06))]
+    return _bound_costs("training", *(_make_trained(name, side) for name, side in zip("ab", sides, strict=True)))
 
 
-def _bound_costs(first: CostSample, second: CostSample) -> Bounds:
-    found = compute_cost_ratio(first, second)
+def _make_trained(name: str, durations_s: list[float]) -> ModelResults:
+    figures = [Figure(name="training_s", value=t, kind="measured", source="simulation") for t in durations_s]
+    cells = [Cell(kind="train", task="simulated", model=name, seed_index=i) for i in range(len(figures))]
+    return ModelResults(name, [Record(cell=c, figures=(f,)) for c, f in zip(cells, figures, strict=True)])
+
+
+def _bound_costs(name: str, first: ModelResults, second: ModelResults) -> Bounds:
+    cost = next(cost for cost in COSTS if cost.name == name)
+    a, b = cost.find(first), cost.find(second)
+    assert a is not None
+    assert b is not None
+    found = compute_cost_ratio(a, b)
     assert found is not None
     assert found.lo is not None
     assert found.hi is not None
@@ -69,9 +108,9 @@ def _bound_costs(first: CostSample, second: CostSample) -> Bounds:
 
 
 def simulate_claimed_ratio(rng: Generator) -> Bounds:
-    base, other = draw_rounds(rng)
-    logs = [math.log(median(y) / median(x)) for x, y in zip(base, other, strict=True)]
-    return *estimate_mean(logs, "processes").compute_interval(ALPHA), math.log(RATIO)
+    task = draw_session(rng)
+    (found,) = find_ratio(CLAIM, Evidence(Results({task.name: task}, [], [], [])), ALPHA).comparisons
+    return *found.estimate.compute_interval(ALPHA), math.log(RATIO)
 
 
 def simulate_percentile(p: float, n_calls: int) -> Simulate:

@@ -13,6 +13,7 @@ DURATIONS_S = {"20 us": 20e-6, "1 ms": 1e-3, "50 ms": 50e-3}
 JITTER = 0.02  # standard deviation of the log duration
 TAIL_SHARE, TAIL_FACTOR = 0.01, 5.0
 N_PLANNED = 50_000  # then the same ones again
+N_PROCESSES = 1000  # of one spin at most, so that none gets the seed of another spin's
 CALIBRATION_NS = 20_000
 N_CALIBRATION, N_BLOCKS = 100, 30
 
@@ -23,6 +24,11 @@ def draw_durations(median_s: float, seed: int, n: int = N_PLANNED) -> Iterator[f
     for _ in range(n):
         factor = TAIL_FACTOR if rng.random() < TAIL_SHARE else 1.0
         yield median_s * factor * math.exp(rng.gauss(0, JITTER))
+
+
+def choose_seed(seed: int, process: int) -> int:
+    """Another sample of durations in every process: where a tool starts several, the process is the replicate."""
+    return N_PROCESSES * seed + process
 
 
 def compute_median(median_s: float) -> float:

@@ -20,14 +20,13 @@ from bench.executors import OnProgress, Worker
 from bench.latency import CpuHopper, Plan, measure_latency
 from bench.percentiles import FENCES, count_outliers
 from bench.ratios import compute_log_ratio
-from bench.selftest.spins import make_spin
+from bench.selftest.spins import choose_seed, make_spin
 from bench.stats import compute_sd, compute_t_interval
 
 ROOT = Path(__file__).parent.parent.parent
 OWN = "dlmi-bench"
 DIFFERENCE = 0.05
 N_PROCESSES = 3
-N_SEEDS = 1000  # of the processes of one spin
 LONG_S = 10e-3  # longer calls get fewer rounds
 ALPHA = 0.05
 TIMEOUT_S = 600
@@ -156,8 +155,8 @@ def _read_this(traces: list[dict[str, Any]]) -> Reading:
 
 def run_spins_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `spins`, `index` of the process. Returns rounds, calls a block and single calls of each."""
-    # Another sample of durations in every process: the replicate is the process.
-    calls = {str(i): make_spin(s, N_SEEDS * seed + payload["index"]) for i, (s, seed) in enumerate(payload["spins"])}
+    seeds = [choose_seed(seed, payload["index"]) for _, seed in payload["spins"]]
+    calls = {str(i): make_spin(payload["spins"][i][0], seed) for i, seed in enumerate(seeds)}
     n_rounds = 30 if any(duration_s > LONG_S for duration_s, _ in payload["spins"]) else 100
     traces = measure_latency(calls, Plan(n_rounds, payload["index"], singles=list(calls)), pin=CpuHopper())
     return [{"wall_s": [*t.wall_s], "n_calls": t.n_calls, "single_s": [*t.single_s]} for t in traces.values()]
