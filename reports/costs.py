@@ -6,7 +6,7 @@ from functools import partial
 from statistics import median
 
 from bench.ratios import find_session
-from bench.records import CellKind, Figure
+from bench.records import CellKind, Figure, Record
 from reports.load import ModelResults
 from reports.marks import find_void
 
@@ -16,7 +16,7 @@ class CostSample:
     """A cost of one model with its bounds, in SI units, and what was sampled to know it.
 
     No `samples`: the cost is exact. Those with a `session` are process medians, which are paired with the ones of the
-    same session and compared with no others; those without are independent.
+    same session and compared with no others; those without are independent. Of several `machines` there is no ratio.
     """
 
     value: float
@@ -24,6 +24,7 @@ class CostSample:
     hi: float
     samples: tuple[float, ...] = ()
     session: str = ""
+    machines: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,14 @@ def list_meters(figures: Iterable[Figure]) -> list[str]:
 
 def _find_training(model: ModelResults) -> CostSample | None:
     values = model.values("training_s")
-    return CostSample(median(values), min(values), max(values), tuple(values)) if values else None
+    if not values:
+        return None
+    return CostSample(median(values), min(values), max(values), tuple(values), machines=list_machines(model.trainings))
+
+
+def list_machines(records: Iterable[Record]) -> frozenset[str]:
+    """Kinds of machine that they were made on; seconds of two of them say nothing about models."""
+    return frozenset(str(record.provenance.get("machine_id")) for record in records)
 
 
 def _make_exact(figure: Figure | None) -> CostSample | None:

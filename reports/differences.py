@@ -80,6 +80,8 @@ def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Di
         ratio = a.value / b.value
         return Difference(ratio, ratio, ratio)
     x, y = ([math.log(v) for v in sample.samples] for sample in (a, b))
+    if len(a.machines | b.machines) > 1:
+        return Difference(a.value / b.value, None, None, "not taken on one kind of machine")
     if a.session != b.session:
         return Difference(a.value / b.value, None, None, "not timed in the same session")
     if min(len(x), len(y)) < 2:

@@ -18,6 +18,7 @@ from bench.records import Figure
 from bench.units import format_count
 from reports.answers import UnmeasuredError
 from reports.comparisons import Comparison, Finding, show_factor, show_log, show_percent, show_points, show_share
+from reports.costs import list_machines
 from reports.evidence import Evidence, check_same_session
 from reports.load import ModelResults
 from reports.predicates import (
@@ -140,6 +141,8 @@ def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[f
     own, its = (
         {r.cell.seed_index: r.figure(metric, **conditions) for r in results.trainings} for results in (first, second)
     )
+    if len(list_machines([*first.trainings, *second.trainings])) > 1:
+        raise UnmeasuredError(f"{metric}: trained on several kinds of machine", "train all seeds of both on one")
     values = []
     for index in sorted(own.keys() & its.keys()):
         x, y = own[index], its[index]

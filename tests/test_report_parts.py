@@ -12,10 +12,12 @@ from bench.stats import compute_cost_per_success
 from bench.store import Store
 from reports.ablation import make_ablation_table
 from reports.agreement import make_agreement_tables
+from reports.answers import UnmeasuredError
 from reports.changes import make_change_table
 from reports.costs import COSTS
 from reports.differences import compute_accuracy_difference, make_difference_tables
 from reports.efficiency import make_efficiency_tables
+from reports.findings import pair_seeds
 from reports.fronts import draw_task, make_front_tables
 from reports.latency import make_latency_tables
 from reports.load import TaskResults, load_results
@@ -70,6 +72,25 @@ def test_latencies_of_two_sessions_are_not_paired(tmp_path: Path) -> None:
         relative = make_difference_tables(task)[0]
         cells[session] = relative.rows[1][relative.header.index("latency")]
     assert cells == {"s": "2.00 x", "t": "2.00 x (not timed in the same session)"}
+
+
+def test_trainings_of_two_machines_are_not_compared(tmp_path: Path) -> None:
+    """Other durations on another machine say nothing of the models, neither in a table nor in a claim."""
+    cells = {}
+    for machine in ("m1", "m2"):
+        records = [train_record(name, i, 0.9, 1.0) for name, n in (("a", 3), ("b", 4)) for i in range(n)]
+        where = {**records[0].provenance, "machine_id": machine}
+        records = [r.model_copy(update={"provenance": where}) if r.cell.model == "b" else r for r in records]
+        task = load(tmp_path / machine, *records, *measured_records("a", 10, 1e-5), *measured_records("b", 20, 2e-5))
+        relative = make_difference_tables(task)[0]
+        cells[machine] = relative.rows[1][relative.header.index("training")]
+        if machine == "m1":
+            assert len(pair_seeds(task.models["a"], task.models["b"], "training_s")) == 3
+        else:
+            with pytest.raises(UnmeasuredError, match="several kinds of machine"):
+                pair_seeds(task.models["a"], task.models["b"], "training_s")
+    assert cells["m2"] == "1.10 x (not taken on one kind of machine)"
+    assert cells["m1"].endswith("x (not resolved)")
 
 
 def test_models_of_two_sessions_draw_their_processes_apart(tmp_path: Path) -> None:
