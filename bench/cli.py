@@ -1,9 +1,10 @@
 """The command line: arguments, progress, exit codes; nothing else. Heavy imports wait until a command runs."""
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -20,6 +21,7 @@ from bench.gate.commands import baseline_app, gate
 from bench.options import JsonOption, OutOption, print_json
 
 EXIT_FAILED_CELLS = 1
+EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
@@ -173,11 +175,20 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except UsageError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_USAGE)
+        _end(error, EXIT_USAGE)
     except BenchError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_FAILED_CELLS)
+        _end(error, EXIT_ERROR)
+    except OSError as error:
+        # Standard output may be what is full: what waits for it is dropped, else the interpreter tries again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = "name a file or folder that can be read and written, on a disk with space left"
+        _end(BenchError(f"{where}{error.strerror or error}", remedy), EXIT_ERROR)
+
+
+def _end(error: BenchError, code: int) -> NoReturn:
+    typer.echo(f"error: {error}", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

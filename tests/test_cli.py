@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from report_stores import fill_store
 from stand_ins import Command
+from test_imports import make_file
 
 from bench.store import FILENAME
 
@@ -75,6 +77,36 @@ def test_bad_data_folder_is_an_error_with_a_remedy(command: Command) -> None:
     assert "nowhere" in done.stderr
     assert "remedy:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("import-benchmark", "mine.json", "--out", "mine.json"), "mine.json: File exists"),
+        (("import-benchmark", "mine.json", "--out", "mine.json/x"), "mine.json/x: Not a directory"),
+        (("report", "--to", "mine.json", "--format", "csv"), "mine.json: File exists"),
+        (("report", "--summary", "nowhere/s.md", "--format", "csv"), "nowhere/s.md: No such file or directory"),
+        (("export", "--to", "mine.json", "--format", "csv"), "mine.json: File exists"),
+        (("merge", "out", "--to", "mine.json"), "mine.json: File exists"),
+    ],
+)
+def test_place_that_cannot_be_written_is_named(command: Command, arguments: tuple[str, ...], said: str) -> None:
+    """The path and what is the matter with it, with a remedy; no traceback."""
+    make_file(command.folder)
+    fill_store(command.folder / "out").close()
+    done = command(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {said}\n  remedy:"), done.stderr
+
+
+def test_full_output_is_an_error(command: Command) -> None:
+    """One sentence with a remedy, and nothing more when the interpreter ends."""
+    with Path("/dev/full").open("w") as full:
+        call = [command.program, "list"]
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error: No space left on device"
+    assert len(done.stderr.splitlines()) == 2
 
 
 @pytest.mark.parametrize(
