@@ -19,6 +19,7 @@ from bench.commands.report import report, write_default_report
 from bench.errors import BenchError, UsageError
 from bench.gate.commands import baseline_app, gate
 from bench.options import JsonOption, OutOption, print_json
+from bench.units import clean_text
 
 EXIT_FAILED_CELLS = 1
 EXIT_ERROR = 1
@@ -151,7 +152,7 @@ def run(
         counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
         typer.echo(f"{counts}; read them with: dlmi-bench report --out {store.folder}")
     for key, error in outcome.failures.items():
-        typer.echo(f"failed: {key}: {error}", err=True)
+        typer.echo(clean_text(f"failed: {key}: {error}"), err=True)
     if with_report:
         write_default_report(store, out / "report", is_quiet=as_json)
     if outcome.failures:
@@ -187,7 +188,7 @@ def main() -> None:
 
 
 def _end(error: BenchError, code: int) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
+    typer.echo(clean_text(f"error: {error}"), err=True)
     sys.exit(code)
 
 

@@ -99,6 +99,14 @@ def test_place_that_cannot_be_written_is_named(command: Command, arguments: tupl
     assert done.stderr.startswith(f"error: {said}\n  remedy:"), done.stderr
 
 
+def test_errors_do_not_steer_the_terminal(command: Command) -> None:
+    """A control character in what an error quotes is shown as one that cannot be; its lines stay lines."""
+    done = command("count", "\x1b[31m.onnx")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "error: no file \ufffd[31m.onnx"
+    assert "\n  remedy:" in done.stderr
+
+
 def test_full_output_is_an_error(command: Command) -> None:
     """One sentence with a remedy, and nothing more when the interpreter ends."""
     with Path("/dev/full").open("w") as full:
