@@ -1,6 +1,7 @@
 """The command line: arguments, progress, exit codes; nothing else. Heavy imports wait until a command runs."""
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -173,6 +174,7 @@ app.command()(import_benchmark)
 
 def main() -> None:
     """Entry point: errors go to standard error with cause and remedy."""
+    _heed_signals()
     try:
         app(standalone_mode=True)
     except UsageError as error:
@@ -185,6 +187,14 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         remedy = "name a file or folder that can be read and written, on a disk with space left"
         _end(BenchError(f"{where}{error.strerror or error}", remedy), EXIT_ERROR)
+
+
+def _heed_signals() -> None:
+    """SIGTERM and SIGHUP end the program as an error does: with its workers, without its temporary files."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # not every system has both
+        if number and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def _end(error: BenchError, code: int) -> NoReturn:

@@ -1,6 +1,7 @@
 """The installed command, end to end, in a folder of its own."""
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -236,3 +237,40 @@ def test_interrupt_ends_cleanly(tmp_path: Path, finished: Command) -> None:
     assert "the same command goes on" in rest
     assert "Traceback" not in rest
     assert ("train/usps/softmax/0", "done") in read_attempts(tmp_path)
+
+
+def start_profile(folder: Path, on_hangup: signal.Handlers) -> subprocess.Popen[str]:
+    """A profile whose temporary files lie in `folder`, and which has begun to write there."""
+    running = subprocess.Popen(
+        [Command(folder).program, "profile", "softmax", "--backend", "onnxruntime"],
+        env=os.environ | {"TMPDIR": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGHUP, on_hangup),
+    )
+    assert running.stderr is not None
+    assert "building" in running.stderr.readline()
+    assert any(folder.iterdir())
+    return running
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_it_takes_its_files_along(tmp_path: Path, number: signal.Signals) -> None:
+    """The exit code names the signal, no temporary file stays, and nothing is said."""
+    with start_profile(tmp_path, signal.SIG_DFL) as running:
+        running.send_signal(number)
+        rest = running.communicate()[1]
+    assert (running.returncode, rest) == (128 + number, "")
+    assert not any(tmp_path.iterdir())
+
+
+def test_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """Started by nohup it goes on when the terminal closes."""
+    with start_profile(tmp_path, signal.SIG_IGN) as running:
+        assert running.stderr is not None
+        running.send_signal(signal.SIGHUP)
+        assert "exporting" in running.stderr.readline()
+        running.send_signal(signal.SIGTERM)
+        running.communicate()
+    assert running.returncode == 128 + signal.SIGTERM
