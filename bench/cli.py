@@ -1,9 +1,11 @@
 """The command line: arguments, progress, exit codes; nothing else. Heavy imports wait until a command runs."""
 
+import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -18,8 +20,10 @@ from bench.commands.report import report, write_default_report
 from bench.errors import BenchError, UsageError
 from bench.gate.commands import baseline_app, gate
 from bench.options import JsonOption, OutOption, print_json
+from bench.units import clean_text
 
 EXIT_FAILED_CELLS = 1
+EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
@@ -149,7 +153,7 @@ def run(
         counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
         typer.echo(f"{counts}; read them with: dlmi-bench report --out {store.folder}")
     for key, error in outcome.failures.items():
-        typer.echo(f"failed: {key}: {error}", err=True)
+        typer.echo(clean_text(f"failed: {key}: {error}"), err=True)
     if with_report:
         write_default_report(store, out / "report", is_quiet=as_json)
     if outcome.failures:
@@ -170,14 +174,32 @@ app.command()(import_benchmark)
 
 def main() -> None:
     """Entry point: errors go to standard error with cause and remedy."""
+    _heed_signals()
     try:
         app(standalone_mode=True)
     except UsageError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_USAGE)
+        _end(error, EXIT_USAGE)
     except BenchError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_FAILED_CELLS)
+        _end(error, EXIT_ERROR)
+    except OSError as error:
+        # Standard output may be what is full: what waits for it is dropped, else the interpreter tries again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = "name a file or folder that can be read and written, on a disk with space left"
+        _end(BenchError(f"{where}{error.strerror or error}", remedy), EXIT_ERROR)
+
+
+def _heed_signals() -> None:
+    """SIGTERM and SIGHUP end the program as an error does: with its workers, without its temporary files."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # not every system has both
+        if number and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+def _end(error: BenchError, code: int) -> NoReturn:
+    typer.echo(clean_text(f"error: {error}"), err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

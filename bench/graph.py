@@ -1,7 +1,7 @@
 """What an ONNX file costs, exactly and on any machine: its operators and its peak of live activations."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from bench.errors import DataError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-    from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+    from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInfoProto
 
 
 NODE_TENSOR = "t"  # the field of a node's attribute
@@ -23,7 +23,7 @@ def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
         is_whole: Refuse weights in other files; else they must lie in the folder of the file, or below.
 
     Raises:
-        DataError: not an ONNX file, or one whose weights lie elsewhere.
+        DataError: cannot be read, not an ONNX file, or one whose weights lie elsewhere.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -34,7 +34,9 @@ def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
         if others and is_whole:
             raise DataError(f"{path}: weights lie in another file", "export it in one file")
         onnx.checker.check_model(str(path))
-    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "name a file that can be read") from error
+    except (DecodeError, onnx.checker.ValidationError) as error:
         raise DataError(f"{path}: not a usable ONNX file ({error})", "export it again") from error
     return model
 
@@ -113,14 +115,28 @@ def check_input_shape(model: "ModelProto", wanted: tuple[int, ...]) -> None:
     """Hold `wanted`, batch first, against what the file states.
 
     Raises:
-        DataError: the file's input has another shape.
+        DataError: the file's input has another shape, or no axis beside the batch.
     """
-    dims = find_input(model).type.tensor_type.shape.dim
+    dims = _find_axes(model)
     if len(dims) != len(wanted) or any(d.dim_value > 0 and d.dim_value != n for d, n in zip(dims, wanted, strict=True)):
-        stated = "x".join(str(d.dim_value) if d.dim_value > 0 else d.dim_param or "?" for d in dims)
         raise DataError(
-            f"the ONNX file takes inputs of {stated}, not {'x'.join(map(str, wanted))}", "name its shape with --input"
+            f"the ONNX file takes inputs of {format_input_shape(model)}, not {'x'.join(map(str, wanted))}",
+            "name that shape with --input, a number in place of each word",
         )
+
+
+def format_input_shape(model: "ModelProto") -> str:
+    """Batch first, as the file states it, for instance Nx1x28x28."""
+    dims = _find_axes(model)
+    return "x".join(str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in dims)
+
+
+def _find_axes(model: "ModelProto") -> "Sequence[TensorShapeProto.Dimension]":
+    dims = find_input(model).type.tensor_type.shape.dim
+    if len(dims) < 2:
+        cause = f"the input of the ONNX file has no axis beside the batch ({len(dims)} in all)"
+        raise DataError(cause, "export it with a batch axis first")
+    return dims
 
 
 def find_input(model: "ModelProto") -> "ValueInfoProto":
@@ -143,8 +159,12 @@ def find_batch(model: "ModelProto") -> int | None:
 
 
 def find_input_shape(model: "ModelProto") -> tuple[int, ...]:
-    """Shape of one example, (channel, height, width)."""
-    return tuple(dim.dim_value for dim in find_input(model).type.tensor_type.shape.dim[1:])
+    """Shape of one example, (channel, height, width).
+
+    Raises:
+        DataError: the input has no axis beside the batch.
+    """
+    return tuple(dim.dim_value for dim in _find_axes(model)[1:])
 
 
 def find_opset(model: "ModelProto") -> int:

@@ -56,9 +56,11 @@ def import_benchmarks(path: Path, folder: Path) -> Record:
     """Read a file into the store in `folder`, whole or not at all; importing it again adds nothing new.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, or its name is no text.
         DataError: it is no JSON, of another schema, or has a time that is negative or no number.
     """
+    if not path.name.isprintable():
+        raise UsageError(f"{str(path)!r}: its name is not printable text", "give the file a name in UTF-8")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -127,10 +129,11 @@ def _name_tool(read: BenchmarkFile) -> str:
 
 
 def _describe_origin(read: BenchmarkFile) -> dict[str, JsonValue]:
-    """Where it was taken, as far as the file says; no name of a host."""
+    """Where it was taken, as far as the file says so in words; no name of a host."""
     cpu = read.machine_info.get("cpu")
-    return {
+    found = {
         "cpu": cpu.get("brand_raw") if isinstance(cpu, dict) else None,
         "python": read.machine_info.get("python_version"),
         "taken_commit": read.commit_info.get("id"),
     }
+    return {name: value if isinstance(value, str) else None for name, value in found.items()}

@@ -11,4 +11,5 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard
 
 
 def print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2))
+    """Strict JSON: a NaN or an infinity, which other readers refuse, is an error here."""
+    typer.echo(json.dumps(content, indent=2, allow_nan=False))

@@ -33,6 +33,17 @@ CREATE INDEX attempts_by_key ON attempts (key, id);
 FILENAME = "store.sqlite"
 BUSY_TIMEOUT_S = 30.0
 DAMAGED = "move it away; `dlmi-bench run` starts a new one"
+BUSY = "another process is using it; wait until it is done"
+FORBIDDEN = "change its permissions and those of its folder, or name another --out"
+REMEDIES = {
+    sqlite3.SQLITE_BUSY: BUSY,
+    sqlite3.SQLITE_LOCKED: BUSY,
+    sqlite3.SQLITE_READONLY: FORBIDDEN,
+    sqlite3.SQLITE_CANTOPEN: FORBIDDEN,
+    sqlite3.SQLITE_PERM: FORBIDDEN,
+    sqlite3.SQLITE_IOERR: "its disk or file system fails; name another --out",
+    sqlite3.SQLITE_FULL: "no space is left; free some, or name another --out",
+}
 INSERT = "INSERT INTO attempts (key, fingerprint, status, record, error, finished_at) VALUES (?, ?, ?, ?, ?, ?)"
 SELECT = "SELECT key, fingerprint, status, record, error, finished_at FROM attempts"
 NEWEST = "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key)"
@@ -62,40 +73,66 @@ class Attempt:
 
 
 class Store:
-    """The folder that a run writes to.
+    """The folder that a run writes to; with `must_exist` it is only read.
 
     Raises:
-        StoreError: no store there (with `must_exist`), a damaged one, or one of another schema.
+        StoreError: no store there (with `must_exist`), a damaged one, one of another schema or program, or one that is
+            in use or not permitted.
     """
 
     def __init__(self, folder: Path, *, must_exist: bool = False) -> None:
         self.folder = folder
-        path = folder / FILENAME
-        if must_exist and not path.is_file():
-            raise StoreError(f"{path}: no results there", f"run `dlmi-bench run --out {folder}` first")
-        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / FILENAME
+        if must_exist and not self._path.is_file():
+            raise self._miss()
+        if not must_exist:
+            folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            self._prepare(path)
+            self._db = _open_to_read(self._path) if must_exist else _connect(self._path, "mode=rwc")
+            is_new = self._is_new()  # before anything is written
+            if not must_exist:
+                self._prepare(is_new=is_new)
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{path}: {error}", DAMAGED) from error
+            raise self._explain(error) from error
+        if must_exist and is_new:
+            raise self._miss()
 
-    def _prepare(self, path: Path) -> None:
+    def _prepare(self, *, is_new: bool) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("BEGIN IMMEDIATE")
+        if not is_new:
+            return
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            if self._is_new():  # still: another process may have made one
+                for statement in filter(str.strip, SCHEMA.split(";")):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _is_new(self) -> bool:
+        """Whether the file is new; else it is a store of this schema.
+
+        Raises:
+            StoreError: it is another program's, or another version's.
+        """
+        # In this order: the version of a store that another process makes meanwhile is there before its table is seen.
+        (n_tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found == 0:
-            for statement in filter(str.strip, SCHEMA.split(";")):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        self._db.execute("COMMIT")
+        if found == 0 and n_tables:
+            raise StoreError(f"{self._path}: the database of another program", "name another --out")
         if found not in (0, SCHEMA_VERSION):
             what = "an older" if found < SCHEMA_VERSION else "a newer"
             raise StoreError(
-                f"{path}: written by {what} version (schema {found}, this program reads {SCHEMA_VERSION})",
+                f"{self._path}: written by {what} version (schema {found}, this program reads {SCHEMA_VERSION})",
                 "use the version that wrote it, or another --out",
             )
+        return bool(found == 0)
+
+    def _miss(self) -> StoreError:
+        return StoreError(f"{self._path}: no results there", f"run `dlmi-bench run --out {self.folder}` first")
+
+    def _explain(self, error: sqlite3.DatabaseError) -> StoreError:
+        return StoreError(f"{self._path}: {error}", REMEDIES.get(_find_code(error), DAMAGED))
 
     def close(self) -> None:
         self._db.close()
@@ -110,9 +147,12 @@ class Store:
 
     def add_rows(self, rows: Sequence[Row]) -> None:
         """Attempts as they are, all or none of them."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(INSERT, rows)
-        self._db.execute("COMMIT")
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(INSERT, rows)
+        except sqlite3.DatabaseError as error:
+            raise self._explain(error) from error
 
     def rows(self) -> list[Row]:
         """Every attempt, oldest first."""
@@ -122,7 +162,7 @@ class Store:
         try:
             return [Row(*row) for row in self._db.execute(f"{SELECT} {which}")]
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self.folder / FILENAME}: {error}", DAMAGED) from error
+            raise self._explain(error) from error
 
     def current(self) -> dict[str, Attempt]:
         """Latest attempt of every cell, by key, in the order of their first appearance."""
@@ -136,6 +176,30 @@ class Store:
         """Whether every file of the record is still there, to the last bit."""
         paths = [(artifact_path(self.folder, a), a.sha256) for a in record.artifacts]
         return all(path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == h for path, h in paths)
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(address, timeout=BUSY_TIMEOUT_S, isolation_level=None, uri=True)
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """SQLite keeps a log beside a store while it is open, and in a folder that cannot be written it reads none."""
+    try:
+        db = _connect(path, "mode=rw")  # without writes; mode=ro would leave its log there
+        db.execute("PRAGMA query_only = ON")
+        db.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        log = path.with_name(f"{path.name}-wal")
+        if REMEDIES.get(_find_code(error)) != FORBIDDEN or (log.is_file() and log.stat().st_size):
+            raise  # the newest rows are in the log
+        db = _connect(path, "immutable=1")
+    return db
+
+
+def _find_code(error: sqlite3.DatabaseError) -> int:
+    """SQLite's primary code; 0 of what the module itself finds, such as text that is not UTF-8."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def artifact_path(folder: Path, artifact: Artifact) -> Path:

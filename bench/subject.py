@@ -65,12 +65,15 @@ def _parse_shape(text: str) -> tuple[int, ...]:
 
 def _read_shape(path: Path) -> tuple[int, ...]:
     """Batch first: the only one that the file takes, else 1."""
-    from bench.graph import find_batch, find_input_shape, load_graph
+    from bench.graph import find_batch, find_input_shape, format_input_shape, load_graph
 
     graph = load_graph(path, is_whole=False)
     shape = find_input_shape(graph)
-    if min(shape, default=0) < 1:
-        raise UsageError(f"{path}: the shape of its input is free", "name it: --input 1,3,224,224")
+    if min(shape) < 1:
+        raise UsageError(
+            f"{path}: the shape of its input is stated as {format_input_shape(graph)}",
+            "name a number for each axis, batch first: --input 1,3,224,224",
+        )
     return (find_batch(graph) or 1, *shape)
 
 

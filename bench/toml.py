@@ -23,7 +23,9 @@ def load_toml(path: Path, kind: type[P]) -> P:
     try:
         text = path.read_text()
         return kind.model_validate(tomllib.loads(text))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "name a file that can be read") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: {error}", remedy) from error
     except ValidationError as error:
         problems = "; ".join(_describe(e["loc"], e["msg"], text) for e in error.errors())

@@ -83,6 +83,11 @@ def clean_text(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in UNSEEN and c not in "\t\n" else c for c in text)
 
 
+def clean_line(text: str) -> str:
+    """The same in one line; what stands apart stays apart."""
+    return clean_text(text).replace("\t", " ").replace("\n", " ")
+
+
 def escape_markdown(text: str) -> str:
     """Text stays text: no markup, no new cell, no new row, no link, no formula."""
     text = "".join(f"\\{c}" if c in "\\`*_<>|#~$" else c for c in " ".join(text.split()))

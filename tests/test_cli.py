@@ -1,6 +1,7 @@
 """The installed command, end to end, in a folder of its own."""
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -10,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from report_stores import fill_store
 from stand_ins import Command
+from test_imports import make_file
 
 from bench.store import FILENAME
 
@@ -75,6 +78,44 @@ def test_bad_data_folder_is_an_error_with_a_remedy(command: Command) -> None:
     assert "nowhere" in done.stderr
     assert "remedy:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("import-benchmark", "mine.json", "--out", "mine.json"), "mine.json: File exists"),
+        (("import-benchmark", "mine.json", "--out", "mine.json/x"), "mine.json/x: Not a directory"),
+        (("report", "--to", "mine.json", "--format", "csv"), "mine.json: File exists"),
+        (("report", "--summary", "nowhere/s.md", "--format", "csv"), "nowhere/s.md: No such file or directory"),
+        (("export", "--to", "mine.json", "--format", "csv"), "mine.json: File exists"),
+        (("merge", "out", "--to", "mine.json"), "mine.json: File exists"),
+    ],
+)
+def test_place_that_cannot_be_written_is_named(command: Command, arguments: tuple[str, ...], said: str) -> None:
+    """The path and what is the matter with it, with a remedy; no traceback."""
+    make_file(command.folder)
+    fill_store(command.folder / "out").close()
+    done = command(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {said}\n  remedy:"), done.stderr
+
+
+def test_errors_do_not_steer_the_terminal(command: Command) -> None:
+    """A control character in what an error quotes is shown as one that cannot be; its lines stay lines."""
+    done = command("count", "\x1b[31m.onnx")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "error: no file \ufffd[31m.onnx"
+    assert "\n  remedy:" in done.stderr
+
+
+def test_full_output_is_an_error(command: Command) -> None:
+    """One sentence with a remedy, and nothing more when the interpreter ends."""
+    with Path("/dev/full").open("w") as full:
+        call = [command.program, "list"]
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error: No space left on device"
+    assert len(done.stderr.splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -196,3 +237,40 @@ def test_interrupt_ends_cleanly(tmp_path: Path, finished: Command) -> None:
     assert "the same command goes on" in rest
     assert "Traceback" not in rest
     assert ("train/usps/softmax/0", "done") in read_attempts(tmp_path)
+
+
+def start_profile(folder: Path, on_hangup: signal.Handlers) -> subprocess.Popen[str]:
+    """A profile whose temporary files lie in `folder`, and which has begun to write there."""
+    running = subprocess.Popen(
+        [Command(folder).program, "profile", "softmax", "--backend", "onnxruntime"],
+        env=os.environ | {"TMPDIR": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGHUP, on_hangup),
+    )
+    assert running.stderr is not None
+    assert "building" in running.stderr.readline()
+    assert any(folder.iterdir())
+    return running
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_it_takes_its_files_along(tmp_path: Path, number: signal.Signals) -> None:
+    """The exit code names the signal, no temporary file stays, and nothing is said."""
+    with start_profile(tmp_path, signal.SIG_DFL) as running:
+        running.send_signal(number)
+        rest = running.communicate()[1]
+    assert (running.returncode, rest) == (128 + number, "")
+    assert not any(tmp_path.iterdir())
+
+
+def test_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """Started by nohup it goes on when the terminal closes."""
+    with start_profile(tmp_path, signal.SIG_IGN) as running:
+        assert running.stderr is not None
+        running.send_signal(signal.SIGHUP)
+        assert "exporting" in running.stderr.readline()
+        running.send_signal(signal.SIGTERM)
+        running.communicate()
+    assert running.returncode == 128 + signal.SIGTERM

@@ -1,6 +1,7 @@
 """Counting: the ONNX graph against hand formulas, the counters against each other, and the command."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from bench.counts import measure_counts
 from bench.counts.dispatch import count_by_dispatch
 from bench.counts.graph import count_by_graph
 from bench.counts.products import Products
-from bench.errors import DataError, UsageError
-from bench.graph import count_parameters, list_external_files, load_graph
+from bench.errors import BenchError, DataError, UsageError
+from bench.graph import check_input_shape, count_parameters, list_external_files, load_graph
 from bench.subject import SHAPES, parse_subject
 from models import MODELS
 
@@ -348,6 +349,37 @@ def test_unclear_subjects_are_usage_errors(
     write_product(tmp_path / os.fsdecode(b"\xff.onnx"))
     with pytest.raises(UsageError, match=what):
         parse_subject(text, shape)
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        (["n", "c"], "stated as nxc$"),
+        (["n", 0], "stated as nx0$"),
+        (["n", -3], "stated as nx-3$"),
+        ([8], r"no axis beside the batch \(1 in all\)"),
+        ([], r"no axis beside the batch \(0 in all\)"),
+    ],
+)
+def test_shape_that_gives_no_example_is_shown(axes: list[int | str], said: str, tmp_path: Path) -> None:
+    """A file that leaves its input open is answered with what it states, one without a batch with that."""
+    onnx.save_model(make_model([helper.make_node("Relu", ["x"], ["y"])], axes), tmp_path / "a.onnx")
+    with pytest.raises(BenchError) as found:
+        parse_subject(str(tmp_path / "a.onnx"), None)
+    assert re.search(said, found.value.cause)
+
+
+def test_other_shape_than_the_file_takes_is_told(tmp_path: Path) -> None:
+    """What it takes stands beside what was given, which is what must change."""
+    model = load_graph(write_product(tmp_path / "a.onnx"))
+    with pytest.raises(DataError, match=r"takes inputs of batchx6, not 1x9\n.*name that shape with --input, a number"):
+        check_input_shape(model, (1, 9))
+
+
+def test_file_that_cannot_be_read_is_not_called_broken(tmp_path: Path) -> None:
+    """It is the place or its permissions that must change, not the export."""
+    with pytest.raises(DataError, match=r"Is a directory\n.*name a file that can be read"):
+        load_graph(tmp_path)
 
 
 def test_command_counts_a_factory_of_the_user(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from report_stores import fill_store
 from stand_ins import Command
 
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 from bench.imports import import_benchmarks
+from bench.options import print_json
 from bench.store import Store
 
 N_ROUNDS = 100  # of a timed row of test_microbench.py
@@ -30,12 +31,12 @@ EXTRA = {
 }
 
 
-def make_file(folder: Path, **changes: Any) -> Path:
-    """A file of one benchmark with `changes` to its stats."""
+def make_file(folder: Path, name: str = "mine.json", machine: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """A file of one benchmark with `changes` to its stats, taken on `machine`."""
     benchmark = {"fullname": "test_x.py::test_row[<b>]", "extra_info": EXTRA, "stats": STATS | changes}
-    content = {"benchmarks": [benchmark], "datetime": "2026-11-23T00:00:00", "version": "5.3.1", "machine_info": {}}
-    path = folder / "mine.json"
-    path.write_text(json.dumps(content))
+    content = {"benchmarks": [benchmark], "datetime": "2026-11-23T00:00:00", "version": "5.3.1"}
+    path = folder / name
+    path.write_text(json.dumps(content | {"machine_info": machine or {}}))
     return path
 
 
@@ -169,6 +170,33 @@ def test_bad_times_are_named(tmp_path: Path, changes: dict[str, Any], said: str)
     with pytest.raises(DataError) as found:
         import_benchmarks(path, tmp_path / "out")
     assert said in found.value.cause
+    assert not (tmp_path / "out").exists()
+
+
+def test_origin_is_words(command: Command) -> None:
+    """What says where it was taken is text or not known: a NaN of the file would make the answer no JSON."""
+    machine = {"cpu": {"brand_raw": float("nan")}, "python_version": float("inf")}
+    make_file(command.folder, machine=machine)
+    done = command("import-benchmark", "mine.json", "--json")
+    answer = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert (answer["provenance"]["cpu"], answer["provenance"]["python"]) == (None, None)
+    make_file(command.folder, machine={"cpu": {"brand_raw": "x86"}, "python_version": "3.13"})
+    answer = command.json("import-benchmark", "mine.json")
+    assert (answer["provenance"]["cpu"], answer["provenance"]["python"]) == ("x86", "3.13")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_answers_are_strict_json(value: float) -> None:
+    """No command can print what other readers of JSON refuse."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        print_json({"value": value})
+
+
+def test_name_that_is_no_text_is_refused_first(tmp_path: Path) -> None:
+    """A record could not hold it; nothing is stored."""
+    path = make_file(tmp_path, name=os.fsdecode(b"\xff.json"))
+    with pytest.raises(UsageError, match="not printable"):
+        import_benchmarks(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -96,6 +96,17 @@ def test_rows_that_fail_alike_share_a_sentence() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_profile_does_not_steer_the_terminal() -> None:
+    """Control characters in the title, in errors, reasons and notes of a model are shown as such, one line for each."""
+    note = Figure(name="n_parameters", value=1, kind="counted", source="x", notes=("not counted: \x1b[2J\n  fine",))
+    rows = [Row("a", error="\x1b[31mboom", remedy="\x07"), Row("b", figures=[unavailable("max_score_error", "\x1b")])]
+    portrait = Portrait(Subject(kind="model", name="m", input_shape=(1,)), (1,), counts=[note], rows=rows)
+    lines = format_portrait(portrait, "\x1b]0;m").split("\n")
+    assert not any(character in line for line in lines for character in "\x1b\x07")
+    assert "  note: not counted: \ufffd[2J   fine" in lines
+    assert lines[0].startswith("\ufffd]0;m, one example")
+
+
 def test_rows_without_a_roofline_share_a_sentence() -> None:
     """Two rows in 8-bit integers: n/a in the table, and one line below it that says why."""
     identity = {"batch": 1, "precision": "int8", "provider": "CPU"}

@@ -1,20 +1,50 @@
 """The store: whole or not at all, nothing lost, clear answers for what it cannot read."""
 
+import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from bench.errors import StoreError
 from bench.records import Cell, Figure, Record
-from bench.store import FILENAME, Store, artifact_path, put_artifact
+from bench.store import BUSY, FILENAME, FORBIDDEN, Store, artifact_path, put_artifact
 
 
 def make_record(model: str, value: float = 1.0) -> Record:
     figure = Figure(name="a_s", value=value, kind="measured", source="x")
     return Record(cell=Cell(kind="counts", task="t", model=model), figures=(figure,))
+
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everybody may enter, with a finished store."""
+    with TemporaryDirectory() as name:
+        store = Store(Path(name))
+        store.add_done([(make_record("a"), "f")])
+        store.close()
+        yield Path(name)
+
+
+@contextmanager
+def seal(folder: Path) -> Iterator[None]:
+    """This process can read the folder and not write to it; root becomes somebody else for that."""
+    folder.chmod(0o555)
+    if os.getuid() == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
+        folder.chmod(0o755)
 
 
 def test_latest_attempt_is_current_and_failures_stay(tmp_path: Path) -> None:
@@ -84,6 +114,80 @@ def test_missing_store_is_not_created_by_reading(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no results there"):
         Store(tmp_path / "nowhere", must_exist=True)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_reading_leaves_no_trace(tmp_path: Path) -> None:
+    """A store opened to be read takes no rows, and its folder is as it was when it closes."""
+    store = Store(tmp_path)
+    store.add_done([(make_record("a"), "f")])
+    store.close()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    reading = Store(tmp_path, must_exist=True)
+    assert list(reading.current()) == ["counts/t/a/0"]
+    with pytest.raises(StoreError, match="readonly"):
+        reading.add_failed([("k", "f")], "x")
+    reading.close()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_store_in_a_sealed_folder_is_read(public: Path) -> None:
+    """What may not be written can be read; writing is an error about permissions, not about damage."""
+    with seal(public):
+        assert list(Store(public, must_exist=True).current()) == ["counts/t/a/0"]
+        with pytest.raises(StoreError) as found:
+            Store(public)
+    assert found.value.remedy == FORBIDDEN
+
+
+def test_rows_that_only_the_log_has_are_not_passed_over(public: Path) -> None:
+    """A log beside a sealed store, which SQLite cannot read there, is an error: the older rows are no answer."""
+    (public / f"{FILENAME}-wal").write_bytes(b"rows")
+    with seal(public), pytest.raises(StoreError) as found:
+        Store(public, must_exist=True)
+    assert found.value.remedy == FORBIDDEN
+
+
+def test_store_in_use_is_read_and_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another program writes, the rows before can be read, and who would write is told to wait."""
+    monkeypatch.setattr("bench.store.BUSY_TIMEOUT_S", 0.01)
+    store = Store(tmp_path)
+    store.add_done([(make_record("a"), "f")])
+    store._db.execute("BEGIN IMMEDIATE")
+    assert list(Store(tmp_path, must_exist=True).current()) == ["counts/t/a/0"]
+    with pytest.raises(StoreError) as found:
+        Store(tmp_path).add_failed([("k", "f")], "x")
+    assert found.value.remedy == BUSY
+
+
+def test_full_disk_loses_no_earlier_row(tmp_path: Path) -> None:
+    """Rows that do not fit are refused as such, none of them is kept, and smaller ones still go in."""
+    store = Store(tmp_path)
+    store.add_done([(make_record("a"), "f")])
+    store._db.execute("PRAGMA max_page_count = 8")
+    with pytest.raises(StoreError, match="no space is left"):
+        store.add_failed([("small", "f"), ("large", "f")], "x" * 100_000)
+    store.add_failed([("k", "f")], "x")
+    assert [row.key for row in store.rows()] == ["counts/t/a/0", "k"]
+
+
+def test_store_that_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
+    """A folder of the name of the store is a matter of the place."""
+    (tmp_path / FILENAME).mkdir()
+    with pytest.raises(StoreError) as found:
+        Store(tmp_path)
+    assert found.value.remedy == FORBIDDEN
+
+
+@pytest.mark.parametrize("must_exist", [True, False])
+def test_database_of_another_program_is_left_alone(tmp_path: Path, must_exist: bool) -> None:
+    """Neither reading nor writing commands touch it."""
+    with sqlite3.connect(tmp_path / FILENAME) as db:
+        db.execute("CREATE TABLE photos (name TEXT)")
+    db.close()
+    before = (tmp_path / FILENAME).read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        Store(tmp_path, must_exist=must_exist)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {FILENAME: before}
 
 
 def test_artifacts_lie_under_their_hash(tmp_path: Path) -> None:

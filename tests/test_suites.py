@@ -50,3 +50,10 @@ def test_unknown_names_list_what_there_is() -> None:
         load_suite("smok")
     with pytest.raises(UsageError, match=r"nowhere\.toml"):
         load_suite("nowhere.toml")
+
+
+def test_file_that_cannot_be_read_has_its_own_remedy(tmp_path: Path) -> None:
+    """It is the place or its permissions that must change; its fields are not known."""
+    (tmp_path / "mine.toml").mkdir()
+    with pytest.raises(UsageError, match=r"mine\.toml: Is a directory\n.*name a file that can be read"):
+        load_suite(str(tmp_path / "mine.toml"))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.options import JsonOption, print_json
+from bench.units import clean_line
 
 if TYPE_CHECKING:
     from bench.records import Figure
@@ -25,7 +26,7 @@ def count(subject: SubjectArgument, input_: InputOption = None, as_json: JsonOpt
     if as_json:
         print_json({"subject": parsed.model_dump(mode="json"), "figures": answer})
         return
-    typer.echo(f"{subject}, one example of {'x'.join(map(str, parsed.input_shape))}")
+    typer.echo(f"{clean_line(subject)}, one example of {'x'.join(map(str, parsed.input_shape))}")
     for line in format_counts([Figure.model_validate(item) for item in answer]):
         typer.echo(line)
 
@@ -41,4 +42,4 @@ def format_counts(figures: "list[Figure]") -> list[str]:
         covered = f", coverage {coverage:.0%}" if isinstance(coverage, float) else ""
         lines.append(f"  {name:<24}{shown}" + ("" if figure.value is None else f"  {figure.source}{covered}"))
         notes |= dict.fromkeys(figure.notes)
-    return lines + [f"  note: {note}" for note in notes]
+    return [clean_line(line) for line in (*lines, *(f"  note: {note}" for note in notes))]

@@ -7,6 +7,7 @@ import typer
 from bench.commands.count import InputOption, SubjectArgument, format_counts
 from bench.errors import UsageError
 from bench.options import JsonOption, print_json
+from bench.units import clean_line
 
 if TYPE_CHECKING:
     from bench.portrait import Portrait
@@ -87,7 +88,7 @@ def format_portrait(portrait: "Portrait", title: str) -> str:
     for note, backends in notes.items():
         lines += _wrap(f"{', '.join(backends)}: {note}")
     lines.append(f"random inputs of a fixed seed, one thread; took {portrait.took_s:.0f} s")
-    return "\n".join(lines)
+    return "\n".join(map(clean_line, lines))
 
 
 def _format_latency(portrait: "Portrait", batch: int) -> list[str]:
