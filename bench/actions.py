@@ -8,6 +8,7 @@ from uuid import uuid4
 from bench.backends import BACKENDS, JUDGED_BACKEND
 from bench.errors import BenchError
 from bench.executors import OnProgress, Worker
+from bench.joules import join_processes
 from bench.judgement import NOT_FINITE, scores_role
 from bench.plan import MEASURED_SEED, list_judged
 from bench.records import Artifact, Cell, Figure, Record, unavailable
@@ -128,7 +129,7 @@ def measure_energy(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -
         }
         failures: tuple[str, ...] = ()
         try:
-            figures = _to_figures(shop.call("bench.profiling:run_energy_job", payload, on_progress))
+            figures = _measure_energy(shop, payload, on_progress)
         except BenchError as error:
             failures = (f"energy on {JUDGED_BACKEND}: {error}",)
             identity: dict[str, Any] = {"backend": JUDGED_BACKEND, "batch": 1, "component": "cpu"}
@@ -139,6 +140,17 @@ def measure_energy(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -
             ]
         records.append(Record(cell=cell, figures=tuple(figures), failures=failures))
     return records
+
+
+def _measure_energy(shop: Workshop, payload: dict[str, Any], on_progress: OnProgress) -> list[Figure]:
+    """Of as many processes as latencies have where joules are measured; the spread of a model would say nothing."""
+    job = "bench.profiling:run_energy_job"
+    answers = [_to_figures(shop.call(job, payload, on_progress))]
+    is_measured = any(figure.kind == "measured" and figure.value is not None for figure in answers[0])
+    while len(answers) < (shop.suite.n_processes if is_measured else 1):
+        with Worker(len(answers)) as worker:
+            answers.append(_to_figures(worker.call(job, payload, on_progress)))
+    return join_processes(answers)
 
 
 def measure_latency(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:

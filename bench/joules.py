@@ -1,8 +1,13 @@
 """From what a meter read to figures with their provenance: gross and net, and the share until the target."""
 
+from collections.abc import Sequence
+from statistics import median
+
 from bench.energy import CONSTANTS, Component, EnergySample
 from bench.records import Figure, unavailable
 from bench.units import format_count
+
+PROCESS_RANGE = "min and max over processes"
 
 
 def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int) -> list[Figure]:
@@ -25,6 +30,40 @@ def make_energy_figures(name: str, sample: EnergySample, **conditions: str | int
         )
         figures += [gross, _make_net(gross, sample, part)]
     return figures
+
+
+def join_processes(answers: Sequence[Sequence[Figure]]) -> list[Figure]:
+    """Figures of several processes as one of each kind, with a spread: a window says nothing of the next process.
+
+    What one process could not read is not available, with its reason.
+    """
+    if len(answers) == 1:
+        return list(answers[0])
+    return [_join([_find_alike(first, answer) for answer in answers]) for first in answers[0]]
+
+
+def _find_alike(wanted: Figure, answer: Sequence[Figure]) -> Figure:
+    identity = (wanted.name, wanted.conditions)
+    missing = unavailable(wanted.name, "a meter of another process did not read it", **wanted.conditions)
+    return next((figure for figure in answer if (figure.name, figure.conditions) == identity), missing)
+
+
+def _join(alike: Sequence[Figure]) -> Figure:
+    values = [figure.value for figure in alike if figure.value is not None]
+    if len(values) < len(alike):
+        return next(figure for figure in alike if figure.value is None)
+    return alike[0].model_copy(
+        update={
+            "value": median(values),
+            "lo": min(values),
+            "hi": max(values),
+            "interval": PROCESS_RANGE,
+            "method": f"median of {len(values)} processes, the first: {alike[0].method}",
+            "n": len(values),
+            "samples": tuple(values),
+            "notes": tuple(dict.fromkeys(note for figure in alike for note in figure.notes)),
+        }
+    )
 
 
 def _format_repeats(sample: EnergySample) -> str:

@@ -182,7 +182,7 @@ def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
         "counts": (),
         "memory": ("backends",),
         "latency": ("backends", "n_processes", "n_rounds", "batches", "threads"),
-        "energy": ("energy_window_s",),
+        "energy": ("energy_window_s", "n_processes"),
     }
     return suite.model_dump(mode="json", include=set(fields[cell.kind]))
 

@@ -123,7 +123,7 @@ def _pair_processes(claim: Ratio, evidence: Evidence, other: str) -> list[float]
         check_same_session([a, b])
     if len(own.samples) != len(its.samples) or len(own.samples) < 2:
         raise UnmeasuredError(
-            f"{claim.metric}: no two pairs of measurements to see a spread", "measure it again: --fresh"
+            f"{claim.metric}: no two pairs of processes to see a spread", "a suite with n_processes of 2 or more"
         )
     return [math.log(y / x) for x, y in zip(own.samples, its.samples, strict=True)]
 

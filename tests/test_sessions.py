@@ -259,6 +259,30 @@ def test_meter_that_fails_costs_the_energy_only(worker: type[FakeWorker], shop: 
     assert record.failures == ("energy on onnxruntime: the counter stands still\n  remedy: run on bare metal",)
 
 
+@pytest.mark.parametrize(("kind", "n"), [("measured", 2), ("modelled", 1)])
+def test_measured_joules_have_a_spread(
+    worker: type[FakeWorker], shop: Workshop, monkeypatch: pytest.MonkeyPatch, kind: str, n: int
+) -> None:
+    """Those of a counter come from as many processes as the suite says, those of a model from one."""
+    readings = iter((3.0, 5.0))
+
+    def call(_: object, __: object, payload: dict[str, Any], *___: object) -> Any:
+        joules = {"name": "inference_energy_j", "kind": kind, "source": "x", "method": "one window", "n": 9}
+        return [
+            {**joules, "value": next(readings), "conditions": {"component": "cpu", "idle_subtracted": False}},
+            Figure(name="inference_energy_j", value=None, reason="too short", kind="measured", source="").model_dump(),
+        ]
+
+    monkeypatch.setattr(worker, "call", call)
+    monkeypatch.setattr(shop, "call", partial(call, shop))
+    (record,) = actions.measure_energy(shop, [Cell(kind="energy", task="usps", model="m")], lambda *_: None)
+    joules, lacking = record.figures
+    assert (joules.value, joules.lo, joules.hi, joules.n) == ((4.0, 3.0, 5.0, 2) if n == 2 else (3.0, None, None, 9))
+    assert joules.samples == ((3.0, 5.0) if n == 2 else ())
+    assert joules.method.endswith("one window")
+    assert lacking.reason == "too short"
+
+
 def test_more_threads_than_cpus_is_no_failure(worker: type[FakeWorker]) -> None:
     """It will not be otherwise the next time."""
     timing = run_session(n_threads=4096)
