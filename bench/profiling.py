@@ -141,7 +141,7 @@ def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
     inputs = _load_inputs(payload["task"], max(payload["batches"]))
     n_threads = payload["n_threads"]
     hopper = CpuHopper(n_threads=n_threads)
-    hopper(0)  # before the runtime makes its threads, which inherit it
+    hopper(2 * payload["order_seed"])  # before the runtime makes its threads, which inherit it
     runners = {name: entry.load(Path(m["path"]), n_threads=n_threads) for name, m in payload["models"].items()}
     empty = entry.load_empty(n_threads=n_threads)
     calls = {EMPTY: empty.prepare(inputs[:1])}

@@ -163,8 +163,8 @@ def test_threads_are_those_asked_for(backend: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", LIGHT)
-def test_no_runtime_moves_its_caller(backend: str, tmp_path: Path) -> None:
-    """A process that hops to another CPU is still on it after a call: only then do rows average over CPUs."""
+def test_runtime_that_moves_its_caller_says_so(backend: str, tmp_path: Path) -> None:
+    """A process that hops to another CPU is still on it after a call, or the runtime says that it is not."""
     entry = BACKENDS[backend]
     if missing := entry.find_missing():
         pytest.skip(missing)
@@ -177,7 +177,7 @@ def test_no_runtime_moves_its_caller(backend: str, tmp_path: Path) -> None:
             for cpu in (*sorted(allowed), min(allowed)):
                 os.sched_setaffinity(0, {cpu})
                 call()
-                assert os.sched_getaffinity(0) == {cpu}
+                assert os.sched_getaffinity(0) == ({min(allowed)} if "pins_caller" in runner.conditions else {cpu})
     finally:
         os.sched_setaffinity(0, allowed)
 

@@ -181,6 +181,14 @@ def test_long_calls_visit_all_cpus_alike(clock: FakeClock, n_cpus: int) -> None:
         assert max(rounds.values()) - min(rounds.values()) <= 4
 
 
+def test_processes_start_on_other_cpus(clock: FakeClock) -> None:
+    """A runtime that stays where it first ran is so on another CPU in each process; the rounds hop as ever."""
+    for seed in (0, 1, 3):
+        seen: list[int] = []
+        measure_latency({"a": make_call(clock, 1000)}, Plan(n_rounds=4, order_seed=seed), clock=clock, pin=seen.append)
+        assert seen == [2 * seed, 0, 1, 2, 3]
+
+
 def test_programs_warm_up_in_another_order_in_each_process(clock: FakeClock) -> None:
     """What the runtime does once falls to the first, which is not always the same one; the traces keep their order."""
     firsts = set()
