@@ -43,9 +43,11 @@ def join_processes(answers: Sequence[Sequence[Figure]]) -> list[Figure]:
 
 
 def _find_alike(wanted: Figure, answer: Sequence[Figure]) -> Figure:
-    identity = (wanted.name, wanted.conditions)
-    missing = unavailable(wanted.name, "a meter of another process did not read it", **wanted.conditions)
-    return next((figure for figure in answer if (figure.name, figure.conditions) == identity), missing)
+    """Of the same meter: joules of two have no median."""
+    missing = unavailable(wanted.name, "the meter of another process did not read it", **wanted.conditions)
+    found = next((f for f in answer if (f.name, f.conditions) == (wanted.name, wanted.conditions)), missing)
+    is_other = None not in (wanted.value, found.value) and (found.kind, found.source) != (wanted.kind, wanted.source)
+    return missing if is_other else found
 
 
 def _join(alike: Sequence[Figure]) -> Figure:

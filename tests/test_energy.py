@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from stand_ins import FakeClock, WattMeter
@@ -9,7 +10,7 @@ from stand_ins import FakeClock, WattMeter
 from bench import training
 from bench.energy import Component, Idle, measure_energy, measure_idle
 from bench.errors import MeasurementError
-from bench.joules import make_energy_figures, make_target_figures
+from bench.joules import join_processes, make_energy_figures, make_target_figures
 from bench.load import CpuUse
 from bench.records import Cell, Figure
 from models import MODELS
@@ -234,3 +235,20 @@ def test_training_outlives_its_meter(clock: FakeClock, monkeypatch: pytest.Monke
         ("training_energy_j", None, "the meter is dead"), ("energy_to_target_j", None, "the meter is dead"),
     }  # fmt: skip
     assert {f.conditions["idle_subtracted"] for f in figures} == {False, True}
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ({"source": "rapl"}, ""),
+        ({"source": "cpu_load_model", "kind": "modelled"}, "another process"),
+        ({"conditions": {"component": "gpu"}}, "another process"),
+    ],
+)
+def test_processes_are_joined_where_their_meter_is_one(second: dict[str, Any], reason: str) -> None:
+    """3 and 5 J of one counter are 4 [3, 5] J; joules of a model, or of another part, join nothing measured."""
+    first = Figure(name="e", value=3, kind="measured", source="rapl", conditions={"component": "cpu"})
+    other = Figure.model_validate(first.model_dump() | {"value": 5} | second)
+    (joined,) = join_processes([[first], [other]])
+    assert (joined.value, joined.lo, joined.hi) == ((None, None, None) if reason else (4, 3, 5))
+    assert reason in joined.reason

@@ -158,7 +158,9 @@ def _have_same_weights(*paths: Path) -> bool:
     except SafetensorError as error:
         names = " or ".join(str(path) for path in paths)
         raise DataError(f"weights cannot be read from {names}: {error}", "train again, or save the baseline") from error
-    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    return ours.keys() == theirs.keys() and all(
+        np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours
+    )
 
 
 def _load_predictions(store: Store, record: Record) -> Predictions:
