@@ -225,7 +225,7 @@ def test_disturbed_rows_warn_only_where_asked() -> None:
 
 
 def test_weights_are_the_same_whatever_else_the_files_say(tmp_path: Path) -> None:
-    """Another note in the header changes nothing, even if training diverged; another number does; no such file is named."""
+    """Another note in the header changes nothing, even of NaN weights; another number does; no such file is named."""
     paths = [tmp_path / name for name in ("a", "b", "c", "d")]
     for path, weight, note in zip(paths, (np.nan, np.nan, 2.0), "xyx", strict=False):
         save_file({"w": np.array([weight])}, path, metadata={"model": note})
