@@ -19,7 +19,7 @@ nox.options.sessions = ["tests"]
 ROOT = Path(__file__).parent
 ENV_BIN = ROOT / ".nox" / "env" / "bin"
 CONSTRAINTS = ["-c", str(ROOT / "constraints.txt")]
-PACKAGES = ["bench", "models", "tasks", "reports"]
+PACKAGES = ["dlmi_bench", "dlmi_models", "dlmi_tasks", "dlmi_reports"]
 EXTRAS = ["openvino", "pyarrow"]
 
 in_env = nox.session(venv_backend="none", requires=["env"])
@@ -75,13 +75,13 @@ def lint(session: nox.Session) -> None:
     """Style, and the floors: imports only go down."""
     run(session, "ruff", "check", ".")
     run(session, "ruff", "format", "--check", ".")
-    run(session, "lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
+    run(session, "lint-imports", "--no-cache")
 
 
 @in_env
 def types(session: nox.Session) -> None:
     """Static types."""
-    run(session, "python", "-m", "mypy", *PACKAGES)
+    run(session, "python", "-m", "mypy")
 
 
 @in_env
@@ -105,14 +105,14 @@ def gate_selftest(session: nox.Session) -> None:
     """Measure the gate itself: sessions of known truth, quiet and with a hog. About an hour; can be interrupted."""
     for n_sessions, extra, hogs in ((60, 0.0, 0), (30, 0.1, 0), (30, 0.05, 0), (60, 0.0, 1), (30, 0.1, 1)):
         arguments = ("--sessions", str(n_sessions), "--extra-calls", str(extra), "--hogs", str(hogs))
-        run(session, "python", "-m", "bench.gate.selftest", *arguments, *session.posargs)
+        run(session, "python", "-m", "dlmi_bench.gate.selftest", *arguments, *session.posargs)
 
 
 @nox.session(default=False, requires=["env"])
 def selftest(session: nox.Session) -> None:
     """The harness measured by itself, and other tools beside it, in out/selftest.json as well. Ten minutes.
 
-    Arguments after -- go to bench.selftest, `--part coverage` for instance.
+    Arguments after -- go to dlmi_bench.selftest, `--part coverage` for instance.
 
     The tools get an environment of their own, which sees the shared one: torch is not installed twice.
     """
@@ -124,11 +124,11 @@ def selftest(session: nox.Session) -> None:
     )
     Path(own, "shared.pth").write_text(f"{shared}\n")
     install = ("python", "-m", "pip", "install", "-q", *CONSTRAINTS)
-    for line in (ROOT / "bench" / "selftest" / "rivals" / "requirements.txt").read_text().splitlines():
+    for line in (ROOT / "bench" / "dlmi_bench" / "selftest" / "rivals" / "requirements.txt").read_text().splitlines():
         if tool := line.partition("#")[0].strip():
             session.run(*install, tool, success_codes=range(256))  # what is missing says so
     to = str(ROOT / "out" / "selftest.json")
-    run(session, "python", "-m", "bench.selftest", "--peers", str(python), "--out", to, *session.posargs)
+    run(session, "python", "-m", "dlmi_bench.selftest", "--peers", str(python), "--out", to, *session.posargs)
 
 
 @in_env
@@ -150,7 +150,7 @@ def latex(session: nox.Session) -> None:
 @in_env
 def schema(session: nox.Session) -> None:
     """Write docs/report.schema.json anew."""
-    program = "import json; from reports.document import make_schema; print(json.dumps(make_schema(), indent=2))"
+    program = "import json; from dlmi_reports.document import make_schema; print(json.dumps(make_schema(), indent=2))"
     with (ROOT / "docs" / "report.schema.json").open("w") as file:
         run(session, "python", "-c", program, stdout=file)
 

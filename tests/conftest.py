@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
 from spect_fixtures import anatomies, ppmi_original, ppmi_visits, spect_cache, templates  # noqa: F401 - fixtures
 from stand_ins import Command, FakeClock
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.gate.latency import (
+from dlmi_bench.gate.latency import (
     INPROC,
     MIN_ROUNDS,
     TWOPROC,
@@ -17,8 +17,8 @@ from bench.gate.latency import (
     count_more_processes,
     decide_latency,
 )
-from bench.gate.verdicts import Decision, Verdict
-from bench.ratios import compute_log_ratio
+from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.ratios import compute_log_ratio
 
 Floats = NDArray[np.float64]
 SLOW_FACTOR = 1.6  # of a process that is slow throughout, as seen on shared virtual machines

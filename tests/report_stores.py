@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from bench.judgement import to_npy
-from bench.pictures import make_pictures
-from bench.records import Cell, Figure, Record, unavailable
-from bench.store import Store, put_artifact
+from dlmi_bench.judgement import to_npy
+from dlmi_bench.pictures import make_pictures
+from dlmi_bench.records import Cell, Figure, Record, unavailable
+from dlmi_bench.store import Store, put_artifact
 
 CPU: dict[str, str | int | float | bool] = {"component": "cpu", "idle_subtracted": False}
 HOSTILE = (

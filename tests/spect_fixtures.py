@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import FetchError
-from tasks.archives import cache_dir
-from tasks.spect.anatomy import Anatomies, load_anatomies
-from tasks.spect.cohort import CohortSpec, sample_control, sample_patient
-from tasks.spect.synthesis import Visit, list_visits
-from tasks.spect.template import Template, make_templates
-from tasks.spect.writer import write_cohort
+from dlmi_bench.errors import FetchError
+from dlmi_tasks.archives import cache_dir
+from dlmi_tasks.spect.anatomy import Anatomies, load_anatomies
+from dlmi_tasks.spect.cohort import CohortSpec, sample_control, sample_patient
+from dlmi_tasks.spect.synthesis import Visit, list_visits
+from dlmi_tasks.spect.template import Template, make_templates
+from dlmi_tasks.spect.writer import write_cohort
 
 
 @pytest.fixture(scope="session")

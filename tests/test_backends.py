@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import torch
 from onnx import TensorProto, helper
-from stand_ins import PRODUCT, plant, write_product
 
-from bench.backends import BACKENDS, Batch, needs, predict
-from bench.backends.aoti import AheadRunner
-from bench.backends.export import write_onnx, write_torch
-from bench.backends.quantization import write_int8
-from bench.environment import describe_machine
-from bench.errors import DataError, MeasurementError, UnavailableError, UsageError
-from bench.profiling import check_outputs
-from models import MODELS, ModelEntry
+from dlmi_bench.backends import BACKENDS, Batch, needs, predict
+from dlmi_bench.backends.aoti import AheadRunner
+from dlmi_bench.backends.export import write_onnx, write_torch
+from dlmi_bench.backends.quantization import write_int8
+from dlmi_bench.environment import describe_machine
+from dlmi_bench.errors import DataError, MeasurementError, UnavailableError, UsageError
+from dlmi_bench.profiling import check_outputs
+from dlmi_models import MODELS, ModelEntry
+from stand_ins import PRODUCT, plant, write_product
 
 INPUT = (1, 16, 16)
 LIGHT = ["eager", "onnxruntime", "onnxruntime-binding", "onnxruntime-int8", "openvino", "openvino-bf16"]
@@ -134,7 +134,7 @@ def test_shared_weights_are_written_for_each_layer(tmp_path: Path, monkeypatch: 
 def test_openvino_sends_no_message() -> None:
     """Its package for telemetry, which opens connections on import, is never loaded."""
     program = (
-        "import sys; from bench.backends import BACKENDS; BACKENDS['openvino'].load_empty()\n"
+        "import sys; from dlmi_bench.backends import BACKENDS; BACKENDS['openvino'].load_empty()\n"
         "print([m for m in sys.modules if m.startswith('openvino_telemetry') and sys.modules[m]])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -202,7 +202,7 @@ def test_torch_runs_one_operator_at_a_time(tmp_path: Path) -> None:
     """One thread between operators, whatever the number within them, and it is recorded."""
     path = export("softmax", tmp_path)["torch"]
     program = (
-        "import sys; from pathlib import Path; from bench.backends import BACKENDS\n"
+        "import sys; from pathlib import Path; from dlmi_bench.backends import BACKENDS\n"
         "for n in (2, 1): print(BACKENDS['eager'].load(Path(sys.argv[1]), n_threads=n).conditions['inter_op_threads'])"
     )
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
@@ -235,7 +235,7 @@ def test_package_does_not_depend_on_the_cpus_of_the_process(monkeypatch: pytest.
     paths = []
     for change in ({}, {"n_cpus_allowed": 1}, {"cpu": "another"}):
         machine = {**describe_machine(), "n_cpus_allowed": 2, **change}
-        monkeypatch.setattr("bench.backends.aoti.describe_machine", lambda machine=machine: machine)
+        monkeypatch.setattr("dlmi_bench.backends.aoti.describe_machine", lambda machine=machine: machine)
         paths.append(runner._make_path((1, 2, 2)))
     assert paths[0] == paths[1] != paths[2]
 

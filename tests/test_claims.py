@@ -7,21 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_ins import Command
 from typer.testing import CliRunner
 
-from bench.cli import app
-from bench.errors import UsageError
-from bench.judgement import to_npy
-from bench.records import Artifact, Cell, Figure, Record, unavailable
-from bench.store import Store, put_artifact
-from bench.toml import find_line
-from models import MODELS
-from reports.claims import Judgement, Verdict, Verdicts, judge_store, to_json
-from reports.load import load_results
-from reports.page import make_claim_section
-from reports.predicates import load_claims
-from reports.prose import describe_evidence, describe_family, describe_judgement, list_sentences, make_claim_table
+from dlmi_bench.cli import app
+from dlmi_bench.errors import UsageError
+from dlmi_bench.judgement import to_npy
+from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
+from dlmi_bench.store import Store, put_artifact
+from dlmi_bench.toml import find_line
+from dlmi_models import MODELS
+from dlmi_reports.claims import Judgement, Verdict, Verdicts, judge_store, to_json
+from dlmi_reports.load import load_results
+from dlmi_reports.page import make_claim_section
+from dlmi_reports.predicates import load_claims
+from dlmi_reports.prose import describe_evidence, describe_family, describe_judgement, list_sentences, make_claim_table
+from stand_ins import Command
 
 N = 1000
 LABELS = np.arange(N) % 4

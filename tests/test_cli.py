@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
+from dlmi_bench.store import FILENAME
 from report_stores import fill_store
 from stand_ins import Command
 from test_imports import make_file
-
-from bench.store import FILENAME
 
 # One runtime less to load; accuracies are ONNX Runtime's in any case.
 QUICK = ("run", "--suite", "tiny.toml", "--backend", "onnxruntime")
@@ -45,7 +45,7 @@ def read_accuracies(folder: Path) -> dict[str, list[object]]:
 def test_help_is_quick_and_light() -> None:
     """The command line knows its options without torch, pandas, numpy or pydantic."""
     program = (
-        "import sys; from bench.cli import app\n"
+        "import sys; from dlmi_bench.cli import app\n"
         "from typer.testing import CliRunner\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "print([m for m in ('torch', 'pandas', 'numpy', 'pydantic', 'onnxruntime') if m in sys.modules])"

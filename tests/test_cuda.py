@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.backends import binding
-from bench.backends.cuda import N_WARMUP, CudaRunner, GraphRunner, Touch
+from dlmi_bench.backends import binding
+from dlmi_bench.backends.cuda import N_WARMUP, CudaRunner, GraphRunner, Touch
 
 
 class Capture(TorchDispatchMode):

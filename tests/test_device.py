@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from bench.backends import BACKENDS
-from bench.cuda import CudaClock
-from bench.errors import MeasurementError
-from bench.figures import make_latency_figures
-from bench.latency import Plan, Trace, measure_latency
+from dlmi_bench.backends import BACKENDS
+from dlmi_bench.cuda import CudaClock
+from dlmi_bench.errors import MeasurementError
+from dlmi_bench.figures import make_latency_figures
+from dlmi_bench.latency import Plan, Trace, measure_latency
 
 
 class FakeCuda:
@@ -143,7 +143,7 @@ def test_clock_that_is_not_readable_discards_nothing(fault: Exception) -> None:
 def test_runtimes_on_the_device_are_timed_by_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """The three CUDA runtimes and no other; the figure names what timed it."""
     cuda = FakeCuda()
-    monkeypatch.setattr("bench.backends.CudaClock", lambda: CudaClock(cuda))
+    monkeypatch.setattr("dlmi_bench.backends.CudaClock", lambda: CudaClock(cuda))
     clocks = {name: entry.make_clock() for name, entry in BACKENDS.items()}
     timed = {name for name, clock in clocks.items() if isinstance(clock, CudaClock)}
     assert timed == {"cuda", "cuda-graphs", "onnxruntime-cuda"}

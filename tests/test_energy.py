@@ -5,17 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from stand_ins import FakeClock, WattMeter
 
-from bench import training
-from bench.energy import Component, Idle, measure_energy, measure_idle
-from bench.errors import MeasurementError
-from bench.joules import join_processes, make_energy_figures, make_target_figures
-from bench.load import CpuUse
-from bench.records import Cell, Figure
-from models import MODELS
-from tasks import get_task
-from tasks.spec import Recipe, make_splits
+from dlmi_bench import training
+from dlmi_bench.energy import Component, Idle, measure_energy, measure_idle
+from dlmi_bench.errors import MeasurementError
+from dlmi_bench.joules import join_processes, make_energy_figures, make_target_figures
+from dlmi_bench.load import CpuUse
+from dlmi_bench.records import Cell, Figure
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+from dlmi_tasks.spec import Recipe, make_splits
+from stand_ins import FakeClock, WattMeter
 
 IDLE = Idle({("cpu", "rapl"): 0.25, ("ram", "ram_constant"): 2.0}, window_s=3.0, other_cpus=0.1)
 

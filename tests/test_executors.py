@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.errors import UsageError
-from bench.executors import JobError, Worker
-from bench.machine import THREAD_VARIABLES, read_facts
+from dlmi_bench.errors import UsageError
+from dlmi_bench.executors import JobError, Worker
+from dlmi_bench.machine import THREAD_VARIABLES, read_facts
 
 JOBS = """
 import os, sys
-from bench.errors import DataError
+from dlmi_bench.errors import DataError
 def add(payload, on_progress):
     print("noise on stdout")
     on_progress("adding", 0.5)
@@ -26,7 +26,7 @@ def leave(payload, on_progress):
 def speak(payload, on_progress):
     os.write(2, b"caf\\xe9\\n"); os.write(2, payload["last"].encode()); os._exit(3)
 def misuse(payload, on_progress):
-    from bench.errors import UsageError; raise UsageError("no such thing", "name another")
+    from dlmi_bench.errors import UsageError; raise UsageError("no such thing", "name another")
 def environment(payload, on_progress):
     return dict(os.environ)
 def get_pid(payload, on_progress):
@@ -116,7 +116,7 @@ def test_recorded_threads_are_those_of_the_workers(monkeypatch: pytest.MonkeyPat
 def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     """When the parent is killed with SIGKILL in the middle of a job, the worker is gone within seconds."""
     program = (
-        "from bench.executors import Worker\n"
+        "from dlmi_bench.executors import Worker\n"
         "Worker().call('some_jobs:sleep', {}, lambda pid, _: print(pid, flush=True))"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stand_ins import Command
 
-from bench.errors import DataError, UsageError
-from bench.gate.baseline import MANIFEST, Baseline, load_baseline, save_baseline
-from bench.gate.subject import Subject, list_strangers
-from bench.store import Store
+from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.gate.baseline import MANIFEST, Baseline, load_baseline, save_baseline
+from dlmi_bench.gate.subject import Subject, list_strangers
+from dlmi_bench.store import Store
+from stand_ins import Command
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,19 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from safetensors.numpy import save
 from safetensors.torch import load_file
-from stand_ins import Command
 from torch import nn
 
-from bench.backends import BACKENDS, predict
-from bench.backends.export import write_onnx
-from bench.gate.baseline import save_baseline
-from bench.judgement import to_npy
-from bench.records import Cell, Record
-from bench.store import Store, artifact_path, put_artifact
-from models import MODELS
-from tasks import get_task
-from tasks.spec import Arrays, Splits, make_splits
-from tasks.train import train
+from dlmi_bench.backends import BACKENDS, predict
+from dlmi_bench.backends.export import write_onnx
+from dlmi_bench.gate.baseline import save_baseline
+from dlmi_bench.judgement import to_npy
+from dlmi_bench.records import Cell, Record
+from dlmi_bench.store import Store, artifact_path, put_artifact
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+from dlmi_tasks.spec import Arrays, Splits, make_splits
+from dlmi_tasks.train import train
+from stand_ins import Command
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

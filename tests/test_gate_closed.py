@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from test_gate_run import IDENTITY, Machine, make_benchmarks
 
-from bench.backends import BACKENDS
-from bench.backends.export import write_onnx
-from bench.clock import Block, HostClock
-from bench.executors import Worker
-from bench.gate import session
-from bench.gate.latency import INPROC, TWOPROC
-from bench.gate.retry import RETRY, decide_with_retry
-from bench.gate.rounds import SIDES, run_inproc_job
-from bench.gate.session import Benchmarks, run_inproc
-from bench.gate.timing import CONFIRMATION, decide_benchmarks
-from bench.gate.verdicts import Decision, Verdict
-from bench.latency import CpuHopper
-from models import MODELS
+from dlmi_bench.backends import BACKENDS
+from dlmi_bench.backends.export import write_onnx
+from dlmi_bench.clock import Block, HostClock
+from dlmi_bench.executors import Worker
+from dlmi_bench.gate import session
+from dlmi_bench.gate.latency import INPROC, TWOPROC
+from dlmi_bench.gate.retry import RETRY, decide_with_retry
+from dlmi_bench.gate.rounds import SIDES, run_inproc_job
+from dlmi_bench.gate.session import Benchmarks, run_inproc
+from dlmi_bench.gate.timing import CONFIRMATION, decide_benchmarks
+from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.latency import CpuHopper
+from dlmi_models import MODELS
+from test_gate_run import IDENTITY, Machine, make_benchmarks
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ class JumpingClock(HostClock):
 @pytest.mark.usefixtures("affinity")
 def test_clock_set_back_is_invalid(benchmarks: Benchmarks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that ends an hour before it began voids its benchmark."""
-    monkeypatch.setattr("bench.backends.HostClock", JumpingClock)
+    monkeypatch.setattr("dlmi_bench.backends.HostClock", JumpingClock)
     decision = decide_benchmarks(benchmarks, {"a": 0.05}, run_here, INPROC)["a"]  # type: ignore[arg-type]
     assert decision.verdict is Verdict.INVALID
     assert "clock" in decision.why
@@ -83,7 +83,7 @@ class LeapingClock(HostClock):
 @pytest.mark.usefixtures("affinity")
 def test_clock_set_ahead_is_invalid(benchmarks: Benchmarks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that took an hour, as after a stop of the machine, voids the session; it says so and may be repeated."""
-    monkeypatch.setattr("bench.backends.HostClock", LeapingClock)
+    monkeypatch.setattr("dlmi_bench.backends.HostClock", LeapingClock)
     answer = run_here(benchmarks)
     decision = decide_benchmarks(benchmarks, {"a": 0.05}, lambda *_: answer, INPROC)["a"]
     assert (decision.verdict, decision.is_disturbed) == (Verdict.INVALID, True)
@@ -185,7 +185,7 @@ def test_round_that_hangs_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
 
     decision = decide_benchmarks(benchmarks, {"a": 0.05}, measure, TWOPROC)["a"]
     assert decision.verdict is Verdict.INVALID
-    assert "no answer from bench.gate.rounds:run_round_job within 0.5 s" in decision.why
+    assert "no answer from dlmi_bench.gate.rounds:run_round_job within 0.5 s" in decision.why
     assert not [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
 
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from regimes import make_process
 
-from bench.gate.latency import (
+from dlmi_bench.gate.latency import (
     INPROC,
     TWOPROC,
     Process,
@@ -18,8 +17,9 @@ from bench.gate.latency import (
     count_more_processes,
     decide_latency,
 )
-from bench.gate.verdicts import Decision, Verdict
-from bench.ratios import compute_log_ratio
+from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.ratios import compute_log_ratio
+from regimes import make_process
 
 logs = st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=8)
 times = st.lists(st.tuples(st.floats(1e-6, 1), st.floats(1e-6, 1)), min_size=1, max_size=30)

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from stand_ins import plant
 
-from bench.gate.revision import RevisionError, open_revision
+from dlmi_bench.gate.revision import RevisionError, open_revision
+from stand_ins import plant
 
 VERSIONS = "def describe_versions():\n    return {{'runtime': {version!r}}}\n"
 

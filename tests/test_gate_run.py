@@ -6,20 +6,20 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from stand_ins import Command
 
-from bench.backends.export import write_onnx
-from bench.errors import DataError, UsageError
-from bench.executors import JobError
-from bench.gate import output
-from bench.gate.latency import INPROC
-from bench.gate.rounds import SIDES
-from bench.gate.session import Benchmarks
-from bench.gate.settings import Settings, load_settings
-from bench.gate.timing import CONFIRMATION, decide_benchmarks
-from bench.gate.verdicts import Decision, Verdict
-from bench.graph import compute_peak_activation_bytes, count_operators, load_graph
-from models import MODELS
+from dlmi_bench.backends.export import write_onnx
+from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.executors import JobError
+from dlmi_bench.gate import output
+from dlmi_bench.gate.latency import INPROC
+from dlmi_bench.gate.rounds import SIDES
+from dlmi_bench.gate.session import Benchmarks
+from dlmi_bench.gate.settings import Settings, load_settings
+from dlmi_bench.gate.timing import CONFIRMATION, decide_benchmarks
+from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.graph import compute_peak_activation_bytes, count_operators, load_graph
+from dlmi_models import MODELS
+from stand_ins import Command
 
 IDENTITY = {"provider": "CPU", "precision": "float32", "threads": 1}
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench.environment import compute_machine_id, describe_versions
-from bench.gate import selftest
-from bench.gate.baseline import MANIFEST, file_path, load_baseline
-from bench.gate.selftest import CODE
-from bench.plan import compute_code_hash
+from dlmi_bench.environment import compute_machine_id, describe_versions
+from dlmi_bench.gate import selftest
+from dlmi_bench.gate.baseline import MANIFEST, file_path, load_baseline
+from dlmi_bench.gate.selftest import CODE
+from dlmi_bench.plan import compute_code_hash
 
 ROOT = Path(__file__).parent.parent
 BASELINE = ROOT / "baseline"
@@ -105,5 +105,5 @@ def test_subject_stands_above_the_table(
 
 def test_code_is_that_of_the_whole_gate_and_of_its_clock() -> None:
     """Modules that a session runs are covered, those that the gate gains too."""
-    modules = {f"bench.gate.{path.stem}" for path in (ROOT / "bench" / "gate").glob("[!_]*.py")}
-    assert modules | {"bench.latency", "bench.clock", "bench.stats"} <= set(CODE)
+    modules = {f"dlmi_bench.gate.{path.stem}" for path in (ROOT / "bench" / "dlmi_bench" / "gate").glob("[!_]*.py")}
+    assert modules | {"dlmi_bench.latency", "dlmi_bench.clock", "dlmi_bench.stats"} <= set(CODE)

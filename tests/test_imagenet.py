@@ -11,18 +11,18 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights
 
-from bench.errors import DataError, FetchError, UsageError
-from bench.plan import compute_fingerprint
-from bench.records import Cell
-from bench.suites import SUITES
-from bench.training import describe_start
-from models import MODELS
-from models.efficientnet import EfficientNetLite
-from reports.origins import list_facts
-from tasks import folders, get_task, imagenet
-from tasks.imagenet import PUBLISHED, TORCHVISION_SITE, identify, load_published
-from tasks.transfer import begin, load_start
-from tasks.weights import parse_weights
+from dlmi_bench.errors import DataError, FetchError, UsageError
+from dlmi_bench.plan import compute_fingerprint
+from dlmi_bench.records import Cell
+from dlmi_bench.suites import SUITES
+from dlmi_bench.training import describe_start
+from dlmi_models import MODELS
+from dlmi_models.efficientnet import EfficientNetLite
+from dlmi_reports.origins import list_facts
+from dlmi_tasks import folders, get_task, imagenet
+from dlmi_tasks.imagenet import PUBLISHED, TORCHVISION_SITE, identify, load_published
+from dlmi_tasks.transfer import begin, load_start
+from dlmi_tasks.weights import parse_weights
 
 FULL_SIZE = {
     "vgg16-full": "vgg16",

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.imports import import_benchmarks
+from dlmi_bench.options import print_json
+from dlmi_bench.store import Store
 from report_stores import fill_store
 from stand_ins import Command
-
-from bench.errors import DataError, UsageError
-from bench.imports import import_benchmarks
-from bench.options import print_json
-from bench.store import Store
 
 N_ROUNDS = 100  # of a timed row of test_microbench.py
 STATS = {

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench import training
-from bench.backends import BACKENDS, DEFAULT_BACKENDS
-from bench.judgement import NOT_FINITE, judge, scores_role
-from bench.parity import PARITY, Answer, make_parity
-from bench.records import Artifact, Figure
-from bench.store import artifact_path
-from models import MODELS
-from tasks import get_task
-from tasks.spec import Arrays, HeldOut, Splits
+from dlmi_bench import training
+from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
+from dlmi_bench.judgement import NOT_FINITE, judge, scores_role
+from dlmi_bench.parity import PARITY, Answer, make_parity
+from dlmi_bench.records import Artifact, Figure
+from dlmi_bench.store import artifact_path
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+from dlmi_tasks.spec import Arrays, HeldOut, Splits
 
 N = 40
 

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from stand_ins import FakeClock
 
-from bench.clock import HostClock
-from bench.errors import MeasurementError
-from bench.latency import MAX_WARMUP_S, MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
+from dlmi_bench.clock import HostClock
+from dlmi_bench.errors import MeasurementError
+from dlmi_bench.latency import MAX_WARMUP_S, MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
+from stand_ins import FakeClock
 
 
 def make_call(clock: FakeClock, duration_ns: int, log: list[str] | None = None, name: str = "") -> Callable[[], None]:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pynvml
 import pytest
-from stand_ins import FakeClock, FakeNvml, plant
 
-from bench import machine
-from bench.machine import Fact, read_facts
+from dlmi_bench import machine
+from dlmi_bench.machine import Fact, read_facts
+from stand_ins import FakeClock, FakeNvml, plant
 
 BARE = {
     "proc/cpuinfo": "model name : Xeon\nflags : fpu avx2\n",

@@ -11,17 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.backends import BACKENDS
-from bench.errors import MeasurementError
-from bench.memory import (
-    PeakMemory,
-    find_cuda,
-    measure_peak_device_memory,
-    measure_peak_memory,
-    read_status_bytes,
-)
-from bench.profiling import make_memory_figures, measure_memory
-from bench.records import Figure
+from dlmi_bench.backends import BACKENDS
+from dlmi_bench.errors import MeasurementError
+from dlmi_bench.memory import PeakMemory, find_cuda, measure_peak_device_memory, measure_peak_memory, read_status_bytes
+from dlmi_bench.profiling import make_memory_figures, measure_memory
+from dlmi_bench.records import Figure
 
 
 def test_fields_are_kibibytes(tmp_path: Path) -> None:
@@ -39,7 +33,7 @@ def test_added_memory_is_never_negative() -> None:
 def test_known_allocation_is_seen() -> None:
     """64 MiB that are touched and freed again raise the peak of a fresh process by 64 MiB, within 4."""
     program = (
-        "from bench.memory import measure_peak_memory as measure;"
+        "from dlmi_bench.memory import measure_peak_memory as measure;"
         "print(measure(lambda: len(bytearray(b'x') * (64 * 2**20))).added_bytes)"
     )
     answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
@@ -115,8 +109,8 @@ def measure_on_device(backend: str, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
     entry = replace(BACKENDS[backend], find_missing=lambda: "")
     runner = SimpleNamespace(prepare=lambda _: call, active=nullcontext, read=lambda _: None)
-    monkeypatch.setattr("bench.backends.import_module", lambda _: SimpleNamespace(load=lambda *_, **__: runner))
-    monkeypatch.setattr("bench.profiling.find_cuda", lambda: cuda)
+    monkeypatch.setattr("dlmi_bench.backends.import_module", lambda _: SimpleNamespace(load=lambda *_, **__: runner))
+    monkeypatch.setattr("dlmi_bench.profiling.find_cuda", lambda: cuda)
     empty = SimpleNamespace(run=lambda _: None)
     _, peaks = measure_memory(entry, Path(), np.zeros((1, 1, 2, 2), np.float32), empty)  # type: ignore[arg-type]
     return {figure.name: figure for figure in make_memory_figures(peaks, {"backend": backend})}

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-from stand_ins import Command
 from typer.testing import CliRunner
 
-from bench.cli import app
-from bench.errors import StoreError, UsageError
-from bench.merge import merge_stores
-from bench.plan import make_steps, select_shard
-from bench.records import Cell, Figure, Record
-from bench.store import Store, artifact_path, put_artifact
-from bench.suites import SUITES
+from dlmi_bench.cli import app
+from dlmi_bench.errors import StoreError, UsageError
+from dlmi_bench.merge import merge_stores
+from dlmi_bench.plan import make_steps, select_shard
+from dlmi_bench.records import Cell, Figure, Record
+from dlmi_bench.store import Store, artifact_path, put_artifact
+from dlmi_bench.suites import SUITES
+from stand_ins import Command
 
 
 def make_record(folder: Path, model: str, value: float = 1.0) -> Record:

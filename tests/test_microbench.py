@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.backends import BACKENDS, Runner
-from bench.backends.needs import find_nothing
-from bench.environment import compute_machine_id, describe_versions
-from bench.latency import N_WARMUP, CpuHopper, Plan, measure_latency
-from bench.parity import compute_tolerance
-from bench.records import ARM
-from bench.subject import SHAPES, Subject
-from bench.trial import run_prepare_job
-from models import MODELS
+from dlmi_bench.backends import BACKENDS, Runner
+from dlmi_bench.backends.needs import find_nothing
+from dlmi_bench.environment import compute_machine_id, describe_versions
+from dlmi_bench.latency import N_WARMUP, CpuHopper, Plan, measure_latency
+from dlmi_bench.parity import compute_tolerance
+from dlmi_bench.records import ARM
+from dlmi_bench.subject import SHAPES, Subject
+from dlmi_bench.trial import run_prepare_job
+from dlmi_models import MODELS
 
 BATCHES = (1, 64)
 N_ROUNDS = 100

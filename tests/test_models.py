@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from bench.counts import measure_counts
-from models import MODELS
-from models.lecun1989 import GROUPS, LeCun1989
+from dlmi_bench.counts import measure_counts
+from dlmi_models import MODELS
+from dlmi_models.lecun1989 import GROUPS, LeCun1989
 
 INPUT = (1, 16, 16)
 DIGITS = [name for name, entry in MODELS.items() if entry.domain == "digits"]
@@ -110,6 +110,6 @@ def test_attention_counts_its_products() -> None:
 
 def test_listing_names_imports_no_torch() -> None:
     """The registry can be read without torch."""
-    program = "import sys, models, tasks, bench.backends, bench.suites; print('torch' in sys.modules)"
+    program = "import sys, models, tasks, dlmi_bench.backends, dlmi_bench.suites; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torchvision.models import get_model_weights
 
-from bench.backends.export import write_onnx
-from bench.counts import measure_counts
-from bench.counts.dispatch import count_by_dispatch
-from models import MODELS, fullsize
-from models.fullsize import FullSize
-from models.resnet import ResNet
-from models.vgg import VGG
-from models.vit import Block, ViT
+from dlmi_bench.backends.export import write_onnx
+from dlmi_bench.counts import measure_counts
+from dlmi_bench.counts.dispatch import count_by_dispatch
+from dlmi_models import MODELS, fullsize
+from dlmi_models.fullsize import FullSize
+from dlmi_models.resnet import ResNet
+from dlmi_models.vgg import VGG
+from dlmi_models.vit import Block, ViT
 
 INPUT = (1, 50, 50)
 COMPACT = ("vgg16-c", "resnet-c", "vit-c")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from bench.executors import JobError
-from bench.selftest import spins
-from bench.selftest.peers import compare_peers, list_requests
-from bench.selftest.spins import draw_durations
-from bench.selftest.tools import (
+from dlmi_bench.executors import JobError
+from dlmi_bench.selftest import spins
+from dlmi_bench.selftest.peers import compare_peers, list_requests
+from dlmi_bench.selftest.spins import draw_durations
+from dlmi_bench.selftest.tools import (
     OWN,
     TOOLS,
     Reading,

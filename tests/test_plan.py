@@ -7,30 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan
-from bench.backends import BACKENDS
-from bench.plan import compute_code_hash, compute_fingerprint, make_steps
-from bench.records import Cell
-from bench.suites import SUITES
-from models import MODELS
-from tasks import get_task
+from dlmi_bench import plan
+from dlmi_bench.backends import BACKENDS
+from dlmi_bench.plan import compute_code_hash, compute_fingerprint, make_steps
+from dlmi_bench.records import Cell
+from dlmi_bench.suites import SUITES
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
 
 TRAIN = Cell(kind="train", task="usps", model="mlp-64-32")
 LATENCY = Cell(kind="latency", task="usps", model="mlp-64-32")
 # What a training imports of `bench` and what decides none of its figures, or is in the fingerprint by value.
 NOT_COVERED = {
-    "bench.errors": "words",
-    "bench.units": "the same",
-    "bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
-    "bench.store": "puts files away by their hash",
-    "bench.executors": "carries the job and its answer",
-    "bench.latency": "pins the process; nothing else of it runs",
-    "bench.percentiles": "figures of latency, which a training has none of",
-    "bench.roofline": "the same",
-    "bench.cuda": "the clock of a device; trainings and answers are not timed by it",
-    "bench.graph": "names the input of the file that is quantized",
-    "bench.environment": "versions and machine, which are in the fingerprint",
-    "bench.backends.needs": "whether a runtime is here, which is compared with what the training was judged on",
+    "dlmi_bench.errors": "words",
+    "dlmi_bench.units": "the same",
+    "dlmi_bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
+    "dlmi_bench.store": "puts files away by their hash",
+    "dlmi_bench.executors": "carries the job and its answer",
+    "dlmi_bench.latency": "pins the process; nothing else of it runs",
+    "dlmi_bench.percentiles": "figures of latency, which a training has none of",
+    "dlmi_bench.roofline": "the same",
+    "dlmi_bench.cuda": "the clock of a device; trainings and answers are not timed by it",
+    "dlmi_bench.graph": "names the input of the file that is quantized",
+    "dlmi_bench.environment": "versions and machine, which are in the fingerprint",
+    "dlmi_bench.backends.needs": "whether a runtime is here, which is compared with what the training was judged on",
 }
 INPUTS = {"data": {"train_images": "abc"}}
 
@@ -128,7 +128,7 @@ def is_module(name: str) -> bool:
 def test_fingerprint_of_a_training_covers_the_code_that_decides_its_figures() -> None:
     """Whatever the job and its runtimes import of `bench` is listed, or is an exception that has a reason."""
     listed = set(plan._list_modules(TRAIN))
-    found, todo = set(), ["bench.training", *(entry.module for entry in BACKENDS.values())]
+    found, todo = set(), ["dlmi_bench.training", *(entry.module for entry in BACKENDS.values())]
     while todo:
         new = list_imports(todo.pop()) - found
         found |= new

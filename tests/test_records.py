@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from bench.records import Cell, Figure, Record, unavailable
+from dlmi_bench.records import Cell, Figure, Record, unavailable
 
 
 def test_figure_without_value_needs_a_reason() -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import Cell, Figure, Record
-from reports.boamps import write_boamps
-from reports.energy import compute_break_even, make_break_even_tables, make_source_table
-from reports.load import ModelResults, Results, TaskResults
-from reports.mlbom import make_mlbom
-from reports.tables import list_notes, make_inference_table, make_training_table
+from dlmi_bench.records import Cell, Figure, Record
+from dlmi_reports.boamps import write_boamps
+from dlmi_reports.energy import compute_break_even, make_break_even_tables, make_source_table
+from dlmi_reports.load import ModelResults, Results, TaskResults
+from dlmi_reports.mlbom import make_mlbom
+from dlmi_reports.tables import list_notes, make_inference_table, make_training_table
 
 
 @pytest.mark.parametrize(

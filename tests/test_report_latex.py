@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from report_stores import fill_store
 
-from reports import write_report
+from dlmi_reports import write_report
+from report_stores import fill_store
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_browser
-from report_stores import fill_store
 
-from reports import write_report
+from browser import Browser, find_browser
+from dlmi_reports import write_report
+from report_stores import fill_store
 
 pytestmark = pytest.mark.slow
 AXE = "4.14.1"

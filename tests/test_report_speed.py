@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
-from report_stores import measured_records, train_record
 
-from bench.memory import measure_peak_memory
-from bench.store import Store
-from reports import write_report
+from dlmi_bench.memory import measure_peak_memory
+from dlmi_bench.store import Store
+from dlmi_reports import write_report
+from report_stores import measured_records, train_record
 
 N_MODELS = 20
 FIGURES_PER_TRAINING = 5

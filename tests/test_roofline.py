@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_ins import plant
 
-from bench.clock import HostClock
-from bench.latency import CpuHopper, list_cpus
-from bench.load import CpuTimes
-from bench.neighbours import Neighbours, NeighbourWatch, compute_steal
-from bench.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
-from bench.records import Figure
-from bench.roofline import Roofline, compute_model_bytes, compute_roofline, find_roofline
-from bench.selftest.worlds import FakeClock
+from dlmi_bench.clock import HostClock
+from dlmi_bench.latency import CpuHopper, list_cpus
+from dlmi_bench.load import CpuTimes
+from dlmi_bench.neighbours import Neighbours, NeighbourWatch, compute_steal
+from dlmi_bench.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
+from dlmi_bench.records import Figure
+from dlmi_bench.roofline import Roofline, compute_model_bytes, compute_roofline, find_roofline
+from dlmi_bench.selftest.worlds import FakeClock
+from stand_ins import plant
 
 RATES = [(1_000, 1e6), (100_000, 1e5)]
 

@@ -11,18 +11,18 @@ from types import ModuleType
 
 import pytest
 
-from bench import parity, percentiles
-from bench.clock import Block, Clock
-from bench.estimates import estimate_difference, estimate_mean
-from bench.selftest import __main__ as program
-from bench.selftest import bias, detection
-from bench.selftest.coverage import METHODS, Method, check_coverage
-from bench.selftest.peers import compute_mean
-from bench.selftest.rows import Row, make_bias, make_share
-from bench.selftest.spins import TAIL_SHARE, compute_median, draw_durations
-from bench.selftest.worlds import FakeClock
-from bench.stats import Survival, compute_t_interval
-from reports import differences, findings
+from dlmi_bench import parity, percentiles
+from dlmi_bench.clock import Block, Clock
+from dlmi_bench.estimates import estimate_difference, estimate_mean
+from dlmi_bench.selftest import __main__ as program
+from dlmi_bench.selftest import bias, detection
+from dlmi_bench.selftest.coverage import METHODS, Method, check_coverage
+from dlmi_bench.selftest.peers import compute_mean
+from dlmi_bench.selftest.rows import Row, make_bias, make_share
+from dlmi_bench.selftest.spins import TAIL_SHARE, compute_median, draw_durations
+from dlmi_bench.selftest.worlds import FakeClock
+from dlmi_bench.stats import Survival, compute_t_interval
+from dlmi_reports import differences, findings
 
 
 def test_rows_by_hand() -> None:
@@ -239,7 +239,7 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 
 def run_selftest(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench.selftest", *arguments]
+    command = [sys.executable, "-m", "dlmi_bench.selftest", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -11,22 +11,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from stand_ins import FakeClock, WattMeter
 
-from bench import actions, trial
-from bench.actions import Workshop, count, measure_latency, measure_memory
-from bench.backends import BACKENDS, BackendEntry, Batch, Scores
-from bench.energy import measure_energy
-from bench.errors import MeasurementError
-from bench.executors import JobError
-from bench.judgement import NOT_FINITE
-from bench.latency import list_cpus
-from bench.profiling import EMPTY, repeat_rows, run_energy_job, run_latency_job
-from bench.ratios import make_rounds_key
-from bench.records import Artifact, Cell, Figure, Record
-from bench.session import Paths, Timing, refuse_latency, run_latency_session
-from bench.suites import Suite
-from tasks import get_task
+from dlmi_bench import actions, trial
+from dlmi_bench.actions import Workshop, count, measure_latency, measure_memory
+from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Scores
+from dlmi_bench.energy import measure_energy
+from dlmi_bench.errors import MeasurementError
+from dlmi_bench.executors import JobError
+from dlmi_bench.judgement import NOT_FINITE
+from dlmi_bench.latency import list_cpus
+from dlmi_bench.profiling import EMPTY, repeat_rows, run_energy_job, run_latency_job
+from dlmi_bench.ratios import make_rounds_key
+from dlmi_bench.records import Artifact, Cell, Figure, Record
+from dlmi_bench.session import Paths, Timing, refuse_latency, run_latency_session
+from dlmi_bench.suites import Suite
+from dlmi_tasks import get_task
+from stand_ins import FakeClock, WattMeter
 
 N_IMAGES = 3
 IMAGES = np.arange(N_IMAGES * 4, dtype=np.float32).reshape(N_IMAGES, 1, 2, 2)
@@ -68,9 +68,11 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
     monkeypatch.setitem(BACKENDS, "echo", BackendEntry("echo", "onnx", "echo"))
     monkeypatch.setattr(EchoRunner, "shapes", [])
     splits = SimpleNamespace(validation=SimpleNamespace(images=IMAGES))
-    monkeypatch.setattr("bench.profiling.make_splits", lambda *_: splits)
-    monkeypatch.setattr("bench.profiling.get_task", lambda _: SimpleNamespace(load=lambda: None, n_validation=None))
-    monkeypatch.setattr("bench.latency.MIN_WARMUP_S", 0.0)
+    monkeypatch.setattr("dlmi_bench.profiling.make_splits", lambda *_: splits)
+    monkeypatch.setattr(
+        "dlmi_bench.profiling.get_task", lambda _: SimpleNamespace(load=lambda: None, n_validation=None)
+    )
+    monkeypatch.setattr("dlmi_bench.latency.MIN_WARMUP_S", 0.0)
     before = os.sched_getaffinity(0)
     yield BACKENDS["echo"]
     os.sched_setaffinity(0, before)
@@ -131,10 +133,10 @@ def test_energy_of_1000_inferences_says_of_how_many_it_is(
 ) -> None:
     """200 calls of 10 ms fill a window of 3 s twice: at 1 W 10 J a thousand, and the figure names the 200."""
     monkeypatch.setattr(EchoRunner, "prepare", lambda *_: lambda: clock.work(10**7))
-    monkeypatch.setattr("bench.profiling.measure_latency", lambda *_: {"calls": SimpleNamespace(n_calls=4)})
-    monkeypatch.setattr("bench.profiling.measure_energy", partial(measure_energy, clock=clock))
-    monkeypatch.setattr("bench.profiling.energy_meter", lambda: WattMeter(clock, 1.0))
-    monkeypatch.setattr("bench.profiling.idle_baseline", lambda _: None)
+    monkeypatch.setattr("dlmi_bench.profiling.measure_latency", lambda *_: {"calls": SimpleNamespace(n_calls=4)})
+    monkeypatch.setattr("dlmi_bench.profiling.measure_energy", partial(measure_energy, clock=clock))
+    monkeypatch.setattr("dlmi_bench.profiling.energy_meter", lambda: WattMeter(clock, 1.0))
+    monkeypatch.setattr("dlmi_bench.profiling.idle_baseline", lambda _: None)
     payload = {"backend": "echo", "path": "p", "task": "toy", "energy_window_s": 3.0}
     answer: Any = run_energy_job(payload, lambda *_: None)
     assert (answer[0]["value"], answer[0]["n"]) == (pytest.approx(10.0), 2)
@@ -183,7 +185,7 @@ class FakeWorker:
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     for module in ("session", "actions"):
         monkeypatch.setattr(f"bench.{module}.Worker", FakeWorker)
-    monkeypatch.setattr("bench.actions.measure_peaks", lambda _: [])
+    monkeypatch.setattr("dlmi_bench.actions.measure_peaks", lambda _: [])
     for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True), ("wrong", {})):
         monkeypatch.setattr(FakeWorker, name, value)
     return FakeWorker
@@ -336,7 +338,7 @@ def test_device_is_timed_with_one_thread(
         asked.append((backend, n_threads))
         return {name: Timing(refuse_latency(suite, "fake", backend=backend)) for name in models}
 
-    monkeypatch.setattr("bench.actions.run_latency_session", run)
+    monkeypatch.setattr("dlmi_bench.actions.run_latency_session", run)
     measure_latency(shop, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
     assert asked == [*((b, n) for b in ("eager", "onnxruntime", "compile") for n in (1, 2)), ("cuda", 1)]
 

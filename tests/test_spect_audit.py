@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import DataError, UsageError
-from tasks.spect.audit import audit_leakage, count_exact, find_near, measure_inflation
-from tasks.spect.data import CLASS_NAMES, NOTE, Scans, SpectDataset
-from tasks.spect.manifest import check_manifest, hash_subject, load_key, make_manifest
-from tasks.spect.preprocess import Extracts, Preprocessing
-from tasks.spect.splits import split_patients
+from dlmi_bench.errors import DataError, UsageError
+from dlmi_tasks.spect.audit import audit_leakage, count_exact, find_near, measure_inflation
+from dlmi_tasks.spect.data import CLASS_NAMES, NOTE, Scans, SpectDataset
+from dlmi_tasks.spect.manifest import check_manifest, hash_subject, load_key, make_manifest
+from dlmi_tasks.spect.preprocess import Extracts, Preprocessing
+from dlmi_tasks.spect.splits import split_patients
 
 
 def make_scans(rng: np.random.Generator, subjects: list[str], own: float = 0.0) -> Scans:

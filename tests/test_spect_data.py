@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.errors import UsageError
-from tasks.spec import Dataset, compute_hashes
-from tasks.spect.cohort import CohortSpec
-from tasks.spect.data import NOTE, SyntheticDataset, load_synthetic
-from tasks.spect.inspection import describe, load_spect
-from tasks.spect.learners import compute_accuracy, fit_logistic
-from tasks.spect.montage import write_montage
-from tasks.spect.preprocess import Preprocessing
+from dlmi_bench.errors import UsageError
+from dlmi_tasks.spec import Dataset, compute_hashes
+from dlmi_tasks.spect.cohort import CohortSpec
+from dlmi_tasks.spect.data import NOTE, SyntheticDataset, load_synthetic
+from dlmi_tasks.spect.inspection import describe, load_spect
+from dlmi_tasks.spect.learners import compute_accuracy, fit_logistic
+from dlmi_tasks.spect.montage import write_montage
+from dlmi_tasks.spect.preprocess import Preprocessing
 
 SMALL = (9, 3, 6)
 
@@ -97,7 +97,8 @@ def test_one_door_for_both_sources(ppmi_original: Path, spect_cache: Path) -> No
 
 def test_import_is_light() -> None:
     """Importing the task loads none of torch, scipy, pandas, matplotlib, nibabel and pydicom."""
-    code = "import sys, tasks.spect.inspection, tasks.spect.montage, tasks.spect.writer; print(*sys.modules)"
+    modules = ", ".join(f"dlmi_tasks.spect.{name}" for name in ("inspection", "montage", "writer"))
+    code = f"import sys, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "scipy", "pandas", "matplotlib", "nibabel", "pydicom"} & set(done.stdout.split())
 

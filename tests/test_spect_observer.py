@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks.spect.cohort import CohortSpec, sample_patient
-from tasks.spect.learners import compute_accuracy, fit_lda, fit_logistic, fit_nearest
-from tasks.spect.observer import (
+from dlmi_tasks.spect.cohort import CohortSpec, sample_patient
+from dlmi_tasks.spect.learners import compute_accuracy, fit_lda, fit_logistic, fit_nearest
+from dlmi_tasks.spect.observer import (
     CHANCE,
     classify,
     compute_ceiling,

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bench.errors import UsageError
-from tasks.spect.anatomy import Regions
-from tasks.spect.grid import SHAPE
-from tasks.spect.preprocess import (
+from dlmi_bench.errors import UsageError
+from dlmi_tasks.spect.anatomy import Regions
+from dlmi_tasks.spect.grid import SHAPE
+from dlmi_tasks.spect.preprocess import (
     NORMALISE,
     PLANES,
     Preprocessing,

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import JPEGLosslessSV1
 
-from bench.errors import DataError
-from tasks.spect.cohort import CohortSpec, sample_patient
-from tasks.spect.grid import SHAPE
-from tasks.spect.synthesis import Visit
-from tasks.spect.volumes import load_volume
-from tasks.spect.writer import NIFTI_AFFINE, Scan, write_dicom, write_nifti
+from dlmi_bench.errors import DataError
+from dlmi_tasks.spect.cohort import CohortSpec, sample_patient
+from dlmi_tasks.spect.grid import SHAPE
+from dlmi_tasks.spect.synthesis import Visit
+from dlmi_tasks.spect.volumes import load_volume
+from dlmi_tasks.spect.writer import NIFTI_AFFINE, Scan, write_dicom, write_nifti
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.latency import CpuHopper, Plan, measure_latency
-from models import MODELS
-from tasks import get_task
-from tasks.spec import Recipe, Task, make_splits
-from tasks.train import Loop, to_tensors
+from dlmi_bench.latency import CpuHopper, Plan, measure_latency
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+from dlmi_tasks.spec import Recipe, Task, make_splits
+from dlmi_tasks.train import Loop, to_tensors
 
 N_ROUNDS = 30
 RECIPE = Recipe(n_epochs=1_000, augmentation="none")

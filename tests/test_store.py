@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from bench.errors import StoreError
-from bench.records import Cell, Figure, Record
-from bench.store import BUSY, FILENAME, FORBIDDEN, Store, artifact_path, put_artifact
+from dlmi_bench.errors import StoreError
+from dlmi_bench.records import Cell, Figure, Record
+from dlmi_bench.store import BUSY, FILENAME, FORBIDDEN, Store, artifact_path, put_artifact
 
 
 def make_record(model: str, value: float = 1.0) -> Record:
@@ -81,7 +81,7 @@ def test_a_step_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     """When a process is killed between BEGIN and COMMIT none of its rows remain, and earlier ones do."""
     Store(tmp_path).add_done([(make_record("a"), "f")])
     program = (
-        "import os, sys; from pathlib import Path; from bench.store import Store\n"
+        "import os, sys; from pathlib import Path; from dlmi_bench.store import Store\n"
         "s = Store(Path(sys.argv[1])); s._db.execute('BEGIN IMMEDIATE')\n"
         "s._db.execute(\"INSERT INTO attempts VALUES (NULL, 'k', 'f', 'failed', NULL, 'x', 'now')\")\n"
         "os.kill(os.getpid(), 9)"
@@ -149,7 +149,7 @@ def test_rows_that_only_the_log_has_are_not_passed_over(public: Path) -> None:
 
 def test_store_in_use_is_read_and_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another program writes, the rows before can be read, and who would write is told to wait."""
-    monkeypatch.setattr("bench.store.BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("dlmi_bench.store.BUSY_TIMEOUT_S", 0.01)
     store = Store(tmp_path)
     store.add_done([(make_record("a"), "f")])
     store._db.execute("BEGIN IMMEDIATE")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import UsageError
-from bench.suites import SUITES, check_names, load_suite
+from dlmi_bench.errors import UsageError
+from dlmi_bench.suites import SUITES, check_names, load_suite
 
 
 @pytest.mark.parametrize("name", SUITES)

@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
+
+from dlmi_bench.figures import make_latency_figures, make_single_call_figures
+from dlmi_bench.latency import MAX_SINGLE, N_TURNS, Plan, Trace, measure_latency
+from dlmi_bench.percentiles import compute_exceedance, compute_n_needed, compute_percentile, count_outliers
+from dlmi_bench.ratios import compute_latency_ratio, is_resolved, make_rounds_key
+from dlmi_bench.records import Cell, Figure, Record
 from regimes import REGIMES, simulate_rounds
 from stand_ins import FakeClock
-
-from bench.figures import make_latency_figures, make_single_call_figures
-from bench.latency import MAX_SINGLE, N_TURNS, Plan, Trace, measure_latency
-from bench.percentiles import compute_exceedance, compute_n_needed, compute_percentile, count_outliers
-from bench.ratios import compute_latency_ratio, is_resolved, make_rounds_key
-from bench.records import Cell, Figure, Record
 
 CONDITIONS = {"backend": "eager", "batch": 4, "threads": 1}
 KEY = make_rounds_key("eager", 4, 1)

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from stand_ins import FakeClock
 from torch import nn
 
-from bench.selftest.learners import run_script
-from models import MODELS
-from tasks import get_task
-from tasks.augment import distort
-from tasks.digits import DISTORTION
-from tasks.spec import Arrays, Dataset, HeldOut, Recipe, Splits, make_splits
-from tasks.train import evaluate, train
+from dlmi_bench.selftest.learners import run_script
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+from dlmi_tasks.augment import distort
+from dlmi_tasks.digits import DISTORTION
+from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Recipe, Splits, make_splits
+from dlmi_tasks.train import evaluate, train
+from stand_ins import FakeClock
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from models import MODELS
-from tasks import get_task
-from tasks.spec import Arrays, HeldOut, Pool, Recipe, Splits, Task
-from tasks.train import train
-from tasks.transfer import begin, load_start
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+from dlmi_tasks.spec import Arrays, HeldOut, Pool, Recipe, Splits, Task
+from dlmi_tasks.train import train
+from dlmi_tasks.transfer import begin, load_start
 
 RNG = np.random.default_rng(0)
 SHORT = Recipe(n_epochs=2, batch_size=8)

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stand_ins import PRODUCT, write_product
 from torch import Tensor, nn
 
-from bench.backends import Batch
-from bench.errors import BenchError
-from bench.parity import PARITY
-from bench.subject import Subject
-from bench.trial import _compare
-from bench.truth import Truth, ask_file, ask_network
+from dlmi_bench.backends import Batch
+from dlmi_bench.errors import BenchError
+from dlmi_bench.parity import PARITY
+from dlmi_bench.subject import Subject
+from dlmi_bench.trial import _compare
+from dlmi_bench.truth import Truth, ask_file, ask_network
+from stand_ins import PRODUCT, write_product
 
 SUBJECT = Subject(kind="factory", name="mine:net", input_shape=(6,))
 

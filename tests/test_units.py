@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.units import format_count, format_number, format_percent, format_quantity, format_range, unit_of
+from dlmi_bench.units import format_count, format_number, format_percent, format_quantity, format_range, unit_of
 
 
 @pytest.mark.parametrize(

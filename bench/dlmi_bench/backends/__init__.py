@@ -1,0 +1,220 @@
+"""Runtimes by name: each turns an artifact into a callable, with provider, precision, threads and version stated."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.backends import needs
+from dlmi_bench.clock import Clock, HostClock
+from dlmi_bench.cuda import CudaClock
+from dlmi_bench.environment import describe_compiler, describe_package
+from dlmi_bench.errors import UnavailableError, UsageError
+
+Batch = NDArray[np.float32]  # (batch, channel, height, width)
+Scores = NDArray[np.float32]  # (batch, class)
+
+
+class Runner(Protocol):
+    """A loaded artifact."""
+
+    @property
+    def conditions(self) -> dict[str, str | int | float | bool]:
+        """Provider, precision, threads, options and version: the identity of whatever is measured with it."""
+        ...
+
+    def prepare(self, batch: Batch) -> Callable[[], object]:
+        """A no-argument call on inputs that already lie where the runtime wants them; its work is done on return."""
+        ...
+
+    def read(self, outputs: object) -> Scores:
+        """What a prepared call returned, as scores in the host's memory."""
+        ...
+
+    def active(self) -> AbstractContextManager[object]:
+        """The mode that calls run in; entered once, outside what is timed."""
+        ...
+
+    def run(self, batch: Batch) -> Scores:
+        """Scores of one batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class BackendEntry:
+    """A registered runtime.
+
+    Attributes:
+        artifact_role: The file that it loads.
+        package: What it comes from.
+        precision: Of the arithmetic; other than float32, its scores are compared with its own only.
+        options: Passed to the module's `load`.
+        find_missing: Why it cannot run on this machine; empty where it can.
+        is_isolated: Whether it is judged in a process of its own, and on the measured seed alone.
+        is_cuda: Whether it computes on a GPU, whose events then time it.
+    """
+
+    module: str
+    artifact_role: str
+    title: str
+    package: str = "torch"
+    precision: str = "float32"
+    options: dict[str, str | bool] = field(default_factory=dict)
+    find_missing: Callable[[], str] = needs.find_nothing
+    is_isolated: bool = True
+    is_cuda: bool = False
+
+    def load(self, path: Path, *, n_threads: int = 1) -> Runner:
+        """Load the artifact to run on so many threads; imports the runtime.
+
+        Raises:
+            UnavailableError: the runtime cannot run on this machine.
+        """
+        return self._call("load", path, n_threads=n_threads)
+
+    def load_empty(self, *, n_threads: int = 1) -> Runner:
+        """The emptiest program of this runtime: its time is the floor under every other."""
+        return self._call("load_empty", n_threads=n_threads)
+
+    def make_clock(self) -> Clock:
+        """What times its calls.
+
+        Raises:
+            MeasurementError: there is no device to ask.
+        """
+        return CudaClock() if self.is_cuda else HostClock()
+
+    def _call(self, function: str, *arguments: Any, n_threads: int) -> Runner:
+        if missing := self.find_missing():
+            raise UnavailableError(f"{self.title}: {missing}", "see `dlmi-bench list backends`")
+        runner: Runner = getattr(import_module(self.module), function)(*arguments, n_threads=n_threads, **self.options)
+        return runner
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether loading calls a compiler, which takes seconds."""
+        return self.find_missing is needs.find_missing_compiler
+
+    def describe_state(self) -> str:
+        """Package and version where it can run, and the compiler where it calls one; else why not."""
+        if missing := self.find_missing():
+            return f"not available: {missing}"
+        package = describe_package(self.package)
+        return f"{package}, {describe_compiler()}" if self.is_compiled else package
+
+
+BACKENDS: dict[str, BackendEntry] = {
+    "eager": BackendEntry("dlmi_bench.backends.eager", "torch", "torch eager", is_isolated=False),
+    "compile": BackendEntry(
+        "dlmi_bench.backends.compiled",
+        "torch",
+        "torch.compile, one program for each batch size",
+        options={"is_frozen": False},
+        find_missing=needs.find_missing_compiler,
+    ),
+    "compile-freezing": BackendEntry(
+        "dlmi_bench.backends.compiled",
+        "torch",
+        "torch.compile with the weights frozen into the program",
+        options={"is_frozen": True},
+        find_missing=needs.find_missing_compiler,
+    ),
+    "aotinductor": BackendEntry(
+        "dlmi_bench.backends.aoti",
+        "torch",
+        "AOTInductor, compiled ahead of time",
+        find_missing=needs.find_missing_compiler,
+    ),
+    "onnxruntime": BackendEntry("dlmi_bench.backends.onnxrt", "onnx", "ONNX Runtime", "onnxruntime", is_isolated=False),
+    "onnxruntime-binding": BackendEntry(
+        "dlmi_bench.backends.binding", "onnx", "ONNX Runtime, inputs and outputs bound once", "onnxruntime"
+    ),
+    "onnxruntime-int8": BackendEntry(
+        "dlmi_bench.backends.onnxrt",
+        "onnx-int8",
+        "ONNX Runtime, 8-bit integers",
+        "onnxruntime",
+        "int8",
+        options={"precision": "int8"},
+        is_isolated=False,
+    ),
+    "openvino": BackendEntry(
+        "dlmi_bench.backends.openvino",
+        "onnx",
+        "OpenVINO in float32 (extra `openvino`)",
+        "openvino",
+        find_missing=needs.find_missing_openvino,
+    ),
+    "openvino-bf16": BackendEntry(
+        "dlmi_bench.backends.openvino",
+        "onnx",
+        "OpenVINO in bfloat16 (extra `openvino`)",
+        "openvino",
+        "bfloat16",
+        options={"precision": "bfloat16"},
+        find_missing=needs.find_missing_bfloat16,
+    ),
+    "cuda": BackendEntry(
+        "dlmi_bench.backends.cuda",
+        "torch",
+        "torch eager on CUDA",
+        options={"is_graph": False},
+        find_missing=needs.find_missing_cuda,
+        is_cuda=True,
+    ),
+    "cuda-graphs": BackendEntry(
+        "dlmi_bench.backends.cuda",
+        "torch",
+        "torch on CUDA, replayed from a graph",
+        options={"is_graph": True},
+        find_missing=needs.find_missing_cuda,
+        is_cuda=True,
+    ),
+    "onnxruntime-cuda": BackendEntry(
+        "dlmi_bench.backends.binding",
+        "onnx",
+        "ONNX Runtime on CUDA, inputs and outputs bound once",
+        "onnxruntime",
+        options={"device": "cuda"},
+        find_missing=needs.find_missing_onnxruntime_cuda,
+        is_cuda=True,
+    ),
+}
+
+# What a suite measures that names none: cheap, and here on every machine.
+DEFAULT_BACKENDS = ("eager", "onnxruntime", "onnxruntime-int8")
+
+# Accuracy is that of this backend's artifact: the file that is also timed.
+JUDGED_BACKEND = "onnxruntime"
+
+
+def predict(runner: Runner, images: Batch, batch_size: int = 256) -> Scores:
+    """Scores of all `images`, in batches."""
+    parts = [runner.run(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
+    return np.concatenate(parts)
+
+
+def run_in_parts(run: Callable[[Batch], Scores], batch: Batch, size: int) -> Scores:
+    """Scores of `batch` by a program that takes exactly `size` examples; the last call is filled up with zeros."""
+    n_missing = -len(batch) % size
+    padded = np.concatenate([batch, np.zeros((n_missing, *batch.shape[1:]), batch.dtype)])
+    scores = np.concatenate([np.atleast_1d(run(padded[i : i + size])) for i in range(0, len(padded), size)])
+    return scores[: len(batch)] if n_missing else scores
+
+
+def check_batch(batch: Batch, size: int | None) -> None:
+    """A file may take batches of one `size` only; None where it takes any.
+
+    Raises:
+        UsageError: this batch has another.
+    """
+    if size not in (None, len(batch)):
+        raise UsageError(
+            f"the file takes batches of {size} only, not of {len(batch)}",
+            f"use --batch {size}, or export it with a free first dimension",
+        )

@@ -1,0 +1,73 @@
+"""From an ONNX file in float32 to one in 8-bit integers: static, quantised and dequantised in place (QDQ), per channel.
+
+Ranges of the activations come from training images alone. Source: the quantisation guide of ONNX Runtime.
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlmi_bench.backends import Batch
+from dlmi_bench.errors import DataError
+from dlmi_bench.graph import find_batch, find_input, find_opset, load_graph
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+N_CALIBRATION = 512
+CALIBRATION_BATCH = 64
+MIN_OPSET = 13  # from which on DequantizeLinear has an axis
+
+
+def write_int8(model: Path, train_images: Batch, path: Path) -> None:
+    """Quantise `model` on training images, evenly spaced among those given; equal inputs give equal bytes.
+
+    Raises:
+        DataError: the file is of an operator set that has no scales by channel.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    graph = load_graph(model, is_whole=False)
+    if (opset := find_opset(graph)) < MIN_OPSET:
+        raise DataError(f"8-bit weights need operator set {MIN_OPSET}, not {opset}", "export it with a newer one")
+    feeds = iterate_calibration(graph, train_images)
+
+    class Reader(CalibrationDataReader):
+        def get_next(self) -> dict[str, Batch] | None:  # type: ignore[override]  # None is how it ends
+            return next(feeds, None)
+
+    # Both steps talk to stdout and warn about what a first one leaves to a second; their errors still raise.
+    quiet = contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore")
+    with TemporaryDirectory() as folder, quiet[0], quiet[1]:
+        prepared = Path(folder, "prepared.onnx")
+        quant_pre_process(str(model), str(prepared))
+        quantize_static(
+            str(prepared),
+            str(path),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+        )
+
+
+def iterate_calibration(graph: "ModelProto", train_images: Batch) -> Iterator[dict[str, Batch]]:
+    """The images that set the ranges, in batches that the file takes, by the name of its input.
+
+    A file with a fixed batch gets whole ones; some images come twice where there are fewer.
+    """
+    name, fixed = find_input(graph).name, find_batch(graph)
+    n, size = min(N_CALIBRATION, len(train_images)), fixed or CALIBRATION_BATCH
+    if fixed:
+        n = max(n - n % fixed, fixed)
+    chosen = train_images[np.linspace(0, len(train_images) - 1, n).astype(np.intp)]
+    for i in range(0, n, size):
+        yield {name: chosen[i : i + size]}

@@ -1,0 +1,305 @@
+"""Estimates that can be held against a threshold: each knows its interval, its one-sided p-values, and what n decides.
+
+The interval and the p-values of an estimate belong together: a two-sided 1 - alpha interval leaves the threshold out
+exactly where one of the two p-values falls below alpha / 2.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist, fmean, median
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.stats import compute_satterthwaite, compute_sd, compute_sign_interval, compute_wilson
+
+Table = NDArray[np.float64]  # (seed, example)
+MIN_SLACK = 1e-9  # below it a correlation is 1 but for rounding
+MAX_N = 1_000_000  # what needs more than this is not decided by more of the same
+
+
+class Estimate(Protocol):
+    """What a claim needs to know of a figure."""
+
+    @property
+    def value(self) -> float: ...
+
+    def compute_interval(self, alpha: float) -> tuple[float, float]:
+        """Two-sided bounds, each missed with probability alpha / 2."""
+
+    def compute_p(self, threshold: float) -> tuple[float, float]:
+        """One-sided p-values of "at most `threshold`" and of "at least `threshold`": a small first one says above."""
+
+    def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
+        """Smallest n by what is sampled that brings the smaller p-value to `alpha`, if the estimate stays."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A count: no sampling, so no doubt."""
+
+    value: float
+
+    def compute_interval(self, alpha: float) -> tuple[float, float]:
+        return self.value, self.value
+
+    def compute_p(self, threshold: float) -> tuple[float, float]:
+        return (0.0, 1.0) if self.value > threshold else (1.0, 0.0)
+
+    def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One source of variation: what is sampled, how much it varies, how many of it there are."""
+
+    what: str
+    sd: float
+    n: int
+
+    @property
+    def variance(self) -> float:
+        """Variance of the mean."""
+        return self.sd**2 / self.n
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean that varies in one or more ways, each for itself; its error is t with Satterthwaite's freedom.
+
+    Where nothing varies there is no error to judge by: the p-values are 1.
+
+    Attributes:
+        twice: What is in two of the ways: noise of one seed on one example.
+    """
+
+    value: float
+    ways: tuple[Way, ...]
+    twice: tuple[Way, ...] = ()
+
+    @property
+    def error(self) -> float:
+        """Standard error: the variances of the ways add up; what is in two of them counts once, and once at least."""
+        whole, twice = (math.fsum(way.variance for way in ways) for ways in (self.ways, self.twice))
+        return math.sqrt(max(whole - twice, twice))
+
+    @property
+    def freedom(self) -> float:
+        return compute_satterthwaite([way.variance for way in self.ways], [way.n for way in self.ways])
+
+    def compute_interval(self, alpha: float) -> tuple[float, float]:
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.freedom, 1 - alpha / 2)) * self.error
+        return self.value - half, self.value + half
+
+    def compute_p(self, threshold: float) -> tuple[float, float]:
+        from scipy.special import stdtr
+
+        if self.error == 0:
+            return 1.0, 1.0
+        t = (self.value - threshold) / self.error
+        return float(stdtr(self.freedom, -t)), float(stdtr(self.freedom, t))
+
+    def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
+        needed = {}
+        for what in dict.fromkeys(way.what for way in self.ways):
+            n_now = min(way.n for way in self.ways if way.what == what)
+            n = _search(lambda n, what=what: min(self._with_n(what, n).compute_p(threshold)) <= alpha, n_now)  # type: ignore[misc]
+            if n is not None:
+                needed[what] = n
+        return needed
+
+    def _with_n(self, what: str, n: int) -> "Mean":
+        n_now = min(way.n for way in self.ways if way.what == what)
+        ways = tuple(replace(way, n=n) if way.what == what else way for way in self.ways)
+        return replace(self, ways=ways, twice=tuple(replace(way, n=way.n * n // n_now) for way in self.twice))
+
+
+def estimate_mean(values: Sequence[float], what: str) -> Mean:
+    """Mean of independent values, for instance of log ratios by process; at least two."""
+    return Mean(fmean(values), (_make_way(values, what),))
+
+
+def estimate_accuracy(table: Table) -> Mean:
+    """Mean of a table of correctness, which varies with the seed and with the example.
+
+    Args:
+        table: (seed, example), 1 where right and 0 where wrong; at least two seeds.
+
+    Two right and two wrong examples are added to the spread over examples, so that a net without errors is not taken
+    for certain.
+
+    Source: A. B. Owen, Annals of Applied Statistics 1 (2007) 386-411 (two ways); A. Agresti, B. A. Coull, American
+    Statistician 52 (1998) 119-126 (four more).
+    """
+    examples = np.concatenate([table.mean(0), [1.0, 1.0, 0.0, 0.0]])
+    ways = (_make_way(table.mean(1), "seeds"), _make_way(examples, "examples"))
+    return Mean(float(table.mean()), ways, (_make_noise(table),))
+
+
+def estimate_difference(first: Table, second: Table, *, is_paired: bool) -> Mean:
+    """Difference of two mean accuracies over the same examples, first less second.
+
+    Args:
+        first: (seed, example).
+        second: (seed, example), the same examples in the same order.
+        is_paired: Whether equal rows share a seed; else seeds vary apart on each side.
+
+    One example gained and one lost are added to the spread over examples.
+
+    Source: as above; D. G. Bonett, R. M. Price, Journal of Educational and Behavioral Statistics 37 (2012) 479-488.
+    """
+    shift = np.concatenate([first.mean(0) - second.mean(0), [1.0, -1.0]])
+    tables = [first - second] if is_paired else [first, second]
+    ways = (*(_make_way(table.mean(1), "seeds") for table in tables), _make_way(shift, "examples"))
+    return Mean(float(first.mean() - second.mean()), ways, tuple(map(_make_noise, tables)))
+
+
+def _make_noise(table: Table) -> Way:
+    """What is left of a table without the means of its rows and of its columns."""
+    rest = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    return Way(
+        "seeds x examples", math.sqrt((rest**2).sum() / max(1, math.prod(n - 1 for n in table.shape))), table.size
+    )
+
+
+def _make_way(values: Sequence[float] | NDArray[np.float64], what: str) -> Way:
+    sd = compute_sd([float(value) for value in values])
+    if sd is None:
+        raise ValueError(f"two {what} are needed to see how much they differ, got {len(values)}")
+    return Way(what, sd, len(values))
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of trials, with Wilson's interval and the score test that belongs to it."""
+
+    n_success: int
+    n: int
+    what: str
+
+    @property
+    def value(self) -> float:
+        return self.n_success / self.n
+
+    def compute_interval(self, alpha: float) -> tuple[float, float]:
+        return compute_wilson(self.n_success, self.n, NormalDist().inv_cdf(1 - alpha / 2))
+
+    def compute_p(self, threshold: float) -> tuple[float, float]:
+        return self._compute_p(threshold, self.n)
+
+    def _compute_p(self, threshold: float, n: int) -> tuple[float, float]:
+        z = (self.value - threshold) / math.sqrt(threshold * (1 - threshold) / n)
+        return NormalDist().cdf(-z), NormalDist().cdf(z)
+
+    def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
+        n = _search(lambda n: min(self._compute_p(threshold, n)) <= alpha, self.n)
+        return {} if n is None else {self.what: n}
+
+
+@dataclass(frozen=True)
+class Middle:
+    """Median of paired effects of which some are infinite (one side never got there), by the sign test."""
+
+    values: tuple[float, ...]
+    what: str
+
+    @property
+    def value(self) -> float:
+        return median(self.values)
+
+    def compute_interval(self, alpha: float) -> tuple[float, float]:
+        return compute_sign_interval(self.values, alpha / 2) or (-math.inf, math.inf)
+
+    def compute_p(self, threshold: float) -> tuple[float, float]:
+        above, below = sum(v > threshold for v in self.values), sum(v < threshold for v in self.values)
+        return _compute_tail(above, above + below), _compute_tail(below, above + below)
+
+    def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
+        sides = sum(v > threshold for v in self.values), sum(v < threshold for v in self.values)
+        share = max(sides) / max(1, sum(sides))
+        n = _search(lambda n: _compute_tail(round(share * n), n) <= alpha, len(self.values))
+        return {} if n is None else {self.what: n}
+
+
+def _compute_tail(n_hits: int, n: int) -> float:
+    """P(at least `n_hits` heads in `n` tosses)."""
+    from scipy.special import bdtrc
+
+    return 1.0 if n_hits == 0 else float(bdtrc(n_hits - 1, n, 0.5))
+
+
+@dataclass(frozen=True)
+class SdRatio:
+    """Ratio of two standard deviations of paired values, second over first: above 1 the first is the stabler one.
+
+    Interval and p-values are those of Pitman and Morgan: equal variances mean that sum and difference are
+    uncorrelated. Both sides are taken for normal.
+
+    Source: E. J. G. Pitman, Biometrika 31 (1939) 9-12; W. A. Morgan, ibid. 13-19.
+    """
+
+    sd_first: float
+    sd_second: float
+    correlation: float
+    n: int
+    what: str = "seeds"
+
+    @property
+    def value(self) -> float:
+        return self.sd_second / self.sd_first
+
+    def compute_interval(self, alpha: float) -> tuple[float, float]:
+        from scipy.special import stdtrit
+
+        t = float(stdtrit(self.n - 2, 1 - alpha / 2))
+        k = 1 + 2 * (1 - self.correlation**2) * t * t / (self.n - 2)
+        half = math.sqrt(k * k - 1)
+        return self.value * math.sqrt(k - half), self.value * math.sqrt(k + half)
+
+    def compute_p(self, threshold: float) -> tuple[float, float]:
+        return self._compute_p(threshold, self.n)
+
+    def _compute_p(self, threshold: float, n: int) -> tuple[float, float]:
+        from scipy.special import stdtr
+
+        a, b = self.sd_second, self.sd_first * threshold
+        # t of the correlation between a + b and a - b, written without a difference that cancels
+        t = (a * a - b * b) * math.sqrt(n - 2) / (2 * a * b * math.sqrt(1 - self.correlation**2))
+        return float(stdtr(n - 2, -t)), float(stdtr(n - 2, t))
+
+    def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
+        n = _search(lambda n: min(self._compute_p(threshold, n)) <= alpha, self.n)
+        return {} if n is None else {self.what: n}
+
+
+def estimate_sd_ratio(first: Sequence[float], second: Sequence[float]) -> SdRatio:
+    """How many times more `second` varies than `first`, paired by place.
+
+    Raises:
+        ValueError: fewer than three pairs, a side that does not vary at all, or two that move as one.
+    """
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    if len(a) != len(b) or len(a) < 3 or not (np.ptp(a) and np.ptp(b)):
+        raise ValueError(f"three pairs that vary are needed, got {len(a)} and {len(b)}")
+    correlation = float(np.corrcoef(a, b)[0, 1])
+    if 1 - abs(correlation) < MIN_SLACK:
+        raise ValueError("the two sides move as one, so that nothing is left to judge by")
+    return SdRatio(float(a.std(ddof=1)), float(b.std(ddof=1)), correlation, len(a))
+
+
+def _search(is_enough: Callable[[int], bool], n_now: int) -> int | None:
+    """Smallest n above `n_now` that is enough, by doubling and bisection; None above MAX_N."""
+    too_few, n = n_now, n_now + 1
+    while not is_enough(n):
+        too_few, n = n, 2 * n
+        if n > MAX_N:
+            return None
+    while n - too_few > 1:
+        middle = (n + too_few) // 2
+        too_few, n = (too_few, middle) if is_enough(middle) else (middle, n)
+    return n

@@ -1,0 +1,264 @@
+"""From what an instrument read to figures with their provenance; shared by the cells that use it."""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.clock import HostClock
+from dlmi_bench.confusion import Counts, Metric, bootstrap_interval
+from dlmi_bench.latency import Trace
+from dlmi_bench.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
+from dlmi_bench.records import Conditions, Figure, unavailable
+from dlmi_bench.roofline import Peak
+from dlmi_bench.stats import compute_process_summary, compute_wilson
+
+PROCESS_RANGE = "min and max of process medians"
+# Shares of the rounds of a process that may be disturbed before its row is called noisy, and INVALID.
+MAX_QUIET, MAX_LOST = 0.1, 0.5
+NO_SINGLES = "not timed one by one"
+
+# Within this factor of an empty call a row measures the framework rather than the model.
+FLOOR_FACTOR = 5.0
+
+
+def make_accuracy_figure(name: str, is_right: NDArray[np.bool_], *, source: str, conditions: Conditions) -> Figure:
+    """Share of decisions that are right, (n,), with the interval of sampling so many examples."""
+    n_right, n = int(is_right.sum()), len(is_right)
+    lo, hi = compute_wilson(n_right, n)
+    return Figure(
+        name=name,
+        value=n_right / n,
+        lo=lo,
+        hi=hi,
+        n=n,
+        interval="Wilson 95 %, sampling of examples",
+        kind="measured",
+        source=source,
+        conditions=conditions,
+    )
+
+
+def make_confusion_figure(
+    name: str, confusion: Counts, metric: Metric, *, source: str, **conditions: str | int
+) -> Figure:
+    """A metric of a confusion matrix; unavailable where it is not defined."""
+    value = float(metric(confusion))
+    if math.isnan(value):
+        return unavailable(name, "not defined where truth and decisions are all of one class", **conditions)
+    lo, hi = bootstrap_interval(confusion, metric)
+    return Figure(
+        name=name,
+        value=value,
+        lo=min(lo, value),
+        hi=max(hi, value),
+        n=int(confusion.sum()),
+        interval="bootstrap 95 %, sampling of examples within classes",
+        kind="measured",
+        source=source,
+        conditions=conditions,
+    )
+
+
+def make_latency_figures(
+    traces: list[Trace],
+    floors: list[Trace],
+    *,
+    is_pinned: bool,
+    conditions: Conditions,
+    complaints: Sequence[str] = (),
+) -> list[Figure]:
+    """Everything that is said of one benchmark, from its traces, one for each process.
+
+    Args:
+        traces: The benchmark's.
+        floors: The empty call's, from the same processes.
+        conditions: Identity: backend, batch, provider, precision, threads.
+        complaints: What the watch over the neighbours had to say about the session.
+    """
+    shares = [median(floor.wall_s) / median(trace.wall_s) for floor, trace in zip(floors, traces, strict=True)]
+    latency = _make_latency(traces, median(shares), is_pinned, complaints, conditions)
+    return [
+        latency,
+        _make_cold_start(traces, conditions),
+        _make_throughput(latency),
+        _make_overhead(latency, shares),
+        *make_single_call_figures([trace.single_s for trace in traces], conditions),
+    ]
+
+
+def _make_latency(
+    traces: list[Trace], overhead: float, is_pinned: bool, complaints: Sequence[str], conditions: Conditions
+) -> Figure:
+    summary = compute_process_summary([trace.wall_s for trace in traces])
+    notes = [*_list_warnings(traces, overhead), *(f"noisy: {complaint}" for complaint in complaints)]
+    if summary.is_mixed:
+        notes.append(f"mixed: processes range over {summary.hi / summary.lo:.2f} x")
+    if not is_pinned:
+        notes.append("pinned=false: this system refuses to pin a process to a CPU")
+    return Figure(
+        name="latency_s",
+        value=summary.value,
+        lo=summary.lo,
+        hi=summary.hi,
+        interval=PROCESS_RANGE,
+        kind="measured",
+        source=traces[0].source,
+        method=f"median of process medians, {len(traces[0].wall_s)} rounds of {traces[0].n_calls} calls",
+        n=len(traces),
+        conditions=conditions,
+        notes=tuple(notes),
+        samples=tuple(median(trace.wall_s) for trace in traces),
+    )
+
+
+def _make_cold_start(traces: list[Trace], conditions: Conditions) -> Figure:
+    cold = [trace.cold_start_s for trace in traces]
+    return Figure(
+        name="cold_start_s",
+        value=median(cold),
+        lo=min(cold),
+        hi=max(cold),
+        interval="min and max over processes",
+        kind="measured",
+        source="perf_counter_ns",
+        method="first call of the program in a fresh process, in which others may have run",
+        n=len(traces),
+        conditions=conditions,
+    )
+
+
+def _make_throughput(latency: Figure) -> Figure:
+    """Examples a second, one call after the other: the batch over the latency."""
+    batch = int(latency.conditions["batch"])
+    assert latency.value is not None
+    assert latency.lo is not None
+    assert latency.hi is not None
+    return Figure(
+        name="throughput_hz",
+        value=batch / latency.value,
+        lo=batch / latency.hi,
+        hi=batch / latency.lo,
+        interval=PROCESS_RANGE,
+        kind="derived",
+        source="latency_s",
+        method="examples per second: batch / latency",
+        n=latency.n,
+        conditions=latency.conditions,
+    )
+
+
+def _make_overhead(latency: Figure, shares: list[float]) -> Figure:
+    """What an empty call of the same runtime takes, as a share of the row; above 1 the row is all noise."""
+    return Figure(
+        name="overhead_share",
+        value=median(shares),
+        lo=min(shares),
+        hi=max(shares),
+        interval=PROCESS_RANGE,
+        kind="derived",
+        source="latency_s",
+        method="empty call at batch 1 / latency, both of the same process",
+        n=latency.n,
+        conditions=latency.conditions,
+    )
+
+
+def make_single_call_figures(processes_s: list[list[float]], conditions: Conditions) -> list[Figure]:
+    """Percentiles of calls timed one by one, all processes together, and how many of them are outliers.
+
+    Args:
+        processes_s: Durations of each process [s].
+    """
+    pooled = [duration for single_s in processes_s for duration in single_s]
+    method = f"{len(pooled)} single calls of {len(processes_s)} processes, taken as independent; outliers included"
+    figures = []
+    for name, p in PERCENTILES.items():
+        found = compute_percentile(pooled, p)
+        figures.append(
+            Figure(
+                name="single_call_s",
+                value=found.value if found else None,
+                hi=found.hi if found else None,
+                reason="" if found else f"needs {compute_n_needed(p)}" if pooled else NO_SINGLES,
+                interval="one-sided 95 % upper bound from order statistics",
+                kind="measured",
+                source="perf_counter_ns",
+                method=method,
+                n=len(pooled),
+                conditions=conditions | {"percentile": name},
+            )
+        )
+    outliers = [_make_outliers(processes_s, reach, conditions | {"fence": fence}) for fence, reach in FENCES.items()]
+    return [*figures, *outliers]
+
+
+def _make_outliers(processes_s: list[list[float]], reach: float, conditions: Conditions) -> Figure:
+    counts = [count_outliers(single_s, reach) for single_s in processes_s if len(single_s) > 1]
+    if not counts:
+        return unavailable("n_outliers", NO_SINGLES, **conditions)
+    return Figure(
+        name="n_outliers",
+        value=sum(counts),
+        kind="counted",
+        source="perf_counter_ns",
+        method=f"single calls beyond {reach:g} interquartile ranges of their process; none is left out",
+        n=sum(map(len, processes_s)),
+        conditions=conditions,
+        samples=tuple(counts),
+    )
+
+
+def make_peak_figures(peaks: list[Peak], threads: int) -> list[Figure]:
+    """The machine's own rates, for so many threads: arithmetic [FLOP/s] and reading [byte/s]."""
+    figures = []
+    for peak in peaks:
+        is_arithmetic = not peak.working_set_bytes
+        conditions: Conditions = {"threads": threads}
+        figures.append(
+            Figure(
+                name="peak_flop_hz" if is_arithmetic else "peak_byte_hz",
+                value=peak.per_second,
+                lo=peak.lo,
+                hi=peak.hi,
+                interval="min and max over repeats",
+                kind="measured",
+                source="perf_counter_ns",
+                method=peak.method,
+                n=peak.n,
+                conditions=conditions if is_arithmetic else conditions | {"working_set_bytes": peak.working_set_bytes},
+            )
+        )
+    return figures
+
+
+def _list_warnings(traces: list[Trace], overhead: float) -> list[str]:
+    worst = max(trace.preempted_share for trace in traces)
+    throttled = max(trace.throttled_share for trace in traces)
+    found = []
+    if worst > MAX_LOST:
+        found.append(f"INVALID: pre-empted in {worst:.0%} of the rounds of a process")
+    elif worst > MAX_QUIET:
+        found.append(f"noisy: pre-empted in up to {worst:.0%} of the rounds of a process")
+    if throttled:
+        word = "noisy" if throttled > MAX_QUIET else "throttled"
+        found.append(f"{word}: {sum(t.n_throttled for t in traces)} rounds discarded, the device was throttled")
+    found += _list_device_warnings(traces)
+    if FLOOR_FACTOR * overhead > 1:
+        found.append(f"measures the framework: an empty call takes {overhead:.0%} of it")
+    return found
+
+
+def _list_device_warnings(traces: list[Trace]) -> list[str]:
+    """What the clock of a device had to say; nothing on the host."""
+    speeds_hz = [hz for trace in traces for hz in trace.speeds_hz]
+    if not speeds_hz:
+        is_device = traces[0].source != HostClock.source
+        return ["the device's clock is not readable: rounds in which it was throttled count"] if is_device else []
+    lo, hi = (f"{hz / 1e6:.0f}" for hz in (min(speeds_hz), max(speeds_hz)))
+    slow = max(trace.slow_share for trace in traces)
+    if slow:
+        return [f"noisy: the device held no clock, {lo} to {hi} MHz; {slow:.0%} of the rounds of a process were slow"]
+    return [f"device at {lo} to {hi} MHz"]

@@ -1,0 +1,126 @@
+"""What needs no clock: exact costs on any machine, and accuracy on the same test examples."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.gate.accuracy import AccuracyVerdict, Limits, judge_convergence, judge_recipe, judge_weights
+from dlmi_bench.gate.baseline import Entry, Predictions, Training
+from dlmi_bench.gate.candidate import Candidate
+from dlmi_bench.gate.convergence import Effort
+from dlmi_bench.gate.evidence import Answers, ExampleSet, Runs
+from dlmi_bench.gate.settings import Settings
+from dlmi_bench.gate.verdicts import Decision, Verdict, judge_closed
+from dlmi_tasks import get_task
+
+
+def check_costs(entry: Entry, candidate: Candidate) -> list[Decision]:
+    """One decision for the counts that must not grow, one for the operators that must not change."""
+    before, now = entry.costs, candidate.costs
+    missing = sorted(set(before) ^ set(now))
+    if missing:
+        verdict, why = Verdict.INCOMPARABLE, f"on one side only: {', '.join(missing)}"
+    else:
+        changes = [f"{name} {before[name]} -> {now[name]}" for name in before if before[name] != now[name]]
+        grown = any(now[name] > before[name] for name in before)
+        verdict = Verdict.REGRESSED if grown else Verdict.IMPROVED if changes else Verdict.SAME
+        why = "; ".join(changes) or f"{', '.join(f'{name} {n}' for name, n in now.items())}"
+    return [Decision(f"{entry.name} counts", verdict, why), _check_operators(entry, candidate)]
+
+
+def _check_operators(entry: Entry, candidate: Candidate) -> Decision:
+    """Another graph is another program: it may be as fast, but it is not unchanged, and a new baseline says so."""
+    names = sorted({*entry.operators, *candidate.operators})
+    pairs = [(name, entry.operators.get(name, 0), candidate.operators.get(name, 0)) for name in names]
+    changes = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
+    n_before, n_now = sum(entry.operators.values()), sum(candidate.operators.values())
+    if not changes:
+        return Decision(f"{entry.name} operators", Verdict.SAME, f"{n_now} operators, all as before")
+    verdict = Verdict.REGRESSED if n_now >= n_before else Verdict.IMPROVED
+    return Decision(f"{entry.name} operators", verdict, "; ".join(changes))
+
+
+def check_accuracy(
+    entry: Entry, candidate: Candidate, predictions: Mapping[int, Predictions], settings: Settings
+) -> Decision:
+    """Same weights: paired over examples. A recipe trained anew: over seeds and examples. Fails closed.
+
+    Args:
+        predictions: The baseline's classes of the test examples, by seed.
+    """
+    is_pair = candidate.has_same_weights and len(candidate.predictions) < 2
+    margin = settings.find_margin(entry.name, is_recipe=not is_pair)
+
+    def judge() -> Decision:
+        limits = Limits(margin=margin)
+        if is_pair:
+            verdict = _judge_weights(entry, candidate, predictions, limits)
+        else:
+            verdict = _judge_recipe(entry, candidate, predictions, limits)
+        return _to_decision(entry.name, verdict, margin)
+
+    return replace(judge_closed(entry.name, judge), name=f"{entry.name} {'same weights' if is_pair else 'recipe'}")
+
+
+def _make_examples(sha256: Mapping[str, str], n: int) -> ExampleSet:
+    return ExampleSet(sha256["test_images"], sha256["test_labels"], n)
+
+
+def _judge_weights(
+    entry: Entry, candidate: Candidate, predictions: Mapping[int, Predictions], limits: Limits
+) -> AccuracyVerdict:
+    first = entry.trainings[0].seed
+    before, now = predictions[first], next(iter(candidate.predictions.values()))
+    labels, n_classes = _load_labels(entry, candidate)
+    return judge_weights(
+        Answers(_make_examples(entry.data_sha256, len(before)), before),
+        Answers(_make_examples(candidate.data_sha256, len(now)), now),
+        labels,
+        n_classes,
+        limits,
+    )
+
+
+def _load_labels(entry: Entry, candidate: Candidate) -> tuple[NDArray[np.int64], int]:
+    if candidate.labels is not None:
+        return candidate.labels, candidate.n_classes
+    task = get_task(entry.task)
+    return task.load().test.labels, task.n_classes
+
+
+def _judge_recipe(
+    entry: Entry, candidate: Candidate, predictions: Mapping[int, Predictions], limits: Limits
+) -> AccuracyVerdict:
+    labels, _ = _load_labels(entry, candidate)
+    sides = [(entry.data_sha256, predictions, tuple(predictions)),
+             (candidate.data_sha256, candidate.predictions, candidate.declared_seeds)]  # fmt: skip
+    runs = [
+        Runs(
+            _make_examples(sha256, max(len(classes) for classes in by_seed.values())),
+            declared,
+            {seed: _compare(classes, labels) for seed, classes in by_seed.items()},
+        )
+        for sha256, by_seed, declared in sides
+    ]
+    verdict = judge_recipe(runs[0], runs[1], limits)
+    if verdict.verdict in ("PASS", "IMPROVED"):
+        speed = judge_convergence(_list_efforts(entry.trainings), _list_efforts(candidate.trainings), limits)
+        return speed if speed.verdict == "SUSPICIOUS_IMPROVEMENT" else verdict
+    return verdict
+
+
+def _compare(classes: Predictions, labels: NDArray[np.int64]) -> Predictions:
+    """Correctness, (example,); arrays of another length stay as they are and are refused by their shape."""
+    return (classes == labels).astype(np.uint8) if classes.shape == labels.shape else classes
+
+
+def _list_efforts(trainings: tuple[Training, ...]) -> list[Effort]:
+    return [Effort(t.epochs_to_target or t.n_epochs or 0, t.epochs_to_target is not None) for t in trainings]
+
+
+def _to_decision(name: str, verdict: AccuracyVerdict, margin: float) -> Decision:
+    found = verdict.difference
+    decision = Decision(name, Verdict(verdict.verdict), verdict.reason, tau=margin)
+    return replace(decision, estimate=found.value, lo=found.lo, hi=found.hi) if found else decision

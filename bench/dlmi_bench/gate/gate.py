@@ -1,0 +1,124 @@
+"""The gate: baseline and candidate side by side; costs exactly, accuracy on the same examples, latency in turns."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dlmi_bench.backends import BACKENDS
+from dlmi_bench.environment import compute_machine_id, describe_environment, describe_versions
+from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.executors import OnProgress
+from dlmi_bench.gate.baseline import Baseline, Entry, load_baseline, load_predictions
+from dlmi_bench.gate.candidate import Candidate
+from dlmi_bench.gate.checks import check_accuracy, check_costs
+from dlmi_bench.gate.expense import describe_training
+from dlmi_bench.gate.latency import INPROC, TWOPROC
+from dlmi_bench.gate.noise import describe_noise
+from dlmi_bench.gate.output import Outcome, Row
+from dlmi_bench.gate.retry import decide_with_retry
+from dlmi_bench.gate.revision import Revision, open_revision
+from dlmi_bench.gate.session import TWOPROC_ROUNDS, Benchmarks, run_inproc, run_twoproc
+from dlmi_bench.gate.settings import Settings
+from dlmi_bench.gate.subject import Paths, Subject, find_baseline_paths, find_candidates, list_strangers
+from dlmi_bench.gate.timing import Measure
+from dlmi_bench.gate.verdicts import Decision, Verdict
+
+
+def run_gate(
+    folder: Path,
+    settings: Settings,
+    subject: Subject = Subject(),  # noqa: B008 - frozen
+    on_progress: OnProgress = lambda *_: None,
+) -> Outcome:
+    """Judge every model of the baseline in `folder`. One that is missing or damaged is INCOMPARABLE, with the remedy.
+
+    Raises:
+        StoreError: no results in the run that is judged.
+        DataError: the test set that files are judged by cannot be used.
+        RevisionError: the other commit cannot be checked out or installed.
+    """
+    try:
+        baseline = load_baseline(folder)
+    except DataError as error:
+        fault = Decision("baseline", Verdict.INCOMPARABLE, f"{error.cause}; {error.remedy}")
+        return Outcome((Row("cost", fault),), {}, describe_environment(), settings)
+    with TemporaryDirectory() as scratch:
+        candidates, rows = find_candidates(subject, baseline, folder, Path(scratch) / "new")
+        for entry in baseline.entries:
+            if candidate := candidates.get(entry.name):
+                rows += _judge_exactly(entry, candidate, folder, settings)
+        with _open_measure(subject, settings, on_progress) as (measure, looks, revision):
+            paths, unknown = find_baseline_paths(
+                baseline, folder, Path(scratch) / "old", revision.software if revision else None
+            )
+            benchmarks = make_benchmarks(baseline, candidates, paths, settings, subject.extra_calls)
+            taus = {name: settings.find_tau(name) for name in benchmarks}
+            decided = decide_with_retry(benchmarks, taus, measure, looks, time.sleep) if benchmarks else {}
+        changes = revision.list_changes(describe_versions()) if revision else ()
+        timed = [Row("latency", replace(d, notes=(*d.notes, *changes))) for d in decided.values()]
+    described = {"reason": baseline.reason, "created": baseline.created, "against": revision and revision.describe()}
+    beside = [*list_strangers(subject, baseline), describe_noise(baseline, compute_machine_id())]
+    beside += [line for e in baseline.entries if (c := candidates.get(e.name)) for line in describe_training(e, c)]
+    return Outcome((*rows, *unknown, *timed), described, describe_environment(), settings, tuple(beside))
+
+
+def _judge_exactly(entry: Entry, candidate: Candidate, folder: Path, settings: Settings) -> list[Row]:
+    rows = [Row("cost", decision) for decision in check_costs(entry, candidate)]
+    predictions = {training.seed: load_predictions(folder, training) for training in entry.trainings}
+    decision = check_accuracy(entry, candidate, predictions, settings)
+    return [*rows, Row("accuracy", decision)]
+
+
+@contextmanager
+def _open_measure(
+    subject: Subject, settings: Settings, on_progress: OnProgress
+) -> Iterator[tuple[Measure, tuple[int, ...], Revision | None]]:
+    """How a replicate is measured: in one process, or in several where the software differs."""
+    limit = {"timeout_s": settings.timeout_s}
+    if subject.against is None:
+
+        def measure(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
+            return run_inproc(benchmarks, index, settings.n_rounds, on_progress, **limit)
+
+        yield measure, INPROC, None
+        return
+    with open_revision(subject.against, subject.python, on_progress=on_progress) as revision:
+
+        def measure_apart(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
+            return run_twoproc(benchmarks, index, TWOPROC_ROUNDS, on_progress, revision.software, **limit)
+
+        yield measure_apart, TWOPROC, revision
+
+
+def make_benchmarks(
+    baseline: Baseline, candidates: dict[str, Candidate], paths: Paths, settings: Settings, extra_calls: float
+) -> Benchmarks:
+    """Every model that there is on both sides, on every backend at every batch size of the settings.
+
+    Raises:
+        UsageError: the settings want a backend that a model has no file for.
+    """
+    benchmarks: Benchmarks = {}
+    for entry in baseline.entries:
+        for backend in settings.backends if entry.name in candidates and entry.name in paths else ():
+            role = BACKENDS[backend].artifact_role
+            sides = {"baseline": paths[entry.name], "candidate": candidates[entry.name].paths}
+            if not all(role in files for files in sides.values()):
+                raise UsageError(
+                    f"settings: backends: {entry.name} has no {role} file", 'use backends = ["onnxruntime"]'
+                )
+            for batch in settings.batches:
+                benchmarks[f"{entry.name} {backend}@{batch}"] = {
+                    "backend": backend,
+                    "batch": batch,
+                    "input_shape": list(entry.input_shape),
+                    "candidate_shape": list(candidates[entry.name].input_shape),
+                    **{side: str(files[role].resolve()) for side, files in sides.items()},
+                    "extra_calls": extra_calls,
+                    "n_calls": 0,
+                }
+    return benchmarks

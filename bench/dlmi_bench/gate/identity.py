@@ -1,0 +1,37 @@
+"""Whether two benchmarks are the same experiment. Where they are not, no time of theirs may be compared."""
+
+from collections.abc import Mapping
+
+from dlmi_bench.gate.verdicts import Decision, Verdict
+
+Identity = Mapping[str, str | int | float | bool]
+
+# A benchmark that does not state all of these cannot show that it is the one it is compared with.
+REQUIRED = ("backend", "batch", "precision", "provider", "shape", "threads")
+
+
+def find_incomparable(baseline: Mapping[str, Identity], candidate: Mapping[str, Identity]) -> list[Decision]:
+    """A decision for each benchmark, by name, that is on one side only or means something else on the other."""
+    vanished = [name for name in baseline if name not in candidate]
+    added = [name for name in candidate if name not in baseline]
+    hint = f", or renamed to {' or '.join(added)}" if added else ""
+    found = [_refuse(name, f"in the baseline only: vanished{hint}") for name in vanished]
+    found += [_refuse(name, "in the candidate only: save a baseline that has it") for name in added]
+    for name in baseline:
+        if name in candidate and (fault := _find_difference(baseline[name], candidate[name])):
+            found.append(_refuse(name, fault))
+    return found
+
+
+def _find_difference(baseline: Identity, candidate: Identity) -> str | None:
+    unstated = [key for key in REQUIRED if key not in baseline or key not in candidate]
+    if unstated:
+        return f"identity incomplete: {', '.join(unstated)} not stated on both sides"
+    keys = sorted({*baseline, *candidate})
+    pairs = [(key, baseline.get(key), candidate.get(key)) for key in keys]
+    changed = [f"{key} {old} -> {new}" for key, old, new in pairs if old != new]
+    return f"another benchmark: {', '.join(changed)}" if changed else None
+
+
+def _refuse(name: str, why: str) -> Decision:
+    return Decision(name, Verdict.INCOMPARABLE, why)

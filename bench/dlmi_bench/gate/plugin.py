@@ -1,0 +1,84 @@
+"""`pytest --dlmi-gate`: one test for each decision of the gate."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dlmi_bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from dlmi_bench.gate.output import Outcome, Row
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("dlmi-bench")
+    group.addoption("--dlmi-gate", action="store_true", help="gate models against a baseline, side by side")
+    group.addoption("--dlmi-baseline", default="baseline", metavar="DIR", help="folder of the baseline")
+    group.addoption("--dlmi-out", default=None, metavar="DIR", help="judge this run; else the baseline's weights anew")
+    group.addoption("--dlmi-onnx", action="append", default=[], metavar="FILE", help="judge this file; may be repeated")
+    group.addoption("--dlmi-test", default=None, metavar="FILE", help="test set of the files, .npz with x and y")
+    group.addoption("--dlmi-settings", default=None, metavar="FILE", help="limits in TOML")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--dlmi-gate") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--dlmi-gate needs the machine to itself: run it without -n")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the gate once and add its decisions to whatever else was collected."""
+    if not config.getoption("--dlmi-gate"):
+        return
+    collector = GateCollector.from_parent(session, name="dlmi-gate")
+    collector.options = {
+        name: Path(value) if (value := config.getoption(f"--dlmi-{name}")) else None
+        for name in ("baseline", "out", "test", "settings")
+    }
+    collector.onnx = tuple(map(Path, config.getoption("--dlmi-onnx")))
+    try:
+        items.extend(collector.collect())
+    except BenchError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+class GateCollector(pytest.Collector):
+    """Holds the gate's outcome."""
+
+    options: dict[str, Path | None]
+    onnx: tuple[Path, ...]
+
+    def collect(self) -> Iterator["GateItem"]:
+        from dlmi_bench.gate.gate import run_gate
+        from dlmi_bench.gate.settings import load_settings
+        from dlmi_bench.gate.subject import Subject
+
+        baseline = self.options["baseline"]
+        assert baseline is not None
+        subject = Subject(out=self.options["out"], onnx=self.onnx, test=self.options["test"])
+        outcome = run_gate(baseline, load_settings(self.options["settings"]), subject)
+        for row in outcome.rows:
+            item = GateItem.from_parent(self, name=f"{row.decision.name} [{row.kind}]")
+            item.row, item.outcome = row, outcome
+            yield item
+
+
+class GateItem(pytest.Item):
+    """One decision: only a good one passes."""
+
+    row: "Row"
+    outcome: "Outcome"
+
+    def runtest(self) -> None:
+        decision = self.row.decision
+        if decision.verdict.exit_code == 0:
+            return
+        text = f"{decision.verdict}: {decision.why}"
+        if self.outcome.only_warns(decision):
+            pytest.skip(text)
+        pytest.fail(text, pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, self.name

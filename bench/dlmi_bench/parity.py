@@ -1,0 +1,88 @@
+"""How far the scores of a runtime are from those of eager in float64. Imports no torch: timed processes use it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.backends import BACKENDS, Scores
+from dlmi_bench.records import Figure, unavailable
+from dlmi_bench.stats import compute_wilson
+
+PARITY = ("max_score_error", "score_rmse_ratio", "decision_disagreement")
+# Scores of a float32 runtime against another's, as a share of the largest: rounding reads 1e-6, an error of 1e-2 is
+# found up to scores of 100.
+SCORE_TOLERANCE = 1e-4
+# Where all scores are smaller than this they are what is left of larger terms, and so is their rounding.
+SMALL_SCORE = 0.1
+# A network whose scores range over less than this share of their size answers the same to every input.
+VACUOUS_RANGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Scores of one runtime for the validation images, then the test images; or why there are none."""
+
+    backend: str
+    validation: Scores
+    test: Scores
+    conditions: dict[str, str | int | float | bool]
+    reason: str = ""
+
+
+def make_parity(
+    answer: Answer, reference: NDArray[np.float64], eager: Scores, *, source: str = "test split"
+) -> list[Figure]:
+    """How far a runtime is from float64: largest error, RMSE in units of float32 eager's own, other decisions.
+
+    Args:
+        answer: The runtime's, for the test images.
+        reference: Scores of eager in float64, (n, class).
+        eager: Scores of eager in float32, (n, class).
+        source: Where the images came from.
+    """
+    reason = answer.reason
+    if not reason and not (np.isfinite(answer.test).all() and np.isfinite(reference).all()):
+        reason = "scores are not finite"
+    if reason:
+        return [unavailable(name, reason, backend=answer.backend) for name in PARITY]
+    worst, rmse = float(np.abs(answer.test - reference).max()), _compute_rmse(answer.test, reference)
+    notes = list(_list_doubts(answer, reference, worst))
+
+    def measured(name: str, value: float, **extra: Any) -> Figure:
+        common: dict[str, Any] = {"kind": "measured", "source": source, "n": len(reference)}
+        return Figure(name=name, value=value, conditions=answer.conditions, notes=tuple(notes), **common, **extra)
+
+    n_other = int((answer.test.argmax(1) != reference.argmax(1)).sum())
+    lo, hi = compute_wilson(n_other, len(reference))
+    shared = {"lo": lo, "hi": hi, "interval": "Wilson 95 %, sampling of examples"}
+    own = _compute_rmse(eager, reference)
+    method = f"RMSE {rmse:.1e} over float32 eager's own {own:.1e}, both against float64 eager"
+    no_error = "float32 eager has no error to compare with"
+    return [
+        measured("max_score_error", worst, method="against float64 eager"),
+        measured("score_rmse_ratio", rmse / own, method=method)
+        if own
+        else unavailable("score_rmse_ratio", no_error, backend=answer.backend),
+        measured("decision_disagreement", n_other / len(reference), method="against float64 eager", **shared),
+    ]
+
+
+def compute_tolerance(scores: NDArray[Any]) -> float:
+    """What rounding in float32 explains of a difference from these scores."""
+    return SCORE_TOLERANCE * max(SMALL_SCORE, float(np.abs(scores).max()))
+
+
+def _compute_rmse(scores: Scores, reference: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean((scores - reference) ** 2)))
+
+
+def _list_doubts(answer: Answer, reference: NDArray[np.float64], worst: float) -> Iterable[str]:
+    if np.ptp(reference, axis=0).max() <= VACUOUS_RANGE * float(np.abs(reference).max()):
+        yield "vacuous: the network answers the same to every input"
+    elif len(np.unique(reference.argmax(1))) == 1:
+        yield "vacuous: every decision is for the same class"
+    if BACKENDS[answer.backend].precision == "float32" and worst > compute_tolerance(reference):
+        yield f"INVALID: scores differ by up to {worst:.1e}, which float32 does not explain"

@@ -1,0 +1,227 @@
+"""Which cells a suite needs, and whether what is stored of them still holds.
+
+A cell's fingerprint covers everything that decides its result: identity, data, recipe, settings, versions and the code
+that runs it. When any of it changes, the stored cell is stale and runs again.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
+from dlmi_bench.environment import compute_machine_id, describe_versions
+from dlmi_bench.records import Cell, CellKind
+from dlmi_bench.suites import Suite, select_models
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+from dlmi_tasks.imagenet import identify
+from dlmi_tasks.spec import Task
+
+NO_MODEL = "-"  # stands for the model in cells about the data alone
+FROM_DATA = ("train", "references")  # kinds of cell that need no trained artifact
+ONE_BY_ONE: tuple[CellKind, ...] = ("counts", "memory", "energy")
+METERS = (
+    "dlmi_bench.meters",
+    "dlmi_bench.meters.rapl",
+    "dlmi_bench.meters.nvml",
+    "dlmi_bench.meters.tracker",
+    "dlmi_bench.nvml",
+)
+ENERGY_CODE = ("dlmi_bench.energy", "dlmi_bench.load", *METERS, "dlmi_bench.joules")
+RUNTIME_CODE = tuple(dict.fromkeys(entry.module for entry in BACKENDS.values()))
+TRAINING_CODE = (
+    "dlmi_tasks.spec",
+    "dlmi_tasks.train",
+    "dlmi_tasks.augment",
+    "dlmi_tasks.transfer",
+    "dlmi_bench.training",
+    "dlmi_bench.clock",
+    "dlmi_bench.judgement",
+    "dlmi_bench.backends",
+    *RUNTIME_CODE,
+    "dlmi_bench.parity",
+    "dlmi_bench.confusion",
+    "dlmi_bench.figures",
+    "dlmi_bench.stats",
+    "dlmi_bench.pictures",
+    "dlmi_bench.saliency",
+    *ENERGY_CODE,
+)
+START_CODE: dict[str, tuple[str, ...]] = {
+    "scratch": (),
+    "synthetic": ("dlmi_tasks.pretraining",),
+    "imagenet": ("dlmi_tasks.imagenet", "dlmi_tasks.weights"),
+}
+EXPORTING_CODE = ("dlmi_bench.backends.export", "dlmi_bench.backends.quantization")
+REFERENCE_CODE = {"spect": ("dlmi_tasks.spect.references", "dlmi_tasks.spect.observer", "dlmi_tasks.spect.learners")}
+MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
+    "train": (),
+    "references": ("dlmi_bench.profiling",),
+    "counts": tuple(
+        f"bench.{name}"
+        for name in (
+            "counts",
+            "counts.products",
+            "counts.trace",
+            "counts.dispatch",
+            "counts.graph",
+            "graph",
+            "counting",
+        )
+    ),
+    "memory": (
+        "dlmi_bench.executors",
+        "dlmi_bench.machine",
+        "dlmi_bench.clock",
+        "dlmi_bench.memory",
+        "dlmi_bench.profiling",
+    ),
+    "latency": (
+        "dlmi_tasks.spec",
+        "dlmi_bench.executors",
+        "dlmi_bench.machine",
+        "dlmi_bench.clock",
+        "dlmi_bench.cuda",
+        "dlmi_bench.latency",
+        "dlmi_bench.load",
+        "dlmi_bench.neighbours",
+        "dlmi_bench.parity",
+        "dlmi_bench.peaks",
+        "dlmi_bench.percentiles",
+        "dlmi_bench.profiling",
+        "dlmi_bench.roofline",
+        "dlmi_bench.session",
+        "dlmi_bench.figures",
+        "dlmi_bench.stats",
+    ),
+    "energy": ("dlmi_tasks.spec", "dlmi_bench.clock", "dlmi_bench.latency", "dlmi_bench.profiling", *ENERGY_CODE),
+}
+
+
+# The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
+MEASURED_SEED = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Cells that are done together: one training, or one measurement of all models side by side."""
+
+    kind: CellKind
+    task: str
+    cells: tuple[Cell, ...]
+    title: str
+
+
+def make_steps(suite: Suite) -> list[Step]:
+    """All steps in order: training first, then what measures the trained artifacts."""
+    steps: list[Step] = []
+    for task in suite.tasks:
+        models = select_models(suite, task)
+        if "references" in suite.measures and get_task(task).references:
+            cell = Cell(kind="references", task=task, model=NO_MODEL)
+            steps.append(Step("references", task, (cell,), f"what stands beside the models of {task}"))
+        for model in models:
+            for seed_index in range(suite.n_seeds):
+                cell = Cell(kind="train", task=task, model=model, seed_index=seed_index)
+                steps.append(Step("train", task, (cell,), f"train {model}, seed {seed_index + 1} of {suite.n_seeds}"))
+        for kind in ONE_BY_ONE:
+            if kind in suite.measures:
+                cells = [Cell(kind=kind, task=task, model=model) for model in models]
+                steps += [Step(kind, task, (cell,), f"{kind} of {cell.model}") for cell in cells]
+        if "latency" in suite.measures:
+            together = tuple(Cell(kind="latency", task=task, model=model) for model in models)
+            steps.append(Step("latency", task, together, f"latency of {len(together)} models side by side"))
+    return steps
+
+
+def select_shard(steps: list[Step], index: int, n_shards: int) -> list[Step]:
+    """Every n-th training or reference, from the `index`-th on, counted from 1.
+
+    What is measured on trained artifacts is left for the merged store: models are timed side by side.
+    """
+    return [step for step in steps if step.kind in FROM_DATA][index - 1 :: n_shards]
+
+
+def list_judged(cell: Cell, suite: Suite) -> dict[str, str]:
+    """Backends that a training is judged on, with their state: the default ones, on the measured seed the suite's too.
+
+    Not part of the fingerprint: a training that was judged on more holds.
+    """
+    names = (*DEFAULT_BACKENDS, *(suite.backends if cell.seed_index == MEASURED_SEED else ()))
+    return {name: BACKENDS[name].describe_state() for name in names}
+
+
+def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, Any]) -> str:
+    """Hash of all that decides the cell's result.
+
+    Args:
+        inputs: What it works on: hashes of the data for training, of the artifacts for measuring.
+    """
+    parts: dict[str, Any] = {
+        "cell": cell.model_dump(),
+        "inputs": inputs,
+        "versions": describe_versions() | {"dlmi-bench": ""},
+        "code": compute_code_hash(_list_modules(cell)),
+        "settings": _select_settings(cell, suite),
+    }
+    if cell.kind == "train":
+        parts["seed"] = cell.seed
+        parts["recipe"] = asdict(task.recipe(cell.model))
+        entry = MODELS[cell.model]
+        parts["start"] = [entry.start, entry.is_frozen]
+        if entry.start == "imagenet":
+            parts["start"].append(identify(entry))
+        parts["target"] = asdict(task.target)
+        parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
+        parts["pictured"] = task.n_pictured
+    if cell.kind in ("memory", "latency"):
+        parts["backends"] = {name: BACKENDS[name].describe_state() for name in suite.backends}
+    if cell.kind not in ("counts", "references"):
+        parts["machine"] = compute_machine_id()  # times, bytes and the last bits of weights belong to a machine
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
+    fields: dict[CellKind, tuple[str, ...]] = {
+        "train": ("energy_window_s",),
+        "references": (),
+        "counts": (),
+        "memory": ("backends",),
+        "latency": ("backends", "n_processes", "n_rounds", "batches", "threads"),
+        "energy": ("energy_window_s", "n_processes"),
+    }
+    return suite.model_dump(mode="json", include=set(fields[cell.kind]))
+
+
+def _list_modules(cell: Cell) -> tuple[str, ...]:
+    if cell.kind == "references":
+        return (*MEASURING_CODE[cell.kind], *REFERENCE_CODE.get(get_task(cell.task).domain, ()))
+    if cell.kind == "train":
+        entry = MODELS[cell.model]
+        return (entry.module, *TRAINING_CODE, *START_CODE[entry.start], *EXPORTING_CODE)
+    if cell.kind == "counts":
+        return (MODELS[cell.model].module, *MEASURING_CODE[cell.kind])
+    return (*MEASURING_CODE[cell.kind], *RUNTIME_CODE)
+
+
+def compute_code_hash(modules: Iterable[str]) -> str:
+    """Hash of what the modules do: comments, layout and docstrings do not count."""
+    return hashlib.sha256("".join(_hash_module(name) for name in modules).encode()).hexdigest()
+
+
+@cache
+def _hash_module(name: str) -> str:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""How many times slower one model is than another, from rounds in which both were timed side by side. Pure."""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from dlmi_bench.records import Figure, Record, unavailable
+from dlmi_bench.stats import compute_t_interval
+
+NAME = "latency_ratio"
+INTERVAL = "95 % t-interval over processes"
+TAIL = 0.025
+
+
+def compute_log_ratio(baseline_s: Sequence[float], other_s: Sequence[float]) -> float:
+    """Median over rounds of ln(other / baseline): the one number that leaves a process."""
+    return median(math.log(other / base) for base, other in zip(baseline_s, other_s, strict=True))
+
+
+def make_rounds_key(backend: str, batch: int, threads: int) -> str:
+    """Where a latency record keeps the rounds of a benchmark: `details["rounds_s"][key]`, one list per process."""
+    return f"{backend}, batch {batch}, threads {threads}"
+
+
+def find_session(record: Record) -> str:
+    """The session that a latency record comes from; one that names none shares it with no other record."""
+    return str(record.details.get("session") or record.cell.key)
+
+
+def compute_latency_ratio(reference: Record, other: Record, *, backend: str, batch: int, threads: int = 1) -> Figure:
+    """Latency of `other` as a multiple of that of `reference`; both are records of latency cells.
+
+    Rounds are paired, so that what slows the machine down slows both; each process gives one number, and the interval
+    is over processes. Not available where the two were not timed in the same session.
+    """
+    conditions: dict[str, Any] = {"backend": backend, "batch": batch, "threads": threads}
+    conditions["reference"] = reference.cell.model
+    if find_session(reference) != find_session(other):
+        return unavailable(NAME, "not timed in the same session; run with --fresh", **conditions)
+    key = make_rounds_key(backend, batch, threads)
+    rounds = [_get_rounds(record, key) for record in (reference, other)]
+    if not all(rounds):
+        return unavailable(NAME, f"no rounds of {key}", **conditions)
+    logs = [compute_log_ratio(base_s, other_s) for base_s, other_s in zip(*rounds, strict=True)]
+    lo, hi = compute_t_interval(logs, TAIL)
+    return Figure(
+        name=NAME,
+        value=math.exp(math.fsum(logs) / len(logs)),
+        kind="derived",
+        source="rounds of one session",
+        method="mean over processes of the median log ratio over paired rounds",
+        n=len(logs),
+        lo=math.exp(lo),
+        hi=math.exp(hi),
+        interval=INTERVAL,
+        conditions=conditions,
+        samples=tuple(map(math.exp, logs)),
+    )
+
+
+def is_resolved(ratio: Figure) -> bool:
+    """Whether the interval leaves out 1, so that one of the two is faster."""
+    return ratio.lo is not None and ratio.hi is not None and (ratio.lo > 1 or ratio.hi < 1)
+
+
+def _get_rounds(record: Record, key: str) -> list[list[float]]:
+    by_benchmark: Any = record.details.get("rounds_s") or {}
+    rounds: list[list[float]] = by_benchmark.get(key, [])
+    return rounds

@@ -1,0 +1,117 @@
+"""What somebody wants counted or profiled: a registered model, an ONNX file, or a factory of their own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.records import Plain
+from dlmi_models import MODELS, ModelEntry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Shape of one example of the registered tasks, by domain.
+SHAPES = {"digits": (1, 16, 16), "spect": (1, 50, 50)}
+
+
+class Subject(Plain):
+    """One model and the shape of one example, (channel, height, width)."""
+
+    kind: Literal["model", "factory", "file"]
+    name: str
+    input_shape: tuple[int, ...]
+    batch: int = 1
+
+
+def parse_subject(text: str, input_text: str | None) -> Subject:
+    """A subject from the words of the command line; no module of the user's is imported here.
+
+    Raises:
+        UsageError: no such model or file, or the shape is missing or not a shape.
+        DataError: the file is no ONNX file.
+    """
+    given = _parse_shape(input_text) if input_text else None
+    if text in MODELS:
+        batch, *shape = given or (1, *SHAPES[MODELS[text].domain])
+        return Subject(kind="model", name=text, input_shape=tuple(shape), batch=batch)
+    if text.endswith(".onnx"):
+        if not Path(text).is_file():
+            raise UsageError(f"no file {text}", "name an ONNX file that exists")
+        if not str(Path(text).resolve()).isprintable():
+            raise UsageError(
+                f"{text!r}: its path is not printable text", "give the file and its folders names in UTF-8"
+            )
+        batch, *shape = given or _read_shape(Path(text))
+        return Subject(kind="file", name=str(Path(text).resolve()), input_shape=tuple(shape), batch=batch)
+    module, _, factory = text.partition(":")
+    if not module or not factory:
+        raise UsageError(
+            f"no model {text!r}", f"use one of {', '.join(MODELS)}, a FILE.onnx, or package.module:factory"
+        )
+    if given is None:
+        raise UsageError(f"{text}: the shape of its input is not known", "name it: --input 1,3,224,224")
+    return Subject(kind="factory", name=text, input_shape=given[1:], batch=given[0])
+
+
+def _parse_shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if len(shape) < 2 or min(shape) < 1:
+        raise UsageError(f"--input {text}: not a shape", "batch first, for instance --input 1,1,50,50")
+    return shape
+
+
+def _read_shape(path: Path) -> tuple[int, ...]:
+    """Batch first: the only one that the file takes, else 1."""
+    from dlmi_bench.graph import find_batch, find_input_shape, format_input_shape, load_graph
+
+    graph = load_graph(path, is_whole=False)
+    shape = find_input_shape(graph)
+    if min(shape) < 1:
+        raise UsageError(
+            f"{path}: the shape of its input is stated as {format_input_shape(graph)}",
+            "name a number for each axis, batch first: --input 1,3,224,224",
+        )
+    return (find_batch(graph) or 1, *shape)
+
+
+def register(subject: Subject) -> None:
+    """Let a factory join the registry of this process, so that every runtime finds it that looks up a name.
+
+    The name is the word of the command line; the word of a file that was written with it is looked up and never run.
+    """
+    if subject.kind == "factory":
+        module, _, factory = subject.name.partition(":")
+        MODELS[subject.name] = ModelEntry(module, factory, subject.name)
+
+
+def build(subject: Subject) -> "nn.Module":
+    """The network of a model or factory, freshly initialised from a fixed seed.
+
+    Raises:
+        UsageError: the factory cannot be imported or called, or what it makes is not a module.
+    """
+    import torch
+    from torch import nn
+
+    register(subject)
+    if subject.kind == "file":
+        raise DataError(f"{subject.name}: an ONNX file has no torch module", "name a model or a factory")
+    torch.manual_seed(0)
+    try:
+        network = MODELS[subject.name].build()
+    except BaseException as error:  # an exit, or an interrupt of its own: nobody else sends one to a worker
+        where = "import it in Python from this folder first; the factory takes no arguments"
+        raise UsageError(f"{subject.name}: {type(error).__name__}: {error}", where) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"{subject.name} is not a module: it made a {type(network).__name__}", "return a nn.Module")
+    return network
+
+
+def compute_closed_form(subject: Subject) -> int | None:
+    """Multiply-accumulates by the formula of a registered architecture; None where there is none."""
+    if subject.kind != "model":
+        return None
+    return MODELS[subject.name].compute_macs(subject.input_shape)

@@ -1,0 +1,154 @@
+"""What to run: the suites that come with the program, and the user's own in TOML."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
+from dlmi_bench.errors import UsageError
+from dlmi_bench.records import ARM, CellKind, Plain
+from dlmi_bench.toml import load_toml
+from dlmi_models import MODELS
+from dlmi_tasks import SPECT_ARMS, TASKS, get_task
+
+# Models from scratch and each other way of starting them; without the full-size ones, which take hours on a CPU.
+TRANSFER_ARMS = tuple(
+    name
+    for name, entry in MODELS.items()
+    if entry.module != "dlmi_models.fullsize"
+    and any(arm.startswith(f"{name.partition(ARM)[0]}{ARM}") for arm in MODELS)
+)
+# Each choice on its own, and normalisation and crop together. A whole slice takes four times as long to train.
+ABLATION_ARMS = tuple(
+    arm for arm in SPECT_ARMS if not arm.endswith("-full") or arm in ("spect+occipital-full", "spect+none-full")
+)
+
+
+class Suite(Plain):
+    """A grid and how finely it is measured.
+
+    Attributes:
+        models: Names; for tasks of whose domain none is named, all that are there by default.
+        measures: What is done besides training.
+        backends: Runtimes; one that cannot run here gives figures that say why.
+        n_seeds: Trainings of each model on each task.
+        n_processes: Fresh processes behind each latency.
+        n_rounds: Rounds in each process.
+        batches: Batch sizes at which latency is measured.
+        threads: Numbers of threads at which it is; each is another benchmark, in processes of its own.
+        energy_window_s: Shortest energy window; work is repeated until it is filled. Below 1 s there is no energy.
+    """
+
+    name: str = "custom"
+    tasks: tuple[str, ...] = ("usps", "spect")
+    models: tuple[str, ...] = ()
+    measures: tuple[CellKind, ...] = ("references", "counts", "memory", "energy", "latency")
+    backends: tuple[str, ...] = DEFAULT_BACKENDS
+    n_seeds: int = Field(5, ge=1, le=1000)
+    n_processes: int = Field(5, ge=2, le=100)
+    n_rounds: int = Field(100, ge=10, le=100_000)
+    batches: tuple[int, ...] = Field((1, 64), min_length=1)
+    threads: tuple[int, ...] = Field((1,), min_length=1)
+    energy_window_s: float = Field(3.0, gt=0, le=3600)
+
+
+SUITES: dict[str, Suite] = {
+    "smoke": Suite(
+        name="smoke",
+        tasks=("usps", "spect-small"),
+        models=("mlp-64-32", "cnn-4", "vgg16-c"),
+        backends=("eager", "onnxruntime"),
+        n_seeds=1,
+        n_processes=2,
+        n_rounds=30,
+        batches=(1, 8),
+        energy_window_s=1.0,
+    ),
+    "default": Suite(name="default"),
+    "ablation": Suite(
+        name="ablation", tasks=("spect", *ABLATION_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
+    ),
+    "transfer": Suite(name="transfer", tasks=("spect",), models=TRANSFER_ARMS, measures=("counts",)),
+    "full": Suite(
+        name="full",
+        tasks=("usps", "usps-libsvm", "spect", "spect-realistic"),
+        backends=tuple(BACKENDS),
+        n_seeds=20,
+        n_processes=10,
+        batches=(1, 8, 64, 256),
+        threads=(1, 2, 4),
+    ),
+}
+
+
+def load_suite(name: str) -> Suite:
+    """A suite by name, or from a TOML file whose fields are those of `Suite`.
+
+    Raises:
+        UsageError: no such suite, an unreadable file, or a field that does not exist or fit; names all of them.
+    """
+    if name in SUITES:
+        return SUITES[name]
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise UsageError(f"no suite {name!r}", f"use one of {', '.join(SUITES)}, or a file that ends in .toml")
+    suite = load_toml(path, Suite)
+    return check_names(suite.model_copy(update={"name": path.stem}), str(path))
+
+
+def narrow(suite: Suite, **changes: Any) -> Suite:
+    """The suite with what the command line says instead; None and empty lists change nothing.
+
+    Where models are named and tasks are not, only the tasks that these models fit remain.
+
+    Raises:
+        UsageError: see check_names.
+    """
+    update = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items() if v}
+    domains = {MODELS[name].domain for name in update.get("models", ()) if name in MODELS}
+    if domains and "tasks" not in update:
+        update["tasks"] = tuple(name for name in suite.tasks if get_task(name).domain in domains)
+    return check_names(suite.model_copy(update=update), "command line")
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Index, from 1 on, and number of shards.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    index, _, n_shards = text.partition("/")
+    if not (index.isdecimal() and n_shards.isdecimal() and 1 <= int(index) <= int(n_shards)):
+        raise UsageError(f"--shard {text}: not a share", "for instance --shard 2/4, the second of four")
+    return int(index), int(n_shards)
+
+
+def select_models(suite: Suite, task: str) -> list[str]:
+    """The suite's models that fit the task, in the registry's order."""
+    fitting = {name: entry for name, entry in MODELS.items() if entry.domain == get_task(task).domain}
+    named = [name for name in fitting if name in suite.models]
+    return named or [name for name, entry in fitting.items() if entry.is_default]
+
+
+def check_names(suite: Suite, where: str) -> Suite:
+    """The suite itself, once every task, model and backend in it is known.
+
+    Raises:
+        UsageError: names the first that is not.
+    """
+    registries: dict[str, Collection[str]] = {"tasks": TASKS, "models": MODELS, "backends": BACKENDS}
+    for field, registry in registries.items():
+        for name in getattr(suite, field):
+            if name not in registry:
+                raise UsageError(f"{where}: {field}: no {name!r}", f"use one of {', '.join(registry)}")
+    for name in suite.models:
+        if not any(name in select_models(suite, task) for task in suite.tasks):
+            domain = MODELS[name].domain
+            remedy = f"name a task for {domain} with --task, or another model"
+            raise UsageError(f"{where}: models: {name} fits none of the tasks {', '.join(suite.tasks)}", remedy)
+    for field in ("batches", "threads"):
+        if any(n < 1 for n in getattr(suite, field)):
+            raise UsageError(f"{where}: {field}: {getattr(suite, field)}", "each is at least 1")
+    return suite

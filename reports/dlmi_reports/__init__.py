@@ -1,0 +1,73 @@
+"""From the store to tables, plots and pages. Reads records; imports neither torch nor models nor tasks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlmi_bench.store import Store
+    from dlmi_reports.document import Document
+
+
+def make_document(store: "Store", *, against: "Store | None" = None, reference: str | None = None) -> "Document":
+    """All that the formats need.
+
+    Args:
+        against: Another store that this one is compared with, in a section of its own.
+        reference: Model that the others are compared with; by default the most accurate one of each task.
+
+    Raises:
+        StoreError: a store holds no finished cell.
+        UsageError: no such model.
+    """
+    from dlmi_reports.changes import make_change_section
+    from dlmi_reports.document import Document
+    from dlmi_reports.load import load_results
+    from dlmi_reports.page import make_page
+
+    results = load_results(store, reference=reference)
+    extra = [make_change_section(results, load_results(against), str(against.folder))] if against else []
+    return Document(make_page(results, *extra), results.records)
+
+
+def write_report(
+    store: "Store",
+    folder: Path,
+    formats: Sequence[str],
+    *,
+    against: "Store | None" = None,
+    reference: str | None = None,
+    summary: Path | None = None,
+) -> list[Path]:
+    """Write the report in each of `formats`, append the short form to `summary`; returns the files.
+
+    Raises:
+        StoreError: a store holds no finished cell.
+        UsageError: no such model.
+    """
+    from dlmi_reports.formats import FORMATS
+    from dlmi_reports.markdown import format_summary
+
+    document = make_document(store, against=against, reference=reference)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [path for name in formats for path in FORMATS[name](document, folder)]
+    if summary:
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(format_summary(document.page))
+        written.append(summary)
+    return written
+
+
+def write_export(store: "Store", folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Write the results in each of `formats` (jsonl, csv, parquet, boamps, mlbom, model-card); returns the files.
+
+    Raises:
+        StoreError: the store holds no finished cell.
+        UsageError: a format needs a package that is not installed.
+    """
+    from dlmi_reports.exports import EXPORTS
+    from dlmi_reports.load import load_results
+
+    results = load_results(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path for name in formats for path in EXPORTS[name](results, folder)]

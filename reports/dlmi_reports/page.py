@@ -1,0 +1,147 @@
+"""The report as a plain structure, which each format writes down in its own syntax."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from dlmi_bench.records import ARM
+from dlmi_bench.units import format_count
+from dlmi_reports.ablation import make_ablation_table
+from dlmi_reports.agreement import make_agreement_tables
+from dlmi_reports.canvas import Plot
+from dlmi_reports.claims import judge_claims
+from dlmi_reports.classes import make_class_tables
+from dlmi_reports.curves import plot_curves
+from dlmi_reports.differences import make_difference_tables
+from dlmi_reports.efficiency import make_efficiency_tables
+from dlmi_reports.energy import make_energy_tables
+from dlmi_reports.fronts import make_front_tables
+from dlmi_reports.imports import LEAD, make_import_tables
+from dlmi_reports.latency import make_latency_tables
+from dlmi_reports.load import Results, TaskResults
+from dlmi_reports.montage import plot_montages
+from dlmi_reports.observers import make_observer_tables
+from dlmi_reports.origins import make_environment_table, make_failure_table, make_run_table
+from dlmi_reports.plots import plot_fronts
+from dlmi_reports.predicates import load_claims
+from dlmi_reports.prose import describe_family, list_sentences, make_claim_table
+from dlmi_reports.singles import make_calibration_tables, plot_singles
+from dlmi_reports.tables import Table, list_notes, list_test_reads, make_tables
+
+# A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
+MAX_ROWS = 500
+
+TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
+    make_tables,
+    make_agreement_tables,
+    make_latency_tables,
+    make_calibration_tables,
+    make_energy_tables,
+    make_difference_tables,
+    make_efficiency_tables,
+    make_front_tables,
+    make_observer_tables,
+    make_class_tables,
+)
+PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curves, plot_singles, plot_montages)
+
+
+@dataclass
+class Section:
+    """One task, or another part of the report; `details` are sentences for those who want to know more."""
+
+    name: str
+    title: str
+    lead: list[str] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Page:
+    """The whole report."""
+
+    title: str
+    lead: list[str]
+    sections: list[Section]
+
+
+def make_page(results: Results, *extra: Section) -> Page:
+    """The report; sections that do not belong to a task come before those that do."""
+    reads = [n for record in results.records for n in list_test_reads(record)]
+    n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
+    lead = (
+        f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_files} artifacts judged on a test "
+        f"split, reads of it: {n_reads}, at most {most} for one artifact. How each figure is measured is in METHOD.md."
+    )
+    synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
+    said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
+    origin = [make_environment_table(results.own), make_run_table(results), make_failure_table(results)]
+    sections = [
+        *extra,
+        make_claim_section(results),
+        *_make_ablation_sections(results),
+        *(_make_section(task) for task in results.tasks.values()),
+        *_make_import_sections(results),
+        Section("origin", "Where this comes from", tables=[table for table in origin if table.rows]),
+    ]
+    sections = [replace(s, tables=[cut_table(table) for table in s.tables]) for s in sections]
+    return Page("dlmi-bench report", [lead, *said], sections)
+
+
+def cut_table(table: Table) -> Table:
+    """The first MAX_ROWS rows, saying so; in every format alike."""
+    if len(table.rows) <= MAX_ROWS:
+        return table
+    note = f"{MAX_ROWS} of {format_count(len(table.rows))} rows are shown; figures.csv has every figure."
+    return replace(table, rows=table.rows[:MAX_ROWS], notes=[*table.notes, note])
+
+
+def make_claim_section(results: Results) -> Section:
+    """The course's claims, judged by these results."""
+    verdicts = judge_claims(load_claims(), results)
+    return Section(
+        name="claims",
+        title="Claims",
+        lead=[describe_family(verdicts)],
+        tables=[make_claim_table(verdicts)],
+        details=list_sentences(verdicts),
+    )
+
+
+def _make_ablation_sections(results: Results) -> list[Section]:
+    made = [(task, make_ablation_table(results.tasks, name)) for name, task in results.tasks.items() if ARM not in name]
+    return [
+        Section(
+            f"ways-{task.name}",
+            f"{'SYNTHETIC DATA: ' if task.is_synthetic else ''}{task.name}, ways of preparing it",
+            tables=[table],
+        )
+        for task, table in made
+        if table
+    ]
+
+
+def _make_import_sections(results: Results) -> list[Section]:
+    tables = make_import_tables(results.imported)
+    return [Section("imported", "Imported benchmarks", [LEAD], tables=tables)] if tables else []
+
+
+def _make_section(task: TaskResults) -> Section:
+    data = task.provenance.get("data", {})
+    splits = task.provenance.get("splits", {})
+    label = "SYNTHETIC DATA: " if task.is_synthetic else ""
+    source = f"{label}{data.get('note', '')} Source: {data.get('source', 'unknown')}."
+    sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
+    tables = [table for make in TABLES for table in make(task)]
+    if task.is_synthetic:
+        tables = [replace(table, caption=f"Synthetic data. {table.caption}") for table in tables]
+    return Section(
+        name=task.name,
+        title=f"{label}{task.name}",
+        lead=[f"{source} {sizes} examples." if sizes else source],
+        plots=[plot for draw in PLOTS for plot in draw(task)],
+        tables=tables,
+        notes=list_notes(task),
+    )

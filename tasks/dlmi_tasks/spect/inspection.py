@@ -1,0 +1,118 @@
+"""What `dlmi-bench data spect` says: counts, origin, figures to stand beside, and on request the leakage audit.
+
+All answers are plain data that JSON can hold.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlmi_tasks.archives import Progress
+from dlmi_tasks.spect.anatomy import Regions, load_regions
+from dlmi_tasks.spect.audit import audit_leakage
+from dlmi_tasks.spect.cohort import CohortSpec
+from dlmi_tasks.spect.data import SIZES, SpectDataset, SyntheticDataset, load_synthetic, summarise
+from dlmi_tasks.spect.manifest import load_key, make_manifest
+from dlmi_tasks.spect.observer import CHANCE, compute_ceiling, compute_efficiency, measure_lda
+from dlmi_tasks.spect.ppmi import PpmiDataset, load_ppmi
+from dlmi_tasks.spect.preprocess import Preprocessing, compute_image_snr, compute_pooled_snr, normalise
+from dlmi_tasks.spect.synthesis import Count
+
+
+def load_spect(
+    preset: str = "course",
+    *,
+    data_dir: Path | None = None,
+    grouping: str = "stage",
+    separation: float = 1.0,
+    sizes: tuple[int, int, int] = SIZES,
+    preprocessing: Preprocessing | None = None,
+    cache: Path | None = None,
+    on_progress: Progress | None = None,
+    on_scan: Count | None = None,
+) -> SpectDataset:
+    """PPMI's files where a folder is named, else the synthetic cohort.
+
+    Args:
+        preset: `course` or `realistic`; without meaning for real data, as are `separation` and `sizes`.
+        data_dir: Folder of a PPMI download.
+        grouping: Classes of real data, a name in matching.GROUPINGS.
+
+    Raises:
+        DataError: see load_ppmi.
+        FetchError: the archive of the anatomies cannot be had.
+    """
+    if data_dir is not None:
+        return load_ppmi(
+            data_dir,
+            grouping=grouping,
+            preprocessing=preprocessing,
+            cache=cache,
+            on_progress=on_progress,
+            on_scan=on_scan,
+        )
+    spec = CohortSpec(preset, separation)
+    return load_synthetic(
+        spec, sizes=sizes, preprocessing=preprocessing, cache=cache, on_progress=on_progress, on_scan=on_scan
+    )
+
+
+def describe(data: SpectDataset, *, has_audit: bool = False, cache: Path | None = None) -> dict[str, Any]:
+    """Everything about the data that a reader of its results should know."""
+    regions = load_regions(cache)
+    found = {
+        "name": data.name,
+        "source": data.source,
+        "is_synthetic": data.is_synthetic,
+        "note": data.note,
+        "preprocessing": asdict(data.preprocessing),
+        "image_shape": list(data.train.images.shape[1:]),
+        "splits": {name: summarise(scans, data.class_names) for name, scans in data.splits.items()},
+        "reference": describe_reference(data),
+        "signal_to_noise": describe_signal(data, regions),
+        "sha256": data.sha256,
+        "manifest": make_manifest(data, load_key(cache)),
+    }
+    if isinstance(data, PpmiDataset):
+        found["report"] = data.report
+    if has_audit:
+        found["audit"] = audit_leakage(data)
+    return found
+
+
+def describe_reference(data: SpectDataset) -> dict[str, Any]:
+    """Accuracies to stand beside any model's: chance, the largest class, four numbers, and the best possible.
+
+    `None`: not known for this data.
+    """
+    majority = np.bincount(data.train.labels).argmax()
+    lda = measure_lda(data.train.extracts, data.train.labels, data.test.extracts, data.test.labels)
+    ceiling = bound = efficiency = None
+    if isinstance(data, SyntheticDataset):
+        ceiling = compute_ceiling(data.spec.preset, data.spec.separation)
+        bound = compute_ceiling(data.spec.preset, data.spec.separation, has_gradient=True)
+        efficiency = None if lda is None else compute_efficiency(lda, ceiling)
+    return {
+        "accuracy_uniform_chance": CHANCE,
+        "accuracy_majority_class": float((data.test.labels == majority).mean()),
+        "accuracy_lda_on_measured_ratios": lda,
+        "efficiency_lda_on_measured_ratios": efficiency,
+        "accuracy_ceiling_of_ratios": ceiling,
+        "accuracy_ceiling_with_gradient": bound,
+    }
+
+
+def describe_signal(data: SpectDataset, regions: Regions) -> dict[str, Any]:
+    """Striatal contrast over noise of the training scans; see preprocess.py for what the two figures say."""
+    planes = normalise(data.train.extracts, data.preprocessing.normalisation)
+    snr = compute_image_snr(planes, regions)
+    labels = data.train.labels
+    return {
+        "image_snr_median": float(np.median(snr)),
+        "image_snr_median_by_class": {
+            name: float(np.median(snr[labels == i])) for i, name in enumerate(data.class_names) if (labels == i).any()
+        },
+        "pooled_snr": compute_pooled_snr(planes, regions),
+    }

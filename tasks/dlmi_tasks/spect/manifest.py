@@ -1,0 +1,74 @@
+"""Which patient is in which split, without saying who: keyed hashes, and the proof that nobody is in two.
+
+Subject numbers are few, so a plain hash could be undone by trying them all. The key is a secret of this machine.
+"""
+
+import hmac
+import secrets
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlmi_bench.errors import DataError
+from dlmi_tasks.archives import atomic_file, cache_dir
+from dlmi_tasks.spect.data import SpectDataset
+
+KEY_BYTES = 32
+ID_LENGTH = 16  # characters of a hash that are kept: 64 bits
+
+
+def load_key(cache: Path | None = None) -> bytes:
+    """The machine's secret, made on the first call and never written into a manifest."""
+    from filelock import FileLock
+
+    path = (cache or cache_dir()) / "spect-subject-key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            with atomic_file(path) as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
+        return path.read_bytes()
+
+
+def hash_subject(subject: str, key: bytes) -> str:
+    return hmac.digest(key, subject.encode(), "sha256").hex()[:ID_LENGTH]
+
+
+def make_manifest(data: SpectDataset, key: bytes) -> dict[str, Any]:
+    """Splits of `data` as plain data: hashed subjects in sorted order, array hashes, and the check of both.
+
+    Raises:
+        DataError: a subject is in two splits.
+    """
+    splits = {
+        name: sorted({hash_subject(str(subject), key) for subject in np.unique(scans.subjects)})
+        for name, scans in data.splits.items()
+    }
+    manifest = {
+        "data": data.name,
+        "subject_ids": "HMAC-SHA256 with a secret of the machine that made the split, first 64 bits",
+        "splits": splits,
+        "sha256": data.sha256,
+    }
+    return manifest | {"n_subjects_shared": check_manifest(manifest)}
+
+
+def check_manifest(manifest: dict[str, Any]) -> dict[str, int]:
+    """Subjects that each pair of splits shares, counted from the lists themselves: all zero, or an error.
+
+    Raises:
+        DataError: a subject is in two splits, or twice in one.
+    """
+    splits: dict[str, list[str]] = manifest["splits"]
+    shared = {f"{a}/{b}": len(set(splits[a]) & set(splits[b])) for a, b in combinations(splits, 2)}
+    repeated = [name for name, subjects in splits.items() if len(set(subjects)) != len(subjects)]
+    crossing = [pair for pair, count in shared.items() if count]
+    if crossing or repeated:
+        where = ", ".join(crossing + repeated)
+        raise DataError(
+            f"split manifest of {manifest['data']}, field splits: subjects are listed twice in {where}",
+            "make the splits anew; a patient belongs to one split",
+        )
+    return shared
