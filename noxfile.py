@@ -102,17 +102,22 @@ def gate(session: nox.Session) -> None:
 
 @nox.session(name="gate-selftest", venv_backend="none", requires=["env"])
 def gate_selftest(session: nox.Session) -> None:
-    """Measure the gate itself: sessions of known truth, quiet and with a hog. About an hour; can be interrupted."""
+    """Measure the gate itself: sessions of known truth, quiet and with a hog. About an hour; can be interrupted.
+
+    The table is written to out/gate-selftest.md; `-- --markdown docs/gate-selftest.md` replaces the committed one.
+    """
+    page = ("--markdown", str(ROOT / "out" / "gate-selftest.md"))
     for n_sessions, extra, hogs in ((60, 0.0, 0), (30, 0.1, 0), (30, 0.05, 0), (60, 0.0, 1), (30, 0.1, 1)):
         arguments = ("--sessions", str(n_sessions), "--extra-calls", str(extra), "--hogs", str(hogs))
-        run(session, "python", "-m", "dlmi_bench.gate.selftest", *arguments, *session.posargs)
+        run(session, "python", "-m", "dlmi_bench.gate.selftest", *page, *arguments, *session.posargs)
 
 
 @nox.session(default=False, requires=["env"])
 def selftest(session: nox.Session) -> None:
-    """The harness measured by itself, and other tools beside it, in out/selftest.json as well. Ten minutes.
+    """Measure the harness itself, and other tools on the same spins: out/selftest.json and .md. Ten minutes.
 
-    Arguments after -- go to dlmi_bench.selftest, `--part coverage` for instance.
+    Arguments after -- go to dlmi_bench.selftest, `--part coverage` for instance; `--markdown docs/selftest.md`
+    replaces the committed page.
 
     The tools get an environment of their own, which sees the shared one: torch is not installed twice.
     """
@@ -127,8 +132,9 @@ def selftest(session: nox.Session) -> None:
     for line in (ROOT / "bench" / "dlmi_bench" / "selftest" / "rivals" / "requirements.txt").read_text().splitlines():
         if tool := line.partition("#")[0].strip():
             session.run(*install, tool, success_codes=range(256))  # what is missing says so
-    to = str(ROOT / "out" / "selftest.json")
-    run(session, "python", "-m", "dlmi_bench.selftest", "--peers", str(python), "--out", to, *session.posargs)
+    out = ROOT / "out"
+    files = ("--out", str(out / "selftest.json"), "--markdown", str(out / "selftest.md"))
+    run(session, "python", "-m", "dlmi_bench.selftest", "--peers", str(python), *files, *session.posargs)
 
 
 @in_env

@@ -103,6 +103,17 @@ def test_subject_stands_above_the_table(
     assert f"onnxruntime {describe_versions()['onnxruntime']}" in second
 
 
+def test_page_has_the_table_that_is_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below it stand what was judged and every row, exactly as on the terminal."""
+    page = tmp_path / "new" / "page.md"
+    run_selftest(monkeypatch, tmp_path / "sessions.jsonl", "--markdown", str(page))
+    subject, table = capsys.readouterr().out.split("\n\n")
+    assert page.read_text().startswith("# Self-test of the gate: last run\n\n")
+    assert page.read_text().endswith(f"Sessions of {subject}\n\n{table}")
+
+
 def test_code_is_that_of_the_whole_gate_and_of_its_clock() -> None:
     """Modules that a session runs are covered, those that the gate gains too."""
     modules = {f"dlmi_bench.gate.{path.stem}" for path in (ROOT / "bench" / "dlmi_bench" / "gate").glob("[!_]*.py")}

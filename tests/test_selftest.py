@@ -17,7 +17,8 @@ from dlmi_bench.estimates import estimate_difference, estimate_mean
 from dlmi_bench.selftest import __main__ as program
 from dlmi_bench.selftest import bias, detection
 from dlmi_bench.selftest.coverage import METHODS, Method, check_coverage
-from dlmi_bench.selftest.peers import compute_mean
+from dlmi_bench.selftest.markdown import format_page
+from dlmi_bench.selftest.peers import Comparison, compute_mean
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
 from dlmi_bench.selftest.spins import TAIL_SHARE, compute_median, draw_durations
 from dlmi_bench.selftest.worlds import FakeClock
@@ -223,7 +224,67 @@ def test_table_and_file_side_by_side(
     assert "95.00  93.46 to 96.27  1000  93 to 100  shown" in said
     found = json.loads((tmp_path / "new" / "found.json").read_text())
     assert found["rows"][0]["n"] == 1000
-    assert found.keys() == {"rows", "peers", "machine_id", "versions", "commit"}
+    assert found.keys() == {"rows", "peers", "date", "machine", "machine_id", "versions", "commit"}
+
+
+ORIGIN = {
+    "date": "2026-11-28",
+    "machine": {"cpu": "Abacus 1", "n_cpus_allowed": 2, "system": "Linux 6.1"},
+    "machine_id": "0123456789ab",
+    "commit": "",
+    "versions": {"python": "3.12.1", "numpy": "2.1.0"},
+}
+PAGE = r"""# Self-test: last run
+
+Written by `nox -s selftest`. [METHOD.md](../METHOD.md) explains what is measured and how to read the rows.
+
+- Date: 2026-11-28
+- Machine: Abacus 1, 2 CPUs, Linux 6.1 (0123456789ab)
+- Commit: none, not a checkout
+- Versions: python 3.12.1, numpy 2.1.0
+
+## Bias, coverage and detection
+
+| part | what | figure % | exact 95 % bounds | n | target % | |
+| --- | --- | --- | --- | --- | --- | --- |
+| bias | energy of a spin | 0.40 | [0.34, 0.59] | 12 | -0.01 to 0.01 | MISSED |
+| bias | few readings | -0.20 | - | 3 | -1 to 1 | met |
+| coverage | an interval (at least 95 %) | 97.7 | [96.6, 98.5] | 1000 | 93 to 100 | shown |
+
+## Other tools on the same spins
+
+### timer 1.2
+
+| spin | centre | error | uncertainty it states | planted tail | n |
+| --- | --- | --- | --- | --- | --- |
+| 1 ms | mean 1.0780 x | +7.80 % of the median | sd 2 % | largest 5.1 x | 100 |
+| the rest | not available: no \| here | | | | |
+"""
+
+
+def test_page_by_hand() -> None:
+    """Biases have two digits and shares one, a missing bound is a dash, a bar in a cell is escaped."""
+    rows = [
+        Row("bias", "energy of a spin", 0.004, 0.0034, 0.0059, 12, -1e-4, 1e-4),
+        Row("bias", "few readings", -0.002, None, None, 3, -0.01, 0.01),
+        Row("coverage", "an interval", 0.977, 0.966, 0.985, 1000, 0.93, 1.0, "at least 95 %"),
+    ]
+    answers = [
+        Comparison("timer", "1.2", "1 ms", "mean 1.0780 x", "+7.80 % of the median", "sd 2 %", "largest 5.1 x", "100"),
+        Comparison("timer", "1.2", "the rest", "not available: no | here"),
+    ]
+    assert format_page(rows, answers, ORIGIN) == PAGE
+
+
+def test_page_beside_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`--markdown` writes every row, and where and when it was found; a part without tools has no section of them."""
+    monkeypatch.setattr(program, "describe_origin", lambda: ORIGIN)
+    row = make_share("coverage", "an interval", [True] * 950 + [False] * 50, lowest=0.93)
+    path = tmp_path / "new" / "found.md"
+    assert run_part(monkeypatch, [row], "--markdown", str(path)) == 0
+    head, _, table = path.read_text().partition("| --- | --- | --- | --- | --- | --- | --- |\n")
+    assert head == PAGE.partition("| --- |")[0]
+    assert table == "| coverage | an interval | 95.0 | [93.5, 96.3] | 1000 | 93 to 100 | shown |\n"
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

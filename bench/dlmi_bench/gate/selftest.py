@@ -12,12 +12,13 @@ import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from dlmi_bench import gate
-from dlmi_bench.environment import compute_machine_id, describe_versions
+from dlmi_bench.environment import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.gate.baseline import Entry, file_path, load_baseline
 from dlmi_bench.gate.latency import INPROC
 from dlmi_bench.gate.rounds import SIDES
@@ -144,6 +145,14 @@ def _format_share(k: int, n: int) -> str:
     return f"| {k} of {n} | [{100 * lo:.1f}, {100 * hi:.1f}] % |"
 
 
+def format_page(subject: dict[str, Any], lines: list[dict[str, Any]]) -> str:
+    """Format the Markdown page of a run: date, machine, what was judged, and the table."""
+    machine = "{cpu}, {n_cpus_allowed} CPUs, {system}".format_map(describe_machine())
+    origin = f"{datetime.now(UTC).date()}, {machine}. Sessions of {format_subject(subject)}"
+    method = "Written by `nox -s gate-selftest`. [METHOD.md](../METHOD.md) explains what is measured."
+    return "\n\n".join(["# Self-test of the gate: last run", method, origin, make_table(lines)]) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--baseline", type=Path, default=Path("baseline"))
@@ -152,6 +161,7 @@ def main() -> None:
     parser.add_argument("--extra-calls", type=float, default=0.0)
     parser.add_argument("--hogs", type=int, default=0)
     parser.add_argument("--to", type=Path, default=Path("out/gate-selftest.jsonl"))
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a Markdown page to this file as well")
     options = parser.parse_args()
     options.to.parent.mkdir(parents=True, exist_ok=True)
     subject = describe_subject(options.baseline, options.model)
@@ -164,6 +174,9 @@ def main() -> None:
             lines.append(line)
             file.write(json.dumps(line) + "\n")
             file.flush()
+    if options.markdown:
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(format_page(subject, lines), encoding="utf-8")
     print(f"{format_subject(subject)}\n\n{make_table(lines)}")  # noqa: T201 - the table is what this program is for
 
 

@@ -5,6 +5,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from dlmi_bench.environment import compute_machine_id, describe_commit, describe_versions
+from dlmi_bench.environment import compute_machine_id, describe_commit, describe_machine, describe_versions
 from dlmi_bench.selftest import bias, coverage, detection
+from dlmi_bench.selftest.markdown import format_page
 from dlmi_bench.selftest.peers import Comparison, compare_peers
 from dlmi_bench.selftest.rows import Row
 
@@ -61,8 +63,8 @@ def make_peer_table(tool: str, comparisons: Sequence[Comparison]) -> Table:
 def print_tables(console: Console, rows: Sequence[Row], comparisons: Sequence[Comparison]) -> None:
     for part in dict.fromkeys(row.part for row in rows):
         console.print(make_table(part, [row for row in rows if row.part == part]))
-    for tool in dict.fromkeys(f"{c.tool} {c.version}".strip() for c in comparisons):
-        console.print(make_peer_table(tool, [c for c in comparisons if f"{c.tool} {c.version}".strip() == tool]))
+    for tool in dict.fromkeys(c.label for c in comparisons):
+        console.print(make_peer_table(tool, [c for c in comparisons if c.label == tool]))
     if rows:
         found = Counter(row.verdict for row in rows)
         console.print(LEGEND, highlight=False)
@@ -90,6 +92,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, metavar="PYTHON", help="interpreter that has the other tools")
     parser.add_argument("--tool", action="append", help="only this peer; may be repeated")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write JSON to this file as well")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a Markdown page to this file as well")
     parser.add_argument("--json", action="store_true", help="print JSON to standard output, all else to standard error")
     return parser.parse_args()
 
@@ -103,19 +106,37 @@ def run(options: argparse.Namespace) -> int:
         say = lambda what: console.print(f"peers: {what} ...", highlight=False)  # noqa: E731
         comparisons = compare_peers(options.peers, options.tool or (), say=say)
     print_tables(console, rows, comparisons)
-    text = json.dumps(describe(rows, comparisons), indent=2)
+    origin = describe_origin()
+    text = json.dumps(describe(rows, comparisons, origin), indent=2)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n")
+        write(options.out, text + "\n")
+    if options.markdown:
+        write(options.markdown, format_page(rows, comparisons, origin))
     if options.json:
         print(text)  # noqa: T201 - the answer of this program
     return 0 if all(row.is_met for row in rows) else EXIT_MISSED
 
 
-def describe(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """What was found, where, and by which code."""
-    machine = {"machine_id": compute_machine_id(), "versions": describe_versions(), "commit": describe_commit()}
-    return {"rows": [row.to_json() for row in rows], "peers": [c.to_json() for c in comparisons]} | machine
+def describe(rows: Sequence[Row], comparisons: Sequence[Comparison], origin: dict[str, Any]) -> dict[str, Any]:
+    """Results and their origin, as written to the JSON file."""
+    return {"rows": [row.to_json() for row in rows], "peers": [c.to_json() for c in comparisons]} | origin
+
+
+def describe_origin() -> dict[str, Any]:
+    """Date and machine of a run, and the code that ran."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": describe_machine(),
+        "machine_id": compute_machine_id(),
+        "versions": describe_versions(),
+        "commit": describe_commit(),
+    }
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file into a folder that need not exist yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

@@ -33,6 +33,10 @@ class Comparison:
     tail: str = ""
     n: str = ""
 
+    @property
+    def label(self) -> str:
+        return f"{self.tool} {self.version}".strip()
+
     def to_json(self) -> dict[str, str]:
         return asdict(self)
 
