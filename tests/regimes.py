@@ -18,7 +18,7 @@ from dlmi_bench.gate.latency import (
     decide_latency,
 )
 from dlmi_bench.gate.verdicts import Decision, Verdict
-from dlmi_bench.ratios import compute_log_ratio
+from dlmi_bench.stats.ratios import compute_log_ratio
 
 Floats = NDArray[np.float64]
 SLOW_FACTOR = 1.6  # of a process that is slow throughout, as seen on shared virtual machines

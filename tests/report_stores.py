@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import JsonValue
 
 from dlmi_bench.judgement import to_npy
-from dlmi_bench.pictures import make_pictures
 from dlmi_bench.records import Cell, Figure, Record, unavailable
 from dlmi_bench.store import Store, put_artifact
+from dlmi_bench.store.pictures import make_pictures
 
 CPU: dict[str, str | int | float | bool] = {"component": "cpu", "idle_subtracted": False}
 HOSTILE = (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlmi_bench.confusion import (
+from dlmi_bench.stats.confusion import (
     bootstrap_interval,
     compute_balanced_accuracy,
     compute_macro_f1,

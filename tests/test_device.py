@@ -7,10 +7,10 @@ import pynvml
 import pytest
 
 from dlmi_bench.backends import BACKENDS
-from dlmi_bench.cuda import CudaClock
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.figures import make_latency_figures
-from dlmi_bench.latency import Plan, Trace, measure_latency
+from dlmi_bench.instruments.cuda_clock import CudaClock
+from dlmi_bench.instruments.latency import Plan, Trace, measure_latency
+from dlmi_bench.instruments.latency_figures import make_latency_figures
 
 
 class FakeCuda:

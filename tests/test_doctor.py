@@ -9,16 +9,16 @@ from itertools import pairwise
 
 import pytest
 
-from dlmi_bench import doctor
 from dlmi_bench.commands.doctor import format_finding, format_noise
-from dlmi_bench.doctor import MODELS, SUITE_BYTES, Finding, Look, examine
-from dlmi_bench.energy import Component, Idle, Meter, measure_idle
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.executors import Worker
-from dlmi_bench.machine import Fact
-from dlmi_bench.neighbours import Neighbours
+from dlmi_bench.instruments import doctor
+from dlmi_bench.instruments.doctor import MODELS, SUITE_BYTES, Finding, Look, examine
+from dlmi_bench.instruments.energy import Component, Idle, Meter, measure_idle
+from dlmi_bench.instruments.host.facts import Fact
+from dlmi_bench.instruments.host.neighbours import Neighbours
 from dlmi_bench.noise import SIZES, make_model
-from dlmi_bench.resolution import Noise, compute_noise
+from dlmi_bench.stats.resolution import Noise, compute_noise
 from stand_ins import Command, FakeClock
 
 
@@ -155,7 +155,7 @@ def test_every_meter_that_refuses_keeps_its_reason(monkeypatch: pytest.MonkeyPat
         raise refuse(name)
 
     names = ("rapl", "nvml", "codecarbon")
-    monkeypatch.setattr("dlmi_bench.meters.RUNGS", {name: partial(make, name) for name in names})
+    monkeypatch.setattr("dlmi_bench.instruments.meters.RUNGS", {name: partial(make, name) for name in names})
     seen = doctor.look()
     assert seen.idle is None
     assert {name: error.remedy for name, error in seen.refusals.items()} == {name: f"open {name}" for name in names}
@@ -191,7 +191,7 @@ def test_resolution_by_hand() -> None:
 
 def test_resolution_finds_what_it_promises() -> None:
     """Of 2 000 sessions of ten processes with a planted difference of that size, 80 % find it (+-3 points)."""
-    from dlmi_bench.stats import compute_t_interval
+    from dlmi_bench.stats.intervals import compute_t_interval
 
     difference = math.log1p(make_noise(0.02, 0.1, n=20_000).compute_paired(10.0) or 0.0)
     generator = random.Random(2)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from dlmi_bench import training
-from dlmi_bench.energy import Component, Idle, measure_energy, measure_idle
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.joules import join_processes, make_energy_figures, make_target_figures
-from dlmi_bench.load import CpuUse
+from dlmi_bench.instruments.energy import Component, Idle, measure_energy, measure_idle
+from dlmi_bench.instruments.energy_figures import join_processes, make_energy_figures, make_target_figures
+from dlmi_bench.instruments.host.activity import CpuUse
 from dlmi_bench.records import Cell, Figure
 from dlmi_models import MODELS
 from dlmi_tasks import get_task

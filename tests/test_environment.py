@@ -11,9 +11,23 @@ from rich.console import Console
 
 from dlmi_bench.actions import ACTIONS, Workshop
 from dlmi_bench.display import RunDisplay
-from dlmi_bench.environment import compute_machine_id, describe_commit, describe_environment, describe_versions
 from dlmi_bench.executors import OnProgress
-from dlmi_bench.load import CpuTimes, CpuUse, CpuWatch, Load, compute_cpu_use, read_cpu_times, read_load, read_own_time
+from dlmi_bench.instruments.host.activity import (
+    CpuTimes,
+    CpuUse,
+    CpuWatch,
+    Load,
+    compute_cpu_use,
+    read_cpu_times,
+    read_load,
+    read_own_time,
+)
+from dlmi_bench.instruments.host.provenance import (
+    compute_machine_id,
+    describe_commit,
+    describe_environment,
+    describe_versions,
+)
 from dlmi_bench.records import Cell, Record
 from dlmi_bench.runner import Runner
 from dlmi_bench.store import Store

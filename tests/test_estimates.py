@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dlmi_bench.estimates import (
+from dlmi_bench.gate.seeds import compute_recipe_difference
+from dlmi_bench.stats.estimates import (
     Estimate,
     Exact,
     Mean,
@@ -20,8 +21,7 @@ from dlmi_bench.estimates import (
     estimate_mean,
     estimate_sd_ratio,
 )
-from dlmi_bench.gate.seeds import compute_recipe_difference
-from dlmi_bench.stats import compute_holm, compute_satterthwaite
+from dlmi_bench.stats.intervals import compute_holm, compute_satterthwaite
 
 VALUES = st.lists(st.floats(-50, 50).map(lambda x: round(x, 3)), min_size=3, max_size=9, unique=True)
 

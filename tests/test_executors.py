@@ -12,7 +12,7 @@ import pytest
 
 from dlmi_bench.errors import UsageError
 from dlmi_bench.executors import JobError, Worker
-from dlmi_bench.machine import THREAD_VARIABLES, read_facts
+from dlmi_bench.instruments.host.facts import THREAD_VARIABLES, read_facts
 
 JOBS = """
 import os, sys

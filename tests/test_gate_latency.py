@@ -18,7 +18,7 @@ from dlmi_bench.gate.latency import (
     decide_latency,
 )
 from dlmi_bench.gate.verdicts import Decision, Verdict
-from dlmi_bench.ratios import compute_log_ratio
+from dlmi_bench.stats.ratios import compute_log_ratio
 from regimes import make_process
 
 logs = st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=8)

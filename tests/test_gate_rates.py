@@ -15,8 +15,8 @@ import pytest
 
 from dlmi_bench.gate.latency import ALPHA, INPROC, TWOPROC, Process, compute_interval, decide_latency
 from dlmi_bench.gate.verdicts import Verdict
-from dlmi_bench.ratios import compute_log_ratio
-from dlmi_bench.stats import compute_clopper_pearson, compute_t_interval
+from dlmi_bench.stats.intervals import compute_clopper_pearson, compute_t_interval
+from dlmi_bench.stats.ratios import compute_log_ratio
 from regimes import REGIMES, SLOWED, Regime, count_verdicts, make_process, run_session, simulate_logs, simulate_rounds
 
 Recorded = dict[str, list[dict[str, list[float]]]]

@@ -17,7 +17,7 @@ from dlmi_bench.gate.session import Benchmarks
 from dlmi_bench.gate.settings import Settings, load_settings
 from dlmi_bench.gate.timing import CONFIRMATION, decide_benchmarks
 from dlmi_bench.gate.verdicts import Decision, Verdict
-from dlmi_bench.graph import compute_peak_activation_bytes, count_operators, load_graph
+from dlmi_bench.instruments.onnx_graph import compute_peak_activation_bytes, count_operators, load_graph
 from dlmi_models import MODELS
 from stand_ins import Command
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from dlmi_bench.environment import compute_machine_id, describe_versions
 from dlmi_bench.gate import selftest
 from dlmi_bench.gate.baseline import MANIFEST, file_path, load_baseline
 from dlmi_bench.gate.selftest import CODE
+from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.plan import compute_code_hash
 
 ROOT = Path(__file__).parent.parent
@@ -117,4 +117,8 @@ def test_page_has_the_table_that_is_printed(
 def test_code_is_that_of_the_whole_gate_and_of_its_clock() -> None:
     """Modules that a session runs are covered, those that the gate gains too."""
     modules = {f"dlmi_bench.gate.{path.stem}" for path in (ROOT / "bench" / "dlmi_bench" / "gate").glob("[!_]*.py")}
-    assert modules | {"dlmi_bench.latency", "dlmi_bench.clock", "dlmi_bench.stats"} <= set(CODE)
+    assert modules | {
+        "dlmi_bench.instruments.latency",
+        "dlmi_bench.instruments.clock",
+        "dlmi_bench.stats.intervals",
+    } <= set(CODE)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dlmi_bench.clock import HostClock
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.latency import MAX_WARMUP_S, MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
+from dlmi_bench.instruments.clock import HostClock
+from dlmi_bench.instruments.latency import MAX_WARMUP_S, MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
 from stand_ins import FakeClock
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from dlmi_bench import machine
-from dlmi_bench.machine import Fact, read_facts
+from dlmi_bench.instruments.host import facts as machine
+from dlmi_bench.instruments.host.facts import Fact, read_facts
 from stand_ins import FakeClock, FakeNvml, plant
 
 BARE = {

@@ -13,8 +13,15 @@ import torch
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.memory import PeakMemory, find_cuda, measure_peak_device_memory, measure_peak_memory, read_status_bytes
-from dlmi_bench.profiling import make_memory_figures, measure_memory
+from dlmi_bench.instruments.memory import (
+    PeakMemory,
+    find_cuda,
+    make_memory_figures,
+    measure_peak_device_memory,
+    measure_peak_memory,
+    read_status_bytes,
+)
+from dlmi_bench.profiling import measure_memory
 from dlmi_bench.records import Figure
 
 
@@ -33,7 +40,7 @@ def test_added_memory_is_never_negative() -> None:
 def test_known_allocation_is_seen() -> None:
     """64 MiB that are touched and freed again raise the peak of a fresh process by 64 MiB, within 4."""
     program = (
-        "from dlmi_bench.memory import measure_peak_memory as measure;"
+        "from dlmi_bench.instruments.memory import measure_peak_memory as measure;"
         "print(measure(lambda: len(bytearray(b'x') * (64 * 2**20))).added_bytes)"
     )
     answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

@@ -15,12 +15,12 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from dlmi_bench.energy import Component, Idle, measure_energy
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.meters import Ladder, idle_baseline, open_ladder
-from dlmi_bench.meters.nvml import NvmlMeter
-from dlmi_bench.meters.rapl import MAX_POWER_W, POLL_S, Counter, RaplMeter, find_zones
-from dlmi_bench.meters.tracker import CPU_SOURCES, SETTINGS, CodeCarbonMeter, read_component
+from dlmi_bench.instruments.energy import Component, Idle, measure_energy
+from dlmi_bench.instruments.meters import Ladder, idle_baseline, open_ladder
+from dlmi_bench.instruments.meters.nvml import NvmlMeter
+from dlmi_bench.instruments.meters.rapl import MAX_POWER_W, POLL_S, Counter, RaplMeter, find_zones
+from dlmi_bench.instruments.meters.tracker import CPU_SOURCES, SETTINGS, CodeCarbonMeter, read_component
 from dlmi_bench.selftest.worlds import RANGE_UJ
 from stand_ins import FakeClock, FakeNvml, Powercap, WattMeter
 
@@ -341,8 +341,8 @@ def test_idle_machine_is_read_once_and_not_for_long(clock: FakeClock, monkeypatc
         slept.append(window_s)
         return Idle({}, window_s)
 
-    monkeypatch.setattr("dlmi_bench.meters.measure_idle", sleep)
-    monkeypatch.setattr("dlmi_bench.meters.energy_meter", lambda: WattMeter(clock, 1.0))
+    monkeypatch.setattr("dlmi_bench.instruments.meters.measure_idle", sleep)
+    monkeypatch.setattr("dlmi_bench.instruments.meters.energy_meter", lambda: WattMeter(clock, 1.0))
     idle_baseline.cache_clear()
     assert [idle_baseline(window_s).window_s for window_s in (3.0, 3.0, 60.0)] == [3.0, 3.0, 10.0]
     assert slept == [3.0, 10.0]
@@ -427,7 +427,7 @@ def test_codecarbon_is_silent_and_ignores_the_users_settings(tmp_path: Path) -> 
     program = (
         "import json, socket\n"
         "socket.socket.connect = lambda *_: print('called out')\n"
-        "from dlmi_bench.meters.tracker import SETTINGS, CodeCarbonMeter\n"
+        "from dlmi_bench.instruments.meters.tracker import SETTINGS, CodeCarbonMeter\n"
         "meter = CodeCarbonMeter()\n"
         "meter.start(); sum(range(10**6)); meter.stop()\n"
         "print(json.dumps({name: getattr(meter._tracker, f'_{name}') for name in SETTINGS}))"

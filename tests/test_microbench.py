@@ -17,8 +17,8 @@ import pytest
 
 from dlmi_bench.backends import BACKENDS, Runner
 from dlmi_bench.backends.needs import find_nothing
-from dlmi_bench.environment import compute_machine_id, describe_versions
-from dlmi_bench.latency import N_WARMUP, CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
+from dlmi_bench.instruments.latency import N_WARMUP, CpuHopper, Plan, measure_latency
 from dlmi_bench.parity import compute_tolerance
 from dlmi_bench.records import ARM
 from dlmi_bench.subject import SHAPES, Subject

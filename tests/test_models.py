@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dlmi_bench.counts import measure_counts
+from dlmi_bench.instruments.counts import measure_counts
 from dlmi_models import MODELS
 from dlmi_models.lecun1989 import GROUPS, LeCun1989
 

@@ -11,8 +11,8 @@ from torch import nn
 from torchvision.models import get_model_weights
 
 from dlmi_bench.backends.export import write_onnx
-from dlmi_bench.counts import measure_counts
-from dlmi_bench.counts.dispatch import count_by_dispatch
+from dlmi_bench.instruments.counts import measure_counts
+from dlmi_bench.instruments.counts.dispatch import count_by_dispatch
 from dlmi_models import MODELS, fullsize
 from dlmi_models.fullsize import FullSize
 from dlmi_models.resnet import ResNet

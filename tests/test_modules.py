@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dlmi_bench.counting import run_counts_job
-from dlmi_bench.counts import measure_counts
 from dlmi_bench.errors import UsageError
+from dlmi_bench.instruments.counts import measure_counts
 from dlmi_bench.subject import Subject
 
 
@@ -79,7 +79,7 @@ def test_missing_activations_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(*_: object) -> None:
         raise RuntimeError("no trace")
 
-    monkeypatch.setattr("dlmi_bench.counts.trace.count_by_trace", fail)
+    monkeypatch.setattr("dlmi_bench.instruments.counts.trace.count_by_trace", fail)
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
     figures: Any = run_counts_job({"subject": subject.model_dump(mode="json")}, lambda *_: None)
     assert [f["reason"] for f in figures if f["name"] == "n_activations"] == ["RuntimeError: no trace"]

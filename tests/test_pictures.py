@@ -6,8 +6,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from dlmi_bench.pictures import make_pictures, pick_examples
 from dlmi_bench.saliency import compute_saliency
+from dlmi_bench.store.pictures import make_pictures, pick_examples
 
 
 def test_first_of_each_kind_are_picked() -> None:

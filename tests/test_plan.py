@@ -24,12 +24,12 @@ NOT_COVERED = {
     "dlmi_bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
     "dlmi_bench.store": "puts files away by their hash",
     "dlmi_bench.executors": "carries the job and its answer",
-    "dlmi_bench.latency": "pins the process; nothing else of it runs",
-    "dlmi_bench.percentiles": "figures of latency, which a training has none of",
-    "dlmi_bench.roofline": "the same",
-    "dlmi_bench.cuda": "the clock of a device; trainings and answers are not timed by it",
-    "dlmi_bench.graph": "names the input of the file that is quantized",
-    "dlmi_bench.environment": "versions and machine, which are in the fingerprint",
+    "dlmi_bench.instruments.latency": "pins the process; nothing else of it runs",
+    "dlmi_bench.stats.percentiles": "figures of latency, which a training has none of",
+    "dlmi_bench.instruments.roofline": "the same",
+    "dlmi_bench.instruments.cuda_clock": "the clock of a device; trainings and answers are not timed by it",
+    "dlmi_bench.instruments.onnx_graph": "names the input of the file that is quantized",
+    "dlmi_bench.instruments.host.provenance": "versions and machine, which are in the fingerprint",
     "dlmi_bench.backends.needs": "whether a runtime is here, which is compared with what the training was judged on",
 }
 INPUTS = {"data": {"train_images": "abc"}}

@@ -14,7 +14,7 @@ import pytest
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.commands.profile import format_portrait
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.meters import Ladder
+from dlmi_bench.instruments.meters import Ladder
 from dlmi_bench.portrait import Portrait, _list_waves, _measure
 from dlmi_bench.profiling import EMPTY
 from dlmi_bench.records import Figure, unavailable
@@ -251,7 +251,7 @@ def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[Row]) -> 
 def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of 1 ms fill 0.2 s with 200, which hold 1 600 examples at a batch of 8."""
     monkeypatch.setattr("dlmi_bench.row.ENERGY_WINDOW_S", 0.0)
-    monkeypatch.setattr("dlmi_bench.energy.HostClock", lambda: clock)
+    monkeypatch.setattr("dlmi_bench.instruments.energy.HostClock", lambda: clock)
     clock = FakeClock()
     meter, worker = WattMeter(clock, 1.0), SimpleNamespace(call=lambda *_: clock.work(2_000_000_000))
     row = Row("eager", rounds=[{"traces": {"8": {"wall_s": [1e-3]}}}])

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import StoreError
-from dlmi_bench.figures import make_single_call_figures
+from dlmi_bench.instruments.latency_figures import make_single_call_figures
 from dlmi_bench.records import Cell, Figure, Record, unavailable
-from dlmi_bench.stats import compute_cost_per_success
+from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.store import Store
 from dlmi_reports.ablation import make_ablation_table
 from dlmi_reports.agreement import make_agreement_tables

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dlmi_bench.memory import measure_peak_memory
+from dlmi_bench.instruments.memory import measure_peak_memory
 from dlmi_bench.store import Store
 from dlmi_reports import write_report
 from report_stores import measured_records, train_record

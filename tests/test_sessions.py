@@ -15,15 +15,15 @@ import pytest
 from dlmi_bench import actions, trial
 from dlmi_bench.actions import Workshop, count, measure_latency, measure_memory
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Scores
-from dlmi_bench.energy import measure_energy
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.executors import JobError
+from dlmi_bench.instruments.energy import measure_energy
+from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.judgement import NOT_FINITE
-from dlmi_bench.latency import list_cpus
 from dlmi_bench.profiling import EMPTY, repeat_rows, run_energy_job, run_latency_job
-from dlmi_bench.ratios import make_rounds_key
 from dlmi_bench.records import Artifact, Cell, Figure, Record
 from dlmi_bench.session import Paths, Timing, refuse_latency, run_latency_session
+from dlmi_bench.store.rounds import make_rounds_key
 from dlmi_bench.suites import Suite
 from dlmi_tasks import get_task
 from stand_ins import FakeClock, WattMeter
@@ -72,7 +72,7 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
     monkeypatch.setattr(
         "dlmi_bench.profiling.get_task", lambda _: SimpleNamespace(load=lambda: None, n_validation=None)
     )
-    monkeypatch.setattr("dlmi_bench.latency.MIN_WARMUP_S", 0.0)
+    monkeypatch.setattr("dlmi_bench.instruments.latency.MIN_WARMUP_S", 0.0)
     before = os.sched_getaffinity(0)
     yield BACKENDS["echo"]
     os.sched_setaffinity(0, before)

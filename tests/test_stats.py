@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlmi_bench.stats import (
+from dlmi_bench.stats.intervals import (
     compute_clopper_pearson,
     compute_front,
     compute_kaplan_meier,

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from dlmi_bench.figures import make_latency_figures, make_single_call_figures
-from dlmi_bench.latency import MAX_SINGLE, N_TURNS, Plan, Trace, measure_latency
-from dlmi_bench.percentiles import compute_exceedance, compute_n_needed, compute_percentile, count_outliers
-from dlmi_bench.ratios import compute_latency_ratio, is_resolved, make_rounds_key
+from dlmi_bench.instruments.latency import MAX_SINGLE, N_TURNS, Plan, Trace, measure_latency
+from dlmi_bench.instruments.latency_figures import make_latency_figures, make_single_call_figures
 from dlmi_bench.records import Cell, Figure, Record
+from dlmi_bench.stats.percentiles import compute_exceedance, compute_n_needed, compute_percentile, count_outliers
+from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved, make_rounds_key
 from regimes import REGIMES, simulate_rounds
 from stand_ins import FakeClock
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
 from dlmi_bench.errors import BenchError
 from dlmi_bench.executors import OnProgress, Worker
-from dlmi_bench.joules import join_processes
+from dlmi_bench.instruments.energy_figures import join_processes
 from dlmi_bench.judgement import NOT_FINITE, scores_role
 from dlmi_bench.plan import MEASURED_SEED, list_judged
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from dlmi_bench.counts import FORMULA, MAX_DISAGREEMENT, Counts, compute_disagreement, measure_counts
-from dlmi_bench.counts.products import Products
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.executors import OnProgress
+from dlmi_bench.instruments.counts import FORMULA, MAX_DISAGREEMENT, Counts, compute_disagreement, measure_counts
+from dlmi_bench.instruments.counts.products import Products
 from dlmi_bench.records import Figure, unavailable
 from dlmi_bench.subject import Subject, build, compute_closed_form
 
@@ -22,7 +22,9 @@ NO_ACTIVATIONS = "only a trace of the module has them"
 def run_counts_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `subject`; `onnx`, a file of the same network, or None. Returns figures."""
     subject = Subject.model_validate(payload["subject"])
-    import_module("dlmi_bench.counts.trace")  # before code of the user's, which may set what its packages stumble over
+    import_module(
+        "dlmi_bench.instruments.counts.trace"
+    )  # before code of the user's, which may set what its packages stumble over
     file = subject.name if subject.kind == "file" else payload.get("onnx")
     graph = (_count_file(Path(file), subject),) if file else ()
     if subject.kind == "file":
@@ -86,8 +88,8 @@ def _count(name: str, value: int, source: str, **extra: Any) -> Figure:
 
 
 def _count_file(path: Path, subject: Subject) -> Products:
-    from dlmi_bench.counts.graph import count_by_graph
-    from dlmi_bench.graph import load_graph
+    from dlmi_bench.instruments.counts.graph import count_by_graph
+    from dlmi_bench.instruments.onnx_graph import load_graph
 
     try:
         return count_by_graph(load_graph(path, is_whole=False), subject.input_shape)
@@ -98,7 +100,7 @@ def _count_file(path: Path, subject: Subject) -> Products:
 
 
 def _make_file_figures(path: Path) -> list[Figure]:
-    from dlmi_bench.graph import count_parameters, list_external_files, load_graph
+    from dlmi_bench.instruments.onnx_graph import count_parameters, list_external_files, load_graph
 
     model = load_graph(path, is_whole=False)
     size = sum(file.stat().st_size for file in (path, *list_external_files(model, path)))

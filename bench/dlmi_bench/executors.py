@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dlmi_bench.errors import BenchError, UsageError
-from dlmi_bench.machine import limit_threads
+from dlmi_bench.instruments.host.facts import limit_threads
 
 # Told how much of a job is done, in the job's own words and as a fraction.
 OnProgress = Callable[[str, float], None]
@@ -61,7 +61,7 @@ SOURCE_ROOTS = ("bench", "models", "tasks", "reports")
 # What a gate asks of another commit, by the names that it had before 0.2.0.
 OLDER_NAMES = {
     "dlmi_bench.executors": "bench.executors",
-    "dlmi_bench.environment": "bench.environment",
+    "dlmi_bench.instruments.host.provenance": "bench.environment",
     "dlmi_bench.gate.candidate:run_export_job": "bench.gate.candidate:run_export_job",
     "dlmi_bench.gate.rounds:run_prepare_job": "bench.gate.rounds:run_prepare_job",
     "dlmi_bench.gate.rounds:run_round_job": "bench.gate.rounds:run_round_job",

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, Batch, Scores, predict
-from dlmi_bench.confusion import (
+from dlmi_bench.errors import BenchError
+from dlmi_bench.executors import OnProgress, Worker
+from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
+from dlmi_bench.parity import Answer, make_parity
+from dlmi_bench.records import Artifact, Figure, unavailable
+from dlmi_bench.saliency import compute_saliency
+from dlmi_bench.stats.confusion import (
     Counts,
     Metric,
     compute_balanced_accuracy,
@@ -21,14 +27,8 @@ from dlmi_bench.confusion import (
     compute_quadratic_kappa,
     count_confusion,
 )
-from dlmi_bench.errors import BenchError
-from dlmi_bench.executors import OnProgress, Worker
-from dlmi_bench.figures import make_accuracy_figure, make_confusion_figure
-from dlmi_bench.parity import Answer, make_parity
-from dlmi_bench.pictures import Picture, make_pictures, pick_examples
-from dlmi_bench.records import Artifact, Figure, unavailable
-from dlmi_bench.saliency import compute_saliency
 from dlmi_bench.store import artifact_path, put_artifact
+from dlmi_bench.store.pictures import Picture, make_pictures, pick_examples
 from dlmi_tasks.spec import Arrays, HeldOut, Labels, Splits, Task
 
 REFERENCE_BATCH = 64

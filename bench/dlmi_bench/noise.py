@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from dlmi_bench.clock import Stopwatch
 from dlmi_bench.executors import OnProgress, Worker
-from dlmi_bench.resolution import Noise, compute_noise
+from dlmi_bench.instruments.clock import Stopwatch
+from dlmi_bench.stats.resolution import Noise, compute_noise
 
 BUDGET_S = 25.0
 MIN_PROCESSES, MAX_PROCESSES = 3, 30
@@ -33,7 +33,7 @@ def measure_noise(on_progress: OnProgress, *, budget_s: float = BUDGET_S, n_roun
 def run_noise_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     """Payload: `n_rounds`, `order_seed`, `n_calls` (0: calibrate). Returns the times of both sides and the calls."""
     from dlmi_bench.backends.onnxrt import OnnxRunner
-    from dlmi_bench.latency import CpuHopper, Plan, measure_latency
+    from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
 
     model = make_model()
     inputs = np.random.default_rng(0).standard_normal((1, SIZES[0])).astype(np.float32)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.backends import BACKENDS, Scores
 from dlmi_bench.records import Figure, unavailable
-from dlmi_bench.stats import compute_wilson
+from dlmi_bench.stats.intervals import compute_wilson
 
 PARITY = ("max_score_error", "score_rmse_ratio", "decision_disagreement")
 # Scores of a float32 runtime against another's, as a share of the largest: rounding reads 1e-6, an error of 1e-2 is

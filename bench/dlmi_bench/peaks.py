@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends.onnxrt import OnnxRunner
-from dlmi_bench.roofline import BYTES_PER_VALUE, Peak
+from dlmi_bench.instruments.roofline import BYTES_PER_VALUE, Peak
 
 MATRIX_SIZE = 1024  # long past the size at which the product reaches its rate
 # Read again and again: one set fits into the caches of a core, one into the shared cache, one into neither.

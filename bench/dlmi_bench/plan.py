@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
-from dlmi_bench.environment import compute_machine_id, describe_versions
+from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suites import Suite, select_models
 from dlmi_models import MODELS
@@ -27,13 +27,18 @@ NO_MODEL = "-"  # stands for the model in cells about the data alone
 FROM_DATA = ("train", "references")  # kinds of cell that need no trained artifact
 ONE_BY_ONE: tuple[CellKind, ...] = ("counts", "memory", "energy")
 METERS = (
-    "dlmi_bench.meters",
-    "dlmi_bench.meters.rapl",
-    "dlmi_bench.meters.nvml",
-    "dlmi_bench.meters.tracker",
-    "dlmi_bench.nvml",
+    "dlmi_bench.instruments.meters",
+    "dlmi_bench.instruments.meters.rapl",
+    "dlmi_bench.instruments.meters.nvml",
+    "dlmi_bench.instruments.meters.tracker",
+    "dlmi_bench.instruments.host.nvml",
 )
-ENERGY_CODE = ("dlmi_bench.energy", "dlmi_bench.load", *METERS, "dlmi_bench.joules")
+ENERGY_CODE = (
+    "dlmi_bench.instruments.energy",
+    "dlmi_bench.instruments.host.activity",
+    *METERS,
+    "dlmi_bench.instruments.energy_figures",
+)
 RUNTIME_CODE = tuple(dict.fromkeys(entry.module for entry in BACKENDS.values()))
 TRAINING_CODE = (
     "dlmi_tasks.spec",
@@ -41,15 +46,15 @@ TRAINING_CODE = (
     "dlmi_tasks.augment",
     "dlmi_tasks.transfer",
     "dlmi_bench.training",
-    "dlmi_bench.clock",
+    "dlmi_bench.instruments.clock",
     "dlmi_bench.judgement",
     "dlmi_bench.backends",
     *RUNTIME_CODE,
     "dlmi_bench.parity",
-    "dlmi_bench.confusion",
-    "dlmi_bench.figures",
-    "dlmi_bench.stats",
-    "dlmi_bench.pictures",
+    "dlmi_bench.stats.confusion",
+    "dlmi_bench.instruments.latency_figures",
+    "dlmi_bench.stats.intervals",
+    "dlmi_bench.store.pictures",
     "dlmi_bench.saliency",
     *ENERGY_CODE,
 )
@@ -77,30 +82,36 @@ MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
     ),
     "memory": (
         "dlmi_bench.executors",
-        "dlmi_bench.machine",
-        "dlmi_bench.clock",
-        "dlmi_bench.memory",
+        "dlmi_bench.instruments.host.facts",
+        "dlmi_bench.instruments.clock",
+        "dlmi_bench.instruments.memory",
         "dlmi_bench.profiling",
     ),
     "latency": (
         "dlmi_tasks.spec",
         "dlmi_bench.executors",
-        "dlmi_bench.machine",
-        "dlmi_bench.clock",
-        "dlmi_bench.cuda",
-        "dlmi_bench.latency",
-        "dlmi_bench.load",
-        "dlmi_bench.neighbours",
+        "dlmi_bench.instruments.host.facts",
+        "dlmi_bench.instruments.clock",
+        "dlmi_bench.instruments.cuda_clock",
+        "dlmi_bench.instruments.latency",
+        "dlmi_bench.instruments.host.activity",
+        "dlmi_bench.instruments.host.neighbours",
         "dlmi_bench.parity",
         "dlmi_bench.peaks",
-        "dlmi_bench.percentiles",
+        "dlmi_bench.stats.percentiles",
         "dlmi_bench.profiling",
-        "dlmi_bench.roofline",
+        "dlmi_bench.instruments.roofline",
         "dlmi_bench.session",
-        "dlmi_bench.figures",
-        "dlmi_bench.stats",
+        "dlmi_bench.instruments.latency_figures",
+        "dlmi_bench.stats.intervals",
     ),
-    "energy": ("dlmi_tasks.spec", "dlmi_bench.clock", "dlmi_bench.latency", "dlmi_bench.profiling", *ENERGY_CODE),
+    "energy": (
+        "dlmi_tasks.spec",
+        "dlmi_bench.instruments.clock",
+        "dlmi_bench.instruments.latency",
+        "dlmi_bench.profiling",
+        *ENERGY_CODE,
+    ),
 }
 
 

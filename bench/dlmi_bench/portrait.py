@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dlmi_bench.backends import BACKENDS
-from dlmi_bench.energy import Idle, Meter, measure_idle
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.executors import OnProgress, Worker
-from dlmi_bench.latency import list_cpus
-from dlmi_bench.meters import energy_meter
+from dlmi_bench.instruments.energy import Idle, Meter, measure_idle
+from dlmi_bench.instruments.latency import list_cpus
+from dlmi_bench.instruments.meters import energy_meter
 from dlmi_bench.records import Figure
 from dlmi_bench.row import ENERGY_WINDOW_S, Row, Sitting
 from dlmi_bench.session import measure_peaks

@@ -8,24 +8,28 @@ import numpy as np
 from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores
-from dlmi_bench.clock import Stopwatch
-from dlmi_bench.energy import measure_energy
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.executors import OnProgress
-from dlmi_bench.joules import make_energy_figures
-from dlmi_bench.latency import CpuHopper, Plan, measure_latency
-from dlmi_bench.memory import PeakMemory, find_cuda, measure_peak_device_memory, measure_peak_memory
-from dlmi_bench.meters import energy_meter, idle_baseline
-from dlmi_bench.neighbours import NeighbourWatch
+from dlmi_bench.instruments.clock import Stopwatch
+from dlmi_bench.instruments.energy import measure_energy
+from dlmi_bench.instruments.energy_figures import make_energy_figures
+from dlmi_bench.instruments.host.neighbours import NeighbourWatch
+from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.memory import (
+    PeakMemory,
+    find_cuda,
+    make_memory_figures,
+    measure_peak_device_memory,
+    measure_peak_memory,
+)
+from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.parity import compute_tolerance
 from dlmi_bench.peaks import measure_peaks
-from dlmi_bench.records import Conditions, Figure, unavailable
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import make_splits
 
 N_INFERENCES = 1000
 EMPTY = "empty call"
-NOT_TOLD = "this runtime allocates on the device by itself and does not tell how much"
 
 
 def run_references_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
@@ -76,35 +80,6 @@ def measure_memory(
     else:
         peaks["device"] = measure_peak_device_memory(lambda: peaks.update(host=measure_peak_memory(work)), cuda)
     return runners[0], peaks
-
-
-def make_memory_figures(peaks: dict[str, PeakMemory | None], conditions: Conditions) -> list[Figure]:
-    """What the process held at its highest, and what the model added; the same of the device where there is one.
-
-    Args:
-        peaks: By place; None where the runtime does not tell.
-    """
-    sources = {
-        "host": ("peak", "VmHWM", "high-water mark of a fresh process, runtime included, reset before the model"),
-        "device": ("device_peak", "CUDA allocator", "tensors of torch's allocator; context and kernels are left out"),
-    }
-    figures = []
-    for place, peak in peaks.items():
-        name, source, method = sources[place]
-        if peak is None:
-            figures += [unavailable(f"{name}{part}_bytes", NOT_TOLD, **conditions) for part in ("", "_added")]
-            continue
-        whole = Figure(
-            name=f"{name}_bytes",
-            value=peak.peak_bytes,
-            kind="measured",
-            source=source,
-            method=method,
-            conditions=conditions,
-        )
-        update = {"name": f"{name}_added_bytes", "value": peak.added_bytes, "method": f"{method}; less what was before"}
-        figures += [whole, whole.model_copy(update=update)]
-    return sorted(figures, key=lambda figure: not figure.name.startswith("peak"))
 
 
 def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:

@@ -7,13 +7,13 @@ from statistics import median
 from typing import Any
 
 from dlmi_bench.backends import BACKENDS
-from dlmi_bench.energy import Idle, Meter, measure_energy
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.executors import Worker
-from dlmi_bench.figures import make_latency_figures
-from dlmi_bench.joules import make_energy_figures
-from dlmi_bench.latency import Trace, list_cpus
-from dlmi_bench.neighbours import list_complaints
+from dlmi_bench.instruments.energy import Idle, Meter, measure_energy
+from dlmi_bench.instruments.energy_figures import make_energy_figures
+from dlmi_bench.instruments.host.neighbours import list_complaints
+from dlmi_bench.instruments.latency import Trace, list_cpus
+from dlmi_bench.instruments.latency_figures import make_latency_figures
 from dlmi_bench.profiling import EMPTY
 from dlmi_bench.records import Figure, unavailable
 from dlmi_bench.subject import Subject

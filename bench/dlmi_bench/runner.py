@@ -9,9 +9,9 @@ from pydantic import JsonValue
 
 from dlmi_bench.actions import ACTIONS, Workshop
 from dlmi_bench.display import Display
-from dlmi_bench.environment import describe_environment
 from dlmi_bench.errors import BenchError
-from dlmi_bench.load import read_load
+from dlmi_bench.instruments.host.activity import read_load
+from dlmi_bench.instruments.host.provenance import describe_environment
 from dlmi_bench.plan import FROM_DATA, MEASURED_SEED, Step, compute_fingerprint, list_judged, make_steps, select_shard
 from dlmi_bench.records import Cell, CellKind, Record
 from dlmi_bench.store import Attempt, Store

@@ -6,13 +6,13 @@ from typing import Any
 
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.executors import OnProgress, Worker
-from dlmi_bench.figures import make_latency_figures, make_peak_figures
-from dlmi_bench.latency import Trace, list_cpus
-from dlmi_bench.neighbours import list_complaints
+from dlmi_bench.instruments.host.neighbours import list_complaints
+from dlmi_bench.instruments.latency import Trace, list_cpus
+from dlmi_bench.instruments.latency_figures import make_latency_figures
+from dlmi_bench.instruments.roofline import Peak, make_peak_figures
 from dlmi_bench.profiling import EMPTY
-from dlmi_bench.ratios import make_rounds_key
 from dlmi_bench.records import Conditions, Figure, unavailable
-from dlmi_bench.roofline import Peak
+from dlmi_bench.store.rounds import make_rounds_key
 from dlmi_bench.suites import Suite
 
 # Model -> `path` of its artifact and of the `scores` of its accuracy run.

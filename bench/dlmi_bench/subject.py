@@ -65,7 +65,7 @@ def _parse_shape(text: str) -> tuple[int, ...]:
 
 def _read_shape(path: Path) -> tuple[int, ...]:
     """Batch first: the only one that the file takes, else 1."""
-    from dlmi_bench.graph import find_batch, find_input_shape, format_input_shape, load_graph
+    from dlmi_bench.instruments.onnx_graph import find_batch, find_input_shape, format_input_shape, load_graph
 
     graph = load_graph(path, is_whole=False)
     shape = find_input_shape(graph)

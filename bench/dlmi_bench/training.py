@@ -13,14 +13,14 @@ from torch import nn
 
 from dlmi_bench.backends.export import write_onnx, write_torch
 from dlmi_bench.backends.quantization import write_int8
-from dlmi_bench.clock import Stopwatch
-from dlmi_bench.energy import EnergySample, measure_energy
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.executors import OnProgress
-from dlmi_bench.joules import make_energy_figures, make_target_figures
+from dlmi_bench.instruments.clock import Stopwatch
+from dlmi_bench.instruments.energy import EnergySample, measure_energy
+from dlmi_bench.instruments.energy_figures import make_energy_figures, make_target_figures
+from dlmi_bench.instruments.latency import CpuHopper
+from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.judgement import judge
-from dlmi_bench.latency import CpuHopper
-from dlmi_bench.meters import energy_meter, idle_baseline
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import put_artifact
 from dlmi_models import MODELS, ModelEntry

@@ -12,13 +12,14 @@ import numpy as np
 from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
-from dlmi_bench.clock import Stopwatch
 from dlmi_bench.errors import BenchError, DataError, MeasurementError
 from dlmi_bench.executors import OnProgress
-from dlmi_bench.latency import CpuHopper, Plan, measure_latency
-from dlmi_bench.neighbours import NeighbourWatch
+from dlmi_bench.instruments.clock import Stopwatch
+from dlmi_bench.instruments.host.neighbours import NeighbourWatch
+from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.memory import make_memory_figures
 from dlmi_bench.parity import PARITY, Answer, make_parity
-from dlmi_bench.profiling import EMPTY, check_outputs, make_memory_figures, measure_memory
+from dlmi_bench.profiling import EMPTY, check_outputs, measure_memory
 from dlmi_bench.records import Conditions, Figure, unavailable
 from dlmi_bench.subject import Subject, build, register
 from dlmi_bench.truth import Truth, ask_file, ask_network

@@ -92,7 +92,7 @@ def ask_file(path: Path, images: Batch) -> Truth:
     from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
 
-    from dlmi_bench.graph import check_input_shape, find_batch, find_input, load_graph
+    from dlmi_bench.instruments.onnx_graph import check_input_shape, find_batch, find_input, load_graph
 
     graph = load_graph(path, is_whole=False)  # checked before anything reads its weights
     port, batch = find_input(graph), find_batch(graph)

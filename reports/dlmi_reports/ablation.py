@@ -1,7 +1,7 @@
 """Ways of preparing one task's data beside each other: what the signal, the training and the accuracy gain or lose."""
 
 from dlmi_bench.records import ARM
-from dlmi_bench.stats import compute_sd
+from dlmi_bench.stats.intervals import compute_sd
 from dlmi_bench.units import format_number, format_percent
 from dlmi_reports.differences import compute_accuracy_difference, format_points
 from dlmi_reports.load import ModelResults, TaskResults

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import BenchError, StoreError
-from dlmi_bench.estimates import Table
 from dlmi_bench.records import Record
+from dlmi_bench.stats.estimates import Table
 from dlmi_bench.store import artifact_path
 from dlmi_reports.load import ModelResults
 

@@ -5,8 +5,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from dlmi_bench.estimates import Exact
-from dlmi_bench.stats import compute_holm
+from dlmi_bench.stats.estimates import Exact
+from dlmi_bench.stats.intervals import compute_holm
 from dlmi_bench.store import Store
 from dlmi_bench.units import format_count
 from dlmi_reports.answers import UnmeasuredError

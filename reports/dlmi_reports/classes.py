@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from dlmi_bench.records import Record
-from dlmi_bench.stats import compute_sd
+from dlmi_bench.stats.intervals import compute_sd
 from dlmi_bench.units import format_count, format_number, format_percent
 from dlmi_reports.load import ModelResults, TaskResults
 from dlmi_reports.tables import MISSING, Table

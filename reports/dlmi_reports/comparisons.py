@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dlmi_bench.estimates import Estimate, Exact
+from dlmi_bench.stats.estimates import Estimate, Exact
 from dlmi_bench.units import format_range
 
 Show = Callable[[float, float, float], str]

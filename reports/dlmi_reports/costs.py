@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
-from dlmi_bench.ratios import find_session
 from dlmi_bench.records import CellKind, Figure, Record
+from dlmi_bench.store.rounds import find_session
 from dlmi_reports.load import ModelResults
 from dlmi_reports.marks import find_void
 

@@ -7,8 +7,8 @@ from itertools import combinations
 from statistics import NormalDist
 from typing import TypeVar
 
-from dlmi_bench.estimates import estimate_difference
-from dlmi_bench.stats import compute_t_interval, compute_welch_interval
+from dlmi_bench.stats.estimates import estimate_difference
+from dlmi_bench.stats.intervals import compute_t_interval, compute_welch_interval
 from dlmi_bench.units import format_number, format_ratio
 from dlmi_reports.answers import Answers, UnmeasuredError, read_answers
 from dlmi_reports.costs import COSTS, Cost, CostSample

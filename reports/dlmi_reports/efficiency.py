@@ -3,7 +3,7 @@
 from statistics import fmean
 
 from dlmi_bench.records import Figure
-from dlmi_bench.stats import compute_cost_per_success
+from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.units import format_percent, format_quantity, format_range
 from dlmi_reports.differences import compute_accuracy_difference
 from dlmi_reports.load import Accuracy, ModelResults, TaskResults

@@ -3,9 +3,9 @@
 from itertools import pairwise
 from pathlib import Path
 
-from dlmi_bench.ratios import find_session
 from dlmi_bench.records import CellKind, Figure, Record
 from dlmi_bench.store import artifact_path
+from dlmi_bench.store.rounds import find_session
 from dlmi_reports.answers import Answers, UnmeasuredError, read_answers
 from dlmi_reports.load import ModelResults, Results
 from dlmi_reports.marks import find_void

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable
 
-from dlmi_bench.estimates import (
+from dlmi_bench.instruments.onnx_graph import count_operators, load_graph
+from dlmi_bench.records import Figure
+from dlmi_bench.stats.estimates import (
     Estimate,
     Exact,
     Middle,
@@ -13,8 +15,6 @@ from dlmi_bench.estimates import (
     estimate_mean,
     estimate_sd_ratio,
 )
-from dlmi_bench.graph import count_operators, load_graph
-from dlmi_bench.records import Figure
 from dlmi_bench.units import format_count
 from dlmi_reports.answers import UnmeasuredError
 from dlmi_reports.comparisons import Comparison, Finding, show_factor, show_log, show_percent, show_points, show_share

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dlmi_bench.percentiles import PERCENTILES
-from dlmi_bench.ratios import compute_latency_ratio, is_resolved
+from dlmi_bench.instruments.roofline import find_roofline
 from dlmi_bench.records import Figure, unavailable
-from dlmi_bench.roofline import find_roofline
+from dlmi_bench.stats.percentiles import PERCENTILES
+from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_range, unit_of
 from dlmi_reports.load import ModelResults, TaskResults
 from dlmi_reports.marks import find_void

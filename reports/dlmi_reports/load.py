@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from dlmi_bench.errors import StoreError, UsageError
 from dlmi_bench.records import ARM, CellKind, Figure, Record
-from dlmi_bench.stats import Survival, compute_kaplan_meier, compute_sd, compute_wilson
+from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from dlmi_bench.store import Attempt, Store
 from dlmi_bench.units import clean_text
 from dlmi_reports.marks import find_void

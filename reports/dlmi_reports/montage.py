@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from dlmi_bench.errors import StoreError
-from dlmi_bench.pictures import Picture
 from dlmi_bench.records import ARM, Record
+from dlmi_bench.store.pictures import Picture
 from dlmi_reports.canvas import Plot, canvas, shorten
 from dlmi_reports.classes import list_classes
 from dlmi_reports.load import ModelResults, TaskResults, make_slug

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dlmi_bench.stats import compute_front
+from dlmi_bench.stats.intervals import compute_front
 from dlmi_reports.canvas import INK, PAPER, QUIET, Plot, canvas, shorten
 from dlmi_reports.costs import PLOTTED, Cost
 from dlmi_reports.load import TaskResults, make_slug

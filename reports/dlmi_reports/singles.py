@@ -3,9 +3,9 @@
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from dlmi_bench.percentiles import PERCENTILES, compute_exceedance
-from dlmi_bench.ratios import make_rounds_key
 from dlmi_bench.records import Figure
+from dlmi_bench.stats.percentiles import PERCENTILES, compute_exceedance
+from dlmi_bench.store.rounds import make_rounds_key
 from dlmi_bench.units import format_quantity
 from dlmi_reports.canvas import INK, QUIET, Plot, canvas, get_style, shorten
 from dlmi_reports.load import ModelResults, TaskResults, make_slug

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlmi_bench.clock import Clock, Stopwatch
+from dlmi_bench.instruments.clock import Clock, Stopwatch
 from dlmi_tasks.augment import distort
 from dlmi_tasks.spec import Arrays, Distortion, Recipe, Splits, Task
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends import needs
-from dlmi_bench.clock import Clock, HostClock
-from dlmi_bench.cuda import CudaClock
-from dlmi_bench.environment import describe_compiler, describe_package
 from dlmi_bench.errors import UnavailableError, UsageError
+from dlmi_bench.instruments.clock import Clock, HostClock
+from dlmi_bench.instruments.cuda_clock import CudaClock
+from dlmi_bench.instruments.host.provenance import describe_compiler, describe_package
 
 Batch = NDArray[np.float32]  # (batch, channel, height, width)
 Scores = NDArray[np.float32]  # (batch, class)

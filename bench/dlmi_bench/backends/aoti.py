@@ -18,7 +18,7 @@ from dlmi_bench.backends import Batch
 from dlmi_bench.backends.compiled import compiler_faults
 from dlmi_bench.backends.eager import EagerRunner, load_network
 from dlmi_bench.backends.export import export_program
-from dlmi_bench.environment import describe_compiler, describe_machine
+from dlmi_bench.instruments.host.provenance import describe_compiler, describe_machine
 
 MACHINE = ("cpu", "architecture", "system")
 

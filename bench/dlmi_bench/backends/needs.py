@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.util import find_spec
 
-from dlmi_bench.environment import describe_compiler, find_compiler
+from dlmi_bench.instruments.host.provenance import describe_compiler, find_compiler
 
 
 def find_nothing() -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dlmi_bench.backends import Batch
 from dlmi_bench.errors import DataError
-from dlmi_bench.graph import find_batch, find_input, find_opset, load_graph
+from dlmi_bench.instruments.onnx_graph import find_batch, find_input, find_opset, load_graph
 
 if TYPE_CHECKING:
     from onnx import ModelProto

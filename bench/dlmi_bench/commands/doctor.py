@@ -9,8 +9,8 @@ import typer
 from dlmi_bench.options import JsonOption, print_json
 
 if TYPE_CHECKING:
-    from dlmi_bench.doctor import Finding
-    from dlmi_bench.resolution import Noise
+    from dlmi_bench.instruments.doctor import Finding
+    from dlmi_bench.stats.resolution import Noise
 
 WIDTH = 80
 DURATIONS_S = {"30 s": 30.0, "2 min": 120.0, "10 min": 600.0}
@@ -21,8 +21,8 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """What this machine can measure, what it cannot, and what to do about it."""
-    from dlmi_bench.doctor import examine, look
-    from dlmi_bench.environment import describe_environment
+    from dlmi_bench.instruments.doctor import examine, look
+    from dlmi_bench.instruments.host.provenance import describe_environment
     from dlmi_bench.noise import BUDGET_S, measure_noise
 
     environment = describe_environment()

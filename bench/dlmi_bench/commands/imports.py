@@ -14,7 +14,7 @@ def import_benchmark(
     as_json: JsonOption = False,
 ) -> None:
     """Read a file of pytest-benchmark into the results; reports show it apart and rank nothing by it."""
-    from dlmi_bench.imports import import_benchmarks
+    from dlmi_bench.store.pytest_benchmark import import_benchmarks
 
     record = import_benchmarks(file, out)
     if as_json:

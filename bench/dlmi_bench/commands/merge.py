@@ -14,8 +14,8 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Write several stores into one. Cells that two finished with different results are refused, by name."""
-    from dlmi_bench.merge import merge_stores
     from dlmi_bench.store import Store
+    from dlmi_bench.store.merge import merge_stores
 
     sources = [Store(folder, must_exist=True) for folder in stores]
     target = Store(to)

@@ -105,7 +105,7 @@ def _format_latency(portrait: "Portrait", batch: int) -> list[str]:
 
 def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
     """What a latency means: examples a second, and how near it is to an empty call and to the machine's own peaks."""
-    from dlmi_bench.roofline import find_roofline
+    from dlmi_bench.instruments.roofline import find_roofline
     from dlmi_bench.units import format_percent
 
     lines = [f"{f'rates at batch {batch}':<22}{'examples':>12}{'overhead':>12}{'attainable':>14}  bound by"]
@@ -125,7 +125,7 @@ def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
 
 def _explain_rates(portrait: "Portrait") -> list[str]:
     """What the rates are shares of, and why some have none; once for all batches."""
-    from dlmi_bench.roofline import find_roofline
+    from dlmi_bench.instruments.roofline import find_roofline
 
     reasons: dict[str, list[str]] = {}
     for row in portrait.rows:

@@ -17,9 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue, ValidationError
 
-from dlmi_bench.environment import describe_environment
 from dlmi_bench.errors import DataError, StoreError, UsageError
-from dlmi_bench.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
+from dlmi_bench.instruments.host.provenance import describe_environment
+from dlmi_bench.instruments.onnx_graph import (
+    compute_peak_activation_bytes,
+    count_operators,
+    find_input_shape,
+    load_graph,
+)
 from dlmi_bench.records import Artifact, FigureKind, Plain, Record
 from dlmi_bench.store import Store, artifact_path
 

@@ -21,7 +21,12 @@ from dlmi_bench.gate.baseline import (
     read_training,
     to_classes,
 )
-from dlmi_bench.graph import compute_peak_activation_bytes, count_operators, find_input_shape, load_graph
+from dlmi_bench.instruments.onnx_graph import (
+    compute_peak_activation_bytes,
+    count_operators,
+    find_input_shape,
+    load_graph,
+)
 from dlmi_bench.records import Record
 from dlmi_bench.store import Store, artifact_path
 from dlmi_models import MODELS
@@ -63,7 +68,7 @@ def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     from safetensors.torch import load_file
 
     from dlmi_bench.backends.export import write_onnx, write_torch
-    from dlmi_bench.counts import measure_counts
+    from dlmi_bench.instruments.counts import measure_counts
 
     folder, to = Path(payload["baseline"]), Path(payload["to"])
     entry = next(e for e in load_baseline(folder).entries if e.name == payload["name"])

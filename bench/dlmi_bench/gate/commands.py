@@ -59,8 +59,8 @@ def baseline_save(
 
 
 def _print_noise(baseline: "Baseline") -> None:
-    from dlmi_bench.environment import compute_machine_id
     from dlmi_bench.gate.noise import describe_noise
+    from dlmi_bench.instruments.host.provenance import compute_machine_id
 
     typer.echo(describe_noise(baseline, compute_machine_id()))
 

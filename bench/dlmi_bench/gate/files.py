@@ -13,7 +13,7 @@ from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.gate.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
 from dlmi_bench.gate.candidate import Candidate
-from dlmi_bench.graph import (
+from dlmi_bench.instruments.onnx_graph import (
     compute_peak_activation_bytes,
     count_operators,
     count_parameters,

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dlmi_bench.backends import BACKENDS
-from dlmi_bench.environment import compute_machine_id, describe_environment, describe_versions
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.executors import OnProgress
 from dlmi_bench.gate.baseline import Baseline, Entry, load_baseline, load_predictions
@@ -26,6 +25,7 @@ from dlmi_bench.gate.settings import Settings
 from dlmi_bench.gate.subject import Paths, Subject, find_baseline_paths, find_candidates, list_strangers
 from dlmi_bench.gate.timing import Measure
 from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_environment, describe_versions
 
 
 def run_gate(

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from dlmi_bench.gate.verdicts import Decision, Verdict
-from dlmi_bench.ratios import compute_log_ratio
-from dlmi_bench.stats import compute_sign_interval, compute_t_interval
+from dlmi_bench.stats.intervals import compute_sign_interval, compute_t_interval
+from dlmi_bench.stats.ratios import compute_log_ratio
 from dlmi_bench.units import format_percent
 
 TAU = 0.05  # slowdown that passes, unless the benchmark declares its own

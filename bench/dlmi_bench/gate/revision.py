@@ -91,7 +91,11 @@ def _read_wants(checkout: Path) -> tuple[str, object]:
 
 def _ask_versions(software: Software) -> dict[str, str]:
     environment = os.environ | {"PYTHONPATH": software.source_roots}
-    ask = [str(software.python), "-c", ASK_VERSIONS.format(software.find_name("dlmi_bench.environment"))]
+    ask = [
+        str(software.python),
+        "-c",
+        ASK_VERSIONS.format(software.find_name("dlmi_bench.instruments.host.provenance")),
+    ]
     answer = _run(ask, f"{software.python}", software.checkout, environment, remedy=NAME_PYTHON)
     versions: dict[str, str] = json.loads(answer)
     return versions

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from dlmi_bench.gate.difference import CONFIDENCE, Difference
-from dlmi_bench.stats import compute_satterthwaite
+from dlmi_bench.stats.intervals import compute_satterthwaite
 
 N_RESAMPLES = 2000
 RESAMPLING_SEED = 0  # the same data must get the same verdict

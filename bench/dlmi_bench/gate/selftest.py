@@ -18,14 +18,14 @@ from statistics import fmean, median
 from typing import Any
 
 from dlmi_bench import gate
-from dlmi_bench.environment import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.gate.baseline import Entry, file_path, load_baseline
 from dlmi_bench.gate.latency import INPROC
 from dlmi_bench.gate.rounds import SIDES
 from dlmi_bench.gate.session import Benchmarks, run_inproc
 from dlmi_bench.gate.timing import decide_benchmarks
+from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.plan import compute_code_hash
-from dlmi_bench.stats import compute_clopper_pearson
+from dlmi_bench.stats.intervals import compute_clopper_pearson
 
 TAU = 0.05
 N_ROUNDS = 100
@@ -35,11 +35,11 @@ CODE = (
     *(module.name for module in pkgutil.iter_modules(gate.__path__, "dlmi_bench.gate.")),
     *(
         "dlmi_bench.backends.onnxrt",
-        "dlmi_bench.clock",
+        "dlmi_bench.instruments.clock",
         "dlmi_bench.executors",
-        "dlmi_bench.latency",
-        "dlmi_bench.ratios",
-        "dlmi_bench.stats",
+        "dlmi_bench.instruments.latency",
+        "dlmi_bench.store.rounds",
+        "dlmi_bench.stats.intervals",
     ),
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlmi_bench.executors import OnProgress, Software, Worker
 from dlmi_bench.gate.rounds import EXTRA_CALLS, SIDES
-from dlmi_bench.latency import PREEMPTED_RATIO
+from dlmi_bench.instruments.latency import PREEMPTED_RATIO
 
 # Name -> what `rounds.run_inproc_job` takes; the answer of a process has the same names.
 Benchmarks = dict[str, dict[str, Any]]

@@ -13,7 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from dlmi_bench.environment import compute_machine_id, describe_commit, describe_machine, describe_versions
+from dlmi_bench.instruments.host.provenance import (
+    compute_machine_id,
+    describe_commit,
+    describe_machine,
+    describe_versions,
+)
 from dlmi_bench.selftest import bias, coverage, detection
 from dlmi_bench.selftest.markdown import format_page
 from dlmi_bench.selftest.peers import Comparison, compare_peers

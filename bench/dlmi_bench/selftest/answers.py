@@ -9,11 +9,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.confusion import Metric, bootstrap_interval
-from dlmi_bench.estimates import Middle, Share, estimate_accuracy, estimate_sd_ratio
 from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.selftest.rows import ALPHA, Bounds, Simulate
-from dlmi_bench.stats import compute_wilson
+from dlmi_bench.stats.confusion import Metric, bootstrap_interval
+from dlmi_bench.stats.estimates import Middle, Share, estimate_accuracy, estimate_sd_ratio
+from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports.answers import Answers
 from dlmi_reports.costs import COSTS
 from dlmi_reports.differences import Difference, compare_answers, compare_pairs, compute_accuracy_difference

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlmi_bench.confusion import compute_balanced_accuracy, compute_macro_f1, compute_quadratic_kappa
 from dlmi_bench.selftest import answers, durations
 from dlmi_bench.selftest.rows import Row, Simulate, make_share
+from dlmi_bench.stats.confusion import compute_balanced_accuracy, compute_macro_f1, compute_quadratic_kappa
 
 N_SESSIONS = 1000
 LOWEST, HIGHEST = 0.93, 0.97

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from dlmi_bench.energy import Meter, measure_energy
 from dlmi_bench.executors import OnProgress, Worker
-from dlmi_bench.memory import measure_peak_memory
-from dlmi_bench.meters.rapl import RaplMeter
+from dlmi_bench.instruments.energy import Meter, measure_energy
+from dlmi_bench.instruments.memory import measure_peak_memory
+from dlmi_bench.instruments.meters.rapl import RaplMeter
 from dlmi_bench.parity import Answer, make_parity
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
 from dlmi_bench.selftest.worlds import FakeClock, Powercap, WattMeter
-from dlmi_bench.stats import compute_kaplan_meier
+from dlmi_bench.stats.intervals import compute_kaplan_meier
 
 N_NETS = 20
 N_LEAKS = 10
@@ -34,7 +34,7 @@ PACKAGE = {"intel-rapl:0": "package-0"}
 
 def check_macs(n_nets: int = N_NETS) -> Iterator[Row]:
     """Random convolutional and fully connected nets, whose multiply-accumulates are known by hand."""
-    from dlmi_bench.counts import measure_counts
+    from dlmi_bench.instruments.counts import measure_counts
 
     rng = np.random.default_rng(1)
     hits = []

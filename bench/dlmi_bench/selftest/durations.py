@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from dlmi_bench.percentiles import compute_percentile
-from dlmi_bench.ratios import compute_latency_ratio, make_rounds_key
 from dlmi_bench.records import Cell, Figure, Record
-from dlmi_bench.resolution import Noise
 from dlmi_bench.selftest.rows import ALPHA, Bounds, Simulate
-from dlmi_bench.stats import compute_process_summary
+from dlmi_bench.stats.intervals import compute_process_summary
+from dlmi_bench.stats.percentiles import compute_percentile
+from dlmi_bench.stats.resolution import Noise
+from dlmi_bench.store.rounds import compute_latency_ratio, make_rounds_key
 from dlmi_reports.costs import COSTS
 from dlmi_reports.differences import compute_cost_ratio
 from dlmi_reports.evidence import Evidence

@@ -13,7 +13,7 @@ from pathlib import Path
 from dlmi_bench.errors import BenchError
 from dlmi_bench.selftest.spins import DURATIONS_S, JITTER, TAIL_FACTOR, TAIL_SHARE, compute_median
 from dlmi_bench.selftest.tools import DIFFERENCE, FIELDS, OWN, TOOLS, Reading, Spins, Tool, find_version
-from dlmi_bench.stats import compute_clopper_pearson
+from dlmi_bench.stats.intervals import compute_clopper_pearson
 
 COMPARED_S = 1e-3
 N_PAIRS = 5

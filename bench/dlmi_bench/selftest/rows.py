@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from numpy.random import Generator
 
-from dlmi_bench.stats import compute_clopper_pearson, compute_sign_interval
+from dlmi_bench.stats.intervals import compute_clopper_pearson, compute_sign_interval
 
 Part = Literal["bias", "coverage", "detection"]
 Verdict = Literal["shown", "met", "MISSED"]

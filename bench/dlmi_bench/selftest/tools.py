@@ -17,11 +17,11 @@ from pydantic import JsonValue
 
 from dlmi_bench.errors import UsageError
 from dlmi_bench.executors import OnProgress, Worker
-from dlmi_bench.latency import CpuHopper, Plan, measure_latency
-from dlmi_bench.percentiles import FENCES, count_outliers
-from dlmi_bench.ratios import compute_log_ratio
+from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
 from dlmi_bench.selftest.spins import choose_seed, make_spin
-from dlmi_bench.stats import compute_sd, compute_t_interval
+from dlmi_bench.stats.intervals import compute_sd, compute_t_interval
+from dlmi_bench.stats.percentiles import FENCES, count_outliers
+from dlmi_bench.stats.ratios import compute_log_ratio
 
 ROOT = Path(__file__).parents[2]
 OWN = "dlmi-bench"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dlmi_bench.clock import Clock
-from dlmi_bench.energy import Component
+from dlmi_bench.instruments.clock import Clock
+from dlmi_bench.instruments.energy import Component
 
 RANGE_UJ = 65_532_610_987  # of a server's package
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.confusion import compute_balanced_accuracy, count_confusion
-from dlmi_bench.figures import make_accuracy_figure, make_confusion_figure
+from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
 from dlmi_bench.records import Conditions, Figure, unavailable
+from dlmi_bench.stats.confusion import compute_balanced_accuracy, count_confusion
 from dlmi_tasks.spect.anatomy import load_regions
 from dlmi_tasks.spect.cohort import find_patient
 from dlmi_tasks.spect.data import Scans, SpectDataset, SyntheticDataset

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dlmi_bench.energy import Component
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.instruments.energy import Component
 
 ROOT = Path("/")
 MAX_POWER_W = 2000.0  # of one zone; the largest processors are built for 500 W

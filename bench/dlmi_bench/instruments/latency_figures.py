@@ -1,19 +1,13 @@
 """From what an instrument read to figures with their provenance; shared by the cells that use it."""
 
-import math
 from collections.abc import Sequence
 from statistics import median
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dlmi_bench.clock import HostClock
-from dlmi_bench.confusion import Counts, Metric, bootstrap_interval
-from dlmi_bench.latency import Trace
-from dlmi_bench.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
+from dlmi_bench.instruments.clock import HostClock
+from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.records import Conditions, Figure, unavailable
-from dlmi_bench.roofline import Peak
-from dlmi_bench.stats import compute_process_summary, compute_wilson
+from dlmi_bench.stats.intervals import compute_process_summary
+from dlmi_bench.stats.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
 
 PROCESS_RANGE = "min and max of process medians"
 # Shares of the rounds of a process that may be disturbed before its row is called noisy, and INVALID.
@@ -22,44 +16,6 @@ NO_SINGLES = "not timed one by one"
 
 # Within this factor of an empty call a row measures the framework rather than the model.
 FLOOR_FACTOR = 5.0
-
-
-def make_accuracy_figure(name: str, is_right: NDArray[np.bool_], *, source: str, conditions: Conditions) -> Figure:
-    """Share of decisions that are right, (n,), with the interval of sampling so many examples."""
-    n_right, n = int(is_right.sum()), len(is_right)
-    lo, hi = compute_wilson(n_right, n)
-    return Figure(
-        name=name,
-        value=n_right / n,
-        lo=lo,
-        hi=hi,
-        n=n,
-        interval="Wilson 95 %, sampling of examples",
-        kind="measured",
-        source=source,
-        conditions=conditions,
-    )
-
-
-def make_confusion_figure(
-    name: str, confusion: Counts, metric: Metric, *, source: str, **conditions: str | int
-) -> Figure:
-    """A metric of a confusion matrix; unavailable where it is not defined."""
-    value = float(metric(confusion))
-    if math.isnan(value):
-        return unavailable(name, "not defined where truth and decisions are all of one class", **conditions)
-    lo, hi = bootstrap_interval(confusion, metric)
-    return Figure(
-        name=name,
-        value=value,
-        lo=min(lo, value),
-        hi=max(hi, value),
-        n=int(confusion.sum()),
-        interval="bootstrap 95 %, sampling of examples within classes",
-        kind="measured",
-        source=source,
-        conditions=conditions,
-    )
 
 
 def make_latency_figures(
@@ -209,29 +165,6 @@ def _make_outliers(processes_s: list[list[float]], reach: float, conditions: Con
         conditions=conditions,
         samples=tuple(counts),
     )
-
-
-def make_peak_figures(peaks: list[Peak], threads: int) -> list[Figure]:
-    """The machine's own rates, for so many threads: arithmetic [FLOP/s] and reading [byte/s]."""
-    figures = []
-    for peak in peaks:
-        is_arithmetic = not peak.working_set_bytes
-        conditions: Conditions = {"threads": threads}
-        figures.append(
-            Figure(
-                name="peak_flop_hz" if is_arithmetic else "peak_byte_hz",
-                value=peak.per_second,
-                lo=peak.lo,
-                hi=peak.hi,
-                interval="min and max over repeats",
-                kind="measured",
-                source="perf_counter_ns",
-                method=peak.method,
-                n=peak.n,
-                conditions=conditions if is_arithmetic else conditions | {"working_set_bytes": peak.working_set_bytes},
-            )
-        )
-    return figures
 
 
 def _list_warnings(traces: list[Trace], overhead: float) -> list[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from dlmi_bench.clock import Block, Clock, HostClock
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.instruments.clock import Block, Clock, HostClock
 
 
 class CudaClock(HostClock):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dlmi_bench.energy import Idle
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.machine import ROOT, Fact, read_facts
-from dlmi_bench.memory import CLEAR_REFS
-from dlmi_bench.neighbours import MAX_PRESSURE, MAX_STEAL, Neighbours, NeighbourWatch
+from dlmi_bench.instruments.energy import Idle
+from dlmi_bench.instruments.host.facts import ROOT, Fact, read_facts
+from dlmi_bench.instruments.host.neighbours import MAX_PRESSURE, MAX_STEAL, Neighbours, NeighbourWatch
+from dlmi_bench.instruments.memory import CLEAR_REFS
 
 # High-water marks of a run and its worker, USPS and SPECT loaded (0.9 and 1.8 GiB), and some room.
 SUITE_BYTES = 3 * 2**30
@@ -60,8 +60,8 @@ class Look:
 
 def look(root: Path = ROOT) -> Look:
     """Look at this machine; the meters are tried for a second."""
-    from dlmi_bench.energy import measure_idle
-    from dlmi_bench.meters import open_ladder
+    from dlmi_bench.instruments.energy import measure_idle
+    from dlmi_bench.instruments.meters import open_ladder
 
     idle: Idle | None = None
     ladder = open_ladder()

@@ -1,6 +1,6 @@
 """Energy of a piece of work: repeated until the meter can see it, with and without what the idle machine draws.
 
-Measured and modelled joules are never added. Which meter there is for which part of the machine: dlmi_bench.meters.
+Measured and modelled joules are never added. Which meter reads which part of the machine: `meters`.
 """
 
 import time
@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from dlmi_bench.clock import Clock, HostClock
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.load import CpuUse, CpuWatch
+from dlmi_bench.instruments.clock import Clock, HostClock
+from dlmi_bench.instruments.host.activity import CpuUse, CpuWatch
 from dlmi_bench.records import FigureKind
 
 MIN_WINDOW_S = 3.0  # by default

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.nvml import describe_gpus, open_nvml
+from dlmi_bench.instruments.host.nvml import describe_gpus, open_nvml
 
 ROOT = Path("/")
 # What numerical libraries read at the start of a process for their number of threads.

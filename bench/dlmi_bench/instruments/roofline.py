@@ -6,7 +6,7 @@ Source: S. Williams, A. Waterman, D. Patterson, Roofline, Communications of the 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dlmi_bench.records import Figure
+from dlmi_bench.records import Conditions, Figure
 
 BYTES_PER_VALUE = 4  # float32
 
@@ -93,3 +93,26 @@ def _find_mismatch(latency: Figure) -> str:
     if not str(latency.conditions.get("provider")).startswith("CPU"):
         return "peak of the CPU only"
     return "" if latency.conditions.get("precision") == "float32" else "peak of float32 only"
+
+
+def make_peak_figures(peaks: list[Peak], threads: int) -> list[Figure]:
+    """The machine's own rates, for so many threads: arithmetic [FLOP/s] and reading [byte/s]."""
+    figures = []
+    for peak in peaks:
+        is_arithmetic = not peak.working_set_bytes
+        conditions: Conditions = {"threads": threads}
+        figures.append(
+            Figure(
+                name="peak_flop_hz" if is_arithmetic else "peak_byte_hz",
+                value=peak.per_second,
+                lo=peak.lo,
+                hi=peak.hi,
+                interval="min and max over repeats",
+                kind="measured",
+                source="perf_counter_ns",
+                method=peak.method,
+                n=peak.n,
+                conditions=conditions if is_arithmetic else conditions | {"working_set_bytes": peak.working_set_bytes},
+            )
+        )
+    return figures

@@ -6,7 +6,7 @@ There attention decomposes into products that have formulas; on the CPU its fuse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlmi_bench.counts.products import Products, select_uncounted
+from dlmi_bench.instruments.counts.products import Products, select_uncounted
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dlmi_bench.clock import Block, Clock, HostClock
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.instruments.clock import Block, Clock, HostClock
 
 N_WARMUP = 100  # calls; ONNX Runtime is still 35 % high at call 10
 MIN_WARMUP_S = 0.2

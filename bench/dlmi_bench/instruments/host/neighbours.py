@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 
-from dlmi_bench.load import ROOT, CpuTimes, read_cpu_times
+from dlmi_bench.instruments.host.activity import ROOT, CpuTimes, read_cpu_times
 
 # Shares of the time beyond which rows say so. A process that measures alone on an idle machine stays far below both.
 MAX_PRESSURE = 0.10

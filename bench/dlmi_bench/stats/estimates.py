@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.stats import compute_satterthwaite, compute_sd, compute_sign_interval, compute_wilson
+from dlmi_bench.stats.intervals import compute_satterthwaite, compute_sd, compute_sign_interval, compute_wilson
 
 Table = NDArray[np.float64]  # (seed, example)
 MIN_SLACK = 1e-9  # below it a correlation is 1 but for rounding

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache
 
-from dlmi_bench.energy import Component, Idle, Meter, measure_idle
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.meters.nvml import NvmlMeter
-from dlmi_bench.meters.rapl import RaplMeter
-from dlmi_bench.meters.tracker import CodeCarbonMeter
+from dlmi_bench.instruments.energy import Component, Idle, Meter, measure_idle
+from dlmi_bench.instruments.meters.nvml import NvmlMeter
+from dlmi_bench.instruments.meters.rapl import RaplMeter
+from dlmi_bench.instruments.meters.tracker import CodeCarbonMeter
 
 MAX_IDLE_S = 10.0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fvcore.nn import jit_handles as fvcore
 from fvcore.nn.jit_analysis import JitModelAnalysis
 
-from dlmi_bench.counts.products import Products, select_uncounted
+from dlmi_bench.instruments.counts.products import Products, select_uncounted
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from dlmi_bench.machine import read_facts
+from dlmi_bench.instruments.host.facts import read_facts
 
 PACKAGES = (
     *("torch", "torchvision", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript", "fvcore"),
@@ -25,7 +25,7 @@ COMPANIONS = (
     *("openvino", "scipy", "triton", "nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cublas"),
     *("nvidia-cublas-cu12", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13"),
 )
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[4]
 CPUINFO = Path("/proc/cpuinfo")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from dlmi_bench.energy import CONSTANTS, Component, EnergySample
+from dlmi_bench.instruments.energy import CONSTANTS, Component, EnergySample
 from dlmi_bench.records import Figure, unavailable
 from dlmi_bench.units import format_count
 

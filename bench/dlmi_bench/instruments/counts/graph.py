@@ -4,8 +4,8 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING
 
-from dlmi_bench.counts.products import Products, select_uncounted
-from dlmi_bench.graph import find_batch, infer_shapes
+from dlmi_bench.instruments.counts.products import Products, select_uncounted
+from dlmi_bench.instruments.onnx_graph import find_batch, infer_shapes
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dlmi_bench.counts.products import Products
 from dlmi_bench.errors import UsageError
+from dlmi_bench.instruments.counts.products import Products
 
 if TYPE_CHECKING:
     import torch
@@ -66,8 +66,8 @@ def measure_counts(network: "nn.Module", input_shape: tuple[int, ...], *, closed
     Raises:
         UsageError: the network cannot be copied to the CPU, or its lazy layers cannot be made.
     """
-    from dlmi_bench.counts.dispatch import count_by_dispatch, count_training_flops
-    from dlmi_bench.counts.trace import count_by_trace
+    from dlmi_bench.instruments.counts.dispatch import count_by_dispatch, count_training_flops
+    from dlmi_bench.instruments.counts.trace import count_by_trace
 
     network, example = _copy(network, input_shape)
     parameters = list(network.parameters())

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from tempfile import gettempdir
 from typing import Any, NamedTuple
 
-from dlmi_bench.energy import Component
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.instruments.energy import Component
 from dlmi_bench.records import FigureKind
 
 JOULES_PER_KWH = 3.6e6

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from dlmi_bench.ratios import compute_log_ratio
-from dlmi_bench.stats import compute_sd, compute_t_interval
+from dlmi_bench.stats.intervals import compute_sd, compute_t_interval
+from dlmi_bench.stats.ratios import compute_log_ratio
 
 POWER = 0.8  # chance that a difference of the stated size is found
 LEVEL = 0.95

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.records import Conditions, Figure, unavailable
 
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -85,3 +86,35 @@ def read_status_bytes(field: str, status: Path = STATUS) -> int:
         if name == field:
             return int(rest.split()[0]) * 1024
     raise MeasurementError(f"{status}: no field {field}", "this figure needs a Linux kernel that reports it")
+
+
+NOT_TOLD = "this runtime allocates on the device by itself and does not tell how much"
+
+
+def make_memory_figures(peaks: dict[str, PeakMemory | None], conditions: Conditions) -> list[Figure]:
+    """What the process held at its highest, and what the model added; the same of the device where there is one.
+
+    Args:
+        peaks: By place; None where the runtime does not tell.
+    """
+    sources = {
+        "host": ("peak", "VmHWM", "high-water mark of a fresh process, runtime included, reset before the model"),
+        "device": ("device_peak", "CUDA allocator", "tensors of torch's allocator; context and kernels are left out"),
+    }
+    figures = []
+    for place, peak in peaks.items():
+        name, source, method = sources[place]
+        if peak is None:
+            figures += [unavailable(f"{name}{part}_bytes", NOT_TOLD, **conditions) for part in ("", "_added")]
+            continue
+        whole = Figure(
+            name=f"{name}_bytes",
+            value=peak.peak_bytes,
+            kind="measured",
+            source=source,
+            method=method,
+            conditions=conditions,
+        )
+        update = {"name": f"{name}_added_bytes", "value": peak.added_bytes, "method": f"{method}; less what was before"}
+        figures += [whole, whole.model_copy(update=update)]
+    return sorted(figures, key=lambda figure: not figure.name.startswith("peak"))

@@ -1,21 +1,15 @@
 """How many times slower one model is than another, from rounds in which both were timed side by side. Pure."""
 
 import math
-from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
 from dlmi_bench.records import Figure, Record, unavailable
-from dlmi_bench.stats import compute_t_interval
+from dlmi_bench.stats.intervals import compute_t_interval
+from dlmi_bench.stats.ratios import compute_log_ratio
 
 NAME = "latency_ratio"
 INTERVAL = "95 % t-interval over processes"
 TAIL = 0.025
-
-
-def compute_log_ratio(baseline_s: Sequence[float], other_s: Sequence[float]) -> float:
-    """Median over rounds of ln(other / baseline): the one number that leaves a process."""
-    return median(math.log(other / base) for base, other in zip(baseline_s, other_s, strict=True))
 
 
 def make_rounds_key(backend: str, batch: int, threads: int) -> str:

@@ -5,9 +5,9 @@ Source: NVML API reference, nvmlDeviceGetTotalEnergyConsumption.
 
 from typing import Any
 
-from dlmi_bench.energy import Component
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.nvml import count_gpus, open_nvml
+from dlmi_bench.instruments.energy import Component
+from dlmi_bench.instruments.host.nvml import count_gpus, open_nvml
 
 # Boards renew their power reading every 20 to 100 ms (arXiv 2312.02741, table 1); the counter is taken for no faster.
 TICK_S = 0.1

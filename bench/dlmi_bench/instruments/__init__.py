@@ -1,0 +1,1 @@
+"""Instruments: what measures time, memory, energy and counts."""

@@ -1,0 +1,1 @@
+"""Intervals, percentiles and estimates: pure functions of numbers."""
