@@ -109,7 +109,7 @@ def gate_selftest(session: nox.Session) -> None:
     page = ("--markdown", str(ROOT / "out" / "gate-selftest.md"))
     for n_sessions, extra, hogs in ((60, 0.0, 0), (30, 0.1, 0), (30, 0.05, 0), (60, 0.0, 1), (30, 0.1, 1)):
         arguments = ("--sessions", str(n_sessions), "--extra-calls", str(extra), "--hogs", str(hogs))
-        run(session, "python", "-m", "dlmi_bench.gate.selftest", *page, *arguments, *session.posargs)
+        run(session, "python", "-m", "dlmi_bench.selftest.gate", *page, *arguments, *session.posargs)
 
 
 @nox.session(default=False, requires=["env"])
@@ -129,7 +129,7 @@ def selftest(session: nox.Session) -> None:
     )
     Path(own, "shared.pth").write_text(f"{shared}\n")
     install = ("python", "-m", "pip", "install", "-q", *CONSTRAINTS)
-    for line in (ROOT / "bench" / "dlmi_bench" / "selftest" / "rivals" / "requirements.txt").read_text().splitlines():
+    for line in (ROOT / "bench" / "dlmi_bench" / "selftest" / "tools" / "requirements.txt").read_text().splitlines():
         if tool := line.partition("#")[0].strip():
             session.run(*install, tool, success_codes=range(256))  # what is missing says so
     out = ROOT / "out"

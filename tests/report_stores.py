@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from dlmi_bench.judgement import to_npy
+from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Figure, Record, unavailable
 from dlmi_bench.store import Store, put_artifact
 from dlmi_bench.store.pictures import make_pictures

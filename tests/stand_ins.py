@@ -12,7 +12,7 @@ import numpy as np
 import pynvml
 from onnx import TensorProto, helper, numpy_helper
 
-from dlmi_bench.selftest.worlds import FakeClock, Powercap, WattMeter
+from dlmi_bench.selftest.fakes import FakeClock, Powercap, WattMeter
 
 __all__ = [
     "PRODUCT",

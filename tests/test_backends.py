@@ -21,7 +21,7 @@ from dlmi_bench.backends.export import write_onnx, write_torch
 from dlmi_bench.backends.quantization import write_int8
 from dlmi_bench.errors import DataError, MeasurementError, UnavailableError, UsageError
 from dlmi_bench.instruments.host.provenance import describe_machine
-from dlmi_bench.profiling import check_outputs
+from dlmi_bench.jobs.measurement import check_outputs
 from dlmi_models import MODELS, ModelEntry
 from stand_ins import PRODUCT, plant, write_product
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dlmi_bench.cli import app
+from dlmi_bench.cli.main import app
 from dlmi_bench.errors import UsageError
-from dlmi_bench.judgement import to_npy
+from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import Store, put_artifact
 from dlmi_bench.toml import find_line

@@ -45,7 +45,7 @@ def read_accuracies(folder: Path) -> dict[str, list[object]]:
 def test_help_is_quick_and_light() -> None:
     """The command line knows its options without torch, pandas, numpy or pydantic."""
     program = (
-        "import sys; from dlmi_bench.cli import app\n"
+        "import sys; from dlmi_bench.cli.main import app\n"
         "from typer.testing import CliRunner\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "print([m for m in ('torch', 'pandas', 'numpy', 'pydantic', 'onnxruntime') if m in sys.modules])"

@@ -12,14 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.backends.quantization import write_int8
-from dlmi_bench.counting import make_count_figures, make_macs_figures
 from dlmi_bench.errors import BenchError, DataError, UsageError
 from dlmi_bench.instruments.counts import measure_counts
 from dlmi_bench.instruments.counts.dispatch import count_by_dispatch
 from dlmi_bench.instruments.counts.graph import count_by_graph
 from dlmi_bench.instruments.counts.products import Products
 from dlmi_bench.instruments.onnx_graph import check_input_shape, count_parameters, list_external_files, load_graph
-from dlmi_bench.subject import SHAPES, parse_subject
+from dlmi_bench.jobs.counting import make_count_figures, make_macs_figures
+from dlmi_bench.jobs.subject import SHAPES, parse_subject
 from dlmi_models import MODELS
 from stand_ins import Command, write_product
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from dlmi_bench import training
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.energy import Component, Idle, measure_energy, measure_idle
 from dlmi_bench.instruments.energy_figures import join_processes, make_energy_figures, make_target_figures
 from dlmi_bench.instruments.host.activity import CpuUse
+from dlmi_bench.jobs import training
 from dlmi_bench.records import Cell, Figure
 from dlmi_models import MODELS
 from dlmi_tasks import get_task

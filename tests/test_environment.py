@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dlmi_bench.actions import ACTIONS, Workshop
-from dlmi_bench.display import RunDisplay
-from dlmi_bench.executors import OnProgress
 from dlmi_bench.instruments.host.activity import (
     CpuTimes,
     CpuUse,
@@ -28,10 +25,13 @@ from dlmi_bench.instruments.host.provenance import (
     describe_environment,
     describe_versions,
 )
+from dlmi_bench.jobs.worker import OnProgress
 from dlmi_bench.records import Cell, Record
-from dlmi_bench.runner import Runner
 from dlmi_bench.store import Store
-from dlmi_bench.suites import Suite
+from dlmi_bench.suite.display import RunDisplay
+from dlmi_bench.suite.measures import ACTIONS, Workshop
+from dlmi_bench.suite.runner import Runner
+from dlmi_bench.suite.suites import Suite
 from stand_ins import plant
 
 
@@ -81,7 +81,7 @@ def test_load_of_a_made_up_machine(tmp_path: Path) -> None:
 def test_load_stands_before_and_after_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The record holds the machine as it was when the work began, and as the work left it."""
     root = plant(tmp_path / "root", {"proc/loadavg": "1.50 0 0 3/109 5875\n"})
-    monkeypatch.setattr("dlmi_bench.runner.read_load", partial(read_load, root))
+    monkeypatch.setattr("dlmi_bench.suite.runner.read_load", partial(read_load, root))
 
     def work(_: Workshop, cells: list[Cell], __: OnProgress) -> list[Record]:
         plant(root, {"proc/loadavg": "2.50 0 0 3/109 5875\n"})

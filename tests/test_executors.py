@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from dlmi_bench.errors import UsageError
-from dlmi_bench.executors import JobError, Worker
 from dlmi_bench.instruments.host.facts import THREAD_VARIABLES, read_facts
+from dlmi_bench.jobs.worker import JobError, Worker
 
 JOBS = """
 import os, sys
@@ -116,7 +116,7 @@ def test_recorded_threads_are_those_of_the_workers(monkeypatch: pytest.MonkeyPat
 def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     """When the parent is killed with SIGKILL in the middle of a job, the worker is gone within seconds."""
     program = (
-        "from dlmi_bench.executors import Worker\n"
+        "from dlmi_bench.jobs.worker import Worker\n"
         "Worker().call('some_jobs:sleep', {}, lambda pid, _: print(pid, flush=True))"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

@@ -13,7 +13,6 @@ import pytest
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.backends.export import write_onnx
-from dlmi_bench.executors import Worker
 from dlmi_bench.gate import session
 from dlmi_bench.gate.latency import INPROC, TWOPROC
 from dlmi_bench.gate.retry import RETRY, decide_with_retry
@@ -23,6 +22,7 @@ from dlmi_bench.gate.timing import CONFIRMATION, decide_benchmarks
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.instruments.clock import Block, HostClock
 from dlmi_bench.instruments.latency import CpuHopper
+from dlmi_bench.jobs.worker import Worker
 from dlmi_models import MODELS
 from test_gate_run import IDENTITY, Machine, make_benchmarks
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dlmi_bench.gate import selftest
 from dlmi_bench.gate.baseline import MANIFEST, file_path, load_baseline
-from dlmi_bench.gate.selftest import CODE
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
-from dlmi_bench.plan import compute_code_hash
+from dlmi_bench.selftest import gate as selftest
+from dlmi_bench.selftest.gate import CODE
+from dlmi_bench.suite.fingerprint import compute_code_hash
 
 ROOT = Path(__file__).parent.parent
 BASELINE = ROOT / "baseline"
@@ -116,7 +116,7 @@ def test_page_has_the_table_that_is_printed(
 
 def test_code_is_that_of_the_whole_gate_and_of_its_clock() -> None:
     """Modules that a session runs are covered, those that the gate gains too."""
-    modules = {f"dlmi_bench.gate.{path.stem}" for path in (ROOT / "bench" / "dlmi_bench" / "gate").glob("[!_]*.py")}
+    modules = {f"dlmi_bench.gate.{path.stem}" for path in (ROOT / "bench" / "dlmi_bench" / "gate").rglob("[!_]*.py")}
     assert modules | {
         "dlmi_bench.instruments.latency",
         "dlmi_bench.instruments.clock",

@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights
 
 from dlmi_bench.errors import DataError, FetchError, UsageError
-from dlmi_bench.plan import compute_fingerprint
+from dlmi_bench.jobs.training import describe_start
 from dlmi_bench.records import Cell
-from dlmi_bench.suites import SUITES
-from dlmi_bench.training import describe_start
+from dlmi_bench.suite.fingerprint import compute_fingerprint
+from dlmi_bench.suite.suites import SUITES
 from dlmi_models import MODELS
 from dlmi_models.efficientnet import EfficientNetLite
 from dlmi_reports.origins import list_facts

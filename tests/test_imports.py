@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from dlmi_bench.cli.options import print_json
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.options import print_json
 from dlmi_bench.store import Store
 from dlmi_bench.store.pytest_benchmark import import_benchmarks
 from report_stores import fill_store

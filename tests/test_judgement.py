@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from dlmi_bench import training
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
-from dlmi_bench.judgement import NOT_FINITE, judge, scores_role
-from dlmi_bench.parity import PARITY, Answer, make_parity
+from dlmi_bench.jobs import training
+from dlmi_bench.jobs.evaluation import judge
+from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
+from dlmi_bench.jobs.protocol import NOT_FINITE, scores_role
 from dlmi_bench.records import Artifact, Figure
 from dlmi_bench.store import artifact_path
 from dlmi_models import MODELS

@@ -21,7 +21,7 @@ from dlmi_bench.instruments.memory import (
     measure_peak_memory,
     read_status_bytes,
 )
-from dlmi_bench.profiling import measure_memory
+from dlmi_bench.jobs.measurement import measure_memory
 from dlmi_bench.records import Figure
 
 
@@ -117,7 +117,7 @@ def measure_on_device(backend: str, monkeypatch: pytest.MonkeyPatch) -> dict[str
     entry = replace(BACKENDS[backend], find_missing=lambda: "")
     runner = SimpleNamespace(prepare=lambda _: call, active=nullcontext, read=lambda _: None)
     monkeypatch.setattr("dlmi_bench.backends.import_module", lambda _: SimpleNamespace(load=lambda *_, **__: runner))
-    monkeypatch.setattr("dlmi_bench.profiling.find_cuda", lambda: cuda)
+    monkeypatch.setattr("dlmi_bench.jobs.measurement.find_cuda", lambda: cuda)
     empty = SimpleNamespace(run=lambda _: None)
     _, peaks = measure_memory(entry, Path(), np.zeros((1, 1, 2, 2), np.float32), empty)  # type: ignore[arg-type]
     return {figure.name: figure for figure in make_memory_figures(peaks, {"backend": backend})}

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dlmi_bench.cli import app
+from dlmi_bench.cli.main import app
 from dlmi_bench.errors import StoreError, UsageError
-from dlmi_bench.plan import make_steps, select_shard
 from dlmi_bench.records import Cell, Figure, Record
 from dlmi_bench.store import Store, artifact_path, put_artifact
 from dlmi_bench.store.merge import merge_stores
-from dlmi_bench.suites import SUITES
+from dlmi_bench.suite.plan import make_steps, select_shard
+from dlmi_bench.suite.suites import SUITES
 from stand_ins import Command
 
 

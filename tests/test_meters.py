@@ -21,7 +21,7 @@ from dlmi_bench.instruments.meters import Ladder, idle_baseline, open_ladder
 from dlmi_bench.instruments.meters.nvml import NvmlMeter
 from dlmi_bench.instruments.meters.rapl import MAX_POWER_W, POLL_S, Counter, RaplMeter, find_zones
 from dlmi_bench.instruments.meters.tracker import CPU_SOURCES, SETTINGS, CodeCarbonMeter, read_component
-from dlmi_bench.selftest.worlds import RANGE_UJ
+from dlmi_bench.selftest.fakes import RANGE_UJ
 from stand_ins import FakeClock, FakeNvml, Powercap, WattMeter
 
 LOOK_S = 8.0

@@ -19,10 +19,10 @@ from dlmi_bench.backends import BACKENDS, Runner
 from dlmi_bench.backends.needs import find_nothing
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.instruments.latency import N_WARMUP, CpuHopper, Plan, measure_latency
-from dlmi_bench.parity import compute_tolerance
+from dlmi_bench.jobs.parity import compute_tolerance
+from dlmi_bench.jobs.profile import run_prepare_job
+from dlmi_bench.jobs.subject import SHAPES, Subject
 from dlmi_bench.records import ARM
-from dlmi_bench.subject import SHAPES, Subject
-from dlmi_bench.trial import run_prepare_job
 from dlmi_models import MODELS
 
 BATCHES = (1, 64)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlmi_bench.counting import run_counts_job
 from dlmi_bench.errors import UsageError
 from dlmi_bench.instruments.counts import measure_counts
-from dlmi_bench.subject import Subject
+from dlmi_bench.jobs.counting import run_counts_job
+from dlmi_bench.jobs.subject import Subject
 
 
 class Several(nn.Module):

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from dlmi_bench.executors import JobError
+from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.selftest import spins
 from dlmi_bench.selftest.peers import compare_peers, list_requests
 from dlmi_bench.selftest.spins import draw_durations
-from dlmi_bench.selftest.tools import (
+from dlmi_bench.selftest.tools.readings import (
     OWN,
     TOOLS,
     Reading,
@@ -138,7 +138,7 @@ def test_every_process_of_pyperf_has_a_plan_of_its_own(monkeypatch: pytest.Monke
 
 def run_pyperf_rows(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["pyperf_rows", *arguments])
-    runpy.run_path(str(Path(spins.__file__).parent / "rivals" / "pyperf_rows.py"))
+    runpy.run_path(str(Path(spins.__file__).parent / "tools" / "pyperf_rows.py"))
 
 
 def test_rules_of_difference() -> None:

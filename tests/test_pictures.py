@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from dlmi_bench.saliency import compute_saliency
+from dlmi_bench.jobs.saliency import compute_saliency
 from dlmi_bench.store.pictures import make_pictures, pick_examples
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dlmi_bench import plan
 from dlmi_bench.backends import BACKENDS
-from dlmi_bench.plan import compute_code_hash, compute_fingerprint, make_steps
 from dlmi_bench.records import Cell
-from dlmi_bench.suites import SUITES
+from dlmi_bench.suite import plan
+from dlmi_bench.suite.fingerprint import compute_code_hash, compute_fingerprint
+from dlmi_bench.suite.plan import make_steps
+from dlmi_bench.suite.suites import SUITES
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 
@@ -23,7 +24,7 @@ NOT_COVERED = {
     "dlmi_bench.units": "the same",
     "dlmi_bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
     "dlmi_bench.store": "puts files away by their hash",
-    "dlmi_bench.executors": "carries the job and its answer",
+    "dlmi_bench.jobs.worker": "carries the job and its answer",
     "dlmi_bench.instruments.latency": "pins the process; nothing else of it runs",
     "dlmi_bench.stats.percentiles": "figures of latency, which a training has none of",
     "dlmi_bench.instruments.roofline": "the same",
@@ -128,7 +129,7 @@ def is_module(name: str) -> bool:
 def test_fingerprint_of_a_training_covers_the_code_that_decides_its_figures() -> None:
     """Whatever the job and its runtimes import of `bench` is listed, or is an exception that has a reason."""
     listed = set(plan._list_modules(TRAIN))
-    found, todo = set(), ["dlmi_bench.training", *(entry.module for entry in BACKENDS.values())]
+    found, todo = set(), ["dlmi_bench.jobs.training", *(entry.module for entry in BACKENDS.values())]
     while todo:
         new = list_imports(todo.pop()) - found
         found |= new

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from dlmi_bench.backends import BACKENDS
-from dlmi_bench.commands.profile import format_portrait
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.meters import Ladder
-from dlmi_bench.portrait import Portrait, _list_waves, _measure
-from dlmi_bench.profiling import EMPTY
+from dlmi_bench.jobs.profile import Trial, run_prepare_job, run_rounds_job
+from dlmi_bench.jobs.protocol import EMPTY
+from dlmi_bench.jobs.subject import Subject
+from dlmi_bench.profile.profile import Portrait, _list_waves, _measure
+from dlmi_bench.profile.row import Row, Sitting, _make_load_figure
+from dlmi_bench.profile.text import format_portrait
 from dlmi_bench.records import Figure, unavailable
-from dlmi_bench.row import Row, Sitting, _make_load_figure
-from dlmi_bench.selftest.worlds import FakeClock, WattMeter
-from dlmi_bench.subject import Subject
-from dlmi_bench.trial import Trial, run_prepare_job, run_rounds_job
+from dlmi_bench.selftest.fakes import FakeClock, WattMeter
 from stand_ins import Command, write_product
 
 MINE = """
@@ -163,8 +163,8 @@ class FakeWorker:
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     """Three runtimes, one of which compiles and so loads alone, measured with a meter that does not work."""
-    monkeypatch.setattr("dlmi_bench.portrait.Worker", FakeWorker)
-    monkeypatch.setattr("dlmi_bench.portrait.list_cpus", lambda: [0, 1])
+    monkeypatch.setattr("dlmi_bench.profile.profile.Worker", FakeWorker)
+    monkeypatch.setattr("dlmi_bench.profile.profile.list_cpus", lambda: [0, 1])
     monkeypatch.setattr(FakeWorker, "log", [])
     rows = [Row(name) for name in ("eager", "compile", "onnxruntime")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
@@ -212,8 +212,8 @@ def test_each_load_has_a_cpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
             raise AssertionError("the third waits for the first")
         row.fail("loaded, and not to be timed", "")
 
-    monkeypatch.setattr("dlmi_bench.portrait.Worker", FakeWorker)
-    monkeypatch.setattr("dlmi_bench.portrait.list_cpus", lambda: [4, 7])
+    monkeypatch.setattr("dlmi_bench.profile.profile.Worker", FakeWorker)
+    monkeypatch.setattr("dlmi_bench.profile.profile.list_cpus", lambda: [4, 7])
     monkeypatch.setattr(Row, "load", load)
     rows = [Row(name) for name in ("compile", "compile-freezing", "aotinductor")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
@@ -230,7 +230,7 @@ def test_rounds_hop_between_all_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = BACKENDS["onnxruntime"]
     empty, images = entry.load_empty(), np.ones((1, 1, 1, 4), np.float32)
     calls = {name: empty.prepare(images) for name in (EMPTY, "1")}
-    monkeypatch.setattr("dlmi_bench.trial._TRIALS", [Trial(entry, empty, empty, images.reshape(1, -1), calls)])
+    monkeypatch.setattr("dlmi_bench.jobs.profile._TRIALS", [Trial(entry, empty, empty, images.reshape(1, -1), calls)])
     payload = {"n_rounds": 4, "order_seed": 0, "n_calls": {}, "single": "1", "cpus": [0, 1]}
     answer: Any = run_rounds_job(payload, lambda *_: None)
     assert {cpu for cpus in visited for cpu in cpus} == {0, 1}
@@ -250,7 +250,7 @@ def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[Row]) -> 
 
 def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of 1 ms fill 0.2 s with 200, which hold 1 600 examples at a batch of 8."""
-    monkeypatch.setattr("dlmi_bench.row.ENERGY_WINDOW_S", 0.0)
+    monkeypatch.setattr("dlmi_bench.profile.row.ENERGY_WINDOW_S", 0.0)
     monkeypatch.setattr("dlmi_bench.instruments.energy.HostClock", lambda: clock)
     clock = FakeClock()
     meter, worker = WattMeter(clock, 1.0), SimpleNamespace(call=lambda *_: clock.work(2_000_000_000))

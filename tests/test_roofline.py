@@ -12,9 +12,9 @@ from dlmi_bench.instruments.host.activity import CpuTimes
 from dlmi_bench.instruments.host.neighbours import Neighbours, NeighbourWatch, compute_steal
 from dlmi_bench.instruments.latency import CpuHopper, list_cpus
 from dlmi_bench.instruments.roofline import Roofline, compute_model_bytes, compute_roofline, find_roofline
-from dlmi_bench.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
+from dlmi_bench.jobs.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
 from dlmi_bench.records import Figure
-from dlmi_bench.selftest.worlds import FakeClock
+from dlmi_bench.selftest.fakes import FakeClock
 from stand_ins import plant
 
 RATES = [(1_000, 1e6), (100_000, 1e5)]

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dlmi_bench import runner
-from dlmi_bench.display import Display
 from dlmi_bench.errors import BenchError
-from dlmi_bench.plan import Step
 from dlmi_bench.records import Cell, Figure, Record
-from dlmi_bench.runner import Outcome, Runner
 from dlmi_bench.store import Store
-from dlmi_bench.suites import Suite
+from dlmi_bench.suite import runner
+from dlmi_bench.suite.display import Display
+from dlmi_bench.suite.plan import Step
+from dlmi_bench.suite.runner import Outcome, Runner
+from dlmi_bench.suite.suites import Suite
 
 CELL = Cell(kind="references", task="usps", model="-")
 FIGURE = Figure(name="a_s", value=1, kind="measured", source="x")

@@ -11,16 +11,16 @@ from types import ModuleType
 
 import pytest
 
-from dlmi_bench import parity
 from dlmi_bench.instruments.clock import Block, Clock
+from dlmi_bench.jobs import parity
 from dlmi_bench.selftest import __main__ as program
 from dlmi_bench.selftest import bias, detection
 from dlmi_bench.selftest.coverage import METHODS, Method, check_coverage
+from dlmi_bench.selftest.fakes import FakeClock
 from dlmi_bench.selftest.markdown import format_page
 from dlmi_bench.selftest.peers import Comparison, compute_mean
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
 from dlmi_bench.selftest.spins import TAIL_SHARE, compute_median, draw_durations
-from dlmi_bench.selftest.worlds import FakeClock
 from dlmi_bench.stats import percentiles
 from dlmi_bench.stats.estimates import estimate_difference, estimate_mean
 from dlmi_bench.stats.intervals import Survival, compute_t_interval

@@ -12,19 +12,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from dlmi_bench import actions, trial
-from dlmi_bench.actions import Workshop, count, measure_latency, measure_memory
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Scores
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.executors import JobError
 from dlmi_bench.instruments.energy import measure_energy
 from dlmi_bench.instruments.latency import list_cpus
-from dlmi_bench.judgement import NOT_FINITE
-from dlmi_bench.profiling import EMPTY, repeat_rows, run_energy_job, run_latency_job
+from dlmi_bench.jobs import profile as trial
+from dlmi_bench.jobs.measurement import repeat_rows, run_energy_job, run_latency_job
+from dlmi_bench.jobs.protocol import EMPTY, NOT_FINITE
+from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.records import Artifact, Cell, Figure, Record
-from dlmi_bench.session import Paths, Timing, refuse_latency, run_latency_session
 from dlmi_bench.store.rounds import make_rounds_key
-from dlmi_bench.suites import Suite
+from dlmi_bench.suite import measures as actions
+from dlmi_bench.suite.measures import Workshop, count, measure_latency, measure_memory
+from dlmi_bench.suite.session import Paths, Timing, refuse_latency, run_latency_session
+from dlmi_bench.suite.suites import Suite
 from dlmi_tasks import get_task
 from stand_ins import FakeClock, WattMeter
 
@@ -68,9 +69,9 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
     monkeypatch.setitem(BACKENDS, "echo", BackendEntry("echo", "onnx", "echo"))
     monkeypatch.setattr(EchoRunner, "shapes", [])
     splits = SimpleNamespace(validation=SimpleNamespace(images=IMAGES))
-    monkeypatch.setattr("dlmi_bench.profiling.make_splits", lambda *_: splits)
+    monkeypatch.setattr("dlmi_bench.jobs.measurement.make_splits", lambda *_: splits)
     monkeypatch.setattr(
-        "dlmi_bench.profiling.get_task", lambda _: SimpleNamespace(load=lambda: None, n_validation=None)
+        "dlmi_bench.jobs.measurement.get_task", lambda _: SimpleNamespace(load=lambda: None, n_validation=None)
     )
     monkeypatch.setattr("dlmi_bench.instruments.latency.MIN_WARMUP_S", 0.0)
     before = os.sched_getaffinity(0)
@@ -133,10 +134,10 @@ def test_energy_of_1000_inferences_says_of_how_many_it_is(
 ) -> None:
     """200 calls of 10 ms fill a window of 3 s twice: at 1 W 10 J a thousand, and the figure names the 200."""
     monkeypatch.setattr(EchoRunner, "prepare", lambda *_: lambda: clock.work(10**7))
-    monkeypatch.setattr("dlmi_bench.profiling.measure_latency", lambda *_: {"calls": SimpleNamespace(n_calls=4)})
-    monkeypatch.setattr("dlmi_bench.profiling.measure_energy", partial(measure_energy, clock=clock))
-    monkeypatch.setattr("dlmi_bench.profiling.energy_meter", lambda: WattMeter(clock, 1.0))
-    monkeypatch.setattr("dlmi_bench.profiling.idle_baseline", lambda _: None)
+    monkeypatch.setattr("dlmi_bench.jobs.measurement.measure_latency", lambda *_: {"calls": SimpleNamespace(n_calls=4)})
+    monkeypatch.setattr("dlmi_bench.jobs.measurement.measure_energy", partial(measure_energy, clock=clock))
+    monkeypatch.setattr("dlmi_bench.jobs.measurement.energy_meter", lambda: WattMeter(clock, 1.0))
+    monkeypatch.setattr("dlmi_bench.jobs.measurement.idle_baseline", lambda _: None)
     payload = {"backend": "echo", "path": "p", "task": "toy", "energy_window_s": 3.0}
     answer: Any = run_energy_job(payload, lambda *_: None)
     assert (answer[0]["value"], answer[0]["n"]) == (pytest.approx(10.0), 2)
@@ -185,7 +186,7 @@ class FakeWorker:
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     for module in ("session", "actions"):
         monkeypatch.setattr(f"bench.{module}.Worker", FakeWorker)
-    monkeypatch.setattr("dlmi_bench.actions.measure_peaks", lambda _: [])
+    monkeypatch.setattr("dlmi_bench.suite.measures.measure_peaks", lambda _: [])
     for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True), ("wrong", {})):
         monkeypatch.setattr(FakeWorker, name, value)
     return FakeWorker
@@ -338,7 +339,7 @@ def test_device_is_timed_with_one_thread(
         asked.append((backend, n_threads))
         return {name: Timing(refuse_latency(suite, "fake", backend=backend)) for name in models}
 
-    monkeypatch.setattr("dlmi_bench.actions.run_latency_session", run)
+    monkeypatch.setattr("dlmi_bench.suite.measures.run_latency_session", run)
     measure_latency(shop, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
     assert asked == [*((b, n) for b in ("eager", "onnxruntime", "compile") for n in (1, 2)), ("cuda", 1)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import UsageError
-from dlmi_bench.suites import SUITES, check_names, load_suite
+from dlmi_bench.suite.suites import SUITES, check_names, load_suite
 
 
 @pytest.mark.parametrize("name", SUITES)

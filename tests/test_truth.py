@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from dlmi_bench.backends import Batch
 from dlmi_bench.errors import BenchError
-from dlmi_bench.parity import PARITY
-from dlmi_bench.subject import Subject
-from dlmi_bench.trial import _compare
-from dlmi_bench.truth import Truth, ask_file, ask_network
+from dlmi_bench.jobs.parity import PARITY
+from dlmi_bench.jobs.profile import _compare
+from dlmi_bench.jobs.reference import Truth, ask_file, ask_network
+from dlmi_bench.jobs.subject import Subject
 from stand_ins import PRODUCT, write_product
 
 SUBJECT = Subject(kind="factory", name="mine:net", input_shape=(6,))

@@ -10,7 +10,6 @@ from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from dlmi_bench.errors import DataError
-from dlmi_bench.executors import OnProgress, Worker
 from dlmi_bench.gate.baseline import (
     Entry,
     Predictions,
@@ -27,6 +26,7 @@ from dlmi_bench.instruments.onnx_graph import (
     find_input_shape,
     load_graph,
 )
+from dlmi_bench.jobs.worker import OnProgress, Worker
 from dlmi_bench.records import Record
 from dlmi_bench.store import Store, artifact_path
 from dlmi_models import MODELS

@@ -10,7 +10,6 @@ from typing import Any
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.executors import OnProgress
 from dlmi_bench.gate.baseline import Baseline, Entry, load_baseline, load_predictions
 from dlmi_bench.gate.candidate import Candidate
 from dlmi_bench.gate.checks import check_accuracy, check_costs
@@ -26,6 +25,7 @@ from dlmi_bench.gate.subject import Paths, Subject, find_baseline_paths, find_ca
 from dlmi_bench.gate.timing import Measure
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_environment, describe_versions
+from dlmi_bench.jobs.worker import OnProgress
 
 
 def run_gate(

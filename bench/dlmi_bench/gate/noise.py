@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.executors import OnProgress
 from dlmi_bench.gate.baseline import Baseline, Noise, file_path, load_baseline, write_manifest
 from dlmi_bench.gate.latency import ALPHA, INPROC
 from dlmi_bench.gate.session import Benchmarks, run_inproc
+from dlmi_bench.jobs.worker import OnProgress
 from dlmi_bench.stats.intervals import compute_sd, compute_t_interval
 from dlmi_bench.stats.ratios import compute_log_ratio
 from dlmi_bench.units import format_percent

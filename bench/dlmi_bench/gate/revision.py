@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dlmi_bench.errors import BenchError
-from dlmi_bench.executors import OnProgress, Software
+from dlmi_bench.jobs.worker import OnProgress, Software
 
 ROOT = Path(__file__).parents[3]
 CONSTRAINTS = "constraints.txt"

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, Batch, Runner
-from dlmi_bench.executors import OnProgress
 from dlmi_bench.instruments.clock import HostClock
 from dlmi_bench.instruments.latency import CpuHopper, Plan, Trace, measure_latency, time_block
+from dlmi_bench.jobs.worker import OnProgress
 
 SIDES = ("baseline", "candidate", "twin", "slowed")
 # The positive control makes this share of extra calls and must be found out.

@@ -4,9 +4,9 @@ import os
 import random
 from typing import Any
 
-from dlmi_bench.executors import OnProgress, Software, Worker
 from dlmi_bench.gate.rounds import EXTRA_CALLS, SIDES
 from dlmi_bench.instruments.latency import PREEMPTED_RATIO
+from dlmi_bench.jobs.worker import OnProgress, Software, Worker
 
 # Name -> what `rounds.run_inproc_job` takes; the answer of a process has the same names.
 Benchmarks = dict[str, dict[str, Any]]

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlmi_bench.errors import BenchError, UsageError
-from dlmi_bench.executors import Software, Worker
 from dlmi_bench.gate.baseline import Baseline, Entry, file_path
 from dlmi_bench.gate.candidate import Candidate, export_candidate, load_candidate
 from dlmi_bench.gate.files import TASK, LabelledSet, load_file_candidate, load_labelled
 from dlmi_bench.gate.output import Row
 from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.jobs.worker import Software, Worker
 from dlmi_bench.store import Store
 
 

@@ -1,4 +1,4 @@
-"""The time that a model would take at the best rates of this machine (dlmi_bench.peaks).
+"""The time that a model would take at the best rates of this machine (dlmi_bench.jobs.peaks).
 
 Source: S. Williams, A. Waterman, D. Patterson, Roofline, Communications of the ACM 52 (2009) 65-76.
 """

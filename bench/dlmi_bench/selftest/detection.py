@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from dlmi_bench.executors import OnProgress, Worker
 from dlmi_bench.instruments.energy import Meter, measure_energy
 from dlmi_bench.instruments.memory import measure_peak_memory
 from dlmi_bench.instruments.meters.rapl import RaplMeter
-from dlmi_bench.parity import Answer, make_parity
+from dlmi_bench.jobs.parity import Answer, make_parity
+from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.selftest.fakes import FakeClock, Powercap, WattMeter
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
-from dlmi_bench.selftest.worlds import FakeClock, Powercap, WattMeter
 from dlmi_bench.stats.intervals import compute_kaplan_meier
 
 N_NETS = 20
@@ -89,7 +89,7 @@ def check_backends(n_networks: int = N_NETWORKS) -> Iterator[Row]:
     with Worker() as worker:
         for is_lying, name in ((True, f"backend off by {OFFSET:g}"), (False, "honest backend")):
             payload = {"is_lying": is_lying, "seeds": list(range(n_networks))}
-            found = worker.call("dlmi_bench.selftest.liars:run_liar_job", payload)
+            found = worker.call("dlmi_bench.selftest.faulty_backend:run_liar_job", payload)
             for how, key in (
                 ("is called INVALID", "is_invalid"),
                 ("is refused when timed as the honest one", "is_refused"),

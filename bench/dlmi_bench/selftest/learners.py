@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dlmi_bench.selftest.worlds import FakeClock
+from dlmi_bench.selftest.fakes import FakeClock
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, HeldOut, Recipe, Splits
 from dlmi_tasks.train import TrainingRun, train

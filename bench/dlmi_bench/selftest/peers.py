@@ -1,6 +1,6 @@
 """The same spins through other people's tools and through this one, side by side: truth, uncertainty, tail, difference.
 
-The tools live in an environment of their own; how each is asked is in `dlmi_bench.selftest.tools`.
+The tools live in an environment of their own; how each is asked is in `dlmi_bench.selftest.tools.readings`.
 """
 
 import math
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dlmi_bench.errors import BenchError
 from dlmi_bench.selftest.spins import DURATIONS_S, JITTER, TAIL_FACTOR, TAIL_SHARE, compute_median
-from dlmi_bench.selftest.tools import DIFFERENCE, FIELDS, OWN, TOOLS, Reading, Spins, Tool, find_version
+from dlmi_bench.selftest.tools.readings import DIFFERENCE, FIELDS, OWN, TOOLS, Reading, Spins, Tool, find_version
 from dlmi_bench.stats.intervals import compute_clopper_pearson
 
 COMPARED_S = 1e-3

@@ -1,0 +1,136 @@
+"""The command `data`: get, verify and describe a task's data."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dlmi_bench.cli.options import JsonOption, print_json
+from dlmi_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from dlmi_tasks.spec import Arrays
+
+
+class Source(StrEnum):
+    auto = "auto"
+    folder = "folder"
+    cache = "cache"
+    registry = "registry"
+    official = "official"
+
+
+class Preset(StrEnum):
+    course = "course"
+    realistic = "realistic"
+
+
+def data(
+    task: Annotated[str, typer.Argument(help="usps, usps-libsvm or spect.")],
+    source: Annotated[Source, typer.Option(help="Where from; auto takes the first that works.")] = Source.auto,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with the official files.")] = None,
+    preset: Annotated[Preset, typer.Option(help="spect: which synthetic cohort.")] = Preset.course,
+    audit: Annotated[bool, typer.Option("--audit", help="spect: look for leaks between splits.")] = False,
+    montage: Annotated[Path | None, typer.Option(help="spect: write a picture of the synthetic slices.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Get, verify and describe a task's data."""
+    if source is Source.folder and data_dir is None:
+        raise UsageError("--source folder needs a folder", "name it with --data-dir")
+    is_spect = task == "spect"
+    if is_spect:
+        described = describe_spect_data(preset.value, data_dir, has_audit=audit)
+        if montage:
+            from dlmi_tasks.spect.cohort import CohortSpec
+            from dlmi_tasks.spect.montage import write_montage
+
+            write_montage(montage, CohortSpec(preset.value))
+    else:
+        described = describe_task_data(task, source.value, data_dir)
+    if as_json:
+        print_json(described)
+    elif is_spect:
+        # The manifest is for machines; it has a line for every patient.
+        typer.echo(format_tree({name: part for name, part in described.items() if name != "manifest"}))
+    else:
+        typer.echo(format_data(described))
+
+
+def describe_task_data(name: str, source: str, data_dir: Path | None) -> dict[str, Any]:
+    """Fetch and verify; raises UsageError for an unknown task, DataError and FetchError for the data."""
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+    from dlmi_tasks import TASKS, get_task
+
+    if name not in TASKS:
+        raise UsageError(f"no task {name!r}", f"use one of {', '.join(TASKS)}")
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        line = progress.add_task("loading", total=None)
+        load = get_task(name).load
+        data = load(
+            source=source,
+            data_dir=data_dir,
+            on_progress=lambda done, total: progress.update(line, completed=done, total=total),
+        )
+    return data.describe() | {"train": _describe_split(data.train), "test": _describe_split(data.test)}
+
+
+def describe_spect_data(preset: str, data_dir: Path | None, *, has_audit: bool) -> dict[str, Any]:
+    """The DaT-SPECT data: a PPMI folder where one is named, else the synthetic cohort; raises DataError, FetchError."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dlmi_tasks import folders
+    from dlmi_tasks.spect.inspection import describe, load_spect
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        line = progress.add_task("scans", total=None)
+        data = load_spect(
+            preset,
+            data_dir=data_dir or folders.find_folder(folders.PPMI),
+            on_scan=lambda done, total: progress.update(line, completed=done, total=total),
+        )
+        return describe(data, has_audit=has_audit)
+
+
+def format_tree(content: Any, indent: str = "") -> str:
+    """Nested plain data as indented text; lists of plain values in one line, floats with three digits."""
+    lines = []
+    for name, value in content.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", format_tree(value, indent + "  ")]
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            lines += [f"{indent}{name}", *(format_tree(item, indent + "  ") for item in value)]
+        else:
+            shown = f"{value:.3g}" if isinstance(value, float) else "not known" if value is None else value
+            lines.append(f"{indent}{name}: {shown}")
+    return "\n".join(lines)
+
+
+def _describe_split(arrays: "Arrays") -> dict[str, Any]:
+    import numpy as np
+
+    return {
+        "n": len(arrays),
+        "n_per_class": np.bincount(arrays.labels).tolist(),
+        "shape": list(arrays.images.shape[1:]),
+        "value_range": [float(arrays.images.min()), float(arrays.images.max())],
+    }
+
+
+def format_data(described: dict[str, Any]) -> str:
+    """The description as text for a terminal."""
+    lines = [f"{described['name']} from {described['source']}", described["note"], ""]
+    for split in ("train", "test"):
+        part = described[split]
+        low, high = part["value_range"]
+        lines.append(
+            f"{split}: {part['n']} images of {' x '.join(map(str, part['shape']))}, values {low:g} to {high:g}"
+        )
+        lines.append("  per class: " + " ".join(map(str, part["n_per_class"])))
+    lines += ["", "sha256, verified against the published data:"]
+    lines += [f"  {part:<13} {digest}" for part, digest in described["sha256"].items()]
+    return "\n".join(lines)

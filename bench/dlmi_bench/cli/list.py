@@ -1,0 +1,54 @@
+"""The command `list`: what the registries hold."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from dlmi_bench.cli.options import JsonOption, print_json
+
+
+class Registry(StrEnum):
+    tasks = "tasks"
+    models = "models"
+    backends = "backends"
+    suites = "suites"
+
+
+def list_(
+    what: Annotated[Registry | None, typer.Argument(help="Which registry; all of them by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What there is: tasks, models, backends, suites."""
+    found = list_registries(what.value if what else None)
+    if as_json:
+        print_json(found)
+        return
+    for registry, entries in found.items():
+        typer.echo(registry)
+        width = max(map(len, entries))
+        for name, entry in entries.items():
+            state = f" [{entry['state']}]" if "state" in entry else ""
+            typer.echo(f"  {name:<{width}}  {entry['title']}{state}")
+
+
+def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+    """Entries by registry and name; each has at least a title."""
+    from dlmi_bench.backends import BACKENDS
+    from dlmi_bench.suite.suites import SUITES, select_models
+    from dlmi_models import MODELS
+    from dlmi_tasks import TASKS, get_task
+
+    found: dict[str, dict[str, dict[str, Any]]] = {
+        "tasks": {name: {"title": get_task(name).title} for name in TASKS},
+        "models": {name: {"title": entry.title} for name, entry in MODELS.items()},
+        "backends": {name: {"title": entry.title, "state": entry.describe_state()} for name, entry in BACKENDS.items()},
+        "suites": {
+            name: {
+                "title": f"{', '.join(s.tasks)}: {len({m for task in s.tasks for m in select_models(s, task)})} models, {s.n_seeds} seeds"
+            }
+            | s.model_dump(mode="json")
+            for name, s in SUITES.items()
+        },
+    }
+    return {only: found[only]} if only else found

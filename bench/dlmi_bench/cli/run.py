@@ -1,0 +1,62 @@
+"""The command `run`: train and measure a suite."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlmi_bench.cli.options import JsonOption, OutOption, print_json
+from dlmi_bench.cli.report import write_default_report
+from dlmi_bench.units import clean_text
+
+EXIT_FAILED_CELLS = 1
+EXIT_INTERRUPTED = 130
+
+
+def run(
+    suite: Annotated[str, typer.Option(help="smoke, default, full, or a TOML file.")] = "default",
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each model.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="spect: folder of a PPMI download.")] = None,
+    weights_dir: Annotated[
+        Path | None, typer.Option(help="Folder of ImageNet weights: NAME.pth, NAME.safetensors.")
+    ] = None,
+    out: OutOption = Path("out"),
+    shard: Annotated[str | None, typer.Option(help="K/N: the K-th of N shares of the trainings; see merge.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
+    with_report: Annotated[bool, typer.Option("--report", help="Write OUT/report at the end.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and measure. Run the same command again to go on where it was interrupted."""
+    from rich.console import Console
+
+    from dlmi_bench.store import Store
+    from dlmi_bench.suite.display import RunDisplay
+    from dlmi_bench.suite.runner import Runner
+    from dlmi_bench.suite.suites import load_suite, narrow, parse_shard
+    from dlmi_tasks import folders
+
+    folders.name_folder(folders.PPMI, data_dir)
+    folders.name_folder(folders.WEIGHTS, weights_dir)
+    chosen = narrow(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
+    share = parse_shard(shard) if shard else None
+    store = Store(out)
+    try:
+        with RunDisplay(Console(stderr=True)) as display:
+            outcome = Runner(chosen, store, is_fresh=fresh, shard=share).run(display)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: finished cells are kept; the same command goes on from here", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if as_json:
+        print_json({"kept": outcome.n_kept, "done": outcome.n_done, "failed": outcome.failures})
+    else:
+        counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
+        typer.echo(f"{counts}; read them with: dlmi-bench report --out {store.folder}")
+    for key, error in outcome.failures.items():
+        typer.echo(clean_text(f"failed: {key}: {error}"), err=True)
+    if with_report:
+        write_default_report(store, out / "report", is_quiet=as_json)
+    if outcome.failures:
+        raise typer.Exit(EXIT_FAILED_CELLS)

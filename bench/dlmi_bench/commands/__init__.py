@@ -1,1 +1,0 @@
-"""Commands of the program, one a file; registered in bench/cli.py."""

@@ -1,0 +1,207 @@
+"""The one look at the test split: accuracy of each artifact, and parity of each runtime with eager in float64."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, Batch, Scores, predict
+from dlmi_bench.errors import BenchError
+from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
+from dlmi_bench.jobs.parity import Answer, make_parity
+from dlmi_bench.jobs.protocol import NOT_FINITE, scores_role
+from dlmi_bench.jobs.saliency import compute_saliency
+from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.records import Artifact, Figure, unavailable
+from dlmi_bench.stats.confusion import (
+    Counts,
+    Metric,
+    compute_balanced_accuracy,
+    compute_macro_f1,
+    compute_quadratic_kappa,
+    count_confusion,
+)
+from dlmi_bench.store import artifact_path, put_artifact
+from dlmi_bench.store.pictures import Picture, make_pictures, pick_examples
+from dlmi_tasks.spec import Arrays, HeldOut, Labels, Splits, Task
+
+REFERENCE_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the one look at the test split gave.
+
+    Attributes:
+        figures: Of every runtime, the judged one first.
+        artifacts: Scores and labels.
+        confusion: The judged runtime's.
+        pictures: A few test examples to look at; none unless they were asked for.
+    """
+
+    figures: list[Figure]
+    artifacts: list[Artifact]
+    confusion: Counts
+    pictures: list[Picture]
+
+
+def judge(
+    artifacts: dict[str, Artifact],
+    splits: Splits,
+    task: Task,
+    out: Path,
+    backends: Iterable[str],
+    *,
+    n_pictured: int = 0,
+) -> Judged:
+    """Judge every runtime in `backends`; `n_pictured` right and as many wrong examples of each class are pictured.
+
+    The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
+    """
+    names = sorted({JUDGED_BACKEND, "eager", *backends}, key=lambda n: (n != JUDGED_BACKEND, list(BACKENDS).index(n)))
+    wanted = dict.fromkeys(["torch", *(BACKENDS[name].artifact_role for name in names)])
+    roles = [role for role in wanted if role in artifacts]
+    reads = {role: splits.test.read(artifacts[role].sha256) for role in roles}
+    test = reads["torch"]
+    paths = {role: artifact_path(out, artifacts[role]) for role in roles}
+    images = splits.validation.images, test.images
+    answers = [_ask(name, paths.get(BACKENDS[name].artifact_role), *images) for name in names]
+    reference = compute_reference(paths["torch"], test.images)
+    eager = next(answer for answer in answers if answer.backend == "eager")
+    seen = predict(BACKENDS[JUDGED_BACKEND].load(paths[BACKENDS[JUDGED_BACKEND].artifact_role]), splits.train.images)
+    figures = [
+        _make_accuracy("train_accuracy", answers[0], seen, splits.train.labels),
+        _make_accuracy("validation_accuracy", answers[0], answers[0].validation, splits.validation.labels),
+    ]
+    for answer in answers:
+        figures.append(_make_accuracy("test_accuracy", answer, answer.test, test.labels))
+        figures += make_parity(answer, reference, eager.test)
+    figures += _count_reads(splits.test, {role: artifacts[role] for role in roles})
+    confusion = count_confusion(test.labels, answers[0].test.argmax(1), task.n_classes)
+    figures += _describe_confusion(confusion, answers[0], task)
+    kept = _keep_scores(answers, splits.validation.labels, test.labels, out)
+    pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured else []
+    return Judged(figures, kept, confusion, pictures)
+
+
+def _count_reads(test: HeldOut, artifacts: dict[str, Artifact]) -> list[Figure]:
+    """How often the test split was read for each artifact, the judged one first."""
+    return [
+        Figure(
+            name="n_test_reads",
+            value=test.reads[artifacts[role].sha256],
+            kind="counted",
+            source="dlmi_tasks.spec.HeldOut",
+            conditions={"artifact": role},
+        )
+        for role in sorted(artifacts, key=lambda role: role != BACKENDS[JUDGED_BACKEND].artifact_role)
+    ]
+
+
+def _picture(path: Path, test: Arrays, scores: Scores, n_each: int) -> list[Picture]:
+    """Examples of each class with the answer given, and with the gradient of the network that was exported."""
+    from dlmi_bench.backends.eager import load_network
+
+    if not np.isfinite(scores).all():
+        return []
+    examples = pick_examples(test.labels, scores.argmax(1), n_each)
+    images, scores = test.images[examples], scores[examples]
+    saliency = compute_saliency(load_network(path), images, scores.argmax(1))
+    return make_pictures(examples, images.mean(1), saliency, test.labels[examples], scores)
+
+
+def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[Figure]:
+    """What accuracy hides: figures in which every class, or every step between stages, counts."""
+    metrics: dict[str, Metric] = {
+        "test_balanced_accuracy": compute_balanced_accuracy,
+        "test_macro_f1": compute_macro_f1,
+    }
+    if task.is_ordinal:
+        metrics["test_quadratic_kappa"] = compute_quadratic_kappa
+    if not np.isfinite(answer.test).all():
+        return [unavailable(name, NOT_FINITE, backend=answer.backend) for name in metrics]
+    return [
+        make_confusion_figure(name, confusion, metric, source="exported file", backend=answer.backend)
+        for name, metric in metrics.items()
+    ]
+
+
+def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: Labels, out: Path) -> list[Artifact]:
+    """Of every runtime what its timed runs must repeat; of the judged one all, with which others can judge again."""
+    kept: dict[str, NDArray[Any]] = {
+        "validation_scores": answers[0].validation,
+        "validation_labels": validation_labels,
+        "test_scores": answers[0].test,
+        "test_labels": test_labels,
+    }
+    for answer in answers:
+        if not answer.reason:
+            kept[scores_role(answer.backend)] = answer.validation
+    return [put_artifact(out, role, to_npy(array), ".npy") for role, array in kept.items()]
+
+
+def to_npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def compute_reference(path: Path, images: Batch) -> NDArray[np.float64]:
+    """Scores of torch eager in float64."""
+    from dlmi_bench.backends.eager import load_network
+
+    network = load_network(path).double()
+    with torch.inference_mode():
+        parts = [network(part.double()).numpy() for part in torch.from_numpy(images).split(REFERENCE_BATCH)]
+    return np.concatenate(parts)
+
+
+def _ask(name: str, path: Path | None, validation: Batch, test: Batch) -> Answer:
+    entry, nothing = BACKENDS[name], np.empty((0, 0), np.float32)
+    if missing := entry.find_missing():
+        return Answer(name, nothing, nothing, {}, missing)
+    if path is None:  # 8-bit integers have no range for what is not a number
+        return Answer(name, nothing, nothing, {}, NOT_FINITE)
+    images = np.concatenate([validation, test])
+    if entry.is_isolated:
+        try:
+            scores, conditions = _ask_worker(name, path, images)
+        except BenchError as error:
+            return Answer(name, nothing, nothing, {}, error.cause.splitlines()[0])
+    else:
+        runner = entry.load(path)
+        scores, conditions = predict(runner, images), runner.conditions
+    return Answer(name, scores[: len(validation)], scores[len(validation) :], {"backend": name, **conditions})
+
+
+def _ask_worker(name: str, path: Path, images: Batch) -> tuple[Scores, dict[str, str | int | float | bool]]:
+    """In a process of its own: a compiler or a runtime that fails takes nothing else with it."""
+    with TemporaryDirectory() as folder, Worker() as worker:
+        files = {"images": str(Path(folder, "images.npy")), "scores": str(Path(folder, "scores.npy"))}
+        np.save(files["images"], images, allow_pickle=False)
+        payload = {"backend": name, "path": str(path), **files}
+        conditions = worker.call("dlmi_bench.jobs.evaluation:run_predict_job", payload)
+        return np.load(files["scores"], allow_pickle=False), conditions
+
+
+def run_predict_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `backend`, `path` of its artifact, `images` and `scores` (paths). Returns the conditions."""
+    runner = BACKENDS[payload["backend"]].load(Path(payload["path"]))
+    scores = predict(runner, np.load(payload["images"], allow_pickle=False))
+    np.save(payload["scores"], scores, allow_pickle=False)
+    return dict(runner.conditions)
+
+
+def _make_accuracy(name: str, answer: Answer, scores: Scores, labels: Labels) -> Figure:
+    if answer.reason:
+        return unavailable(name, answer.reason, backend=answer.backend)
+    if not np.isfinite(scores).all():
+        return unavailable(name, NOT_FINITE, backend=answer.backend)
+    return make_accuracy_figure(name, scores.argmax(1) == labels, source="exported file", conditions=answer.conditions)

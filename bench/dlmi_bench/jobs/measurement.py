@@ -1,0 +1,196 @@
+"""The cells that measure a trained artifact, as they run in a worker."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import JsonValue
+
+from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores
+from dlmi_bench.errors import MeasurementError
+from dlmi_bench.instruments.clock import Stopwatch
+from dlmi_bench.instruments.energy import measure_energy
+from dlmi_bench.instruments.energy_figures import make_energy_figures
+from dlmi_bench.instruments.host.neighbours import NeighbourWatch
+from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.memory import (
+    PeakMemory,
+    find_cuda,
+    make_memory_figures,
+    measure_peak_device_memory,
+    measure_peak_memory,
+)
+from dlmi_bench.instruments.meters import energy_meter, idle_baseline
+from dlmi_bench.jobs.parity import compute_tolerance
+from dlmi_bench.jobs.peaks import measure_peaks
+from dlmi_bench.jobs.protocol import EMPTY
+from dlmi_bench.jobs.worker import OnProgress
+from dlmi_tasks import get_task
+from dlmi_tasks.spec import make_splits
+
+N_INFERENCES = 1000
+
+
+def run_references_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `task`. Returns figures that need the data only."""
+    task = get_task(payload["task"])
+    assert task.references is not None
+    return [figure.model_dump(mode="json") for figure in task.references(task.load())]
+
+
+def run_memory_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `backend`, `path`, `input_shape`. For a fresh worker. Returns figures."""
+    entry = BACKENDS[payload["backend"]]
+    batch = np.zeros((1, *payload["input_shape"]), np.float32)
+    runner, peaks = measure_memory(entry, Path(payload["path"]), batch, entry.load_empty())
+    conditions = {"backend": payload["backend"], "batch": 1, **runner.conditions}
+    return [figure.model_dump(mode="json") for figure in make_memory_figures(peaks, conditions)]
+
+
+def measure_memory(
+    entry: BackendEntry, path: Path, batch: Batch, empty: Runner, *, loading: Stopwatch | None = None
+) -> tuple[Runner, dict[str, PeakMemory | None]]:
+    """Load an artifact and run one batch; peaks of the host, and of the device where the runtime computes on one.
+
+    A program that is not in the compiler's cache is compiled meanwhile, so its peak is the compiler's: a process before
+    this one should have filled the cache.
+
+    Args:
+        empty: The runtime's own, which runs first: the runtime itself is in memory before the mark is reset.
+        loading: Adds up the time from the file to the first answer.
+    """
+    loading = loading or Stopwatch()
+    empty.run(batch[:1].reshape(1, 1, 1, -1))
+    runners: list[Runner] = []
+
+    def work() -> None:
+        with loading:
+            runners.append(entry.load(path))
+            call = runners[0].prepare(batch)  # the program that is timed; `run` may take another
+            with runners[0].active():
+                runners[0].read(call())
+
+    peaks: dict[str, PeakMemory | None] = {}
+    cuda = find_cuda() if entry.package == "torch" else None
+    if cuda is None:
+        peaks["host"] = measure_peak_memory(work)
+        if entry.is_cuda:
+            peaks["device"] = None
+    else:
+        peaks["device"] = measure_peak_device_memory(lambda: peaks.update(host=measure_peak_memory(work)), cuda)
+    return runners[0], peaks
+
+
+def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
+    """Payload: `backend`, `path`, `task`, `energy_window_s`. Returns figures for N_INFERENCES single inferences."""
+    CpuHopper()(0)
+    runner = BACKENDS[payload["backend"]].load(Path(payload["path"]))
+    call = runner.prepare(_load_inputs(payload["task"], 1))
+    meter, window_s = energy_meter(), payload["energy_window_s"]
+    on_progress(f"{N_INFERENCES} inferences", 0.0)
+    with runner.active():
+        # The warm-up calibrates: slow models fill the window with fewer calls.
+        n_calls = min(N_INFERENCES, 50 * measure_latency({"calls": call}, Plan(n_rounds=1))["calls"].n_calls)
+
+        def work() -> None:
+            for _ in range(n_calls):
+                call()
+
+        sample = measure_energy(work, meter, min_window_s=window_s, idle=idle_baseline(window_s))
+    sample = sample.scale(n_calls, N_INFERENCES)
+    conditions: dict[str, Any] = {"backend": payload["backend"], "batch": 1, "n_inferences": N_INFERENCES}
+    figures = make_energy_figures("inference_energy_j", sample, **conditions)
+    return [figure.model_dump(mode="json") for figure in figures]
+
+
+def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
+    """One process of a session: all models of one backend, interleaved. For a fresh worker.
+
+    Payload: `backend`, `task`, `batches`, `n_rounds`, `n_threads`, `order_seed`, `n_calls` (by benchmark, empty in the
+    first process), `models` (name -> `path` of its artifact, `scores` of the accuracy run). Returns the traces by
+    benchmark, the conditions, the neighbours, whether the process was pinned, and cause and remedy for each model that
+    was `wrong`.
+    """
+    entry = BACKENDS[payload["backend"]]
+    inputs = _load_inputs(payload["task"], max(payload["batches"]))
+    n_threads = payload["n_threads"]
+    hopper = CpuHopper(n_threads=n_threads)
+    hopper(2 * payload["order_seed"])  # before the runtime makes its threads, which inherit it
+    runners = {name: entry.load(Path(m["path"]), n_threads=n_threads) for name, m in payload["models"].items()}
+    empty = entry.load_empty(n_threads=n_threads)
+    calls = {EMPTY: empty.prepare(inputs[:1])}
+    for name, runner in runners.items():
+        for batch in payload["batches"]:
+            calls[f"{name}@{batch}"] = runner.prepare(inputs[:batch])
+    on_progress(f"process {payload['order_seed'] + 1}", 0.0)
+    groups = [[f"{name}@{batch}" for name in runners] for batch in payload["batches"]]
+    plan = Plan(
+        payload["n_rounds"],
+        payload["order_seed"],
+        payload["n_calls"],
+        singles=[f"{name}@1" for name in runners],
+        groups=groups,
+    )
+    outputs: dict[str, object] = {}
+    with empty.active():
+        watch = NeighbourWatch()
+        traces = measure_latency(calls, plan, clock=entry.make_clock(), pin=hopper, outputs=outputs)
+        neighbours = watch.read()
+    wrong: dict[str, JsonValue] = {}
+    for name, runner in runners.items():
+        made = {batch: runner.read(outputs[f"{name}@{batch}"]) for batch in payload["batches"]}
+        try:
+            _check_model(name, made, np.load(payload["models"][name]["scores"], allow_pickle=False))
+        except MeasurementError as error:  # its own; what was timed beside it stays
+            wrong[name] = [error.cause, error.remedy]
+    return {
+        "traces": {name: asdict(trace) for name, trace in traces.items()},
+        "conditions": {name: dict(runner.conditions) for name, runner in runners.items()},
+        "neighbours": asdict(neighbours),
+        "is_pinned": hopper.is_pinned,
+        "wrong": wrong,
+    }
+
+
+def _check_model(name: str, made: dict[int, Scores], scores: Scores) -> None:
+    for batch, outputs in made.items():
+        check_outputs(outputs, repeat_rows(scores, batch), f"{name} at batch {batch}")
+
+
+def run_peaks_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `n_threads`. For a fresh worker of as many. Returns the machine's own peaks."""
+    CpuHopper(n_threads=payload["n_threads"])(0)
+    return [asdict(peak) for peak in measure_peaks(payload["n_threads"])]
+
+
+def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
+    """The timed calls must have computed what the same runtime computed in its accuracy run.
+
+    Within rounding, not to the last bit: that run took other batch sizes, for which runtimes have other kernels.
+
+    Raises:
+        MeasurementError: they did not; then the time is that of another program.
+    """
+    if scores.shape != expected.shape:
+        raise MeasurementError(
+            f"latency of {what}: the timed run gave scores of shape {scores.shape}, the accuracy run {expected.shape}",
+            "the runtime did not compute the whole batch; its time is that of another",
+        )
+    worst = float(np.abs(scores - expected).max())
+    if not worst <= compute_tolerance(expected):
+        raise MeasurementError(
+            f"latency of {what}: outputs of the timed run differ from the accuracy run's by up to {worst:.1e}",
+            "the artifact changed under the run, or the runtime is broken; measure anew (run: --fresh)",
+        )
+
+
+def _load_inputs(task_name: str, n: int) -> Batch:
+    """`n` validation images, from the first on, again and again where there are fewer; the test split stays closed."""
+    task = get_task(task_name)
+    return repeat_rows(make_splits(task.load(), task.n_validation).validation.images, n)
+
+
+def repeat_rows(array: Batch, n: int) -> Batch:
+    """A copy of the first `n` rows; after the last one comes the first again."""
+    return array.take(range(n), axis=0, mode="wrap")

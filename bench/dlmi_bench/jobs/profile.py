@@ -1,0 +1,214 @@
+"""The jobs behind a profile, as they run in workers: a user's model prepared once, then each runtime on its own.
+
+The model is the user's and may do anything, crash included; it runs here and nowhere else.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import JsonValue
+
+from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
+from dlmi_bench.errors import BenchError, DataError, MeasurementError
+from dlmi_bench.instruments.clock import Stopwatch
+from dlmi_bench.instruments.host.neighbours import NeighbourWatch
+from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.memory import make_memory_figures
+from dlmi_bench.jobs.measurement import check_outputs, measure_memory
+from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
+from dlmi_bench.jobs.protocol import EMPTY
+from dlmi_bench.jobs.reference import Truth, ask_file, ask_network
+from dlmi_bench.jobs.subject import Subject, build, register
+from dlmi_bench.jobs.worker import OnProgress
+from dlmi_bench.records import Conditions, Figure, unavailable
+
+INPUT_SEED = 0
+
+
+def run_prepare_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
+    """Payload: `subject`, `folder`, `n_examples`, `backends`. For a fresh worker.
+
+    Writes random inputs, what the answers to them are compared with, and every artifact that can be made. Returns the
+    paths by role, cause and remedy by role of those that cannot, and what each backend lacks here.
+
+    Raises:
+        UsageError, DataError: the model does not take inputs of this shape, or its answers are no scores.
+    """
+    subject, folder = Subject.model_validate(payload["subject"]), Path(payload["folder"])
+    shape = (payload["n_examples"], *subject.input_shape)
+    images = np.random.default_rng(INPUT_SEED).standard_normal(shape).astype(np.float32)
+    paths, makers = {"images": str(folder / "images.npy")}, dict[str, Callable[[Path], object]]()
+    np.save(paths["images"], images, allow_pickle=False)
+    if subject.kind == "file":
+        truth = ask_file(Path(subject.name), images)
+        paths["onnx"] = subject.name
+    else:
+        network = build(subject).eval()
+        if subject.kind == "model":
+            _settle(network, images)
+        truth = ask_network(subject, network, images)
+        makers |= _list_makers(subject, network)
+    makers["onnx-int8"] = lambda path: _write_int8(paths, images, truth, path)
+    paths |= truth.save(folder)
+    missing: dict[str, JsonValue] = {name: BACKENDS[name].find_missing() for name in payload["backends"]}
+    roles = {BACKENDS[name].artifact_role for name, lack in missing.items() if not lack}
+    if "onnx-int8" in roles:
+        roles.add("onnx")  # it is made from that one
+    errors: dict[str, JsonValue] = {}
+    for role, make in makers.items():
+        if role not in roles:
+            continue
+        on_progress(f"exporting {role}", 0.0)
+        try:
+            make(folder / role)
+            paths[role] = str(folder / role)
+        except Exception as error:  # noqa: BLE001 - whatever an exporter raises is the reason of its rows
+            errors[role] = _explain(role, error)
+    return {"paths": dict(paths), "errors": errors, "missing": missing}
+
+
+def _settle(network: Any, images: Batch) -> None:
+    """Give a fresh network the statistics of these images, as training would have done.
+
+    Without them activations fade from layer to layer, and runtimes are compared on scores that hardly differ. Networks
+    of the user's may be trained; they stay as they are.
+    """
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    layers = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    for layer in layers:
+        layer.momentum = None  # plain averages
+        layer.train()
+    with torch.no_grad():
+        network(torch.from_numpy(images))
+    network.eval()
+
+
+def _explain(role: str, error: Exception) -> JsonValue:
+    if isinstance(error, BenchError):
+        return [error.cause, error.remedy]
+    error = error.__cause__ if isinstance(error.__cause__, Exception) else error  # the exporter's own text is advice
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    return [f"does not export ({role}): {type(error).__name__}: {first[:200]}", "use operators that the exporter knows"]
+
+
+def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], object]]:
+    from dlmi_bench.backends.export import write_onnx, write_torch
+
+    return {
+        "torch": lambda path: write_torch(network, subject.name, subject.input_shape, path),
+        "onnx": lambda path: write_onnx(network, subject.input_shape, path),
+    }
+
+
+def _write_int8(paths: dict[str, str], images: Batch, truth: Truth, path: Path) -> None:
+    """Calibrated on the random inputs: the times are those of a calibrated model, the errors are not."""
+    from dlmi_bench.backends.quantization import write_int8
+
+    if "onnx" not in paths:
+        raise DataError("it is made from the ONNX file, which could not be exported", "see the row of onnxruntime")
+    if truth.eager is not None and not np.isfinite(truth.eager).all():
+        raise DataError("the scores in float32 are not finite, so they have no range", "check weights and input range")
+    write_int8(Path(paths["onnx"]), images, path)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A runtime loaded in this process, its scores, and its calls by batch."""
+
+    entry: BackendEntry
+    runner: Runner
+    empty: Runner
+    scores: Scores
+    calls: dict[str, Callable[[], object]]
+
+
+_TRIALS: list[Trial] = []  # the one that this worker is for
+
+
+def run_load_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
+    """First job of one process of one runtime, alone on its CPU while others load too. For a fresh worker.
+
+    Payload: `subject`, `backend`, `paths` (of its `artifact`, `images`, `eager`, `reference`), `batches`, `cpu` (or
+    None), `is_first`. Returns the time from the file to the first answer, conditions, and of the first process of a
+    runtime figures of memory and parity.
+
+    Raises:
+        MeasurementError: scores that are not finite.
+    """
+    register(Subject.model_validate(payload["subject"]))
+    entry, paths, batches = BACKENDS[payload["backend"]], payload["paths"], payload["batches"]
+    images = np.load(paths["images"], allow_pickle=False)
+    CpuHopper([payload["cpu"]] if payload["cpu"] is not None else None)(0)
+    loading, empty = Stopwatch(), entry.load_empty()
+    runner, peaks = measure_memory(entry, Path(paths["artifact"]), images[: batches[0]], empty, loading=loading)
+    conditions = {"backend": payload["backend"], **runner.conditions}
+    scores = _answer(runner, images, batches[0])
+    figures = []
+    if payload["is_first"]:
+        figures = make_memory_figures(peaks, conditions | {"batch": batches[0]})
+        figures += _compare(scores, paths, conditions)
+    calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
+    calls |= {str(batch): runner.prepare(images[:batch]) for batch in batches}
+    with empty.active():
+        for call in calls.values():
+            call()  # what is compiled at a call is compiled now
+    _TRIALS[:] = [Trial(entry, runner, empty, scores, calls)]
+    dumped: list[JsonValue] = [figure.model_dump(mode="json") for figure in figures]
+    return {"figures": dumped, "conditions": dict(conditions), "load_s": loading.total_s}
+
+
+def run_rounds_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Time what was loaded, alone on the machine.
+
+    Payload: `n_rounds`, `order_seed`, `n_calls` (empty in the first process), `single` (the batch whose calls are timed
+    one by one too), `cpus` to hop between. Returns traces by batch, neighbours, and whether the process was pinned.
+
+    Raises:
+        MeasurementError: the timed calls answer otherwise than before.
+    """
+    (trial,), hopper = _TRIALS, CpuHopper(payload["cpus"])  # not its own: it was pinned to load
+    plan = Plan(payload["n_rounds"], payload["order_seed"], payload["n_calls"], singles=[payload["single"]])
+    outputs: dict[str, object] = {}
+    with trial.empty.active():
+        watch = NeighbourWatch()
+        traces = measure_latency(trial.calls, plan, clock=trial.entry.make_clock(), pin=hopper, outputs=outputs)
+        neighbours = watch.read()
+    del outputs[EMPTY]
+    for batch, made in outputs.items():
+        scores = trial.runner.read(made).reshape(int(batch), -1)
+        check_outputs(scores, trial.scores[: int(batch)], f"batch {batch}")
+    dumped: dict[str, JsonValue] = {name: asdict(trace) for name, trace in traces.items()}
+    return {"traces": dumped, "neighbours": asdict(neighbours), "is_pinned": hopper.is_pinned}
+
+
+def run_calls_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """Payload: `batch`, `n_calls`. Makes so many calls: work for the parent's meter."""
+    (trial,) = _TRIALS
+    call = trial.calls[str(payload["batch"])]
+    with trial.runner.active():
+        for _repeat in range(payload["n_calls"]):
+            call()
+    return None
+
+
+def _answer(runner: Runner, images: Batch, batch: int) -> Scores:
+    scores = predict(runner, images, batch).reshape(len(images), -1)
+    if not np.isfinite(scores).all():
+        raise MeasurementError(
+            f"{(~np.isfinite(scores)).sum()} of {scores.size} scores are not finite (NaN or infinite)",
+            "check weights and input range; the cost of such a program is not that of the model",
+        )
+    return scores
+
+
+def _compare(scores: Scores, paths: dict[str, str], conditions: Conditions) -> list[Figure]:
+    if reason := Path(paths["no_reference"]).read_text(encoding="utf-8"):
+        return [unavailable(name, reason, backend=conditions["backend"]) for name in PARITY]
+    eager, reference = (np.load(paths[name], allow_pickle=False) for name in ("eager", "reference"))
+    answer = Answer(str(conditions["backend"]), scores[:0], scores, conditions)
+    return make_parity(answer, reference, eager, source="random inputs")

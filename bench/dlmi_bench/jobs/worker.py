@@ -1,0 +1,239 @@
+"""Worker processes: jobs go in and events come out as lines of JSON, so nothing is ever unpickled.
+
+The parent sleeps in a read while a worker measures. A worker lives no longer than its parent: when its standard input
+closes, it exits at once.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+from dlmi_bench.errors import BenchError, UsageError
+from dlmi_bench.instruments.host.facts import limit_threads
+
+# Told how much of a job is done, in the job's own words and as a fraction.
+OnProgress = Callable[[str, float], None]
+DRAIN_S = 2.0  # for what a dead worker said last, which is in the pipe
+
+
+class JobError(BenchError):
+    """A job failed inside its worker."""
+
+
+@dataclass(frozen=True)
+class Software:
+    """A checkout of this project, perhaps of another commit, and the interpreter that can run it."""
+
+    checkout: Path
+    python: Path
+
+    @property
+    def source_roots(self) -> str:
+        """Value of PYTHONPATH with which the checkout's packages are found, and this project's are not."""
+        roots = [self.checkout / name for name in SOURCE_ROOTS]
+        return os.pathsep.join(map(str, [self.checkout] if self.is_older else roots))
+
+    @property
+    def is_older(self) -> bool:
+        """Whether the checkout is older than the packages' names of today."""
+        return not (self.checkout / "bench" / "dlmi_bench").is_dir()
+
+    def find_name(self, name: str) -> str:
+        """Name in the checkout of a module or a job of today."""
+        return OLDER_NAMES[name] if self.is_older else name
+
+
+SOURCE_ROOTS = ("bench", "models", "tasks", "reports")
+# What a gate asks of another commit, by the names that it had before 0.2.0.
+OLDER_NAMES = {
+    "dlmi_bench.jobs.worker": "bench.executors",
+    "dlmi_bench.instruments.host.provenance": "bench.environment",
+    "dlmi_bench.gate.candidate:run_export_job": "bench.gate.candidate:run_export_job",
+    "dlmi_bench.gate.rounds:run_prepare_job": "bench.gate.rounds:run_prepare_job",
+    "dlmi_bench.gate.rounds:run_round_job": "bench.gate.rounds:run_round_job",
+}
+
+
+class Worker:
+    """One fresh process, of one thread unless told otherwise.
+
+    Args:
+        index: Number of the process among its replicates; seeds its hash function and the size of its environment,
+            which both move code and data around in memory and with them the time of a call.
+        software: Another interpreter and another checkout to run instead of this one.
+        n_threads: Of each numerical library in it.
+    """
+
+    def __init__(self, index: int = 0, software: Software | None = None, *, n_threads: int = 1) -> None:
+        environment = dict(os.environ) | limit_threads(n_threads)
+        environment["PYTHONHASHSEED"] = str(index)
+        environment["DLMI_BENCH_PADDING"] = "x" * random.Random(index).randrange(4096)  # noqa: S311
+        module, self._software = "dlmi_bench.jobs.worker", software
+        if software:
+            environment["PYTHONPATH"], module = software.source_roots, software.find_name(module)
+        self._process = subprocess.Popen(
+            [str(software.python) if software else sys.executable, "-m", module],
+            cwd=software.checkout if software else None,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+            errors="backslashreplace",  # of what a model's libraries print; the protocol is ASCII
+            start_new_session=True,  # Ctrl-C is for the parent to handle
+        )
+        self._stderr: list[str] = []
+        self._drainer = threading.Thread(target=self._drain_stderr, daemon=True)
+        self._drainer.start()
+
+    def call(
+        self,
+        function: str,
+        payload: dict[str, Any],
+        on_progress: OnProgress | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Run `module:function` with `payload` in the worker, which is killed when it takes longer than `timeout_s`.
+
+        Raises:
+            UsageError: the job raised one.
+            JobError: it raised anything else, the worker died or did not answer in time.
+        """
+        if timeout_s is None:
+            return self._exchange(function, payload, on_progress)
+        start_s = time.monotonic()
+        timer = threading.Timer(timeout_s, self._kill)
+        timer.start()
+        try:
+            return self._exchange(function, payload, on_progress)
+        except JobError as error:
+            if time.monotonic() - start_s < timeout_s:
+                raise
+            raise JobError(f"no answer from {function} within {timeout_s:g} s", "allow it more time") from error
+        finally:
+            timer.cancel()
+
+    def _exchange(self, function: str, payload: dict[str, Any], on_progress: OnProgress | None) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        function = self._software.find_name(function) if self._software else function
+        try:
+            self._process.stdin.write(json.dumps({"function": function, "payload": payload}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death(function) from None
+        for line in self._process.stdout:
+            event = json.loads(line)
+            if "result" in event:
+                return event["result"]
+            if "error" in event:
+                raise (UsageError if event["is_usage"] else JobError)(event["error"], event["remedy"])
+            if on_progress:
+                on_progress(event["doing"], event["fraction"])
+        raise self._death(function)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        with suppress(BrokenPipeError):  # a job that a dead worker did not take is flushed once more
+            if self._process.stdin:
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._kill()
+        self._end()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is not None:
+            self._kill()
+        self.close()
+
+    def _death(self, function: str) -> JobError:
+        code = self._end()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        last = "".join(self._stderr[-20:]).strip()
+        cause = f"worker died ({how}) during {function}" + (f"\n{last}" if last else "")
+        is_killed = code == -signal.SIGKILL
+        hint = "SIGKILL usually means that memory ran out" if is_killed else "the model or a library ended the process"
+        return JobError(cause, f"{hint}; run the same command again to retry")
+
+    def _kill(self) -> None:
+        """The worker, and what its jobs started and left behind: they are one session."""
+        if not hasattr(os, "killpg"):
+            self._process.kill()
+            return
+        with suppress(ProcessLookupError, PermissionError):  # none of them is left
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _end(self) -> int:
+        """Wait for the worker and its last words; what left the session with their pipe is not waited for for long."""
+        code = self._process.wait()
+        self._kill()
+        self._drainer.join(DRAIN_S)
+        return code
+
+    def _drain_stderr(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            self._stderr.extend(lines)
+
+
+def _read_jobs(jobs: "SimpleQueue[str]") -> None:
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)  # the parent is gone
+
+
+def _run_job(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
+    module, _, name = job["function"].partition(":")
+    try:
+        function = getattr(import_module(module), name)
+        result = function(job["payload"], lambda doing, fraction: emit({"doing": doing, "fraction": fraction}))
+        emit({"result": result})
+    except BenchError as error:
+        emit({"error": error.cause, "remedy": error.remedy, "is_usage": isinstance(error, UsageError)})
+    except Exception as error:  # noqa: BLE001 - whatever a job raises is its result; the parent records it
+        where = traceback.format_exc(limit=-3)
+        cause = f"{type(error).__name__}: {error}\n{where}"
+        emit({"error": cause, "remedy": "run the same command again to retry", "is_usage": False})
+
+
+def main() -> None:
+    """The worker's side: jobs from standard input, events to what was standard output."""
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # a library that prints must not disturb the protocol
+
+    def emit(event: dict[str, Any]) -> None:
+        events.write(json.dumps(event) + "\n")
+
+    jobs: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    while True:
+        _run_job(json.loads(jobs.get()), emit)
+
+
+if __name__ == "__main__":
+    main()

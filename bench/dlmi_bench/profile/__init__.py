@@ -1,0 +1,1 @@
+"""One model on every runtime of this machine."""

@@ -1,0 +1,184 @@
+"""The gate measured by itself: sessions of known truth on this machine, beside the rules that others use.
+
+`python -m dlmi_bench.selftest.gate` appends one line per session to a file, so that it can be interrupted, and prints
+the table at the end: of the lines of this model, machine and code, whatever else the file holds. The rivals judge the
+same rounds, but as they would see them: the baseline's from one process, the candidate's from a later one.
+"""
+
+import argparse
+import json
+import multiprocessing
+import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from dlmi_bench import gate
+from dlmi_bench.gate.baseline import Entry, file_path, load_baseline
+from dlmi_bench.gate.latency import INPROC
+from dlmi_bench.gate.rounds import SIDES
+from dlmi_bench.gate.session import Benchmarks, run_inproc
+from dlmi_bench.gate.timing import decide_benchmarks
+from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_machine, describe_versions
+from dlmi_bench.stats.intervals import compute_clopper_pearson
+from dlmi_bench.suite.fingerprint import compute_code_hash
+
+TAU = 0.05
+N_ROUNDS = 100
+MANN_WHITNEY_P = 0.002  # asv's threshold for calling two sets of samples different
+# All of the gate, and what it times and judges with.
+CODE = (
+    *(module.name for module in pkgutil.walk_packages(gate.__path__, "dlmi_bench.gate.")),
+    *(
+        "dlmi_bench.backends.onnxrt",
+        "dlmi_bench.instruments.clock",
+        "dlmi_bench.jobs.worker",
+        "dlmi_bench.instruments.latency",
+        "dlmi_bench.store.rounds",
+        "dlmi_bench.stats.intervals",
+    ),
+)
+
+
+def run_session(baseline: Path, name: str, extra_calls: float) -> dict[str, Any]:
+    """One session: the gate's verdict, and what the rivals say of its first two processes."""
+    entry = _find_entry(baseline, name)
+    path = str(file_path(baseline, entry.artifact("onnx")).resolve())
+    shape = {"input_shape": list(entry.input_shape), "candidate_shape": list(entry.input_shape)}
+    files = {"baseline": path, "candidate": path}
+    common = {"backend": "onnxruntime", "batch": 1, "n_calls": 0, "extra_calls": extra_calls}
+    answers: list[dict[str, Any]] = []
+
+    def measure(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
+        answers.append(run_inproc(benchmarks, index, N_ROUNDS, lambda *_: None))
+        return answers[-1]
+
+    decision = decide_benchmarks({name: {**common, **shape, **files}}, {name: TAU}, measure, INPROC)[name]
+    rounds = [answer["benchmarks"][name]["rounds_s"] for answer in answers[:2]]
+    preempted = [max(a["benchmarks"][name]["preempted_share"][side] for side in SIDES) for a in answers]
+    rivals = judge_as_others(rounds[0]["baseline"], rounds[1]["candidate"])
+    return {"extra_calls": extra_calls, "decision": asdict(decision), "preempted": preempted, "rivals": rivals}
+
+
+def _find_entry(baseline: Path, name: str) -> Entry:
+    return next(e for e in load_baseline(baseline).entries if e.name == name)
+
+
+def describe_subject(baseline: Path, name: str) -> dict[str, Any]:
+    """All that sessions must share to be counted together."""
+    return {
+        "model": name,
+        "sha256": _find_entry(baseline, name).artifact("onnx").sha256,
+        "machine_id": compute_machine_id(),
+        "code": compute_code_hash(CODE),
+        "versions": describe_versions(),
+    }
+
+
+def format_subject(subject: dict[str, Any]) -> str:
+    sha256, code = (subject[key][:12] for key in ("sha256", "code"))
+    versions = ", ".join(f"{package} {version}" for package, version in subject["versions"].items())
+    return f"{subject['model']}, file {sha256}, machine {subject['machine_id']}, code {code}\n{versions}"
+
+
+def load_lines(path: Path, subject: dict[str, Any]) -> list[dict[str, Any]]:
+    """Sessions of this subject; those of others stay in the file, uncounted."""
+    lines = [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in lines if line.get("subject") == subject]
+
+
+def judge_as_others(baseline_s: list[float], candidate_s: list[float]) -> dict[str, bool]:
+    """Whether each rival calls the candidate slower, from one run of each side in a process of its own."""
+    from scipy.stats import mannwhitneyu
+
+    p = float(mannwhitneyu(baseline_s, candidate_s).pvalue)
+    is_slower = median(candidate_s) > (1 + TAU) * median(baseline_s)
+    return {
+        "median +5 %": is_slower,
+        "pytest-benchmark --benchmark-compare-fail=mean:5%": fmean(candidate_s) > (1 + TAU) * fmean(baseline_s),
+        "pytest-benchmark --benchmark-compare-fail=min:5%": min(candidate_s) > (1 + TAU) * min(baseline_s),
+        "asv: factor 1.05 and Mann-Whitney p < .002": is_slower and p < MANN_WHITNEY_P,
+    }
+
+
+@contextmanager
+def hog(n_hogs: int) -> Iterator[None]:
+    """Processes that do nothing but compete for the CPUs."""
+    hogs = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(n_hogs)]
+    for process in hogs:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in hogs:
+            process.kill()
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def make_table(lines: list[dict[str, Any]]) -> str:
+    """Counts by condition, with exact 95 % bounds of the share that was called slower."""
+    rows = ["| truth | machine | rule | called slower | 95 % bounds | not decided | n |", "|" + " --- |" * 7]
+    for extra, n_hogs in sorted({(line["extra_calls"], line["n_hogs"]) for line in lines}):
+        group = [line for line in lines if (line["extra_calls"], line["n_hogs"]) == (extra, n_hogs)]
+        verdicts = [line["decision"]["verdict"] for line in group]
+        head = f"| {f'+{extra:.0%} calls' if extra else 'unchanged'} | {f'{n_hogs} hog' if n_hogs else 'quiet'} |"
+        open_ = sum(v in ("INCONCLUSIVE", "INVALID") for v in verdicts)
+        rows.append(
+            f"{head} this gate {_format_share(verdicts.count('REGRESSED'), len(group))} {open_} | {len(group)} |"
+        )
+        for rival in group[0]["rivals"]:
+            n_slower = sum(line["rivals"][rival] for line in group)
+            rows.append(f"{head} {rival} {_format_share(n_slower, len(group))} - | {len(group)} |")
+    return "\n".join(rows)
+
+
+def _format_share(k: int, n: int) -> str:
+    lo, hi = compute_clopper_pearson(k, n)
+    return f"| {k} of {n} | [{100 * lo:.1f}, {100 * hi:.1f}] % |"
+
+
+def format_page(subject: dict[str, Any], lines: list[dict[str, Any]]) -> str:
+    """Format the Markdown page of a run: date, machine, what was judged, and the table."""
+    machine = "{cpu}, {n_cpus_allowed} CPUs, {system}".format_map(describe_machine())
+    origin = f"{datetime.now(UTC).date()}, {machine}. Sessions of {format_subject(subject)}"
+    method = "Written by `nox -s gate-selftest`. [METHOD.md](../METHOD.md) explains what is measured."
+    return "\n\n".join(["# Self-test of the gate: last run", method, origin, make_table(lines)]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--baseline", type=Path, default=Path("baseline"))
+    parser.add_argument("--model", default="usps/mlp-64-32")
+    parser.add_argument("--sessions", type=int, default=60, help="sessions to have in the file for this condition")
+    parser.add_argument("--extra-calls", type=float, default=0.0)
+    parser.add_argument("--hogs", type=int, default=0)
+    parser.add_argument("--to", type=Path, default=Path("out/gate-selftest.jsonl"))
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a Markdown page to this file as well")
+    options = parser.parse_args()
+    options.to.parent.mkdir(parents=True, exist_ok=True)
+    subject = describe_subject(options.baseline, options.model)
+    lines = load_lines(options.to, subject)
+    truth = {"extra_calls": options.extra_calls, "n_hogs": options.hogs}
+    n_done = sum(truth.items() <= line.items() for line in lines)
+    with hog(options.hogs), options.to.open("a") as file:
+        for _ in range(n_done, options.sessions):
+            line = run_session(options.baseline, options.model, options.extra_calls) | truth | {"subject": subject}
+            lines.append(line)
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+    if options.markdown:
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(format_page(subject, lines), encoding="utf-8")
+    print(f"{format_subject(subject)}\n\n{make_table(lines)}")  # noqa: T201 - the table is what this program is for
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Other benchmark tools, each measuring the same workloads in its own way."""

@@ -1,0 +1,94 @@
+"""What a run shows while it goes on: a live line on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+if TYPE_CHECKING:
+    from dlmi_bench.suite.plan import Step
+
+
+class Display(Protocol):
+    """Told what goes on."""
+
+    def start_step(self, step: "Step", index: int, total: int) -> None: ...
+
+    def progress(self, doing: str, fraction: float) -> None: ...
+
+    def end_step(self, step: "Step", outcome: str) -> None: ...
+
+
+class RunDisplay:
+    """Cells done and to do, what the current one is at, and the time left.
+
+    The screen is drawn when something happens, not on a timer: a busy parent would disturb what is measured. For the
+    same reason it is not drawn more often than every MIN_INTERVAL_S.
+    """
+
+    MIN_INTERVAL_S = 0.25
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._line = self._bar.add_task("starting", total=None, left="")
+        self._begin_s = time.monotonic()
+        self._step_s = self._drawn_s = self._begin_s
+        self._n_kept = 0
+        self._index = self._total = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def start_step(self, step: "Step", index: int, total: int) -> None:
+        self._index, self._total = index, total
+        self._step_s = time.monotonic()
+        self._draw(f"{step.task}: {step.title}", is_forced=True)
+
+    def progress(self, doing: str, fraction: float) -> None:
+        self._draw(f"{doing} {fraction:.0%}" if 0 < fraction < 1 else doing)
+
+    def end_step(self, step: "Step", outcome: str) -> None:
+        if outcome == "kept":
+            self._n_kept += 1
+            return
+        took_s = time.monotonic() - self._step_s
+        place = f"[{self._index + 1:>{len(str(self._total))}}/{self._total}]"
+        self._console.print(
+            f"{place} {step.task}: {step.title}: {outcome} ({took_s:.1f} s)", markup=False, highlight=False
+        )
+
+    def _draw(self, text: str, *, is_forced: bool = False) -> None:
+        now_s = time.monotonic()
+        if not is_forced and now_s - self._drawn_s < self.MIN_INTERVAL_S:
+            return
+        self._drawn_s = now_s
+        self._bar.update(
+            self._line, description=text, completed=self._index, total=self._total, left=self._estimate_left(now_s)
+        )
+        self._bar.refresh()
+
+    def _estimate_left(self, now_s: float) -> str:
+        """From the mean of the steps done in this run; what was kept took no time and predicts none."""
+        n_done = self._index - self._n_kept
+        if n_done < 1:
+            return ""
+        left_s = (self._step_s - self._begin_s) / n_done * (self._total - self._index) - (now_s - self._step_s)
+        return (
+            f"about {max(0, round(left_s / 60))} min left" if left_s > 90 else f"about {max(0, round(left_s))} s left"
+        )

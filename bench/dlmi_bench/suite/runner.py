@@ -1,0 +1,138 @@
+"""Runs a suite: what is stored and still holds is kept, the rest is done, each step in one transaction."""
+
+import traceback
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+from pydantic import JsonValue
+
+from dlmi_bench.errors import BenchError
+from dlmi_bench.instruments.host.activity import read_load
+from dlmi_bench.instruments.host.provenance import describe_environment
+from dlmi_bench.records import Cell, CellKind, Record
+from dlmi_bench.store import Attempt, Store
+from dlmi_bench.suite.display import Display
+from dlmi_bench.suite.fingerprint import compute_fingerprint
+from dlmi_bench.suite.measures import ACTIONS, Workshop
+from dlmi_bench.suite.plan import FROM_DATA, MEASURED_SEED, Step, list_judged, make_steps, select_shard
+from dlmi_bench.suite.suites import Suite, select_models
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+
+
+def _show_loading(display: Display, done: int, total: int | None) -> None:
+    display.progress("loading data", done / total if total else 0.0)
+
+
+@dataclass
+class Outcome:
+    """How many cells were kept and done, and what failed in the others."""
+
+    n_kept: int = 0
+    n_done: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class Runner:
+    """One run of one suite into one store; `shard` (index, number) takes a share of its trainings only."""
+
+    def __init__(
+        self, suite: Suite, store: Store, *, is_fresh: bool = False, shard: tuple[int, int] | None = None
+    ) -> None:
+        self._suite = suite
+        self._steps = make_steps(suite)
+        if shard:
+            self._steps = select_shard(self._steps, *shard)
+        self._store = store
+        self._is_fresh = is_fresh
+        self._tasks = {name: get_task(name) for name in suite.tasks}
+        self._shop = Workshop(suite, store.folder, self._tasks)
+        self._environment: dict[str, JsonValue] = describe_environment() | {"suite": suite.model_dump(mode="json")}
+        self._data: dict[str, dict[str, Any]] = {}
+
+    def run(self, display: Display) -> Outcome:
+        """Do every step that is not done yet. A failed step is recorded and the others still run."""
+        loading = partial(_show_loading, display)
+        self._data = {name: task.load(on_progress=loading).describe() for name, task in self._tasks.items()}
+        for name, task in self._tasks.items():
+            if task.load_pool and any(MODELS[m].start == "synthetic" for m in select_models(self._suite, name)):
+                task.load_pool(on_progress=loading)  # here, where all cores are free; the workers find it kept
+        outcome, steps = Outcome(), self._steps
+        stored = {} if self._is_fresh else self._store.current()
+        try:
+            for index, step in enumerate(steps):
+                display.start_step(step, index, len(steps))
+                todo: list[Cell] = []
+                for cell in step.cells:
+                    attempt = stored.get(cell.key)
+                    if attempt and attempt.record and self._is_current(attempt):
+                        self._remember(attempt.record)
+                        outcome.n_kept += 1
+                    else:
+                        todo.append(cell)
+                display.end_step(step, self._run_step(step, todo, display, outcome) if todo else "kept")
+        finally:
+            self._shop.close()
+        return outcome
+
+    def _is_current(self, attempt: Attempt) -> bool:
+        record = attempt.record
+        if record is None or attempt.status != "done":
+            return False
+        if record.cell.kind == "train":
+            judged = dict(record.details.get("judged", {}))  # type: ignore[arg-type]
+            if not list_judged(record.cell, self._suite).items() <= judged.items():
+                return False
+        return attempt.fingerprint == self._fingerprint(record.cell) and self._store.has_artifacts(record)
+
+    def _remember(self, record: Record) -> None:
+        cell = record.cell
+        if cell.kind == "train" and cell.seed_index == MEASURED_SEED:
+            self._shop.trained[cell.task, cell.model] = record
+
+    def _fingerprint(self, cell: Cell) -> str:
+        """Empty where the training that the cell measures has not been done: then nothing stored can match."""
+        if cell.kind in FROM_DATA:
+            inputs: dict[str, Any] = {"data": self._data[cell.task]["sha256"]}
+        elif trained := self._shop.trained.get((cell.task, cell.model)):
+            inputs = {artifact.role: artifact.sha256 for artifact in trained.artifacts}
+        else:
+            return ""
+        return compute_fingerprint(cell, self._suite, self._tasks[cell.task], inputs)
+
+    def _run_step(self, step: Step, todo: list[Cell], display: Display, outcome: Outcome) -> str:
+        ready = [c for c in todo if c.kind in FROM_DATA or (c.task, c.model) in self._shop.trained]
+        for cell in todo:
+            if cell not in ready:
+                self._fail([cell], f"{cell.model} has no trained artifact: its training failed", outcome)
+        if not ready:
+            return "skipped, its training failed"
+        before = read_load()
+        try:
+            records = self._act(step.kind, ready, display)
+        except BenchError as error:
+            self._fail(ready, str(error), outcome)
+            return f"failed: {error.cause.splitlines()[0]}"
+        load: dict[str, JsonValue] = {"load_before": asdict(before), "load_after": asdict(read_load())}
+        records = [r.model_copy(update={"provenance": self._environment | load | r.provenance}) for r in records]
+        self._store.add_done([(record, self._fingerprint(record.cell)) for record in records])
+        for record in records:
+            self._remember(record)
+        failures = {record.cell.key: "\n".join(record.failures) for record in records if record.failures}
+        outcome.failures.update(failures)
+        outcome.n_done += len(records) - len(failures)
+        return f"failed in part: {next(iter(failures.values())).splitlines()[0]}" if failures else "done"
+
+    def _act(self, kind: CellKind, cells: list[Cell], display: Display) -> list[Record]:
+        try:
+            return ACTIONS[kind](self._shop, cells, display.progress)
+        except BenchError:
+            raise
+        except Exception as error:  # a fault of the program costs its own step: the store keeps it, the others come
+            cause = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-3).rstrip()}"
+            raise BenchError(cause, "run the same command again; if it stays so, report these lines") from error
+
+    def _fail(self, cells: list[Cell], error: str, outcome: Outcome) -> None:
+        self._store.add_failed([(cell.key, self._fingerprint(cell)) for cell in cells], error)
+        outcome.failures.update({cell.key: error for cell in cells})
