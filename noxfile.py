@@ -156,7 +156,9 @@ def latex(session: nox.Session) -> None:
 @in_env
 def schema(session: nox.Session) -> None:
     """Write docs/report.schema.json anew."""
-    program = "import json; from dlmi_reports.document import make_schema; print(json.dumps(make_schema(), indent=2))"
+    program = (
+        "import json; from dlmi_reports.formats.json import make_schema; print(json.dumps(make_schema(), indent=2))"
+    )
     with (ROOT / "docs" / "report.schema.json").open("w") as file:
         run(session, "python", "-c", program, stdout=file)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.gate.latency import (
+from dlmi_bench.gate.latency.decision import (
     INPROC,
     MIN_ROUNDS,
     TWOPROC,

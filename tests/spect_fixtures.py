@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import FetchError
-from dlmi_tasks.archives import cache_dir
-from dlmi_tasks.spect.anatomy import Anatomies, load_anatomies
-from dlmi_tasks.spect.cohort import CohortSpec, sample_control, sample_patient
-from dlmi_tasks.spect.synthesis import Visit, list_visits
-from dlmi_tasks.spect.template import Template, make_templates
-from dlmi_tasks.spect.writer import write_cohort
+from dlmi_tasks.files.archives import cache_dir
+from dlmi_tasks.spect.anatomy.anatomy import Anatomies, load_anatomies
+from dlmi_tasks.spect.cohort.cohort import CohortSpec, sample_control, sample_patient
+from dlmi_tasks.spect.cohort.synthesis import Visit, list_visits
+from dlmi_tasks.spect.cohort.template import Template, make_templates
+from dlmi_tasks.spect.ppmi.writer import write_cohort
 
 
 @pytest.fixture(scope="session")

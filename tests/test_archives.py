@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import FetchError
-from dlmi_tasks.archives import Archive, atomic_file, cache_dir, fetch_archive, load_index_settings, read_member
+from dlmi_tasks.files.archives import Archive, atomic_file, cache_dir, fetch_archive, load_index_settings, read_member
 
 CONTENT = b"forty-two\n"
 
@@ -86,7 +86,7 @@ def test_missing_archive_tells_how_to_do_without(
 def test_two_processes_fetch_once_and_agree(index: Path, tmp_path: Path) -> None:
     """Two processes that ask at once both get the whole file."""
     program = (
-        "import sys; from pathlib import Path; from dlmi_tasks.archives import *\n"
+        "import sys; from pathlib import Path; from dlmi_tasks.files.archives import *\n"
         "a = Archive('toy', '1.0', 'toy-1.0.tar.gz', sys.argv[1])\n"
         "print(compute_sha256(fetch_archive(a, cache=Path(sys.argv[2]))))"
     )

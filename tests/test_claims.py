@@ -16,11 +16,17 @@ from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import Store, put_artifact
 from dlmi_bench.toml import find_line
 from dlmi_models import MODELS
-from dlmi_reports.claims import Judgement, Verdict, Verdicts, judge_store, to_json
-from dlmi_reports.load import load_results
+from dlmi_reports.claims.kinds import load_claims
+from dlmi_reports.claims.prose import (
+    describe_evidence,
+    describe_family,
+    describe_judgement,
+    list_sentences,
+    make_claim_table,
+)
+from dlmi_reports.claims.verdicts import Judgement, Verdict, Verdicts, judge_store, to_json
 from dlmi_reports.page import make_claim_section
-from dlmi_reports.predicates import load_claims
-from dlmi_reports.prose import describe_evidence, describe_family, describe_judgement, list_sentences, make_claim_table
+from dlmi_reports.results.load import load_results
 from stand_ins import Command
 
 N = 1000

@@ -25,7 +25,7 @@ from dlmi_bench.instruments.host.provenance import (
     describe_environment,
     describe_versions,
 )
-from dlmi_bench.jobs.worker import OnProgress
+from dlmi_bench.jobs.protocol import OnProgress
 from dlmi_bench.records import Cell, Record
 from dlmi_bench.store import Store
 from dlmi_bench.suite.display import RunDisplay

@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlmi_bench.gate.accuracy import AccuracyVerdict, Limits, decide, judge_convergence, judge_recipe, judge_weights
-from dlmi_bench.gate.convergence import Effort
-from dlmi_bench.gate.difference import Difference
-from dlmi_bench.gate.evidence import Answers, ExampleSet, Runs
+from dlmi_bench.gate.accuracy.convergence import Effort
+from dlmi_bench.gate.accuracy.decision import (
+    AccuracyVerdict,
+    Limits,
+    decide,
+    judge_convergence,
+    judge_recipe,
+    judge_weights,
+)
+from dlmi_bench.gate.accuracy.difference import Difference
+from dlmi_bench.gate.accuracy.evidence import Answers, ExampleSet, Runs
 
 N = 2000
 SET = ExampleSet("a" * 64, "b" * 64, N)

@@ -16,14 +16,14 @@ from torch import nn
 
 from dlmi_bench.backends import BACKENDS, predict
 from dlmi_bench.backends.export import write_onnx
-from dlmi_bench.gate.baseline import save_baseline
+from dlmi_bench.gate.sides.baseline import save_baseline
 from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Record
 from dlmi_bench.store import Store, artifact_path, put_artifact
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Splits, make_splits
-from dlmi_tasks.train import train
+from dlmi_tasks.training.loop import train
 from stand_ins import Command
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

@@ -13,13 +13,13 @@ from torch import nn
 
 from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.errors import DataError
-from dlmi_bench.gate.baseline import Baseline, Energy, Entry, Noise, Training, list_energy, load_baseline
-from dlmi_bench.gate.candidate import Candidate, _have_same_weights
 from dlmi_bench.gate.expense import describe_training
-from dlmi_bench.gate.files import load_file_candidate, load_labelled, save_files
-from dlmi_bench.gate.noise import compute_noise_sd, compute_resolvable, describe_noise
+from dlmi_bench.gate.latency.noise import compute_noise_sd, compute_resolvable, describe_noise
 from dlmi_bench.gate.output import Outcome, Row
 from dlmi_bench.gate.settings import Settings
+from dlmi_bench.gate.sides.baseline import Baseline, Energy, Entry, Noise, Training, list_energy, load_baseline
+from dlmi_bench.gate.sides.candidate import Candidate, _have_same_weights
+from dlmi_bench.gate.sides.files import load_file_candidate, load_labelled, save_files
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.records import Artifact, Cell, Record
 from dlmi_models import MODELS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlmi_bench.gate.latency import (
+from dlmi_bench.gate.latency.decision import (
     INPROC,
     TWOPROC,
     Process,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dlmi_bench.gate.revision import RevisionError, open_revision
+from dlmi_bench.gate.sides.revision import RevisionError, open_revision
 from stand_ins import plant
 
 VERSIONS = "def describe_versions():\n    return {{'runtime': {version!r}}}\n"

@@ -10,11 +10,11 @@ import pytest
 from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.gate import output
-from dlmi_bench.gate.latency import INPROC
-from dlmi_bench.gate.rounds import SIDES
-from dlmi_bench.gate.session import Benchmarks
+from dlmi_bench.gate.latency.decision import INPROC
+from dlmi_bench.gate.latency.looks import CONFIRMATION, decide_benchmarks
+from dlmi_bench.gate.latency.rounds import SIDES
+from dlmi_bench.gate.latency.session import Benchmarks
 from dlmi_bench.gate.settings import Settings, load_settings
-from dlmi_bench.gate.timing import CONFIRMATION, decide_benchmarks
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.instruments.onnx_graph import compute_peak_activation_bytes, count_operators, load_graph
 from dlmi_bench.jobs.worker import JobError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dlmi_bench.gate.baseline import MANIFEST, file_path, load_baseline
+from dlmi_bench.gate.sides.baseline import MANIFEST, file_path, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.selftest import gate as selftest
 from dlmi_bench.selftest.gate import CODE

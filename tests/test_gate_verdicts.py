@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlmi_bench.gate.identity import find_incomparable
+from dlmi_bench.gate.latency.identity import find_incomparable
 from dlmi_bench.gate.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided, judge_closed
 
 STATED = ("backend", "batch", "precision", "provider", "shape", "threads")

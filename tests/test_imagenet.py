@@ -18,11 +18,13 @@ from dlmi_bench.suite.fingerprint import compute_fingerprint
 from dlmi_bench.suite.suites import SUITES
 from dlmi_models import MODELS
 from dlmi_models.efficientnet import EfficientNetLite
-from dlmi_reports.origins import list_facts
-from dlmi_tasks import folders, get_task, imagenet
-from dlmi_tasks.imagenet import PUBLISHED, TORCHVISION_SITE, identify, load_published
-from dlmi_tasks.transfer import begin, load_start
-from dlmi_tasks.weights import parse_weights
+from dlmi_reports.tables.origins import list_facts
+from dlmi_tasks import get_task
+from dlmi_tasks.files import folders
+from dlmi_tasks.training import imagenet
+from dlmi_tasks.training.imagenet import PUBLISHED, TORCHVISION_SITE, identify, load_published
+from dlmi_tasks.training.start import begin, load_start
+from dlmi_tasks.training.weights import parse_weights
 
 FULL_SIZE = {
     "vgg16-full": "vgg16",

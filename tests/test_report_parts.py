@@ -9,20 +9,20 @@ from dlmi_bench.instruments.latency_figures import make_single_call_figures
 from dlmi_bench.records import Cell, Figure, Record, unavailable
 from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.store import Store
-from dlmi_reports.ablation import make_ablation_table
-from dlmi_reports.agreement import make_agreement_tables
-from dlmi_reports.answers import UnmeasuredError
-from dlmi_reports.changes import make_change_table
-from dlmi_reports.costs import COSTS
-from dlmi_reports.differences import compute_accuracy_difference, make_difference_tables
-from dlmi_reports.efficiency import make_efficiency_tables
-from dlmi_reports.findings import pair_seeds
-from dlmi_reports.fronts import draw_task, make_front_tables
-from dlmi_reports.latency import make_latency_tables
-from dlmi_reports.load import TaskResults, load_results
-from dlmi_reports.montage import plot_montages
-from dlmi_reports.singles import make_calibration_tables, plot_singles
-from dlmi_reports.tables import list_notes, make_inference_table
+from dlmi_reports.claims.findings import pair_seeds
+from dlmi_reports.plots.montage import plot_montages
+from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
+from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.costs import COSTS
+from dlmi_reports.results.load import TaskResults, load_results
+from dlmi_reports.tables.ablation import make_ablation_table
+from dlmi_reports.tables.agreement import make_agreement_tables
+from dlmi_reports.tables.changes import make_change_table
+from dlmi_reports.tables.differences import compute_accuracy_difference, make_difference_tables
+from dlmi_reports.tables.efficiency import make_efficiency_tables
+from dlmi_reports.tables.fronts import draw_task, make_front_tables
+from dlmi_reports.tables.latency import make_latency_tables
+from dlmi_reports.tables.overview import list_notes, make_inference_table
 from report_stores import keep_answers, keep_pictures, keep_singles, measured_records, train_record
 
 

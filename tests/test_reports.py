@@ -13,14 +13,14 @@ from dlmi_bench.records import Cell, Figure, Record
 from dlmi_bench.store import Store
 from dlmi_bench.units import escape_markdown
 from dlmi_reports import write_export, write_report
-from dlmi_reports.changes import make_change_section
-from dlmi_reports.costs import COSTS
-from dlmi_reports.document import make_schema
-from dlmi_reports.load import load_results
-from dlmi_reports.observers import make_observer_tables
+from dlmi_reports.formats.json import make_schema
 from dlmi_reports.page import make_page
-from dlmi_reports.plots import collect_points, plot_front
-from dlmi_reports.tables import make_accuracy_table, make_inference_table, make_seed_table, make_training_table
+from dlmi_reports.plots.front import collect_points, plot_front
+from dlmi_reports.results.costs import COSTS
+from dlmi_reports.results.load import load_results
+from dlmi_reports.tables.changes import make_change_section
+from dlmi_reports.tables.overview import make_accuracy_table, make_inference_table, make_seed_table, make_training_table
+from dlmi_reports.tables.references import make_observer_tables
 from report_stores import HOSTILE, PROVENANCE, fill_store, measured_records, train_record
 from stand_ins import Command
 

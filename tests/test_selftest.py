@@ -24,7 +24,8 @@ from dlmi_bench.selftest.spins import TAIL_SHARE, compute_median, draw_durations
 from dlmi_bench.stats import percentiles
 from dlmi_bench.stats.estimates import estimate_difference, estimate_mean
 from dlmi_bench.stats.intervals import Survival, compute_t_interval
-from dlmi_reports import differences, findings
+from dlmi_reports.claims import findings
+from dlmi_reports.tables import differences
 
 
 def test_rows_by_hand() -> None:

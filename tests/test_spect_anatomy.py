@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlmi_tasks.kept import compute_key, load_or_make
-from dlmi_tasks.spect.anatomy import Anatomies, load_regions
-from dlmi_tasks.spect.atlas import Labels, compute_centroids, compute_coverage, fit_affine
-from dlmi_tasks.spect.grid import SHAPE, TO_MNI, compute_sigma, crop_center, find_box, make_positions
+from dlmi_tasks.files.cache import compute_key, load_or_make
+from dlmi_tasks.spect.anatomy.anatomy import Anatomies, load_regions
+from dlmi_tasks.spect.anatomy.atlas import Labels, compute_centroids, compute_coverage, fit_affine
+from dlmi_tasks.spect.anatomy.grid import SHAPE, TO_MNI, compute_sigma, crop_center, find_box, make_positions
 
 
 def test_affine_fit_recovers_a_known_map() -> None:
@@ -126,8 +126,8 @@ def test_cache_is_made_once_and_mended(tmp_path: Path) -> None:
 def test_cache_key_follows_what_is_asked_for() -> None:
     """Another request or another set of modules gives another key."""
     keys = {
-        compute_key(1, modules=("dlmi_tasks.spect.grid",)),
-        compute_key(2, modules=("dlmi_tasks.spect.grid",)),
-        compute_key(1, modules=("dlmi_tasks.spect.atlas",)),
+        compute_key(1, modules=("dlmi_tasks.spect.anatomy.grid",)),
+        compute_key(2, modules=("dlmi_tasks.spect.anatomy.grid",)),
+        compute_key(1, modules=("dlmi_tasks.spect.anatomy.atlas",)),
     }
     assert len(keys) == 3

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlmi_bench.errors import UsageError
-from dlmi_tasks.spect.cohort import (
+from dlmi_tasks.spect.cohort.cohort import (
     CohortSpec,
     compute_ratios,
     compute_visit,
@@ -14,9 +14,9 @@ from dlmi_tasks.spect.cohort import (
     sample_control,
     sample_patient,
 )
+from dlmi_tasks.spect.cohort.population import PRESETS, VISIT_YEARS, compute_covariance, compute_means, compute_shift
+from dlmi_tasks.spect.cohort.synthesis import list_visits
 from dlmi_tasks.spect.observer import make_true_features
-from dlmi_tasks.spect.population import PRESETS, VISIT_YEARS, compute_covariance, compute_means, compute_shift
-from dlmi_tasks.spect.synthesis import list_visits
 
 N = 3000
 

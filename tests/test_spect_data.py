@@ -10,11 +10,11 @@ import pytest
 
 from dlmi_bench.errors import UsageError
 from dlmi_tasks.spec import Dataset, compute_hashes
-from dlmi_tasks.spect.cohort import CohortSpec
+from dlmi_tasks.spect.cohort.cohort import CohortSpec
+from dlmi_tasks.spect.cohort.montage import write_montage
 from dlmi_tasks.spect.data import NOTE, SyntheticDataset, load_synthetic
 from dlmi_tasks.spect.inspection import describe, load_spect
 from dlmi_tasks.spect.learners import compute_accuracy, fit_logistic
-from dlmi_tasks.spect.montage import write_montage
 from dlmi_tasks.spect.preprocess import Preprocessing
 
 SMALL = (9, 3, 6)

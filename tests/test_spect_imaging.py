@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from dlmi_tasks.spect.anatomy import Anatomies
-from dlmi_tasks.spect.cohort import CohortSpec, Site, compute_ratios, sample_control, sample_patient
-from dlmi_tasks.spect.grid import SHAPE, compute_sigma
-from dlmi_tasks.spect.imaging import draw_counts, image_patient, misregister
-from dlmi_tasks.spect.optics import blur
+from dlmi_tasks.spect.anatomy.anatomy import Anatomies
+from dlmi_tasks.spect.anatomy.grid import SHAPE, compute_sigma
+from dlmi_tasks.spect.cohort.cohort import CohortSpec, Site, compute_ratios, sample_control, sample_patient
+from dlmi_tasks.spect.cohort.imaging import draw_counts, image_patient, misregister
+from dlmi_tasks.spect.cohort.optics import blur
+from dlmi_tasks.spect.cohort.synthesis import Visit, scan_visits
+from dlmi_tasks.spect.cohort.template import MIN_UPTAKE, NOMINAL_FWHM_MM, Template, make_uptake, solve_uptake
 from dlmi_tasks.spect.preprocess import measure_ratios
-from dlmi_tasks.spect.synthesis import Visit, scan_visits
-from dlmi_tasks.spect.template import MIN_UPTAKE, NOMINAL_FWHM_MM, Template, make_uptake, solve_uptake
 
 
 def test_solved_uptake_reads_as_asked(anatomies: Anatomies, templates: list[Template]) -> None:

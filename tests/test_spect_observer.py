@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlmi_tasks.spect.cohort import CohortSpec, sample_patient
+from dlmi_tasks.spect.cohort.cohort import CohortSpec, sample_patient
 from dlmi_tasks.spect.learners import compute_accuracy, fit_lda, fit_logistic, fit_nearest
 from dlmi_tasks.spect.observer import (
     CHANCE,

@@ -13,12 +13,12 @@ import pydicom
 import pytest
 
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_tasks.spect.layout import SEARCH_COLUMNS
-from dlmi_tasks.spect.ppmi import PpmiDataset, load_ppmi
+from dlmi_tasks.spect.cohort.synthesis import Visit
+from dlmi_tasks.spect.cohort.template import Template
+from dlmi_tasks.spect.ppmi.dataset import PpmiDataset, load_ppmi
+from dlmi_tasks.spect.ppmi.layout import SEARCH_COLUMNS
+from dlmi_tasks.spect.ppmi.writer import write_cohort
 from dlmi_tasks.spect.preprocess import Preprocessing
-from dlmi_tasks.spect.synthesis import Visit
-from dlmi_tasks.spect.template import Template
-from dlmi_tasks.spect.writer import write_cohort
 
 STAGES = "MDS-UPDRS_Part_III_05Jan2026.csv"
 COLLECTION = "Reconstructed_DaTSCAN_collection.csv"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dlmi_bench.errors import UsageError
-from dlmi_tasks.spect.anatomy import Regions
-from dlmi_tasks.spect.grid import SHAPE
+from dlmi_tasks.spect.anatomy.anatomy import Regions
+from dlmi_tasks.spect.anatomy.grid import SHAPE
 from dlmi_tasks.spect.preprocess import (
     NORMALISE,
     PLANES,

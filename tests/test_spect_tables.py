@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.spect.files import ImageFile
-from dlmi_tasks.spect.matching import GROUPINGS, Match, choose_row, find_label, match_images
-from dlmi_tasks.spect.tables import ImageRow, StageRow, Tables, load_tables, parse_day
+from dlmi_tasks.spect.ppmi.files import ImageFile
+from dlmi_tasks.spect.ppmi.matching import GROUPINGS, Match, choose_row, find_label, match_images
+from dlmi_tasks.spect.ppmi.tables import ImageRow, StageRow, Tables, load_tables, parse_day
 
 HEAD = "PATNO,EVENT_ID,PAG_NAME,INFODT,PDSTATE,NHY\n"
 

@@ -9,12 +9,12 @@ import torch
 
 from dlmi_bench.records import Cell
 from dlmi_tasks import SPECT_ARMS, TASKS, get_task
-from dlmi_tasks.augment import distort
 from dlmi_tasks.spec import Distortion, make_splits
-from dlmi_tasks.spect.cohort import CohortSpec, find_patient, sample_patient
+from dlmi_tasks.spect.cohort.cohort import CohortSpec, find_patient, sample_patient
 from dlmi_tasks.spect.data import load_synthetic
 from dlmi_tasks.spect.observer import observe
 from dlmi_tasks.spect.preprocess import Preprocessing
+from dlmi_tasks.training.distortion import distort
 
 
 def test_references_need_the_data_alone(spect_cache: Path) -> None:

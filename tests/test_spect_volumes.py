@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pydicom.uid import JPEGLosslessSV1
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.spect.cohort import CohortSpec, sample_patient
-from dlmi_tasks.spect.grid import SHAPE
-from dlmi_tasks.spect.synthesis import Visit
-from dlmi_tasks.spect.volumes import load_volume
-from dlmi_tasks.spect.writer import NIFTI_AFFINE, Scan, write_dicom, write_nifti
+from dlmi_tasks.spect.anatomy.grid import SHAPE
+from dlmi_tasks.spect.cohort.cohort import CohortSpec, sample_patient
+from dlmi_tasks.spect.cohort.synthesis import Visit
+from dlmi_tasks.spect.ppmi.volumes import load_volume
+from dlmi_tasks.spect.ppmi.writer import NIFTI_AFFINE, Scan, write_dicom, write_nifti
 
 
 @pytest.fixture(scope="module")

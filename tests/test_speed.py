@@ -13,7 +13,7 @@ from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Recipe, Task, make_splits
-from dlmi_tasks.train import Loop, to_tensors
+from dlmi_tasks.training.loop import Loop, to_tensors
 
 N_ROUNDS = 30
 RECIPE = Recipe(n_epochs=1_000, augmentation="none")

@@ -8,10 +8,10 @@ from torch import nn
 from dlmi_bench.selftest.learners import run_script
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.augment import distort
-from dlmi_tasks.digits import DISTORTION
 from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Recipe, Splits, make_splits
-from dlmi_tasks.train import evaluate, train
+from dlmi_tasks.training.distortion import distort
+from dlmi_tasks.training.loop import evaluate, train
+from dlmi_tasks.usps.task import DISTORTION
 from stand_ins import FakeClock
 
 

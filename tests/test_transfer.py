@@ -10,8 +10,8 @@ import torch
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, HeldOut, Pool, Recipe, Splits, Task
-from dlmi_tasks.train import train
-from dlmi_tasks.transfer import begin, load_start
+from dlmi_tasks.training.loop import train
+from dlmi_tasks.training.start import begin, load_start
 
 RNG = np.random.default_rng(0)
 SHORT = Recipe(n_epochs=2, batch_size=8)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from dlmi_bench.errors import BenchError, DataError, FetchError
-from dlmi_tasks import usps
-from dlmi_tasks.archives import fetch_archive
-from dlmi_tasks.usps import SHA256, load_usps, make_blur
-from dlmi_tasks.usps_files import load_rows
+from dlmi_tasks.files.archives import fetch_archive
+from dlmi_tasks.usps import data as usps
+from dlmi_tasks.usps.data import SHA256, load_usps, make_blur
+from dlmi_tasks.usps.files import load_rows
 
 COUNTS_TRAIN = [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644]
 COUNTS_TEST = [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]

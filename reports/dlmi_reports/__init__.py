@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dlmi_bench.store import Store
-    from dlmi_reports.document import Document
+    from dlmi_reports.structure import Document
 
 
 def make_document(store: "Store", *, against: "Store | None" = None, reference: str | None = None) -> "Document":
@@ -20,10 +20,10 @@ def make_document(store: "Store", *, against: "Store | None" = None, reference: 
         StoreError: a store holds no finished cell.
         UsageError: no such model.
     """
-    from dlmi_reports.changes import make_change_section
-    from dlmi_reports.document import Document
-    from dlmi_reports.load import load_results
     from dlmi_reports.page import make_page
+    from dlmi_reports.results.load import load_results
+    from dlmi_reports.structure import Document
+    from dlmi_reports.tables.changes import make_change_section
 
     results = load_results(store, reference=reference)
     extra = [make_change_section(results, load_results(against), str(against.folder))] if against else []
@@ -45,8 +45,8 @@ def write_report(
         StoreError: a store holds no finished cell.
         UsageError: no such model.
     """
-    from dlmi_reports.formats import FORMATS
-    from dlmi_reports.markdown import format_summary
+    from dlmi_reports.formats.markdown import format_summary
+    from dlmi_reports.formats.registry import FORMATS
 
     document = make_document(store, against=against, reference=reference)
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,8 +65,8 @@ def write_export(store: "Store", folder: Path, formats: Sequence[str]) -> list[P
         StoreError: the store holds no finished cell.
         UsageError: a format needs a package that is not installed.
     """
-    from dlmi_reports.exports import EXPORTS
-    from dlmi_reports.load import load_results
+    from dlmi_reports.formats.registry import EXPORTS
+    from dlmi_reports.results.load import load_results
 
     results = load_results(store)
     folder.mkdir(parents=True, exist_ok=True)

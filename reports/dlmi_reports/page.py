@@ -1,31 +1,31 @@
 """The report as a plain structure, which each format writes down in its own syntax."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from dlmi_bench.records import ARM
 from dlmi_bench.units import format_count
-from dlmi_reports.ablation import make_ablation_table
-from dlmi_reports.agreement import make_agreement_tables
-from dlmi_reports.canvas import Plot
-from dlmi_reports.claims import judge_claims
-from dlmi_reports.classes import make_class_tables
-from dlmi_reports.curves import plot_curves
-from dlmi_reports.differences import make_difference_tables
-from dlmi_reports.efficiency import make_efficiency_tables
-from dlmi_reports.energy import make_energy_tables
-from dlmi_reports.fronts import make_front_tables
-from dlmi_reports.imports import LEAD, make_import_tables
-from dlmi_reports.latency import make_latency_tables
-from dlmi_reports.load import Results, TaskResults
-from dlmi_reports.montage import plot_montages
-from dlmi_reports.observers import make_observer_tables
-from dlmi_reports.origins import make_environment_table, make_failure_table, make_run_table
-from dlmi_reports.plots import plot_fronts
-from dlmi_reports.predicates import load_claims
-from dlmi_reports.prose import describe_family, list_sentences, make_claim_table
-from dlmi_reports.singles import make_calibration_tables, plot_singles
-from dlmi_reports.tables import Table, list_notes, list_test_reads, make_tables
+from dlmi_reports.claims.kinds import load_claims
+from dlmi_reports.claims.prose import describe_family, list_sentences, make_claim_table
+from dlmi_reports.claims.verdicts import judge_claims
+from dlmi_reports.plots.curves import plot_curves
+from dlmi_reports.plots.front import plot_fronts
+from dlmi_reports.plots.montage import plot_montages
+from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
+from dlmi_reports.results.load import Results, TaskResults
+from dlmi_reports.structure import Page, Plot, Section, Table
+from dlmi_reports.tables.ablation import make_ablation_table
+from dlmi_reports.tables.agreement import make_agreement_tables
+from dlmi_reports.tables.classes import make_class_tables
+from dlmi_reports.tables.differences import make_difference_tables
+from dlmi_reports.tables.efficiency import make_efficiency_tables
+from dlmi_reports.tables.energy import make_energy_tables
+from dlmi_reports.tables.fronts import make_front_tables
+from dlmi_reports.tables.imported import LEAD, make_import_tables
+from dlmi_reports.tables.latency import make_latency_tables
+from dlmi_reports.tables.origins import make_environment_table, make_failure_table, make_run_table
+from dlmi_reports.tables.overview import list_notes, list_test_reads, make_tables
+from dlmi_reports.tables.references import make_observer_tables
 
 # A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
 MAX_ROWS = 500
@@ -43,28 +43,6 @@ TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_class_tables,
 )
 PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curves, plot_singles, plot_montages)
-
-
-@dataclass
-class Section:
-    """One task, or another part of the report; `details` are sentences for those who want to know more."""
-
-    name: str
-    title: str
-    lead: list[str] = field(default_factory=list)
-    plots: list[Plot] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    details: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Page:
-    """The whole report."""
-
-    title: str
-    lead: list[str]
-    sections: list[Section]
 
 
 def make_page(results: Results, *extra: Section) -> Page:

@@ -17,8 +17,8 @@ SPECT_ARMS = (
 
 # name -> the module whose TASKS holds it; resolved on use, so that listing names loads no data code
 TASKS: dict[str, str] = {
-    "usps": "dlmi_tasks.digits",
-    "usps-libsvm": "dlmi_tasks.digits",
+    "usps": "dlmi_tasks.usps.task",
+    "usps-libsvm": "dlmi_tasks.usps.task",
     "spect": "dlmi_tasks.spect.task",
     "spect-realistic": "dlmi_tasks.spect.task",
     "spect-small": "dlmi_tasks.spect.task",

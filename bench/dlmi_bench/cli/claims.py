@@ -13,7 +13,7 @@ VERDICT_WIDTH = 14
 
 if TYPE_CHECKING:
     from dlmi_bench.store import Store
-    from dlmi_reports.claims import Verdicts
+    from dlmi_reports.claims.verdicts import Verdicts
 
 
 def claims(
@@ -23,7 +23,7 @@ def claims(
 ) -> None:
     """Hold claims against the results. Exit 0: all supported; 10: one refuted; 12: not measured; 11: inconclusive."""
     from dlmi_bench.store import Store
-    from dlmi_reports.claims import judge_store, to_json
+    from dlmi_reports.claims.verdicts import judge_store, to_json
 
     store = Store(out, must_exist=True)
     if file:
@@ -44,7 +44,7 @@ def _check_names(file: Path, store: "Store") -> None:
     """
     from dlmi_bench.toml import find_line
     from dlmi_models import MODELS
-    from dlmi_reports.predicates import load_claims
+    from dlmi_reports.claims.kinds import load_claims
     from dlmi_tasks import TASKS
 
     cells = [attempt.record.cell for attempt in store.current().values() if attempt.record]
@@ -65,7 +65,7 @@ def _print_table(verdicts: "Verdicts") -> None:
     """For each claim its verdict and name, what was found, and what to do about it."""
     from textwrap import wrap
 
-    from dlmi_reports.prose import describe_family, describe_next
+    from dlmi_reports.claims.prose import describe_family, describe_next
 
     indent = " " * VERDICT_WIDTH
     for judgement in verdicts.judgements:

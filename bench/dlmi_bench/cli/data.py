@@ -42,8 +42,8 @@ def data(
     if is_spect:
         described = describe_spect_data(preset.value, data_dir, has_audit=audit)
         if montage:
-            from dlmi_tasks.spect.cohort import CohortSpec
-            from dlmi_tasks.spect.montage import write_montage
+            from dlmi_tasks.spect.cohort.cohort import CohortSpec
+            from dlmi_tasks.spect.cohort.montage import write_montage
 
             write_montage(montage, CohortSpec(preset.value))
     else:
@@ -83,7 +83,7 @@ def describe_spect_data(preset: str, data_dir: Path | None, *, has_audit: bool) 
     from rich.console import Console
     from rich.progress import Progress
 
-    from dlmi_tasks import folders
+    from dlmi_tasks.files import folders
     from dlmi_tasks.spect.inspection import describe, load_spect
 
     with Progress(console=Console(stderr=True), transient=True) as progress:

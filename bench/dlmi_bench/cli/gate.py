@@ -10,8 +10,8 @@ from dlmi_bench.cli.options import JsonOption, OutOption, print_json
 from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlmi_bench.gate.baseline import Baseline
-    from dlmi_bench.jobs.worker import OnProgress
+    from dlmi_bench.gate.sides.baseline import Baseline
+    from dlmi_bench.jobs.protocol import OnProgress
 
 
 class Severity(StrEnum):
@@ -38,9 +38,9 @@ def baseline_save(
     noise: Annotated[int, typer.Option(help="Processes of the A/A session (2 or more); 0 leaves it out.")] = 5,
 ) -> None:
     """Keep the artifacts of a finished run, or ONNX files, as the new baseline, with the noise of this machine."""
-    from dlmi_bench.gate.baseline import load_baseline, save_baseline
-    from dlmi_bench.gate.files import save_files
-    from dlmi_bench.gate.noise import record_noise
+    from dlmi_bench.gate.latency.noise import record_noise
+    from dlmi_bench.gate.sides.baseline import load_baseline, save_baseline
+    from dlmi_bench.gate.sides.files import save_files
     from dlmi_bench.store import Store
 
     if bool(onnx) != bool(test):
@@ -59,7 +59,7 @@ def baseline_save(
 
 
 def _print_noise(baseline: "Baseline") -> None:
-    from dlmi_bench.gate.noise import describe_noise
+    from dlmi_bench.gate.latency.noise import describe_noise
     from dlmi_bench.instruments.host.provenance import compute_machine_id
 
     typer.echo(describe_noise(baseline, compute_machine_id()))
@@ -68,7 +68,7 @@ def _print_noise(baseline: "Baseline") -> None:
 @baseline_app.command("list")
 def baseline_list(baseline: BaselineOption = Path("baseline"), as_json: JsonOption = False) -> None:
     """Models of a baseline, once all its files have been checked."""
-    from dlmi_bench.gate.baseline import load_baseline
+    from dlmi_bench.gate.sides.baseline import load_baseline
 
     loaded = load_baseline(baseline)
     if as_json:
@@ -86,8 +86,8 @@ def baseline_show(
     name: Annotated[str, typer.Argument(help="TASK/MODEL")], baseline: BaselineOption = Path("baseline")
 ) -> None:
     """Everything that is kept of one model, as JSON, with the A/A noise of the machine that saved it."""
-    from dlmi_bench.gate.baseline import load_baseline
-    from dlmi_bench.gate.noise import describe_entry_noise
+    from dlmi_bench.gate.latency.noise import describe_entry_noise
+    from dlmi_bench.gate.sides.baseline import load_baseline
 
     loaded = load_baseline(baseline)
     entries = {entry.name: entry for entry in loaded.entries}
@@ -117,7 +117,7 @@ def gate(
     from dlmi_bench.gate import output
     from dlmi_bench.gate.gate import run_gate
     from dlmi_bench.gate.settings import load_settings
-    from dlmi_bench.gate.subject import Subject
+    from dlmi_bench.gate.sides.request import Subject
 
     severities = {"inconclusive": inconclusive, "disturbed": disturbed}
     chosen = load_settings(settings).model_copy(update={name: s.value for name, s in severities.items() if s})

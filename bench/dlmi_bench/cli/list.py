@@ -35,18 +35,19 @@ def list_(
 def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     """Entries by registry and name; each has at least a title."""
     from dlmi_bench.backends import BACKENDS
-    from dlmi_bench.suite.suites import SUITES, select_models
+    from dlmi_bench.suite.suites import SUITES, Suite, select_models
     from dlmi_models import MODELS
     from dlmi_tasks import TASKS, get_task
+
+    def n_models(suite: Suite) -> int:
+        return len({model for task in suite.tasks for model in select_models(suite, task)})
 
     found: dict[str, dict[str, dict[str, Any]]] = {
         "tasks": {name: {"title": get_task(name).title} for name in TASKS},
         "models": {name: {"title": entry.title} for name, entry in MODELS.items()},
         "backends": {name: {"title": entry.title, "state": entry.describe_state()} for name, entry in BACKENDS.items()},
         "suites": {
-            name: {
-                "title": f"{', '.join(s.tasks)}: {len({m for task in s.tasks for m in select_models(s, task)})} models, {s.n_seeds} seeds"
-            }
+            name: {"title": f"{', '.join(s.tasks)}: {n_models(s)} models, {s.n_seeds} seeds"}
             | s.model_dump(mode="json")
             for name, s in SUITES.items()
         },

@@ -36,7 +36,7 @@ def run(
     from dlmi_bench.suite.display import RunDisplay
     from dlmi_bench.suite.runner import Runner
     from dlmi_bench.suite.suites import load_suite, narrow, parse_shard
-    from dlmi_tasks import folders
+    from dlmi_tasks.files import folders
 
     folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)

@@ -10,22 +10,22 @@ from typing import Any
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.gate.baseline import Baseline, Entry, load_baseline, load_predictions
-from dlmi_bench.gate.candidate import Candidate
 from dlmi_bench.gate.checks import check_accuracy, check_costs
 from dlmi_bench.gate.expense import describe_training
-from dlmi_bench.gate.latency import INPROC, TWOPROC
-from dlmi_bench.gate.noise import describe_noise
+from dlmi_bench.gate.latency.decision import INPROC, TWOPROC
+from dlmi_bench.gate.latency.looks import Measure
+from dlmi_bench.gate.latency.noise import describe_noise
+from dlmi_bench.gate.latency.retry import decide_with_retry
+from dlmi_bench.gate.latency.session import TWOPROC_ROUNDS, Benchmarks, run_inproc, run_twoproc
 from dlmi_bench.gate.output import Outcome, Row
-from dlmi_bench.gate.retry import decide_with_retry
-from dlmi_bench.gate.revision import Revision, open_revision
-from dlmi_bench.gate.session import TWOPROC_ROUNDS, Benchmarks, run_inproc, run_twoproc
 from dlmi_bench.gate.settings import Settings
-from dlmi_bench.gate.subject import Paths, Subject, find_baseline_paths, find_candidates, list_strangers
-from dlmi_bench.gate.timing import Measure
+from dlmi_bench.gate.sides.baseline import Baseline, Entry, load_baseline, load_predictions
+from dlmi_bench.gate.sides.candidate import Candidate
+from dlmi_bench.gate.sides.request import Paths, Subject, find_baseline_paths, find_candidates, list_strangers
+from dlmi_bench.gate.sides.revision import Revision, open_revision
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_environment, describe_versions
-from dlmi_bench.jobs.worker import OnProgress
+from dlmi_bench.jobs.protocol import OnProgress
 
 
 def run_gate(

@@ -53,7 +53,7 @@ class GateCollector(pytest.Collector):
     def collect(self) -> Iterator["GateItem"]:
         from dlmi_bench.gate.gate import run_gate
         from dlmi_bench.gate.settings import load_settings
-        from dlmi_bench.gate.subject import Subject
+        from dlmi_bench.gate.sides.request import Subject
 
         baseline = self.options["baseline"]
         assert baseline is not None

@@ -9,8 +9,8 @@ from pydantic import JsonValue
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.counts import FORMULA, MAX_DISAGREEMENT, Counts, compute_disagreement, measure_counts
 from dlmi_bench.instruments.counts.products import Products
+from dlmi_bench.jobs.protocol import OnProgress
 from dlmi_bench.jobs.subject import Subject, build, compute_closed_form
-from dlmi_bench.jobs.worker import OnProgress
 from dlmi_bench.records import Figure, unavailable
 
 TRAINING_RULE = (

@@ -16,9 +16,9 @@ from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, Batch, Scores, predict
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
 from dlmi_bench.jobs.parity import Answer, make_parity
-from dlmi_bench.jobs.protocol import NOT_FINITE, scores_role
+from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, scores_role
 from dlmi_bench.jobs.saliency import compute_saliency
-from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Figure, unavailable
 from dlmi_bench.stats.confusion import (
     Counts,

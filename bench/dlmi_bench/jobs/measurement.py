@@ -24,8 +24,7 @@ from dlmi_bench.instruments.memory import (
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.jobs.parity import compute_tolerance
 from dlmi_bench.jobs.peaks import measure_peaks
-from dlmi_bench.jobs.protocol import EMPTY
-from dlmi_bench.jobs.worker import OnProgress
+from dlmi_bench.jobs.protocol import EMPTY, OnProgress
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import make_splits
 

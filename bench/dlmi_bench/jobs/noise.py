@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from dlmi_bench.instruments.clock import Stopwatch
-from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.stats.resolution import Noise, compute_noise
 
 BUDGET_S = 25.0

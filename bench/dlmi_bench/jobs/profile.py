@@ -19,10 +19,9 @@ from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
 from dlmi_bench.instruments.memory import make_memory_figures
 from dlmi_bench.jobs.measurement import check_outputs, measure_memory
 from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
-from dlmi_bench.jobs.protocol import EMPTY
+from dlmi_bench.jobs.protocol import EMPTY, OnProgress
 from dlmi_bench.jobs.reference import Truth, ask_file, ask_network
 from dlmi_bench.jobs.subject import Subject, build, register
-from dlmi_bench.jobs.worker import OnProgress
 from dlmi_bench.records import Conditions, Figure, unavailable
 
 INPUT_SEED = 0

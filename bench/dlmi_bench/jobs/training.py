@@ -20,14 +20,14 @@ from dlmi_bench.instruments.energy_figures import make_energy_figures, make_targ
 from dlmi_bench.instruments.latency import CpuHopper
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.jobs.evaluation import judge
-from dlmi_bench.jobs.worker import OnProgress
+from dlmi_bench.jobs.protocol import OnProgress
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import put_artifact
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Recipe, Splits, Task, make_splits
-from dlmi_tasks.train import TrainingRun, train, warm_up
-from dlmi_tasks.transfer import Start, begin, load_start
+from dlmi_tasks.training.loop import TrainingRun, train, warm_up
+from dlmi_tasks.training.start import Start, begin, load_start
 
 
 def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:

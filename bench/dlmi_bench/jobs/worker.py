@@ -16,17 +16,20 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
+
+from pydantic import TypeAdapter
 
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.host.facts import limit_threads
+from dlmi_bench.jobs.protocol import Answer, OnProgress, Request
 
-# Told how much of a job is done, in the job's own words and as a fraction.
-OnProgress = Callable[[str, float], None]
 DRAIN_S = 2.0  # for what a dead worker said last, which is in the pipe
 
 
@@ -62,9 +65,9 @@ SOURCE_ROOTS = ("bench", "models", "tasks", "reports")
 OLDER_NAMES = {
     "dlmi_bench.jobs.worker": "bench.executors",
     "dlmi_bench.instruments.host.provenance": "bench.environment",
-    "dlmi_bench.gate.candidate:run_export_job": "bench.gate.candidate:run_export_job",
-    "dlmi_bench.gate.rounds:run_prepare_job": "bench.gate.rounds:run_prepare_job",
-    "dlmi_bench.gate.rounds:run_round_job": "bench.gate.rounds:run_round_job",
+    "dlmi_bench.gate.sides.candidate:run_export_job": "bench.gate.candidate:run_export_job",
+    "dlmi_bench.gate.latency.rounds:run_prepare_job": "bench.gate.rounds:run_prepare_job",
+    "dlmi_bench.gate.latency.rounds:run_round_job": "bench.gate.rounds:run_round_job",
 }
 
 
@@ -99,6 +102,18 @@ class Worker:
         self._stderr: list[str] = []
         self._drainer = threading.Thread(target=self._drain_stderr, daemon=True)
         self._drainer.start()
+
+    def ask(
+        self, request: Request[Answer], on_progress: OnProgress | None = None, *, timeout_s: float | None = None
+    ) -> Answer:
+        """Run the request's job in the worker, which is killed when it takes longer than `timeout_s`.
+
+        Raises:
+            UsageError: the job raised one.
+            JobError: it raised anything else, the worker died or did not answer in time.
+        """
+        payload = request.model_dump(mode="json")
+        return request.parse_answer(self.call(request.job, payload, on_progress, timeout_s=timeout_s))
 
     def call(
         self,
@@ -207,12 +222,22 @@ def _read_jobs(jobs: "SimpleQueue[str]") -> None:
     os._exit(0)  # the parent is gone
 
 
+@cache
+def _find_job(name: str) -> tuple[Callable[..., Any], TypeAdapter[Any], TypeAdapter[Any]]:
+    """The function, and the types of its request and its answer, as it is annotated."""
+    module, _, function_name = name.partition(":")
+    function = getattr(import_module(module), function_name)
+    hints = get_type_hints(function)
+    request, *_ = (hints.get(parameter, Any) for parameter in signature(function).parameters)
+    return function, TypeAdapter(request), TypeAdapter(hints.get("return", Any))
+
+
 def _run_job(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
-    module, _, name = job["function"].partition(":")
     try:
-        function = getattr(import_module(module), name)
-        result = function(job["payload"], lambda doing, fraction: emit({"doing": doing, "fraction": fraction}))
-        emit({"result": result})
+        function, request, answer = _find_job(job["function"])
+        payload = request.validate_python(job["payload"])
+        result = function(payload, lambda doing, fraction: emit({"doing": doing, "fraction": fraction}))
+        emit({"result": answer.dump_python(result, mode="json")})
     except BenchError as error:
         emit({"error": error.cause, "remedy": error.remedy, "is_usage": isinstance(error, UsageError)})
     except Exception as error:  # noqa: BLE001 - whatever a job raises is its result; the parent records it

@@ -15,10 +15,10 @@ from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.energy import Idle, Meter, measure_idle
 from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.instruments.meters import energy_meter
-from dlmi_bench.jobs.protocol import N_EXAMPLES
+from dlmi_bench.jobs.protocol import N_EXAMPLES, OnProgress
 from dlmi_bench.jobs.sessions import measure_peaks
 from dlmi_bench.jobs.subject import Subject
-from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.profile.row import ENERGY_WINDOW_S, Row, Sitting
 from dlmi_bench.records import Figure
 

@@ -14,13 +14,13 @@ from dlmi_bench.selftest.rows import ALPHA, Bounds, Simulate
 from dlmi_bench.stats.confusion import Metric, bootstrap_interval
 from dlmi_bench.stats.estimates import Middle, Share, estimate_accuracy, estimate_sd_ratio
 from dlmi_bench.stats.intervals import compute_wilson
-from dlmi_reports.answers import Answers
-from dlmi_reports.costs import COSTS
-from dlmi_reports.differences import Difference, compare_answers, compare_pairs, compute_accuracy_difference
-from dlmi_reports.findings import estimate_gain
-from dlmi_reports.fronts import draw_task
-from dlmi_reports.load import ModelResults, TaskResults
-from dlmi_tasks.spect.anatomy import Regions
+from dlmi_reports.claims.findings import estimate_gain
+from dlmi_reports.results.answers import Answers
+from dlmi_reports.results.costs import COSTS
+from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.tables.differences import Difference, compare_answers, compare_pairs, compute_accuracy_difference
+from dlmi_reports.tables.fronts import draw_task
+from dlmi_tasks.spect.anatomy.anatomy import Regions
 from dlmi_tasks.spect.preprocess import WINDOW, compute_left_out_snr, compute_pooled_snr
 
 Generator = np.random.Generator

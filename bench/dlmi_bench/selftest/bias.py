@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import JsonValue
 
 from dlmi_bench.instruments.latency import N_TURNS, N_UNTIMED, CpuHopper, Plan, Trace, measure_latency
-from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.selftest.fakes import FakeClock
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
 from dlmi_bench.selftest.spins import DURATIONS_S, compute_median, draw_durations, make_spin

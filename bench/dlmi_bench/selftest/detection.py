@@ -13,7 +13,8 @@ from dlmi_bench.instruments.energy import Meter, measure_energy
 from dlmi_bench.instruments.memory import measure_peak_memory
 from dlmi_bench.instruments.meters.rapl import RaplMeter
 from dlmi_bench.jobs.parity import Answer, make_parity
-from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.selftest.fakes import FakeClock, Powercap, WattMeter
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
 from dlmi_bench.stats.intervals import compute_kaplan_meier

@@ -12,12 +12,12 @@ from dlmi_bench.stats.intervals import compute_process_summary
 from dlmi_bench.stats.percentiles import compute_percentile
 from dlmi_bench.stats.resolution import Noise
 from dlmi_bench.store.rounds import compute_latency_ratio, make_rounds_key
-from dlmi_reports.costs import COSTS
-from dlmi_reports.differences import compute_cost_ratio
-from dlmi_reports.evidence import Evidence
-from dlmi_reports.findings import find_ratio
-from dlmi_reports.load import ModelResults, Results, TaskResults
-from dlmi_reports.predicates import Ratio
+from dlmi_reports.claims.evidence import Evidence
+from dlmi_reports.claims.findings import find_ratio
+from dlmi_reports.claims.kinds import Ratio
+from dlmi_reports.results.costs import COSTS
+from dlmi_reports.results.load import ModelResults, Results, TaskResults
+from dlmi_reports.tables.differences import compute_cost_ratio
 
 Generator = np.random.Generator
 

@@ -16,8 +16,7 @@ from dlmi_bench.errors import MeasurementError
 from dlmi_bench.jobs.evaluation import judge
 from dlmi_bench.jobs.measurement import run_latency_job
 from dlmi_bench.jobs.parity import PARITY
-from dlmi_bench.jobs.protocol import scores_role
-from dlmi_bench.jobs.worker import OnProgress
+from dlmi_bench.jobs.protocol import OnProgress, scores_role
 from dlmi_bench.records import Artifact
 from dlmi_bench.store import artifact_path, put_artifact
 from dlmi_models import MODELS

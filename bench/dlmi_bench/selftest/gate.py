@@ -18,11 +18,11 @@ from statistics import fmean, median
 from typing import Any
 
 from dlmi_bench import gate
-from dlmi_bench.gate.baseline import Entry, file_path, load_baseline
-from dlmi_bench.gate.latency import INPROC
-from dlmi_bench.gate.rounds import SIDES
-from dlmi_bench.gate.session import Benchmarks, run_inproc
-from dlmi_bench.gate.timing import decide_benchmarks
+from dlmi_bench.gate.latency.decision import INPROC
+from dlmi_bench.gate.latency.looks import decide_benchmarks
+from dlmi_bench.gate.latency.rounds import SIDES
+from dlmi_bench.gate.latency.session import Benchmarks, run_inproc
+from dlmi_bench.gate.sides.baseline import Entry, file_path, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.stats.intervals import compute_clopper_pearson
 from dlmi_bench.suite.fingerprint import compute_code_hash

@@ -16,8 +16,8 @@ from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.imagenet import identify
 from dlmi_tasks.spec import Task
+from dlmi_tasks.training.imagenet import identify
 
 METERS = (
     "dlmi_bench.instruments.meters",
@@ -41,9 +41,9 @@ RUNTIME_CODE = tuple(dict.fromkeys(entry.module for entry in BACKENDS.values()))
 
 TRAINING_CODE = (
     "dlmi_tasks.spec",
-    "dlmi_tasks.train",
-    "dlmi_tasks.augment",
-    "dlmi_tasks.transfer",
+    "dlmi_tasks.training.loop",
+    "dlmi_tasks.training.distortion",
+    "dlmi_tasks.training.start",
     "dlmi_bench.jobs.training",
     "dlmi_bench.instruments.clock",
     "dlmi_bench.jobs.evaluation",
@@ -61,8 +61,8 @@ TRAINING_CODE = (
 
 START_CODE: dict[str, tuple[str, ...]] = {
     "scratch": (),
-    "synthetic": ("dlmi_tasks.pretraining",),
-    "imagenet": ("dlmi_tasks.imagenet", "dlmi_tasks.weights"),
+    "synthetic": ("dlmi_tasks.training.pretraining",),
+    "imagenet": ("dlmi_tasks.training.imagenet", "dlmi_tasks.training.weights"),
 }
 
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.energy_figures import join_processes
-from dlmi_bench.jobs.protocol import NOT_FINITE, scores_role
+from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, scores_role
 from dlmi_bench.jobs.sessions import measure_peaks
 from dlmi_bench.jobs.subject import Subject
-from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import artifact_path
 from dlmi_bench.suite.plan import MEASURED_SEED, list_judged

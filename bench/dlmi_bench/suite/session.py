@@ -8,9 +8,9 @@ from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.host.neighbours import list_complaints
 from dlmi_bench.instruments.latency import Trace, list_cpus
 from dlmi_bench.instruments.latency_figures import make_latency_figures
-from dlmi_bench.jobs.protocol import EMPTY
+from dlmi_bench.jobs.protocol import EMPTY, OnProgress
 from dlmi_bench.jobs.sessions import _has_cpus
-from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Conditions, Figure, unavailable
 from dlmi_bench.store.rounds import make_rounds_key
 from dlmi_bench.suite.suites import Suite

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import UsageError
-from dlmi_tasks.archives import Progress
+from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.spec import Arrays, Dataset, compute_hashes
-from dlmi_tasks.spect.cohort import CohortSpec
+from dlmi_tasks.spect.cohort.cohort import CohortSpec
+from dlmi_tasks.spect.cohort.synthesis import Count, Visit, load_cohort
 from dlmi_tasks.spect.preprocess import Extracts, Preprocessing, make_images
-from dlmi_tasks.spect.synthesis import Count, Visit, load_cohort
 
 NOTE = (
     "Synthetic. Anatomy: real label maps. Uptake: drawn from a published-scale model; stage 3+ levels and stage "

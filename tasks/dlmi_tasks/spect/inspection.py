@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from dlmi_tasks.archives import Progress
-from dlmi_tasks.spect.anatomy import Regions, load_regions
+from dlmi_tasks.files.archives import Progress
+from dlmi_tasks.spect.anatomy.anatomy import Regions, load_regions
 from dlmi_tasks.spect.audit import audit_leakage
-from dlmi_tasks.spect.cohort import CohortSpec
+from dlmi_tasks.spect.cohort.cohort import CohortSpec
+from dlmi_tasks.spect.cohort.synthesis import Count
 from dlmi_tasks.spect.data import SIZES, SpectDataset, SyntheticDataset, load_synthetic, summarise
 from dlmi_tasks.spect.manifest import load_key, make_manifest
 from dlmi_tasks.spect.observer import CHANCE, compute_ceiling, compute_efficiency, measure_lda
-from dlmi_tasks.spect.ppmi import PpmiDataset, load_ppmi
+from dlmi_tasks.spect.ppmi.dataset import PpmiDataset, load_ppmi
 from dlmi_tasks.spect.preprocess import Preprocessing, compute_image_snr, compute_pooled_snr, normalise
-from dlmi_tasks.spect.synthesis import Count
 
 
 def load_spect(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.archives import atomic_file, cache_dir
+from dlmi_tasks.files.archives import atomic_file, cache_dir
 from dlmi_tasks.spect.data import SpectDataset
 
 KEY_BYTES = 32

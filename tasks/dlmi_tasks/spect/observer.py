@@ -9,9 +9,16 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_tasks.spect.cohort import Patient
+from dlmi_tasks.spect.cohort.cohort import Patient
+from dlmi_tasks.spect.cohort.population import (
+    GRADIENT,
+    GRADIENT_SD,
+    STAGES,
+    compute_covariance,
+    compute_means,
+    compute_shift,
+)
 from dlmi_tasks.spect.learners import compute_accuracy, fit_lda
-from dlmi_tasks.spect.population import GRADIENT, GRADIENT_SD, STAGES, compute_covariance, compute_means, compute_shift
 from dlmi_tasks.spect.preprocess import Extracts
 
 CHANCE = 1 / len(STAGES)

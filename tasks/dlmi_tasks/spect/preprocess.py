@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import UsageError
-from dlmi_tasks.spect.anatomy import Regions
-from dlmi_tasks.spect.grid import CROP, Mask, crop_center
+from dlmi_tasks.spect.anatomy.anatomy import Regions
+from dlmi_tasks.spect.anatomy.grid import CROP, Mask, crop_center
 
 Planes = NDArray[np.float32]  # (n, 109, 91)
 

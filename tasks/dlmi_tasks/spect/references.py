@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
 from dlmi_bench.records import Conditions, Figure, unavailable
 from dlmi_bench.stats.confusion import compute_balanced_accuracy, count_confusion
-from dlmi_tasks.spect.anatomy import load_regions
-from dlmi_tasks.spect.cohort import find_patient
+from dlmi_tasks.spect.anatomy.anatomy import load_regions
+from dlmi_tasks.spect.cohort.cohort import find_patient
 from dlmi_tasks.spect.data import Scans, SpectDataset, SyntheticDataset
 from dlmi_tasks.spect.learners import fit_lda, fit_logistic
 from dlmi_tasks.spect.observer import CHANCE, compute_ceiling, make_measured_features, observe

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from dlmi_bench.records import ARM
-from dlmi_tasks import SLICES, SPECT_ARMS, folders
-from dlmi_tasks.archives import Progress
+from dlmi_tasks import SLICES, SPECT_ARMS
+from dlmi_tasks.files import folders
+from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.spec import Distortion, Recipe, Target, Task
+from dlmi_tasks.spect.anatomy.grid import CROP, SHAPE
+from dlmi_tasks.spect.cohort.pool import load_pool
 from dlmi_tasks.spect.data import CLASS_NAMES, SIZES, SpectDataset
-from dlmi_tasks.spect.grid import CROP, SHAPE
 from dlmi_tasks.spect.inspection import load_spect
-from dlmi_tasks.spect.pool import load_pool
 from dlmi_tasks.spect.preprocess import Preprocessing
 from dlmi_tasks.spect.references import COURSE_BASELINE, describe_references
 

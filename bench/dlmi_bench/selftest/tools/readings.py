@@ -17,7 +17,8 @@ from pydantic import JsonValue
 
 from dlmi_bench.errors import UsageError
 from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
-from dlmi_bench.jobs.worker import OnProgress, Worker
+from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.selftest.spins import choose_seed, make_spin
 from dlmi_bench.stats.intervals import compute_sd, compute_t_interval
 from dlmi_bench.stats.percentiles import FENCES, count_outliers

@@ -1,0 +1,109 @@
+"""Latency decisions for many benchmarks: looks, stops, and one confirmation of every red."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dlmi_bench.errors import BenchError
+from dlmi_bench.gate.latency.decision import (
+    Process,
+    confirm_regression,
+    count_more_processes,
+    decide_latency,
+    find_disturbance,
+)
+from dlmi_bench.gate.latency.identity import find_incomparable
+from dlmi_bench.gate.latency.session import Benchmarks
+from dlmi_bench.gate.verdicts import Decision, Verdict, judge_closed
+
+# Runs the benchmarks in the replicate of that number and answers like `session.run_inproc`.
+Measure = Callable[[Benchmarks, int], dict[str, Any]]
+# Replicates of a confirmation are numbered apart: other layouts in memory, other orders.
+CONFIRMATION = 1000
+
+
+def decide_benchmarks(
+    benchmarks: Benchmarks, taus: dict[str, float], measure: Measure, looks: tuple[int, ...]
+) -> dict[str, Decision]:
+    """One decision per benchmark; a red stands only when new processes are red too.
+
+    Args:
+        benchmarks: What `session.run_inproc` takes, by name.
+        taus: Allowed slowdown by name.
+        measure: One replicate.
+        looks: Processes at each look; doubled where pinning is refused.
+    """
+    decisions = _decide(benchmarks, taus, measure, looks, 0)
+    red = {name: b for name, b in benchmarks.items() if decisions[name].verdict is Verdict.REGRESSED}
+    if red:
+        second = _decide(red, taus, measure, looks, CONFIRMATION)
+        decisions |= {name: confirm_regression(decisions[name], second[name]) for name in red}
+    return decisions
+
+
+def _decide(
+    benchmarks: Benchmarks, taus: dict[str, float], measure: Measure, looks: tuple[int, ...], first: int
+) -> dict[str, Decision]:
+    open_ = {name: dict(benchmark) for name, benchmark in benchmarks.items()}
+    decisions = {name: Decision(name) for name in benchmarks}
+    processes: dict[str, list[Process]] = {name: [] for name in benchmarks}
+    n_wanted = looks[0]
+    while open_:
+        index = first + len(processes[next(iter(open_))])
+        try:
+            answer = measure(open_, index)
+        except BenchError as error:
+            decisions |= {name: Decision(name, why=f"process {index + 1}: {error.cause}") for name in open_}
+            break
+        if not answer["is_pinned"] and not any(processes.values()):
+            looks = tuple(2 * k for k in looks)  # unpinned processes vary more; more of them make up for it
+            n_wanted = looks[0]
+        decisions |= _take(answer["benchmarks"], open_, processes)
+        is_look = any(len(processes[name]) == n_wanted for name in open_)
+        for name in list(open_):
+            if is_look or find_disturbance(processes[name]):  # which no later process mends
+                decisions[name] = _judge(name, processes[name], taus[name], looks)
+                if not count_more_processes(decisions[name], looks):
+                    del open_[name]
+        if is_look and open_:
+            n_wanted = looks[looks.index(n_wanted) + 1]
+    return decisions
+
+
+def _judge(name: str, processes: list[Process], tau: float, looks: tuple[int, ...]) -> Decision:
+    return judge_closed(name, lambda: decide_latency(name, processes, tau=tau, looks=looks))
+
+
+def _take(answers: dict[str, Any], open_: Benchmarks, processes: dict[str, list[Process]]) -> dict[str, Decision]:
+    """Add one replicate to `processes`; benchmarks that failed or do not compare leave `open_` with a decision."""
+    closed: dict[str, Decision] = {}
+    for name in list(open_):
+        answer = answers.get(name, {"error": "the worker did not report it"})
+        fault = _find_fault(name, open_[name], answer)
+        if fault:
+            closed[name] = fault
+            del open_[name]
+            continue
+        open_[name]["n_calls"] = answer["n_calls"]
+        rounds = {f"{side}_s": times for side, times in answer["rounds_s"].items()}
+        share = max(answer["preempted_share"].values())
+        processes[name].append(Process(**rounds, preempted_share=share, n_calls=answer["n_calls"]))
+    return closed
+
+
+def _drop_version(conditions: dict[str, Any]) -> dict[str, Any]:
+    """Another version of a runtime is another candidate, not another benchmark."""
+    return {key: value for key, value in conditions.items() if key != "version"}
+
+
+def _find_fault(name: str, benchmark: dict[str, Any], answer: dict[str, Any]) -> Decision | None:
+    if "error" in answer:
+        return Decision(name, why=str(answer["error"]))
+    stated = {"backend": benchmark["backend"], "batch": benchmark["batch"]}
+    shapes = {"baseline": benchmark["input_shape"], "candidate": benchmark["candidate_shape"]}
+    sides = {
+        side: {name: {**_drop_version(answer["conditions"][side]), **stated, "shape": "x".join(map(str, shape))}}
+        for side, shape in shapes.items()
+    }
+    found = find_incomparable(sides["baseline"], sides["candidate"])
+    return replace(found[0], name=name) if found else None

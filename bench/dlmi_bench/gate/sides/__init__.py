@@ -1,0 +1,1 @@
+"""The two sides that a gate compares: baseline and candidate."""

@@ -1,0 +1,174 @@
+"""What is judged against the baseline: its own weights exported anew by this code, or the models of another run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
+from dlmi_bench.errors import DataError
+from dlmi_bench.gate.sides.baseline import (
+    Entry,
+    Predictions,
+    Training,
+    compute_costs,
+    file_path,
+    load_baseline,
+    read_training,
+    to_classes,
+)
+from dlmi_bench.instruments.onnx_graph import (
+    compute_peak_activation_bytes,
+    count_operators,
+    find_input_shape,
+    load_graph,
+)
+from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.worker import Worker
+from dlmi_bench.records import Record
+from dlmi_bench.store import Store, artifact_path
+from dlmi_models import MODELS
+from dlmi_tasks import get_task
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model as it is now.
+
+    Attributes:
+        paths: Its artifacts by role.
+        predictions: Classes of the test examples, one array per seed, by seed.
+        has_same_weights: Whether it is the baseline's first seed, exported anew.
+        declared_seeds: Seeds that the run set out to train.
+        labels: True classes of the test examples, (n,), where no task of ours knows them, with their number.
+    """
+
+    name: str
+    paths: dict[str, Path]
+    input_shape: tuple[int, ...]
+    costs: dict[str, int]
+    operators: dict[str, int]
+    data_sha256: dict[str, str]
+    predictions: dict[int, Predictions]
+    has_same_weights: bool
+    declared_seeds: tuple[int, ...] = ()
+    trainings: tuple[Training, ...] = ()
+    labels: NDArray[np.int64] | None = None
+    n_classes: int = 0
+
+
+def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+    """The baseline's weights through this code and these versions: model, exporter, runtime.
+
+    Payload: `baseline` (folder), `name` of the entry, `to` (folder for the files). Returns the fields of a candidate,
+    with the path of its predictions. The test split is read for this one file, as for any artifact.
+    """
+    from safetensors.torch import load_file
+
+    from dlmi_bench.backends.export import write_onnx, write_torch
+    from dlmi_bench.instruments.counts import measure_counts
+
+    folder, to = Path(payload["baseline"]), Path(payload["to"])
+    entry = next(e for e in load_baseline(folder).entries if e.name == payload["name"])
+    network = MODELS[entry.model].build()
+    network.load_state_dict(load_file(file_path(folder, entry.artifact("torch"))))
+    to.mkdir(parents=True, exist_ok=True)
+    paths = {"torch": to / "candidate.safetensors", "onnx": to / "candidate.onnx", "predictions": to / "classes.npy"}
+    write_torch(network, entry.model, entry.input_shape, paths["torch"])
+    write_onnx(network, entry.input_shape, paths["onnx"])
+    counts = measure_counts(network, entry.input_shape)
+    graph = load_graph(paths["onnx"])
+    data = get_task(entry.task).load()
+    scores = predict(BACKENDS[JUDGED_BACKEND].load(paths["onnx"]), data.test.images)
+    np.save(paths["predictions"], to_classes(scores), allow_pickle=False)
+    return {
+        "paths": {role: str(path) for role, path in paths.items()},
+        "input_shape": list(entry.input_shape),
+        "costs": {
+            "n_parameters": counts.n_parameters,
+            "macs": counts.macs,
+            "onnx_size_bytes": paths["onnx"].stat().st_size,
+            "peak_activation_bytes": compute_peak_activation_bytes(graph),
+        },
+        "operators": dict(count_operators(graph)),
+        "data_sha256": dict(data.sha256),
+    }
+
+
+def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: Worker) -> Candidate:
+    """The baseline's first seed, exported anew in `worker`, whose software it then is.
+
+    Raises:
+        JobError: it cannot be exported by that software.
+    """
+    payload = {"baseline": str(baseline_folder.resolve()), "name": entry.name, "to": str(folder)}
+    answer = worker.call("dlmi_bench.gate.sides.candidate:run_export_job", payload)
+    paths = {role: Path(path) for role, path in answer["paths"].items()}
+    return Candidate(
+        name=entry.name,
+        paths=paths,
+        input_shape=tuple(answer["input_shape"]),
+        costs=answer["costs"],
+        operators=answer["operators"],
+        data_sha256=answer["data_sha256"],
+        predictions={entry.trainings[0].seed: np.load(paths["predictions"], allow_pickle=False)},
+        has_same_weights=True,
+    )
+
+
+def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | None:
+    """The model of a run that belongs to `entry` of a `baseline`; None where the run has not trained or counted it.
+
+    Raises:
+        DataError: its file cannot be read, or its scores are not finite.
+    """
+    records = [attempt.record for attempt in store.current().values() if attempt.record]
+    own = [r for r in records if (r.cell.task, r.cell.model) == (entry.task, entry.model)]
+    trainings = sorted((r for r in own if r.cell.kind == "train"), key=lambda r: r.cell.seed_index)
+    counts = next((r for r in own if r.cell.kind == "counts"), None)
+    if not trainings or counts is None:
+        return None
+    first = trainings[0]
+    paths = {role: artifact_path(store.folder, first.artifact(role)) for role in ("torch", "onnx")}
+    graph = load_graph(paths["onnx"])
+    provenance: dict[str, Any] = dict(first.provenance)
+    n_declared = provenance["suite"]["n_seeds"]  # a training that failed is missed, not forgotten
+    return Candidate(
+        name=entry.name,
+        paths=paths,
+        input_shape=find_input_shape(graph),
+        costs=compute_costs(counts, graph),
+        operators=count_operators(graph),
+        data_sha256=provenance["data"]["sha256"],
+        predictions={r.cell.seed: _load_predictions(store, r) for r in trainings},
+        has_same_weights=_have_same_weights(paths["torch"], file_path(baseline, entry.artifact("torch"))),
+        declared_seeds=tuple(first.cell.model_copy(update={"seed_index": i}).seed for i in range(n_declared)),
+        trainings=tuple(read_training(store, record)[0] for record in trainings),
+    )
+
+
+def _have_same_weights(*paths: Path) -> bool:
+    """Whatever else the files say.
+
+    Raises:
+        DataError: one of them is no such file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        ours, theirs = (load_file(path) for path in paths)
+    except SafetensorError as error:
+        names = " or ".join(str(path) for path in paths)
+        raise DataError(f"weights cannot be read from {names}: {error}", "train again, or save the baseline") from error
+    return ours.keys() == theirs.keys() and all(
+        np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours
+    )
+
+
+def _load_predictions(store: Store, record: Record) -> Predictions:
+    scores = np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False)
+    return to_classes(scores)

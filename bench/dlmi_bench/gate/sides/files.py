@@ -1,0 +1,147 @@
+"""Models that were trained elsewhere: ONNX files and a labelled test set, for gates in other repositories."""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
+from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.gate.sides.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
+from dlmi_bench.gate.sides.candidate import Candidate
+from dlmi_bench.instruments.onnx_graph import (
+    compute_peak_activation_bytes,
+    count_operators,
+    count_parameters,
+    find_input_shape,
+    load_graph,
+)
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+TASK = "file"  # of every such model; its name is the file's, without suffix
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Images (n, ...) float32 and classes (n,) int64, with the hashes that say which ones they are."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        arrays = {"test_images": self.images.astype("<f4"), "test_labels": self.labels.astype("<i8")}
+        return {name: hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for name, a in arrays.items()}
+
+
+def load_labelled(path: Path) -> LabelledSet:
+    """The arrays `x` and `y` of an .npz file; nothing in it is unpickled.
+
+    Raises:
+        DataError: unreadable, an array is missing, or they do not fit each other.
+    """
+    remedy = "write it with np.savez(path, x=inputs, y=classes): float32 (n, ...) and whole numbers (n,)"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            x, y = file["x"], file["y"]
+    except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: no test set ({error})", remedy) from error
+    if x.dtype != np.float32 or y.dtype.kind not in "iu" or y.ndim != 1 or len(x) != len(y) or not len(y):
+        raise DataError(f"{path}: x is {x.dtype} {x.shape}, y is {y.dtype} {y.shape}", remedy)
+    return LabelledSet(x, y.astype(np.int64))
+
+
+def save_files(paths: tuple[Path, ...], test: Path, folder: Path, reason: str) -> Baseline:
+    """A baseline of these ONNX files, each with its answers to the test set; replaces what is in the folder.
+
+    Raises:
+        DataError: a file or the test set cannot be used.
+        UsageError: two files of one name.
+    """
+    if len({path.stem for path in paths}) < len(paths):
+        raise UsageError("two ONNX files have the same name", "a model is called like its file; rename one")
+    labelled = load_labelled(test)
+    return write_baseline(folder, reason, lambda fresh: tuple(_save_entry(path, labelled, fresh) for path in paths))
+
+
+def _save_entry(path: Path, labelled: LabelledSet, fresh: Path) -> Entry:
+    graph = _load_classifier(path)
+    classes = to_classes(_judge(path, labelled))
+    training = Training(
+        seed=0,
+        predictions=put_file(fresh, "predictions", to_npy(classes), ".npy"),
+        test_accuracy=float((classes == labelled.labels).mean()),
+    )
+    return Entry(
+        task=TASK,
+        model=path.stem,
+        input_shape=find_input_shape(graph),
+        data_sha256=labelled.sha256,
+        artifacts=(put_file(fresh, "onnx", path.read_bytes(), ".onnx"),),
+        trainings=(training,),
+        costs=_count(path, graph),
+        operators=count_operators(graph),
+    )
+
+
+def load_file_candidate(path: Path, labelled: LabelledSet) -> Candidate:
+    """The model in an ONNX file and its answers to the test set.
+
+    Raises:
+        DataError: not a classifier that can be timed, or its scores are not finite.
+    """
+    graph = _load_classifier(path)
+    scores = _judge(path, labelled)
+    return Candidate(
+        name=f"{TASK}/{path.stem}",
+        paths={"onnx": path},
+        input_shape=find_input_shape(graph),
+        costs=_count(path, graph),
+        operators=count_operators(graph),
+        data_sha256=labelled.sha256,
+        predictions={0: to_classes(scores)},
+        has_same_weights=True,
+        labels=labelled.labels,
+        n_classes=scores.shape[1],
+    )
+
+
+def _load_classifier(path: Path) -> "ModelProto":
+    """The graph, once it takes batches of any size of one float32 input."""
+    from onnx import TensorProto
+
+    graph = load_graph(path)
+    kind = graph.graph.input[0].type.tensor_type
+    sizes = [dim.dim_value for dim in kind.shape.dim]  # 0 is free
+    is_free = sizes[:1] == [0] and all(sizes[1:])
+    if len(graph.graph.input) != 1 or kind.elem_type != TensorProto.FLOAT or not is_free:
+        raise DataError(
+            f"{path}: needs one float32 input with a free batch size and all else fixed",
+            "export it with a dynamic first dimension, for instance dynamic_shapes={'x': {0: 'batch'}} in torch",
+        )
+    return graph
+
+
+def _judge(path: Path, labelled: LabelledSet) -> NDArray[np.float32]:
+    """Scores of the test set, (n, class), by the runtime that accuracy is judged with."""
+    try:
+        scores = predict(BACKENDS[JUDGED_BACKEND].load(path), labelled.images)
+    except Exception as error:  # the runtime raises classes of its own for every fault of a file or its input
+        raise DataError(f"{path}: does not run on the test set ({error})", "check the shape of x") from error
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise DataError(f"{path}: its first output is {scores.shape[1:]} an example", "it must be (batch, classes)")
+    return scores
+
+
+def _count(path: Path, graph: "ModelProto") -> dict[str, int]:
+    return {
+        "n_parameters": count_parameters(graph),
+        "onnx_size_bytes": path.stat().st_size,
+        "peak_activation_bytes": compute_peak_activation_bytes(graph),
+    }

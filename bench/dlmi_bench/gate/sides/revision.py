@@ -1,0 +1,120 @@
+"""Another commit of this project, made runnable beside this one."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dlmi_bench.errors import BenchError
+from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.worker import Software
+
+ROOT = Path(__file__).parents[4]
+CONSTRAINTS = "constraints.txt"
+NAME_PYTHON = "name an interpreter that has what that commit needs: --against-python PATH"
+# Asked of the other interpreter, in the other checkout.
+ASK_VERSIONS = "import json; from {} import describe_versions as f; print(json.dumps(f()))"
+
+
+class RevisionError(BenchError):
+    """The revision cannot be checked out or installed."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit that runs, and the versions it runs with."""
+
+    name: str
+    commit: str
+    software: Software
+    versions: dict[str, str]
+
+    def describe(self) -> dict[str, Any]:
+        return {"revision": self.name, "commit": self.commit, "versions": self.versions}
+
+    def list_changes(self, versions: Mapping[str, str]) -> tuple[str, ...]:
+        """What differs from `versions`, theirs first; evidence for whoever wonders where a difference comes from."""
+        names = sorted({*self.versions, *versions})
+        pairs = [(name, self.versions.get(name, "none"), versions.get(name, "none")) for name in names]
+        return tuple(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
+
+
+@contextmanager
+def open_revision(
+    revision: str, python: Path | None = None, root: Path = ROOT, on_progress: OnProgress = lambda *_: None
+) -> Iterator[Revision]:
+    """A worktree of `revision`, with this interpreter where both want the same versions, else with one of its own.
+
+    Args:
+        python: Interpreter to run it with; nothing is installed then.
+
+    Raises:
+        RevisionError: not a checkout, no such revision, or its versions cannot be installed.
+    """
+    with TemporaryDirectory() as scratch:
+        checkout = Path(scratch) / "checkout"
+        _run(["git", "-C", str(root), "worktree", "add", "--detach", str(checkout), revision], f"revision {revision!r}")
+        try:
+            software = Software(checkout, python or _find_python(checkout, Path(scratch) / "venv", root, on_progress))
+            commit = _run(["git", "-C", str(checkout), "rev-parse", "HEAD"], "its commit").strip()
+            yield Revision(revision, commit, software, _ask_versions(software))
+        finally:
+            _run(["git", "-C", str(root), "worktree", "remove", "--force", str(checkout)], "removing the worktree")
+
+
+def _find_python(checkout: Path, folder: Path, root: Path, on_progress: OnProgress) -> Path:
+    if _read_wants(checkout) == _read_wants(root):
+        return Path(sys.executable)
+    on_progress("installing the versions of the other commit, which takes minutes", 0.0)
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    limits = ["-c", str(checkout / CONSTRAINTS)] if (checkout / CONSTRAINTS).is_file() else []
+    install = [str(python), "-m", "pip", "install", "--quiet", *limits, str(checkout)]
+    _run(install, "installing the versions of the revision", remedy=NAME_PYTHON)
+    return python
+
+
+def _read_wants(checkout: Path) -> tuple[str, object]:
+    """Exact versions and declared dependencies: two checkouts that agree in both share an environment."""
+    constraints, project = checkout / CONSTRAINTS, checkout / "pyproject.toml"
+    declared = tomllib.loads(project.read_text()) if project.is_file() else {}
+    text = constraints.read_text() if constraints.is_file() else ""
+    return text, declared.get("project", {}).get("dependencies")
+
+
+def _ask_versions(software: Software) -> dict[str, str]:
+    environment = os.environ | {"PYTHONPATH": software.source_roots}
+    ask = [
+        str(software.python),
+        "-c",
+        ASK_VERSIONS.format(software.find_name("dlmi_bench.instruments.host.provenance")),
+    ]
+    answer = _run(ask, f"{software.python}", software.checkout, environment, remedy=NAME_PYTHON)
+    versions: dict[str, str] = json.loads(answer)
+    return versions
+
+
+def _run(
+    command: list[str],
+    what: str,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    remedy: str = "name a commit that `git rev-parse` knows, from within the checkout",
+) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    except OSError as error:
+        raise RevisionError(f"{what}: {error}", NAME_PYTHON) from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RevisionError(f"{what}: {last}", remedy)
+    return done.stdout

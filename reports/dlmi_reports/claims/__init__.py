@@ -1,0 +1,1 @@
+"""Claims in TOML, and the verdicts on them."""

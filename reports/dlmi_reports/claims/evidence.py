@@ -1,0 +1,109 @@
+"""What a store says about a claim's population: tables of right and wrong answers, costs by seed or by process."""
+
+from itertools import pairwise
+from pathlib import Path
+
+from dlmi_bench.records import CellKind, Figure, Record
+from dlmi_bench.store import artifact_path
+from dlmi_bench.store.rounds import find_session
+from dlmi_reports.claims.kinds import Conditions, OnTask
+from dlmi_reports.results.answers import Answers, UnmeasuredError, read_answers
+from dlmi_reports.results.load import ModelResults, Results
+from dlmi_reports.results.marks import find_void
+
+CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "energy"}
+
+
+class Evidence:
+    """Reads from the records and files of one store."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    def find_model(self, claim: OnTask, model: str = "", task: str = "") -> ModelResults:
+        """Results of a model of the claim, or of another one on the claim's task.
+
+        Raises:
+            UnmeasuredError: there are none, or on the wrong sort of data.
+        """
+        model, task = model or claim.model, task or claim.task
+        found = self._results.tasks.get(task)
+        if found is None or model not in found.models:
+            raise UnmeasuredError(f"no run of {model} on {task}")
+        if claim.data != "any" and found.is_synthetic != (claim.data == "synthetic"):
+            has = "synthetic" if found.is_synthetic else "real"
+            raise UnmeasuredError(f"needs {claim.data} data, the store has {has} data of {task}")
+        return found.models[model]
+
+    def is_synthetic(self, task: str) -> bool:
+        return task in self._results.tasks and self._results.tasks[task].is_synthetic
+
+    def find_observer(self, task: str, observer: str) -> float:
+        """Test accuracy of an observer of the task, for instance chance."""
+        for record in self._results.records:
+            figure = record.figure("test_accuracy", observer=observer)
+            if record.cell.task == task and figure is not None and figure.value is not None:
+                return figure.value
+        raise UnmeasuredError(f"no figure of {observer} on {task}")
+
+    def read_table(self, claim: OnTask, metric: str, model: str = "", task: str = "") -> Answers:
+        """The metric by seed and example: its mean over the table is the figure that the report shows.
+
+        Raises:
+            UnmeasuredError: fewer than two seeds, or a store that keeps no labels.
+            StoreError: a file is damaged.
+        """
+        return read_answers(self.find_model(claim, model, task), metric)
+
+    def find_figure(self, claim: Conditions, metric: str, model: str = "") -> tuple[Figure, Record]:
+        """A figure of a measured cell under the claim's conditions, with its record."""
+        results = self.find_model(claim, model)
+        record = results.measured.get(CELLS[metric])
+        figure = next((f for f in record.figures if f.name == metric and _fits(f, claim)), None) if record else None
+        if record is None or figure is None or figure.value is None:
+            why = f": {figure.reason}" if figure is not None else ""
+            where = ", ".join(f"{name} {value}" for name, value in claim.list_conditions().items())
+            raise UnmeasuredError(f"no {metric} of {results.name} ({where}){why}")
+        if void := find_void(figure):
+            raise UnmeasuredError(f"{metric} of {results.name}: {void}", "mend that, then the same run with --fresh")
+        return figure, record
+
+    def find_artifact(self, claim: OnTask, role: str) -> Path:
+        results = self.find_model(claim)
+        if not results.trainings:
+            raise UnmeasuredError(f"no training of {results.name}")
+        return artifact_path(results.folder, results.trainings[0].artifact(role))
+
+    def find_count(self, claim: OnTask, metric: str, model: str) -> float:
+        """An exact count of the model."""
+        results = self.find_model(claim, model)
+        conditions = {"artifact": "onnx"} if metric == "size_bytes" else {}
+        figure = results.find("counts", metric, **conditions)
+        if figure is None or figure.value is None:
+            raise UnmeasuredError(f"no {metric} of {results.name}")
+        return figure.value
+
+    def find_of_task(self, task: str, name: str) -> Figure:
+        """A figure that belongs to a task rather than to a model, with samples."""
+        for record in self._results.records:
+            figure = record.figure(name)
+            if record.cell.task == task and figure is not None and figure.samples:
+                return figure
+        raise UnmeasuredError(f"no {name} of {task}")
+
+
+def check_same_session(records: list[Record]) -> None:
+    """Latencies are compared within one session only; raises UnmeasuredError where they are of several."""
+    for first, second in pairwise(records):
+        if find_session(first) != find_session(second):
+            raise UnmeasuredError(
+                f"{first.cell.model} and {second.cell.model} were timed in different sessions",
+                "run both at once, with --fresh",
+            )
+
+
+def _fits(figure: Figure, claim: Conditions) -> bool:
+    """Whether the figure has the claim's conditions; a figure that names no device is the processor's."""
+    have = {"device": "cpu", "component": "cpu"} | figure.conditions
+    want = claim.list_conditions() | {"component": "cpu"}
+    return all(have.get(name) == value for name, value in want.items())

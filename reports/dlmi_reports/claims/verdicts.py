@@ -1,0 +1,203 @@
+"""Verdicts on claims: every claim is tested, all tests of a file are corrected together, intervals decide."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from dlmi_bench.stats.estimates import Exact
+from dlmi_bench.stats.intervals import compute_holm
+from dlmi_bench.store import Store
+from dlmi_bench.units import format_count
+from dlmi_reports.claims.comparisons import Comparison, Finding
+from dlmi_reports.claims.evidence import Evidence
+from dlmi_reports.claims.findings import find
+from dlmi_reports.claims.kinds import Claim, ClaimFile, load_claims
+from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.load import Results, load_results
+
+
+class Verdict(StrEnum):
+    supported = "SUPPORTED"
+    refuted = "REFUTED"
+    inconclusive = "INCONCLUSIVE"
+    not_measured = "NOT MEASURED"
+
+
+# The worst of a file decides, in this order; the numbers are those of the gate.
+EXIT_CODES = {Verdict.refuted: 10, Verdict.not_measured: 12, Verdict.inconclusive: 11, Verdict.supported: 0}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its evidence.
+
+    Attributes:
+        evidence: Figures with intervals, or why there are none.
+        decides: What would decide an INCONCLUSIVE claim, or the command that measures a NOT MEASURED one.
+        p: Holm's p-value of the side that the estimate is on; None where nothing was tested.
+        is_synthetic: Whether the data are.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    evidence: tuple[str, ...]
+    decides: str = ""
+    p: float | None = None
+    finding: Finding | None = None
+    is_synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """All claims of a file, judged together."""
+
+    judgements: tuple[Judgement, ...]
+    alpha: float
+    n_tested: int
+
+    def get(self, name: str) -> Judgement:
+        return next(j for j in self.judgements if j.claim.id == name)
+
+    @property
+    def exit_code(self) -> int:
+        found = {judgement.verdict for judgement in self.judgements}
+        return next(code for verdict, code in EXIT_CODES.items() if verdict in found)
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(judgement.verdict is verdict for judgement in self.judgements)
+
+
+def judge_store(store: Store, path: Path | None = None) -> Verdicts:
+    """Judge the course's claims, or those of a file, by a store.
+
+    Raises:
+        StoreError: no finished cell, or a damaged file.
+        UsageError: the file is wrong.
+    """
+    return judge_claims(load_claims(path), load_results(store))
+
+
+def judge_claims(file: ClaimFile, results: Results) -> Verdicts:
+    """Judge every claim of a file.
+
+    Exact counts and claims made of others are not tests; the others form one family. Holm's correction keeps the
+    probability that any SUPPORTED is wrong at alpha / 2, and the same for any REFUTED.
+    """
+    evidence = Evidence(results)
+    found: dict[str, Finding] = {}
+    judged: dict[str, Judgement] = {}
+    for claim in file.claim:
+        if claim.parts:
+            continue
+        try:
+            found[claim.id] = find(claim, evidence, file.alpha)
+        except UnmeasuredError as gap:
+            judged[claim.id] = Judgement(claim, Verdict.not_measured, (gap.cause,), gap.remedy or claim.command)
+    tested = [name for name, finding in found.items() if not finding.is_exact]
+    support = dict(zip(tested, compute_holm([found[name].p_support for name in tested]), strict=True))
+    refute = dict(zip(tested, compute_holm([found[name].p_refute for name in tested]), strict=True))
+    for claim in file.claim:
+        if claim.id in found:
+            finding, level = found[claim.id], (claim.alpha or file.alpha) / 2
+            p = support.get(claim.id, finding.p_support), refute.get(claim.id, finding.p_refute)
+            n_open = [sum(q > file.alpha / 2 for q in family.values()) for family in (support, refute)]
+            judged[claim.id] = _judge(claim, finding, p, level, n_open, is_synthetic=evidence.is_synthetic(claim.task))
+    for claim in file.claim:
+        if claim.parts:
+            judged[claim.id] = _combine(claim, [judged[part] for part in claim.parts])
+    return Verdicts(tuple(judged[claim.id] for claim in file.claim), file.alpha, len(tested))
+
+
+def _judge(
+    claim: Claim, finding: Finding, p: tuple[float, float], level: float, n_open: list[int], *, is_synthetic: bool
+) -> Judgement:
+    lines = tuple(c.describe(2 * level) for c in finding.comparisons) + finding.notes
+    decides = ""
+    if p[0] <= level:
+        verdict = Verdict.supported
+    elif p[1] <= level:
+        verdict = Verdict.refuted
+    else:
+        verdict = Verdict.inconclusive
+        decides = _find_decider(finding, level, n_open)
+        if min(finding.p_support, finding.p_refute) <= level:
+            decides = f"decided alone, not together with the others of the file; {decides}"
+    shown = None if finding.is_exact else min(p)
+    return Judgement(claim, verdict, lines, decides, shown, finding, is_synthetic)
+
+
+def _find_decider(finding: Finding, level: float, n_open: list[int]) -> str:
+    """How many seeds, examples or processes would decide, if the estimates stay and the correction too."""
+    is_for = all(c.estimate.value > c.threshold for c in finding.comparisons)
+    if is_for:
+        alpha = level / max(1, n_open[0])
+        wanting = [c for c in finding.comparisons if c.p[0] > alpha]
+    else:
+        alpha = level / max(1, n_open[1]) / len(finding.comparisons)
+        wanting = [min(finding.comparisons, key=lambda c: c.p[1])]
+    if not all(c.may_refute for c in wanting) and not is_for:
+        return "first, whether the accuracies are comparable"
+    needed = [c.estimate.find_needed(c.threshold, alpha) for c in wanting]
+    ways = [what for what in (needed[0] if needed else {}) if all(what in n for n in needed)]
+    if not ways:
+        return "no number of seeds or examples would decide while the estimate lies so close to the limit"
+    return "if the estimate stays, decided by " + " or ".join(
+        f"{format_count(max(n[what] for n in needed))} {what}" for what in ways
+    )
+
+
+def _combine(claim: Claim, parts: list[Judgement]) -> Judgement:
+    """A claim made of others: one that is refuted refutes it, all must be supported to support it."""
+    for verdict in EXIT_CODES:
+        having = [part for part in parts if part.verdict is verdict]
+        if having:
+            break
+    names = ", ".join(part.claim.id for part in having)
+    decides = "" if verdict in (Verdict.supported, Verdict.refuted) else f"see {names}"
+    line = f"{names}: {verdict}" if len(having) < len(parts) else f"all of {names}"
+    return Judgement(claim, verdict, (line,), decides, is_synthetic=any(part.is_synthetic for part in parts))
+
+
+def to_json(verdicts: Verdicts) -> dict[str, Any]:
+    """Everything, for machines. A comparison whose scale is `log` holds the natural logarithm of a ratio."""
+    return {
+        "alpha": verdicts.alpha,
+        "n_tested": verdicts.n_tested,
+        "correction": "holm",
+        "exit_code": verdicts.exit_code,
+        "claims": [
+            {
+                "id": j.claim.id,
+                "kind": j.claim.kind,
+                "verdict": j.verdict.value,
+                "sentence": j.claim.sentence,
+                "source": j.claim.source,
+                "evidence": list(j.evidence),
+                "decides": j.decides,
+                "p_holm": j.p,
+                "is_synthetic": j.is_synthetic,
+                "nearest": j.claim.nearest,
+                "beside": j.claim.beside,
+                "comparisons": [_dump(c, verdicts.alpha) for c in j.finding.comparisons] if j.finding else [],
+            }
+            for j in verdicts.judgements
+        ],
+    }
+
+
+def _dump(comparison: Comparison, alpha: float) -> dict[str, Any]:
+    estimate = comparison.estimate
+    lo, hi = estimate.compute_interval(alpha)
+    bounds = [None if abs(bound) == float("inf") else bound for bound in (lo, hi)]
+    return {
+        "what": comparison.label,
+        "value": estimate.value if abs(estimate.value) != float("inf") else None,
+        "lo": bounds[0],
+        "hi": bounds[1],
+        "threshold": comparison.threshold,
+        "scale": comparison.show.__name__.removeprefix("show_"),
+        "is_exact": isinstance(estimate, Exact),
+        "p_support": comparison.p[0],
+        "p_refute": comparison.p[1],
+    }

@@ -1,0 +1,1 @@
+"""Formats that a report or the figures are written in."""

@@ -1,0 +1,56 @@
+"""Model cards with Hugging Face's model-index. YAML is a superset of JSON: every scalar is written as JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dlmi_bench.units import escape_markdown
+from dlmi_reports.formats.markdown import format_markdown
+from dlmi_reports.page import TABLES
+from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
+from dlmi_reports.structure import Table
+
+
+def write_cards(results: Results, folder: Path) -> list[Path]:
+    """cards/TASK--MODEL.md for every model that was trained."""
+    paths = []
+    for task in results.tasks.values():
+        tables = [table for make in TABLES for table in make(task)]
+        for model in task.models.values():
+            if model.compute_accuracy():
+                path = folder / "cards" / f"{make_slug(task.name)}--{make_slug(model.name)}.md"
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(format_card(task, model, tables), encoding="utf-8")
+                paths.append(path)
+    return paths
+
+
+def format_card(task: TaskResults, model: ModelResults, tables: list[Table]) -> str:
+    """YAML front matter, then the model's own rows of the report."""
+    index = json.dumps(make_index(task, model), indent=2, ensure_ascii=True)
+    tags = json.dumps(["benchmark", "dlmi-bench", *(["synthetic-data"] if task.is_synthetic else [])])
+    parts = [
+        f"---\ntags: {tags}\nmodel-index: {index}\n---",
+        f"# {escape_markdown(model.name)} on {escape_markdown(task.name)}",
+    ]
+    if task.is_synthetic:
+        parts.append("**Synthetic data.** These figures say nothing about patients.")
+    for table in tables:
+        rows = [row for row in table.rows if model.name == row[0]]
+        if rows:
+            parts.append(format_markdown(Table(table.title, table.caption, table.header, rows, table.notes)))
+    return "\n\n".join(parts) + "\n"
+
+
+def make_index(task: TaskResults, model: ModelResults) -> list[dict[str, Any]]:
+    """The model-index: accuracy with its interval and seeds, on the data it was judged on."""
+    data = task.provenance.get("data", {})
+    metrics = []
+    for name in ("test_accuracy", "validation_accuracy"):
+        accuracy = model.compute_accuracy(name)
+        if accuracy:
+            interval = f"Wilson 95 % [{accuracy.lo:.4f}, {accuracy.hi:.4f}], n={accuracy.n}, {accuracy.n_seeds} seeds"
+            metrics.append({"type": "accuracy", "name": f"{name} ({interval})", "value": round(accuracy.mean, 6)})
+    dataset = {"type": task.name, "name": f"{data.get('name', task.name)}{' (synthetic)' if task.is_synthetic else ''}"}
+    result = {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": metrics}
+    return [{"name": model.name, "results": [result]}]

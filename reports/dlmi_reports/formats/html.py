@@ -1,0 +1,24 @@
+"""One offline HTML file: nothing is fetched, and everything that comes from outside is escaped."""
+
+from pathlib import Path
+
+from dlmi_bench.units import parse_quantity
+from dlmi_reports.structure import Document
+
+
+def write_html(document: Document, folder: Path) -> list[Path]:
+    """report.html, with its style, its script and its plots inside."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("dlmi_reports.formats", ".")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["sort_key"] = _format_key
+    path = folder / "report.html"
+    path.write_text(environment.get_template("report.html.j2").render(page=document.page), encoding="utf-8")
+    return [path]
+
+
+def _format_key(text: str) -> str:
+    """What the column sorts by; empty where the cell is a word."""
+    value = parse_quantity(text)
+    return "" if value is None else repr(value)

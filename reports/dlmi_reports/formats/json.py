@@ -1,0 +1,35 @@
+"""The JSON format, report.json: the page, and the figures behind it in long form."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, TypeAdapter
+
+from dlmi_bench.records import SCHEMA_VERSION, Plain
+from dlmi_reports.formats.longform import Row, list_rows
+from dlmi_reports.structure import Document, Page
+
+# Counts up when a reader of report.json would have to change.
+DOCUMENT_VERSION = 1
+
+
+class Report(Plain):
+    """report.json: every figure of the store, and the tables as text, as all other formats show them."""
+
+    document_version: int = Field(DOCUMENT_VERSION, description="Changes when a reader would have to.")
+    record_version: int = Field(SCHEMA_VERSION, description="Schema of the records in the store.")
+    page: Page
+    figures: tuple[Row, ...]
+
+
+def write_json(document: Document, folder: Path) -> list[Path]:
+    """report.json, as docs/report.schema.json describes it."""
+    report = Report.model_construct(page=document.page, figures=tuple(list_rows(document.records)))
+    path = folder / "report.json"
+    path.write_bytes(TypeAdapter(Report).dump_json(report))
+    return [path]
+
+
+def make_schema() -> dict[str, Any]:
+    """JSON Schema of report.json."""
+    return Report.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}

@@ -1,0 +1,89 @@
+"""The long form for other tools: one row per figure, SI units, everything that the store holds."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dlmi_bench.errors import UsageError
+from dlmi_bench.records import Figure, Plain, Record
+from dlmi_reports.results.load import HasRecords
+
+
+def write_csv(document: HasRecords, folder: Path) -> list[Path]:
+    """figures.csv; what has a shape of its own is JSON within its column."""
+    path = folder / "figures.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row in list_rows(document.records):
+            values = flatten_row(row).values()
+            writer.writerow([json.dumps(v) if isinstance(v, dict | list) else v for v in values])
+    return [path]
+
+
+def write_jsonl(document: HasRecords, folder: Path) -> list[Path]:
+    """figures.jsonl: an object a line."""
+    path = folder / "figures.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(flatten_row(row), ensure_ascii=False) + "\n" for row in list_rows(document.records))
+    return [path]
+
+
+def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
+    """figures.parquet; conditions are JSON text, because their keys differ from row to row.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UsageError(
+            "--format parquet needs pyarrow", "pip install 'dlmi-bench[parquet]', or use --format jsonl"
+        ) from error
+    rows = [flatten_row(row) for row in list_rows(document.records)]
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    columns["conditions"] = [json.dumps(value, sort_keys=True) for value in columns["conditions"]]
+    floats, integers = ("value", "lo", "hi"), ("seed_index", "n")
+    types = {name: pa.float64() for name in floats} | {name: pa.int64() for name in integers}
+    types |= {"samples": pa.list_(pa.float64()), "notes": pa.list_(pa.string())}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
+    path = folder / "figures.parquet"
+    parquet.write_table(pa.table(columns, schema=schema), path)
+    return [path]
+
+
+class Row(Plain):
+    """One figure with the cell that it belongs to: the long form, one row per figure, SI units."""
+
+    task: str
+    model: str
+    seed_index: int
+    cell: str
+    figure: Figure
+
+
+COLUMNS = ("task", "model", "seed_index", "cell", *Figure.model_fields)
+
+
+def list_rows(records: list[Record]) -> Iterator[Row]:
+    """Every figure, in the order of the store."""
+    for record in records:
+        cell = record.cell
+        for figure in record.figures:
+            yield Row.model_construct(
+                task=cell.task, model=cell.model, seed_index=cell.seed_index, cell=cell.kind, figure=figure
+            )
+
+
+def flatten_row(row: Row) -> dict[str, Any]:
+    """Keys as in COLUMNS; conditions, notes and samples keep their shape."""
+    return {
+        "task": row.task,
+        "model": row.model,
+        "seed_index": row.seed_index,
+        "cell": row.cell,
+    } | row.figure.model_dump(mode="json")

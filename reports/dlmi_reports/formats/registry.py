@@ -1,0 +1,33 @@
+"""Formats by name: those of a report, which write down one page, and those that results are exported in."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dlmi_reports.formats.boamps import write_boamps
+from dlmi_reports.formats.card import write_cards
+from dlmi_reports.formats.html import write_html
+from dlmi_reports.formats.json import write_json
+from dlmi_reports.formats.latex import write_latex
+from dlmi_reports.formats.longform import write_csv, write_jsonl, write_parquet
+from dlmi_reports.formats.markdown import write_markdown
+from dlmi_reports.formats.mlbom import write_mlboms
+from dlmi_reports.results.load import Results
+from dlmi_reports.structure import Document
+
+FORMATS: dict[str, Callable[[Document, Path], list[Path]]] = {
+    "md": write_markdown,
+    "html": write_html,
+    "csv": write_csv,
+    "latex": write_latex,
+    "json": write_json,
+}
+
+# For other people's tools; one file per task and model but for the long form.
+EXPORTS: dict[str, Callable[[Results, Path], list[Path]]] = {
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "boamps": write_boamps,
+    "mlbom": write_mlboms,
+    "model-card": write_cards,
+}

@@ -1,0 +1,132 @@
+"""The paper that plots are drawn on: SVG text of equal bytes, with words that stay text and something to hover over.
+
+Series differ in marker and line style as well as in colour. Ink and paper are CSS variables with a fall-back,
+so that a page can turn them round in the dark.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from dlmi_reports.structure import Plot
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+INK, PAPER, QUIET = "#1b1b1b", "#fffffe", "#8a8a8a"
+# Each at least 3:1 against white and against near-black, and told apart by colour-blind readers (after Okabe and Ito).
+COLORS = ("#0072b2", "#c95700", "#009068", "#b0569a", "#7d7a00", "#777777")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":")
+SALT = "dlmi-bench"  # for the identifiers in the SVG, which would be random without it
+NAME_LENGTH = 28
+HALO = f"paint-order: stroke; stroke: {PAPER}; stroke-width: 2.5px; stroke-linejoin: round; "
+OUTLINE = re.compile(r' d="[^"]*"')  # hundredths of a point are finer than any screen
+SETTINGS: Any = {  # matplotlib's type of it is a union of every key there is
+    "svg.hashsalt": SALT,
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial"],
+    "font.size": 10,
+    "text.parse_math": False,  # a model called $x$ is called $x$
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.linewidth": 0.3,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": QUIET,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+
+
+class Canvas:
+    """One figure, to be drawn on and then read as SVG."""
+
+    def __init__(self, name: str, title: str, figure: "Figure") -> None:
+        self.name = name
+        self.title = title
+        self.figure = figure
+        self.axis: Axes = figure.axes[0]
+        self._hovers: list[str] = []
+        self._n_halos = 0
+        self.svg = ""
+
+    def hover(self, artist: "Artist", text: str) -> None:
+        """Show `text` when the pointer rests on the artist."""
+        artist.set_gid(f"hover-{len(self._hovers)}")
+        self._hovers.append(text)
+
+    def halo(self, text: "Text") -> None:
+        """Keep the lines behind a label away from it; matplotlib's own way would turn the letters into outlines."""
+        text.set_gid(f"halo-{self._n_halos}")
+        self._n_halos += 1
+
+    def finish(self) -> None:
+        buffer = io.StringIO()
+        self.figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        svg = buffer.getvalue()
+        svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+        for index, text in enumerate(self._hovers):
+            opening = f'<g id="hover-{index}">'
+            svg = svg.replace(opening, f"{opening}<title>{escape(text)}</title>")
+        svg = re.sub(r'(<g id="halo-\d+">\s*<text style=")', rf"\g<1>{HALO}", svg)
+        svg = OUTLINE.sub(lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
+        # Several plots share a page: each has identifiers of its own.
+        svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{_to_identifier(self.name)}-", svg)
+        self.svg = svg.replace(INK, f"var(--ink, {INK})").replace(PAPER, f"var(--paper, {PAPER})")
+
+    def to_plot(self, alt: str) -> Plot:
+        return Plot(self.name, self.title, alt, self.svg)
+
+
+@contextmanager
+def canvas(name: str, title: str, *, n_rows: int = 1, n_columns: int = 1, height: float = 4.0) -> Iterator[Canvas]:
+    """A figure of the width of a phone's screen or half a page; it can be read as SVG once the block has ended."""
+    import warnings
+
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
+        # Names in any script: the reader's fonts draw them, whatever glyphs are missing here.
+        warnings.filterwarnings("ignore", message="(?s)(Glyph .* missing|Matplotlib currently does not support)")
+        figure, _ = plt.subplots(n_rows, n_columns, figsize=(5.4, height), squeeze=False)
+        try:
+            drawing = Canvas(name, title, figure)
+            yield drawing
+            figure.suptitle(title, fontsize=10)
+            figure.tight_layout()
+            drawing.finish()
+        finally:
+            plt.close(figure)
+
+
+def shorten(name: str) -> str:
+    """A name that fits into a plot."""
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..."
+
+
+def get_style(index: int) -> dict[str, Any]:
+    """Colour, marker and line of the series: no two of the first 84 share all three."""
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": LINES[index % len(LINES)],
+    }
+
+
+def _to_identifier(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name)

@@ -1,0 +1,120 @@
+"""How models learn: learning curves, and time to target."""
+
+from typing import TYPE_CHECKING, Any
+
+from dlmi_bench.records import Record
+from dlmi_bench.units import format_percent, format_quantity
+from dlmi_reports.plots.canvas import INK, canvas, get_style, shorten
+from dlmi_reports.plots.front import make_title
+from dlmi_reports.results.load import ModelResults, TaskResults, make_slug
+from dlmi_reports.structure import Plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+N_CURVES = 20  # seeds drawn of each model; the tables have all
+N_MODELS = 20  # models drawn, fewest parameters first
+
+
+def plot_curves(task: TaskResults) -> list[Plot]:
+    """Those of the two for which there are figures."""
+    return [plot for draw in (plot_learning, plot_survival) if (plot := draw(task))]
+
+
+def read_curve(record: Record) -> tuple[list[float], list[float]]:
+    """Training clock [s] and validation accuracy at each evaluation; empty where none was kept."""
+    curve = record.details.get("curve")
+    points: list[dict[str, Any]] = [p for p in curve if isinstance(p, dict)] if isinstance(curve, list) else []
+    points = [p for p in points if "training_s" in p and "validation_accuracy" in p]
+    return [float(p["training_s"]) for p in points], [float(p["validation_accuracy"]) for p in points]
+
+
+def plot_learning(task: TaskResults) -> Plot | None:
+    """A panel for each model, a line for each seed, the target across."""
+    shown = [m for m in task.by_size if any(read_curve(r)[0] for r in m.trainings)][:N_MODELS]
+    if not shown:
+        return None
+    n_rows = (len(shown) + 1) // 2
+    target = task.provenance.get("target", {}).get("validation_accuracy")
+    title = make_title(task, "learning curves, a line for each seed")
+    with canvas(
+        f"learning-{make_slug(task.name)}", title, n_rows=n_rows, n_columns=2, height=0.8 + 1.7 * n_rows
+    ) as drawing:
+        axes = drawing.figure.axes
+        lows = [100 * min(values) for m in shown for r in m.trainings if (values := read_curve(r)[1][1:])]
+        for axis, model in zip(axes, shown, strict=False):
+            for index, record in enumerate(model.trainings[:N_CURVES]):
+                times, values = read_curve(record)
+                if not times:
+                    continue
+                (line,) = axis.plot(times, [100 * v for v in values], **_get_line(index))
+                drawing.hover(
+                    line, f"{model.name}, run {index + 1}: ends at {100 * values[-1]:.1f} % after {times[-1]:.1f} s"
+                )
+            if target:
+                axis.axhline(100 * target, color=INK, lw=0.6, ls=(0, (1, 2)))
+            axis.set_title(shorten(model.name), fontsize=9)
+            axis.set_ylim(max(0.0, min(lows, default=0.0) - 2), 101)
+            axis.tick_params(labelsize=8)
+        for axis in axes[len(shown) :]:
+            axis.remove()
+        drawing.figure.supxlabel("training clock [s]", fontsize=10)
+        drawing.figure.supylabel("validation accuracy [%]", fontsize=10)
+    goal = f" The dotted line is the target of {format_percent(target, 0)} %." if target else ""
+    ends = "; ".join(f"{m.name} {_describe_ends(m)}" for m in shown)
+    return drawing.to_plot(
+        f"Validation accuracy on {task.name} over the training clock, a line for each seed.{goal} Ends: {ends}."
+    )
+
+
+def _get_line(index: int) -> dict[str, Any]:
+    style = get_style(index)
+    return {"color": style["color"], "linestyle": style["linestyle"], "lw": 1}
+
+
+def _describe_ends(model: ModelResults) -> str:
+    ends = [values[-1] for record in model.trainings if (values := read_curve(record)[1])]
+    lo, hi = format_percent(min(ends)), format_percent(max(ends))
+    return f"{lo} %" if lo == hi else f"{lo} to {hi} %"
+
+
+def plot_survival(task: TaskResults) -> Plot | None:
+    """Share of trainings that have reached the target after a time; crosses are runs that ended without it."""
+    shown = [model for model in task.by_size if model.compute_reach().n_runs][:N_MODELS]
+    if not shown:
+        return None
+    with canvas(
+        f"survival-{make_slug(task.name)}", make_title(task, "who has reached the target, and when"), height=4.4
+    ) as drawing:
+        axis = drawing.axis
+        for index, model in enumerate(shown):
+            _draw_survival(axis, model, index)
+        axis.set_ylim(-0.03, 1.05)
+        axis.set_xlim(left=0)
+        axis.set_xlabel("training clock [s]")
+        axis.set_ylabel("share that reached the target")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    said = "; ".join(f"{m.name} {_describe_reach(m)}" for m in shown)
+    return drawing.to_plot(
+        f"Share of trainings on {task.name} that have reached the validation target, over the training clock "
+        f"(Kaplan-Meier; a cross is a run that ended without it). {said}."
+    )
+
+
+def _draw_survival(axis: "Axes", model: ModelResults, index: int) -> None:
+    reach, style = model.compute_reach(), get_style(index)
+    censored = [t for t, is_hit in model.list_times_to_target() if not is_hit]
+    times, shares = [0.0, *reach.survival.times], [0.0, *(1 - s for s in reach.survival.surviving)]
+    end = max([*times, *censored])
+    axis.step(
+        [*times, end], [*shares, shares[-1]], where="post", markevery=slice(1, -1), ms=5, lw=1.2,
+        label=shorten(model.name), **style,
+    )  # fmt: skip
+    at = [max(s for t, s in zip(times, shares, strict=True) if t <= c) for c in censored]
+    axis.plot(censored, at, ls="", marker="x", color=style["color"], ms=7)
+
+
+def _describe_reach(model: ModelResults) -> str:
+    reach = model.compute_reach()
+    median = f", half of them by {format_quantity(reach.survival.median, 's')}" if reach.survival.median else ""
+    return f"{reach.n_reached} of {reach.n_runs}{median}"

@@ -1,0 +1,99 @@
+"""Right and wrong answers by seed and example, from the scores and labels that a run kept."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.errors import BenchError, StoreError
+from dlmi_bench.records import Record
+from dlmi_bench.stats.estimates import Table
+from dlmi_bench.store import artifact_path
+from dlmi_reports.results.load import ModelResults
+
+SPLITS = {
+    "test_accuracy": "test",
+    "test_balanced_accuracy": "test",
+    "validation_accuracy": "validation",
+    "generalisation_gap": "test",
+}
+N_KEPT = 512  # arrays; a file's name is the hash of its content, so none is ever outdated
+
+
+class UnmeasuredError(BenchError):
+    """The store does not hold what the claim is about. Without a remedy, the claim's own command measures it."""
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+
+
+class Answers:
+    """A metric by seed and example, with what tells whether two of them can be paired."""
+
+    def __init__(self, table: Table, labels: NDArray[Any], seeds: tuple[int, ...]) -> None:
+        self.table = table
+        self.labels = labels
+        self.seeds = seeds
+
+    def check_same_examples(self, other: "Answers") -> None:
+        """Raises UnmeasuredError where the examples differ."""
+        if not np.array_equal(self.labels, other.labels):
+            raise UnmeasuredError(
+                "the two were judged on different examples", "run both on the same data, with --fresh"
+            )
+
+
+def read_answers(results: ModelResults, metric: str) -> Answers:
+    """The metric by seed and example: its mean over the table is the figure that the report shows.
+
+    Raises:
+        UnmeasuredError: fewer than two seeds, or a store that keeps no labels.
+        StoreError: a file is damaged.
+    """
+    if len(results.trainings) < 2:
+        n = len(results.trainings)
+        where = f"{results.name} on {results.task}"
+        raise UnmeasuredError(f"{n} seed of {where}: two at least show how much they differ")
+    rows, labels = [], None
+    for record in results.trainings:
+        scores, own = (_find(record, f"{SPLITS[metric]}_{what}", results) for what in ("scores", "labels"))
+        if scores.ndim != 2 or own.shape != scores.shape[:1] or not (labels is None or np.array_equal(labels, own)):
+            raise StoreError(f"{record.cell.key}: scores and labels do not fit", "run again with --fresh")
+        labels = own
+        right = (scores.argmax(1) == own) & np.isfinite(scores).all(1)  # a score that is no number is no answer
+        rows.append(_weigh(right.astype(float), own, metric, record))
+    assert labels is not None
+    return Answers(np.stack(rows), labels, tuple(record.cell.seed for record in results.trainings))
+
+
+def _find(record: Record, role: str, results: ModelResults) -> NDArray[Any]:
+    try:
+        artifact = record.artifact(role)
+    except KeyError:
+        what = f"the run of {results.name} kept no {role.replace('_', ' ')}"
+        raise UnmeasuredError(what) from None
+    return _load(artifact_path(results.folder, artifact))
+
+
+@lru_cache(N_KEPT)
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: {error}", "the same `dlmi-bench run` makes it again") from error
+    return array
+
+
+def _weigh(right: NDArray[np.float64], labels: NDArray[Any], metric: str, record: Record) -> NDArray[np.float64]:
+    """One row of the table of a metric."""
+    if metric == "test_balanced_accuracy":
+        classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        return right * (len(labels) / (len(classes) * counts[index]))
+    if metric == "generalisation_gap":
+        seen = record.figure("train_accuracy")
+        if seen is None or seen.value is None:
+            raise UnmeasuredError("no accuracy on the training examples")
+        return seen.value - right
+    return right

@@ -1,0 +1,142 @@
+"""What a model costs: the columns by which models are compared, and where in the store each is found."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import median
+
+from dlmi_bench.records import CellKind, Figure, Record
+from dlmi_bench.store.rounds import find_session
+from dlmi_reports.results.load import ModelResults
+from dlmi_reports.results.marks import find_void
+
+
+@dataclass(frozen=True)
+class CostSample:
+    """A cost of one model with its bounds, in SI units, and what was sampled to know it.
+
+    No `samples`: the cost is exact. Those with a `session` are process medians, which are paired with the ones of the
+    same session and compared with no others; those without are independent. Of several `machines` there is no ratio.
+    """
+
+    value: float
+    lo: float
+    hi: float
+    samples: tuple[float, ...] = ()
+    session: str = ""
+    machines: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One kind of cost.
+
+    Attributes:
+        name: One word, also of the plot's file.
+        title: Head of a column.
+        axis: Label of an axis, with the unit.
+        scale: From SI units to those of the axis.
+        unit: Of the cost itself, as in dlmi_bench.units.
+        cell: Where it comes from; counts are exact anywhere, all else belongs to a machine.
+        find: The model's cost; None where it was not measured, only modelled, or is INVALID.
+    """
+
+    name: str
+    title: str
+    axis: str
+    scale: float
+    unit: str
+    cell: CellKind
+    find: Callable[[ModelResults], CostSample | None]
+
+
+def _find_parameters(model: ModelResults) -> CostSample | None:
+    return _make_exact(model.find("counts", "n_parameters"))
+
+
+def _find_macs(model: ModelResults) -> CostSample | None:
+    return _make_exact(model.find("counts", "macs"))
+
+
+def _find_file(model: ModelResults) -> CostSample | None:
+    return _make_exact(model.find("counts", "size_bytes", artifact="onnx"))
+
+
+def _find_latency(model: ModelResults) -> CostSample | None:
+    """An INVALID one ranks nothing, as in energy."""
+    figure = model.find_latency()
+    sample = None if find_void(figure) else _make_sampled(figure)
+    return replace(sample, session=find_session(model.measured["latency"])) if sample else None
+
+
+def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | None:
+    """Measured joules only: modelled ones are time multiplied by a constant, and rank nothing."""
+    figure = find_energy(model, is_net=is_net)
+    return _make_sampled(figure) if figure and figure.kind == "measured" and not find_void(figure) else None
+
+
+def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
+    """Of 1 000 inferences, processor only; net is without what the idle machine draws."""
+    return model.find("energy", "inference_energy_j", component="cpu", idle_subtracted=is_net)
+
+
+def find_training_energies(model: ModelResults, *, is_net: bool) -> list[Figure]:
+    """Of each whole training that has such a figure, available or not, processor only."""
+    wanted = {"component": "cpu", "idle_subtracted": is_net}
+    found = [record.figure("training_energy_j", **wanted) for record in model.trainings]
+    return [figure for figure in found if figure]
+
+
+def list_meters(figures: Iterable[Figure]) -> list[str]:
+    """ "kind, source" of the joules that there are; those of two meters are neither averaged nor compared."""
+    return sorted({f"{figure.kind}, {figure.source}" for figure in figures if figure.value is not None})
+
+
+def _find_training(model: ModelResults) -> CostSample | None:
+    values = model.values("training_s")
+    if not values:
+        return None
+    return CostSample(median(values), min(values), max(values), tuple(values), machines=list_machines(model.trainings))
+
+
+def list_machines(records: Iterable[Record]) -> frozenset[str]:
+    """Kinds of machine that they were made on; seconds of two of them say nothing about models."""
+    return frozenset(str(record.provenance.get("machine_id")) for record in records)
+
+
+def _make_exact(figure: Figure | None) -> CostSample | None:
+    if figure is None or figure.value is None:
+        return None
+    return CostSample(figure.value, figure.value, figure.value)
+
+
+def _make_sampled(figure: Figure | None) -> CostSample | None:
+    if figure is None or figure.value is None:
+        return None
+    lo = figure.value if figure.lo is None else figure.lo
+    hi = figure.value if figure.hi is None else figure.hi
+    return CostSample(figure.value, lo, hi, figure.samples or (figure.value,))
+
+
+ENERGY = "measured energy of 1 000 inferences, processor"
+COSTS: tuple[Cost, ...] = (
+    Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", _find_parameters),
+    Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", _find_macs),
+    Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", _find_file),
+    Cost("latency", "latency", "latency at batch 1, ONNX Runtime, one thread [us]", 1e6, "s", "latency", _find_latency),
+    Cost(
+        "energy",
+        "energy, gross",
+        "energy of 1 000 inferences, processor, measured [J]",
+        1.0,
+        "j",
+        "energy",
+        _find_energy,
+    ),
+    Cost(
+        "energy-net", "energy, net", "the same, net of idle [J]", 1.0, "j", "energy", partial(_find_energy, is_net=True)
+    ),
+    Cost("training", "training", "training, one thread [s]", 1.0, "s", "train", _find_training),
+)
+# Those that a device pays for at each answer are plotted; the file is nearly the parameters again.
+PLOTTED = tuple(cost for cost in COSTS if cost.name in ("parameters", "macs", "latency", "energy"))

@@ -1,0 +1,235 @@
+"""The store's records, grouped as reports need them."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, Protocol
+
+from dlmi_bench.errors import StoreError, UsageError
+from dlmi_bench.records import ARM, CellKind, Figure, Record
+from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
+from dlmi_bench.store import Attempt, Store
+from dlmi_bench.units import clean_text
+from dlmi_reports.results.marks import find_void
+
+RANKED = ("latency_s", "inference_energy_j")
+
+
+@dataclass
+class ModelResults:
+    """All of one model on one task; the files lie in `folder`, that of the store."""
+
+    name: str
+    trainings: list[Record] = field(default_factory=list)
+    measured: dict[CellKind, Record] = field(default_factory=dict)
+    task: str = ""
+    folder: Path = Path()
+    _values: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def n_parameters(self) -> float:
+        """What models are ordered by; infinite where it was not counted."""
+        figure = self.find("counts", "n_parameters")
+        return figure.value if figure and figure.value is not None else float("inf")
+
+    def find(self, kind: CellKind, name: str, **conditions: Any) -> Figure | None:
+        """A figure of a measured cell; None where that cell has not been done."""
+        record = self.measured.get(kind)
+        return record.figure(name, **conditions) if record else None
+
+    def find_latency(self) -> Figure | None:
+        """The one that models are compared by: ONNX Runtime, one example, one thread."""
+        return self.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
+
+    def values(self, name: str) -> list[float]:
+        """The figure's value in each training that has one, in the order of the seeds."""
+        if name not in self._values:  # thousands of trainings, and every table asks
+            figures = [record.figure(name) for record in self.trainings]
+            self._values[name] = [f.value for f in figures if f is not None and f.value is not None]
+        return self._values[name]
+
+    def compute_accuracy(self, name: str = "test_accuracy") -> "Accuracy | None":
+        """Mean over seeds with both kinds of uncertainty; None where no training has the figure."""
+        values = self.values(name)
+        if not values:
+            return None
+        n = next(f.n for r in self.trainings if (f := r.figure(name)) and f.value is not None)
+        lo, hi = compute_wilson(fmean(values) * n, n)
+        return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values))
+
+    def compute_reach(self) -> "Reach":
+        """How many trainings met the target, and when; those that did not are censored at their end."""
+        pairs = self.list_times_to_target()
+        times, reached = [t for t, _ in pairs], [is_hit for _, is_hit in pairs]
+        lo, hi = compute_wilson(sum(reached), len(reached)) if reached else (0.0, 1.0)
+        return Reach(sum(reached), len(reached), lo, hi, compute_kaplan_meier(times, reached))
+
+    def list_times_to_target(self) -> list[tuple[float, bool]]:
+        """For each training the time at which it met the target, or at which it ended without (False) [s]."""
+        found = []
+        for record in self.trainings:
+            hit, end = record.figure("time_to_target_s"), record.figure("training_s")
+            if hit is not None and hit.value is not None:
+                found.append((hit.value, True))
+            elif end is not None and end.value is not None:
+                found.append((end.value, False))
+        return found
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Mean accuracy over seeds; sd over seeds; Wilson interval of sampling `n` examples."""
+
+    mean: float
+    sd: float | None
+    lo: float
+    hi: float
+    n: int
+    n_seeds: int
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Trainings that reached the target, with the Wilson interval of their share, and the time it took."""
+
+    n_reached: int
+    n_runs: int
+    lo: float
+    hi: float
+    survival: Survival
+
+
+@dataclass
+class TaskResults:
+    """All models of one task, in the order in which they were first run."""
+
+    name: str
+    models: dict[str, ModelResults] = field(default_factory=dict)
+    observers: Record | None = None
+    chosen_reference: str | None = None
+
+    @property
+    def by_size(self) -> list[ModelResults]:
+        """The models, fewest parameters first."""
+        return sorted(self.models.values(), key=lambda model: model.n_parameters)
+
+    @cached_property
+    def reference(self) -> ModelResults | None:
+        """The model that the others are compared with: the chosen one, else the most accurate one."""
+        if self.chosen_reference in self.models:
+            return self.models[self.chosen_reference]
+        found = [(a.mean, model) for model in self.models.values() if (a := model.compute_accuracy())]
+        return max(found, key=lambda pair: pair[0])[1] if found else None
+
+    @property
+    def trainings(self) -> Iterator[Record]:
+        for model in self.models.values():
+            yield from model.trainings
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Data, splits and target, from the first training; empty where there is none."""
+        return next((dict(record.provenance) for record in self.trainings), {})
+
+    @property
+    def is_synthetic(self) -> bool:
+        return bool(self.provenance.get("data", {}).get("is_synthetic"))
+
+
+class HasRecords(Protocol):
+    """What the long form is written from."""
+
+    @property
+    def records(self) -> list[Record]: ...
+
+
+@dataclass
+class Results:
+    """Everything a report shows; `records` holds what other tools measured as well."""
+
+    tasks: dict[str, TaskResults]
+    records: list[Record]
+    failures: list[Attempt]
+    attempts: list[Attempt]
+
+    @property
+    def own(self) -> list[Record]:
+        """What was measured here."""
+        return [record for record in self.records if record.cell.kind != "imported"]
+
+    @property
+    def imported(self) -> list[Record]:
+        return [record for record in self.records if record.cell.kind == "imported"]
+
+
+def load_results(store: Store, *, reference: str | None = None) -> Results:
+    """Current records of the store; `reference` names the model that the others are compared with.
+
+    Raises:
+        StoreError: there is none.
+        UsageError: no such model.
+    """
+    attempts = store.current()
+    records = [attempt.record for attempt in attempts.values() if attempt.record]
+    failures = store.failures()
+    if not records:
+        said = f"; the last of {len(failures)} failed: {failures[-1].error}" if failures else ""
+        raise StoreError(f"{store.folder}: no finished cell{said}", "run `dlmi-bench run` first, or mend what failed")
+    tasks = _group(records, reference, store.folder)
+    models = sorted({name for task in tasks.values() for name in task.models})
+    if reference is not None and reference not in models:
+        raise UsageError(f"--reference: no {reference!r} in {store.folder}", f"use one of {', '.join(models)}")
+    return Results(tasks, records, failures, list(attempts.values()))
+
+
+def _group(records: list[Record], reference: str | None, folder: Path) -> dict[str, TaskResults]:
+    tasks: dict[str, TaskResults] = {}
+    for record in sorted(records, key=lambda r: r.cell.seed_index):
+        cell = record.cell
+        if cell.kind == "imported":
+            continue  # another way of measuring: it stands beside no model of ours
+        task = tasks.setdefault(cell.task, TaskResults(clean_text(cell.task), chosen_reference=reference))
+        if cell.kind == "references":
+            task.observers = record
+            continue
+        new = ModelResults(clean_text(cell.model), task=task.name, folder=folder)
+        model = task.models.setdefault(cell.model, new)
+        if cell.kind == "train":
+            model.trainings.append(record)
+        else:
+            model.measured[cell.kind] = record
+    for task in tasks.values():
+        for model in task.models.values():
+            _carry_voids(model)
+    return dict(sorted(tasks.items(), key=lambda item: ARM in item[0]))  # arms come last
+
+
+def _carry_voids(model: ModelResults) -> None:
+    """Latency and energy of a runtime whose answers are INVALID are so too, and for the same reason."""
+    answers = [f for record in model.trainings[:1] for f in record.figures if f.name == "max_score_error"]
+    voids = {f.conditions.get("backend"): note for f in answers if (note := find_void(f))}
+    if not voids:
+        return
+    for kind, record in model.measured.items():
+        figures = tuple(
+            f.model_copy(update={"notes": (*f.notes, voids[f.conditions["backend"]])})
+            if f.name in RANKED and f.conditions.get("backend") in voids
+            else f
+            for f in record.figures
+        )
+        model.measured[kind] = record.model_copy(update={"figures": figures})
+
+
+def compute_median_range(values: list[float]) -> tuple[float, float, float]:
+    """Median, smallest and largest."""
+    return median(values), min(values), max(values)
+
+
+def make_slug(name: str) -> str:
+    """A file's name for a task or a model, whatever it is called: safe, short, and another one for another name."""
+    kept = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60]
+    return kept if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")

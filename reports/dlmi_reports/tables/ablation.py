@@ -1,0 +1,69 @@
+"""Ways of preparing one task's data beside each other: what the signal, the training and the accuracy gain or lose."""
+
+from dlmi_bench.records import ARM
+from dlmi_bench.stats.intervals import compute_sd
+from dlmi_bench.units import format_number, format_percent
+from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.structure import Table
+from dlmi_reports.tables.cells import MISSING, render_reach, render_seed_sd
+from dlmi_reports.tables.differences import compute_accuracy_difference, format_points
+
+HEADER = [
+    "model",
+    "prepared",
+    "test %",
+    "against {base}",
+    "seed sd",
+    "reached the target",
+    "loss sd",
+    "SNR",
+    "pooled SNR",
+]
+CAPTION = (
+    "Mean test accuracy over seeds, and its difference to {base} with 95 % over seeds and examples, paired; sd of the "
+    "accuracy over seeds; trainings that reached the target; sd over seeds of the last validation loss. SNR is "
+    "striatal contrast over noise of the training images, of each by itself (median) and pooled over all of them, "
+    "which is what one threshold for all patients sees."
+)
+
+
+def make_ablation_table(tasks: dict[str, TaskResults], name: str) -> Table | None:
+    """Every model of the task `name` that was also trained on an arm of it; None where there is no arm."""
+    base = tasks[name]
+    ways = [task for other, task in tasks.items() if other.partition(ARM)[0] == name]
+    rows = [
+        [model.name, way.name, *_describe(way.models[key], model, way)]
+        for key, model in base.models.items()
+        if any(key in way.models for way in ways if way is not base)
+        for way in ways
+        if key in way.models
+    ]
+    if not rows:
+        return None
+    header = [word.format(base=base.name) for word in HEADER]
+    label = "Synthetic data. " if base.is_synthetic else ""
+    return Table(f"Ways of preparing {base.name}", label + CAPTION.format(base=base.name), header, rows)
+
+
+def _describe(model: ModelResults, control: ModelResults, way: TaskResults) -> list[str]:
+    accuracy = model.compute_accuracy()
+    return [
+        format_percent(accuracy.mean) if accuracy else MISSING,
+        "-" if model is control else format_points(compute_accuracy_difference(model, control)),
+        render_seed_sd(model),
+        render_reach(model),
+        _render_loss_sd(model),
+        *(_render_signal(way, name) for name in ("image_snr", "pooled_snr")),
+    ]
+
+
+def _render_loss_sd(model: ModelResults) -> str:
+    curves = [record.details.get("curve") for record in model.trainings]
+    losses = [c[-1].get("validation_loss") for c in curves if isinstance(c, list) and c and isinstance(c[-1], dict)]
+    sd = compute_sd([float(loss) for loss in losses if isinstance(loss, int | float)])
+    return MISSING if sd is None else format_number(sd)
+
+
+def _render_signal(way: TaskResults, name: str) -> str:
+    figure = way.observers.figure(name) if way.observers else None
+    return MISSING if figure is None or figure.value is None else format_number(figure.value)

@@ -1,0 +1,79 @@
+"""Cells of tables."""
+
+from collections.abc import Callable
+
+from dlmi_bench.records import Figure
+from dlmi_bench.units import format_count, format_percent, format_quantity, format_range, unit_of
+from dlmi_reports.results.costs import Cost, find_energy
+from dlmi_reports.results.load import ModelResults, compute_median_range
+from dlmi_reports.results.marks import VOID, add_marks, find_void
+
+MISSING = "not measured"
+
+
+def show(figure: Figure | None, render: Callable[[Figure], str]) -> str:
+    """The figure as `render` writes it, or why there is none."""
+    if figure is None:
+        return MISSING
+    return f"n/a ({figure.reason})" if figure.value is None else render(figure)
+
+
+def _render(figure: Figure | None) -> str:
+    if figure is None:
+        return MISSING
+    if figure.value is None:
+        return f"not available: {figure.reason}"
+    return format_range(figure.value, figure.lo, figure.hi, unit_of(figure.name))
+
+
+def _render_count(figure: Figure | None) -> str:
+    return format_count(figure.value) if figure and figure.value is not None else MISSING
+
+
+def _render_fraction(figure: Figure | None) -> str:
+    return format_percent(figure.value, 2) if figure and figure.value is not None else MISSING
+
+
+def render_latency(figure: Figure | None) -> str:
+    """With its bounds and what speaks against it."""
+    return add_marks(_render(figure), figure)
+
+
+def render_gap(model: ModelResults, cost: Cost) -> str:
+    """What stands where a model has no cost to rank it by."""
+    figure = model.find_latency() if cost.cell == "latency" else None
+    if cost.cell == "energy":
+        figure = find_energy(model, is_net=False)
+    return f"n/a ({VOID})" if find_void(figure) else MISSING
+
+
+def render_seed_sd(model: ModelResults) -> str:
+    """How much the test accuracy varies from seed to seed."""
+    accuracy = model.compute_accuracy()
+    if accuracy is None:
+        return MISSING
+    return f"{format_percent(accuracy.sd, 2)} (n={accuracy.n_seeds})" if accuracy.sd is not None else "n/a (needs 2)"
+
+
+def render_reach(model: ModelResults) -> str:
+    """Trainings that met the target of all, with the Wilson interval of their share."""
+    reach = model.compute_reach()
+    if not reach.n_runs:
+        return MISSING
+    return f"{reach.n_reached} of {reach.n_runs} [{format_percent(reach.lo, 0)}, {format_percent(reach.hi, 0)} %]"
+
+
+def _render_spread(model: ModelResults, name: str) -> str:
+    values = model.values(name)
+    if not values:
+        return "censored" if model.trainings else MISSING
+    middle, low, high = compute_median_range(values)
+    if unit_of(name) == "s":
+        return format_range(middle, low, high, "s") if low < high else format_quantity(middle, "s")
+    return f"{format_count(middle)} [{format_count(low)}, {format_count(high)}]" if low < high else format_count(middle)
+
+
+def _render_energy(figure: Figure | None) -> str:
+    if figure is None or figure.value is None:
+        return _render(figure)
+    return add_marks(f"{format_quantity(figure.value, 'j')} ({figure.kind}, {figure.source})", figure)

@@ -1,0 +1,112 @@
+"""Results class by class: recall, the confusions, and figures that weigh classes alike."""
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from dlmi_bench.records import Record
+from dlmi_bench.stats.intervals import compute_sd
+from dlmi_bench.units import format_count, format_number, format_percent
+from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.structure import Table
+from dlmi_reports.tables.cells import MISSING
+
+BALANCED = {
+    "test_balanced_accuracy": "balanced accuracy %",
+    "test_macro_f1": "macro F1 %",
+    "test_quadratic_kappa": "quadratic kappa %",
+}
+N_CONFUSIONS = 3
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Answers by true class, summed over seeds; rows are the truth."""
+
+    counts: list[list[int]]
+
+    @property
+    def recalls(self) -> list[float | None]:
+        return [row[i] / sum(row) if sum(row) else None for i, row in enumerate(self.counts)]
+
+    def list_mistakes(self) -> list[tuple[int, int, int]]:
+        """(count, truth, answer), the most frequent first."""
+        cells = [(n, t, a) for t, row in enumerate(self.counts) for a, n in enumerate(row) if t != a and n]
+        return sorted(cells, key=lambda cell: (-cell[0], cell[1], cell[2]))
+
+
+def compute_confusion(model: ModelResults) -> Confusion | None:
+    """Sum over the model's trainings; None where none has kept a square matrix of counts."""
+    found = [matrix for record in model.trainings if (matrix := _read_matrix(record))]
+    found = [matrix for matrix in found if len(matrix) == len(found[0])]
+    if not found:
+        return None
+    size = range(len(found[0]))
+    return Confusion([[sum(matrix[t][a] for matrix in found) for a in size] for t in size])
+
+
+def _read_matrix(record: Record) -> list[list[int]] | None:
+    rows = record.details.get("confusion")
+    if not isinstance(rows, list) or not rows:
+        return None
+    matrix = [[n for n in row if isinstance(n, int)] for row in rows if isinstance(row, list)]
+    return matrix if len(matrix) == len(rows) and all(len(row) == len(rows) for row in matrix) else None
+
+
+def make_class_tables(task: TaskResults) -> list[Table]:
+    """Balanced figures, recall by class, the reference's confusion, every model's worst confusions."""
+    tables = [make_balanced_table(task)] if any(m.values(name) for m in task.by_size for name in BALANCED) else []
+    confusions = {model.name: c for model in task.by_size if (c := compute_confusion(model))}
+    if not confusions:
+        return tables
+    names = list_classes(task, max(len(c.counts) for c in confusions.values()))
+    tables.append(make_recall_table(confusions, names))
+    if task.reference and task.reference.name in confusions:
+        tables.append(make_confusion_table(task.reference.name, confusions[task.reference.name], names))
+    return [*tables, make_mistake_table(confusions, names)]
+
+
+def list_classes(task: TaskResults, n: int) -> list[str]:
+    """The names of the first `n` classes as the trainings kept them, else numbers."""
+    found = next((record.details.get("class_names") for record in task.trainings), None)
+    return (
+        [str(name) for name in found[:n]] if isinstance(found, list) and len(found) >= n else list(map(str, range(n)))
+    )
+
+
+def make_balanced_table(task: TaskResults) -> Table:
+    names = [name for name in BALANCED if any(model.values(name) for model in task.by_size)]
+    rows = [[model.name, *(_render_mean(model.values(name)) for name in names)] for model in task.by_size]
+    caption = "Mean over seeds, sd over seeds in brackets. Every class counts alike, however many examples it has."
+    return Table("Accuracy, classes weighed alike", caption, ["model", *(BALANCED[name] for name in names)], rows)
+
+
+def _render_mean(values: list[float]) -> str:
+    if not values:
+        return MISSING
+    sd = compute_sd(values)
+    return f"{format_percent(fmean(values))}" + (f" ({format_number(100 * sd)})" if sd is not None else "")
+
+
+def make_recall_table(confusions: dict[str, Confusion], names: list[str]) -> Table:
+    rows = []
+    for model, confusion in confusions.items():
+        recalls = [format_percent(r) if r is not None else "no example" for r in confusion.recalls]
+        rows.append([model, *recalls, *("" for _ in names[len(recalls) :])])
+    caption = "Share of the test examples of each true class that got the right answer, all seeds together, in percent."
+    return Table("Recall by class", caption, ["model", *names], rows)
+
+
+def make_confusion_table(model: str, confusion: Confusion, names: list[str]) -> Table:
+    rows = [[name, *map(format_count, row)] for name, row in zip(names, confusion.counts, strict=True)]
+    caption = "Rows are the truth, columns the answers; test examples of all seeds together."
+    return Table(f"Confusion of {model}", caption, ["truth", *names], rows)
+
+
+def make_mistake_table(confusions: dict[str, Confusion], names: list[str]) -> Table:
+    rows = []
+    for model, confusion in confusions.items():
+        for n, truth, answer in confusion.list_mistakes()[:N_CONFUSIONS]:
+            share = n / sum(confusion.counts[truth])
+            rows.append([model, names[truth], names[answer], format_count(n), f"{format_percent(share)} %"])
+    header = ["model", "truth", "answer", "times", "of that class"]
+    return Table("Most frequent mistakes", f"Up to {N_CONFUSIONS} a model, all seeds together.", header, rows)

@@ -1,0 +1,83 @@
+"""What a right answer costs, where that says anything, and what it takes on average to reach the target."""
+
+from statistics import fmean
+
+from dlmi_bench.records import Figure
+from dlmi_bench.stats.intervals import compute_cost_per_success
+from dlmi_bench.units import format_percent, format_quantity, format_range
+from dlmi_reports.results.load import Accuracy, ModelResults, TaskResults
+from dlmi_reports.results.marks import VOID, add_marks, find_void
+from dlmi_reports.structure import Table
+from dlmi_reports.tables.cells import MISSING
+from dlmi_reports.tables.differences import compute_accuracy_difference
+
+GIGA = 1e9
+N_INFERENCES = 1000  # of the window of energy
+
+
+def make_efficiency_tables(task: TaskResults) -> list[Table]:
+    """One table; none where the number of classes is not known or nothing was trained."""
+    n_classes = count_classes(task)
+    if not n_classes or task.reference is None:
+        return []
+    rows = [[model.name, *_describe(model, task, 1 / n_classes), render_success(model)] for model in task.by_size]
+    caption = (
+        f"Right answers beyond chance (1 of {n_classes}) for each 10^9 multiply-accumulates and for each measured "
+        f"joule of the processor, with the Wilson 95 % interval of the test sample. A model that is shown to be less "
+        f"accurate than {task.reference.name} has none: cheap and wrong is not efficient. Modelled joules are time. "
+        "Time per success is what reaching the target takes on average with trainings that fail begun anew: time to "
+        "the target, and (1 - p) / p times a training without it, for the share p that reaches it; bounds by Wilson's "
+        "of p alone."
+    )
+    header = ["model", "right answers per GMAC", "right answers per joule", "training time per success"]
+    return [Table("Efficiency", caption, header, rows)]
+
+
+def count_classes(task: TaskResults) -> int:
+    """As the trainings name them; 0 where they do not."""
+    names = next((record.details.get("class_names") for record in task.trainings), None)
+    return len(names) if isinstance(names, list) else 0
+
+
+def _describe(model: ModelResults, task: TaskResults, chance: float) -> list[str]:
+    accuracy, reference = model.compute_accuracy(), task.reference
+    if accuracy is None or reference is None:
+        return [MISSING, MISSING]
+    difference = compute_accuracy_difference(model, reference)
+    if model is not reference and difference and difference.hi is not None and difference.hi < 0:
+        return [f"n/a (less accurate than {reference.name})"] * 2
+    if accuracy.lo <= chance:
+        return ["n/a (not above chance)"] * 2
+    energy = model.find("energy", "inference_energy_j", component="cpu")
+    return [
+        _render_rate(accuracy, chance, model.find("counts", "macs"), GIGA),
+        "n/a (modelled only)"
+        if energy and energy.kind == "modelled"
+        else _render_rate(accuracy, chance, energy, N_INFERENCES),
+    ]
+
+
+def _render_rate(accuracy: Accuracy, chance: float, cost: Figure | None, scale: float) -> str:
+    if cost is None or not cost.value:
+        return f"n/a ({cost.reason})" if cost and cost.reason else MISSING
+    if find_void(cost):
+        return f"n/a ({VOID})"
+    value, lo, hi = (scale * (x - chance) / cost.value for x in (accuracy.mean, accuracy.lo, accuracy.hi))
+    return add_marks(format_range(value, lo, hi, ""), cost)
+
+
+def render_success(model: ModelResults) -> str:
+    """Expected time of training for one that reaches the target."""
+    pairs, whole = model.list_times_to_target(), model.values("training_s")
+    if not pairs:
+        return MISSING
+    reached, ended = [t for t, is_hit in pairs if is_hit], [t for t, is_hit in pairs if not is_hit]
+    reach = model.compute_reach()
+    if not reached:
+        least = compute_cost_per_success(0.0, fmean(ended), reach.hi)
+        return f"over {format_quantity(least, 's')} (0 of {len(pairs)}, p at most {format_percent(reach.hi, 0)} %)"
+    in_vain = fmean(ended or whole or reached)  # none failed: a failure would take a whole training
+    shares = (len(reached) / len(pairs), reach.hi, reach.lo)
+    # The bounds lie far apart and uneven, so each has digits of its own.
+    value, lo, hi = (format_quantity(compute_cost_per_success(fmean(reached), in_vain, p), "s") for p in shares)
+    return f"{value} [{lo}, {hi}]"

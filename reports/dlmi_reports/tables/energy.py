@@ -1,0 +1,143 @@
+"""Tables of energy: by source, gross and net, and when a training has paid for itself."""
+
+from statistics import fmean, median
+
+from dlmi_bench.records import Figure
+from dlmi_bench.units import format_count, format_quantity
+from dlmi_reports.results.costs import find_energy, find_training_energies, list_meters
+from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.marks import add_marks, list_marks
+from dlmi_reports.structure import Table
+from dlmi_reports.tables.cells import MISSING
+
+OF = {
+    "training_energy_j": "one training, first seed",
+    "energy_to_target_j": "the same until the target",
+    "inference_energy_j": "1 000 inferences",
+}
+N_INFERENCES = 1000
+
+
+def make_energy_tables(task: TaskResults) -> list[Table]:
+    """All tables of energy."""
+    return [make_source_table(task), *make_break_even_tables(task)]
+
+
+def make_source_table(task: TaskResults) -> Table:
+    """Joules by component, each with its source; measured and modelled ones are never added up."""
+    rows = []
+    for model in task.by_size:
+        record = model.measured.get("energy")
+        figures = [f for r in (*model.trainings[:1], *([record] if record else [])) for f in r.figures if f.name in OF]
+        for gross in figures:
+            if gross.conditions.get("idle_subtracted") is True:
+                continue
+            net = _find_net(figures, gross)
+            component = str(gross.conditions.get("component", ""))
+            how = (net if net and net.value is not None else gross).method
+            how = how.partition("; ")[0] if gross.kind == "derived" else how
+            scope = str(gross.conditions.get("scope", ""))
+            cells = [_render(gross), _render(net), gross.kind, gross.source, scope, how]
+            rows.append([model.name, OF[gross.name], component, *cells])
+    header = ["model", "of", "component", "gross", "net", "kind", "source", "scope", "how"]
+    caption = (
+        "Net is without what the idle machine draws meanwhile; the scope is whose joules the meter counts. Modelled "
+        "energy is time multiplied by a constant or a load curve, net as well as gross: it says nothing that the "
+        "durations do not, and it ranks nothing. Energy until the target is the training's by its share of the time."
+    )
+    return Table("Energy by source", caption, header, rows)
+
+
+def make_break_even_tables(task: TaskResults) -> list[Table]:
+    """After how many inferences each model has cost less than the chosen reference, by default the largest model.
+
+    Empty without two models to compare.
+    """
+    models = task.by_size
+    known = [model for model in models if _find_costs(model, "time")]
+    if len(known) < 2:
+        return []
+    chosen = next((model for model in known if model.name == task.chosen_reference), known[-1])
+    rows = []
+    for model in known:
+        if model is not chosen:
+            cells = [_render_break_even(model, chosen, basis) for basis in ("time", "gross", "net")]
+            costs = _find_costs(model, "time")
+            assert costs is not None
+            rows.append([model.name, *(format_quantity(cost, "s") for cost in costs), *cells])
+    header = ["model", "training", "one inference", "in time, measured", "in energy, gross", "in energy, net"]
+    caption = (
+        f"After how many single inferences (ONNX Runtime, batch 1) a model, its training included, has cost less than "
+        f"{chosen.name}. Energy of the processor alone; where it is modelled it can say no more than time does. "
+        "Tuning, pretraining and trainings that were thrown away are not counted."
+    )
+    return [Table(f"When a training has paid for itself, against {chosen.name}", caption, header, rows)]
+
+
+def compute_break_even(train: float, use: float, reference_train: float, reference_use: float) -> tuple[str, float]:
+    """Number of uses from which on training and using one thing costs less than training and using the other.
+
+    Args:
+        train, reference_train: Cost of making them, in any unit.
+        use, reference_use: Cost of each use, in the same unit.
+
+    Returns:
+        `always` with 0, `after` n uses, `until` n uses (cheaper to make, dearer to use), or `never` with inf.
+    """
+    if train <= reference_train and use <= reference_use:
+        is_cheaper = train < reference_train or use < reference_use
+        return ("always", 0.0) if is_cheaper else ("never", float("inf"))
+    if train >= reference_train and use >= reference_use:
+        return "never", float("inf")
+    n_uses = (train - reference_train) / (reference_use - use)
+    return ("after", n_uses) if use < reference_use else ("until", n_uses)
+
+
+def _render_break_even(model: ModelResults, reference: ModelResults, basis: str) -> str:
+    mine, others = _find_costs(model, basis), _find_costs(reference, basis)
+    if mine is None or others is None:
+        return MISSING
+    figures = _list_figures(model, reference, basis=basis)
+    meters = [] if basis == "time" else list_meters(figures)
+    if len(meters) > 1:
+        return f"not comparable: of different meters ({'; '.join(meters)})"
+    if min(*mine, *others) <= 0:
+        return "not comparable: a cost is not above that of the idle machine, so too little to be seen"
+    when, n_uses = compute_break_even(*mine, *others)
+    words = {"always": "from the first inference", "never": "never"}
+    text = words.get(when) or f"{when} {format_count(float(f'{n_uses:.2g}'))} inferences"
+    said = [*meters, *list_marks(*figures)]
+    return f"{text} ({', '.join(said)})" if said else text
+
+
+def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
+    """Cost of one training (median or mean over seeds) and of one inference, in seconds or joules of the processor."""
+    if basis == "time":
+        latency, times = model.find_latency(), model.values("training_s")
+        return (median(times), latency.value) if times and latency and latency.value is not None else None
+    trainings, use = find_training_energies(model, is_net=basis == "net"), find_energy(model, is_net=basis == "net")
+    joules = [figure.value for figure in trainings if figure.value is not None]
+    return (fmean(joules), use.value / N_INFERENCES) if joules and use and use.value is not None else None
+
+
+def _list_figures(*models: ModelResults, basis: str) -> list[Figure]:
+    """What a break-even rests on: latencies, or the joules of every training and of the inferences."""
+    if basis == "time":
+        return [figure for model in models if (figure := model.find_latency())]
+    is_net = basis == "net"
+    trainings = [figure for model in models for figure in find_training_energies(model, is_net=is_net)]
+    uses = [figure for model in models if (figure := find_energy(model, is_net=is_net))]
+    return [*trainings, *uses]
+
+
+def _find_net(figures: list[Figure], gross: Figure) -> Figure | None:
+    conditions = gross.conditions | {"idle_subtracted": True}
+    return next((f for f in figures if f.name == gross.name and f.conditions == conditions), None)
+
+
+def _render(figure: Figure | None) -> str:
+    if figure is None:
+        return MISSING
+    if figure.value is None:
+        return f"not available: {figure.reason}"
+    return add_marks(format_quantity(figure.value, "j"), figure)

@@ -1,0 +1,98 @@
+"""Who is on the front of accuracy against cost, and how sure that is: a bootstrap of seeds, examples, processes."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.units import format_percent
+from dlmi_reports.results.costs import COSTS, Cost
+from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.structure import Table
+from dlmi_reports.tables.cells import render_gap
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+N_DRAWS = 2000
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Replicates of all models that have accuracy and this cost; rows are models, columns replicates."""
+
+    names: list[str]
+    costs: Floats
+    accuracies: Floats
+
+    @property
+    def is_on_front(self) -> NDArray[np.bool_]:
+        """Whether no other model costs no more and is no less accurate, with one of the two strict; by replicate."""
+        cost, gain = self.costs, self.accuracies
+        is_on = np.ones(cost.shape, bool)
+        for c, g in zip(cost, gain, strict=True):
+            is_on &= ~((c <= cost) & (g >= gain) & ((c < cost) | (g > gain)))
+        return is_on
+
+    def compute_band(self, grid: Floats) -> tuple[Floats, Floats]:
+        """2.5 and 97.5 % bounds of the best accuracy that each cost of `grid` buys; NaN where it may buy nothing."""
+        best = np.stack([np.where(self.costs <= c, self.accuracies, -np.inf).max(0) for c in grid])
+        lo, hi = np.quantile(best, [0.025, 0.975], axis=1, method="closest_observation")
+        is_bought = np.isfinite(lo)
+        return np.where(is_bought, lo, np.nan), np.where(is_bought, hi, np.nan)
+
+
+def draw_task(task: TaskResults, cost: Cost) -> Draws | None:
+    """Replicates for one cost, the same ones every time; None where no model has both figures."""
+    pairs = [(model, sample) for model in task.by_size if model.compute_accuracy() and (sample := cost.find(model))]
+    if not pairs:
+        return None
+    generator = np.random.default_rng(0)
+    accuracies = np.stack([draw_accuracies(model, generator) for model, _ in pairs])
+    # Models timed side by side share their processes, so the same ones are drawn for all of a session.
+    n_most = max(len(sample.samples) for _, sample in pairs)
+    shared: dict[str, Floats] = defaultdict(lambda: generator.random((N_DRAWS, n_most)))
+    costs = []
+    for model, sample in pairs:
+        n = len(sample.samples)
+        source = shared[sample.session or model.name][:, :n]
+        values = np.array(sample.samples)
+        costs.append(np.median(values[(source * n).astype(int)], axis=1) if n else np.full(N_DRAWS, sample.value))
+    return Draws([model.name for model, _ in pairs], np.stack(costs), accuracies)
+
+
+def draw_accuracies(model: ModelResults, generator: "Generator") -> Floats:
+    """Mean test accuracy of redrawn seeds, on a redrawn test sample (beta posterior, Jeffreys' prior)."""
+    values, accuracy = np.array(model.values("test_accuracy")), model.compute_accuracy()
+    assert accuracy is not None
+    means = values[generator.integers(len(values), size=(N_DRAWS, len(values)))].mean(1)
+    return generator.beta(means * accuracy.n + 0.5, (1 - means) * accuracy.n + 0.5)
+
+
+def make_front_tables(task: TaskResults) -> list[Table]:
+    """How probable it is that a model is on the front, for each cost."""
+    found: dict[str, dict[str, str]] = {model.name: {} for model in task.by_size}
+    columns = []
+    for cost in COSTS:
+        draws = draw_task(task, cost)
+        if draws is None:
+            continue
+        columns.append(cost)
+        shares: Any = draws.is_on_front.mean(1)
+        found_here = {name: f"{format_percent(float(p), 0)} %" for name, p in zip(draws.names, shares, strict=True)}
+        for model in task.by_size:
+            found[model.name][cost.name] = found_here.get(model.name) or render_gap(model, cost)
+    if not columns:
+        return []
+    rows = [[name, *(cells[cost.name] for cost in columns)] for name, cells in found.items()]
+    caption = (
+        "Probability that no other model is at least as accurate for the same cost or less: share of "
+        f"{N_DRAWS} redrawings of seeds, test examples and timing processes. All models saw the same test examples; "
+        "they are redrawn for each model on its own, which makes these figures more cautious than they need be; so are "
+        "processes of models that were timed in different sessions, whose drift these figures do not hold. "
+        "Energy counts only where it was measured."
+    )
+    return [Table("On the front of accuracy against", caption, ["model", *(cost.title for cost in columns)], rows)]

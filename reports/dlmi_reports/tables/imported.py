@@ -1,0 +1,36 @@
+"""Results of other tools, in a section of their own: shown, never compared."""
+
+from dlmi_bench.records import Figure, Record
+from dlmi_bench.units import clean_text, format_range
+from dlmi_reports.structure import Table
+
+COLUMNS = ("model", "backend", "batch", "threads")
+LEAD = (
+    "Imported with `dlmi-bench import-benchmark`: another way of measuring, in one process. These figures are not "
+    "comparable with the latencies of this report, which come from several fresh processes, and rank nothing."
+)
+
+
+def make_import_tables(records: list[Record]) -> list[Table]:
+    """A table for each file."""
+    return [_make_table(record) for record in records]
+
+
+def _make_table(record: Record) -> Table:
+    origin = {name: clean_text(str(value)) for name, value in record.provenance.items() if value}
+    places = [origin[name] for name in ("cpu", "taken_at") if name in origin]
+    words = [
+        f"{what} {origin[name]}" for what, name in (("Python", "python"), ("commit", "taken_commit")) if name in origin
+    ]
+    caption = (
+        f"Median over the rounds of one process with its quartiles, by {origin.get('tool', '')}: "
+        f"{', '.join(places + words)}. Imported."
+    )
+    rows = [_make_row(figure) for figure in record.figures]
+    return Table(f"Imported: {origin.get('file', '')}", caption, ["benchmark", *COLUMNS, "median", "rounds"], rows)
+
+
+def _make_row(figure: Figure) -> list[str]:
+    identity = [clean_text(str(figure.conditions.get(name, ""))) for name in ("benchmark", *COLUMNS)]
+    assert figure.value is not None
+    return [*identity, format_range(figure.value, figure.lo, figure.hi, "s"), str(figure.n)]

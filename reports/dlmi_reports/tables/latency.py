@@ -1,0 +1,167 @@
+"""The tables of latency: every row, its tail, the models side by side, and what the machine could do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dlmi_bench.instruments.roofline import find_roofline
+from dlmi_bench.records import Figure, unavailable
+from dlmi_bench.stats.percentiles import PERCENTILES
+from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved
+from dlmi_bench.units import format_count, format_percent, format_quantity, format_range, unit_of
+from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.marks import find_void
+from dlmi_reports.structure import Table
+from dlmi_reports.tables.cells import render_latency, show
+
+HEADER = ["model", "backend", "batch", "threads"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A latency figure and where it belongs."""
+
+    model: ModelResults
+    latency: Figure
+
+    @property
+    def backend(self) -> str:
+        return str(self.latency.conditions["backend"])
+
+    @property
+    def batch(self) -> int:
+        return int(self.latency.conditions["batch"])
+
+    @property
+    def threads(self) -> int:
+        return int(self.latency.conditions.get("threads", 1))
+
+    @property
+    def cells(self) -> list[str]:
+        return [self.model.name, self.backend, str(self.batch), str(self.threads)]
+
+    def find(self, name: str, **conditions: str) -> Figure | None:
+        """Another figure of the same benchmark."""
+        identity = {"backend": self.backend, "batch": self.batch, "threads": self.threads}
+        return self.model.find("latency", name, **identity, **conditions)
+
+
+def make_latency_tables(task: TaskResults) -> list[Table]:
+    """All of them; none where no latency was measured."""
+    rows = list(_list_rows(task))
+    tables = [_make_sweep_table(rows), _make_ratio_table(task), _make_tail_table(rows), _make_peak_table(rows)]
+    return [table for table in tables if table.rows]
+
+
+def _list_rows(task: TaskResults) -> Iterator[Row]:
+    for model in task.by_size:
+        record = model.measured.get("latency")
+        for figure in record.figures if record else ():
+            if figure.name == "latency_s":
+                yield Row(model, figure)
+
+
+def _make_sweep_table(rows: list[Row]) -> Table:
+    caption = (
+        "Median over fresh processes of the median over rounds, with the smallest and largest process median. Overhead "
+        "is the share that an empty call of the same runtime takes. Attainable is the time at this machine's own rates "
+        "(below), arithmetic or reading weights and activations, whichever is longer, as a share of the latency; above "
+        "100 % the machine was slower while its rates were measured. More "
+        "than one thread is another benchmark, pinned to as many CPUs."
+    )
+    header = [*HEADER, "latency", "examples a second", "overhead", "attainable", "bound by"]
+    return Table("Latency", caption, header, [[*row.cells, *_describe_row(row)] for row in rows])
+
+
+def _describe_row(row: Row) -> list[str]:
+    counts = row.model.measured.get("counts")
+    roofline = find_roofline(row.latency, counts.figures if counts else (), row.model.measured["latency"].figures)
+    attainable = [f"n/a ({roofline.reason})", "n/a"]
+    if roofline.attainable_s is not None and row.latency.value:
+        attainable = [f"{format_percent(roofline.attainable_s / row.latency.value)} %", roofline.bound]
+    shown = show(row.find("overhead_share"), lambda f: f"{format_percent(f.value or 0, 0)} %")
+    return [render_latency(row.latency), show(row.find("throughput_hz"), _format_range), shown, *attainable]
+
+
+def _make_ratio_table(task: TaskResults) -> Table:
+    """Relative to the chosen reference, by default the smallest model that was timed."""
+    timed = [model for model in task.by_size if "latency" in model.measured]
+    if len(timed) < 2:
+        return Table("Faster and slower, side by side", "", [], [])
+    reference = next((model for model in timed if model.name == task.chosen_reference), timed[0])
+    caption = (
+        f"Latency as a multiple of that of {reference.name}{', the smallest model' if reference is timed[0] else ''}. "
+        "Rounds are paired, each process gives one number, and the interval is a 95 % t-interval over processes; where "
+        "it holds 1, neither is faster."
+    )
+    rows = [
+        [*row.cells, *_describe_ratio(_compare(reference, row))]
+        for row in _list_rows(task)
+        if row.model is not reference
+    ]
+    header = [*HEADER, f"times {reference.name}", "interval", "processes", "verdict"]
+    return Table("Faster and slower, side by side", caption, header, rows)
+
+
+def _compare(reference: ModelResults, row: Row) -> Figure:
+    """The row's ratio to the same benchmark of the reference; none where either is INVALID."""
+    identity: dict[str, Any] = {"backend": row.backend, "batch": row.batch, "threads": row.threads}
+    for figure in (reference.find("latency", "latency_s", **identity), row.latency):
+        if void := find_void(figure):
+            return unavailable("latency_ratio", void, **identity)
+    return compute_latency_ratio(reference.measured["latency"], row.model.measured["latency"], **identity)
+
+
+def _describe_ratio(ratio: Figure) -> list[str]:
+    if ratio.value is None or ratio.lo is None or ratio.hi is None:
+        return [f"n/a ({ratio.reason})", "", "", "n/a"]
+    value, _, bounds = format_range(ratio.value, ratio.lo, ratio.hi, "").partition(" ")
+    verdict = "slower" if ratio.lo > 1 else "faster"
+    return [value, bounds, str(ratio.n), f"{verdict}, resolved" if is_resolved(ratio) else "not resolved"]
+
+
+def _make_tail_table(rows: list[Row]) -> Table:
+    caption = (
+        "Calls timed one by one, all processes together, each percentile with its one-sided 95 % bound from order "
+        "statistics, or the number of calls that it would need. Outliers lie more than 1.5 (severe: 3) interquartile "
+        "ranges beyond the quartiles of their process; they are counted and stay in."
+    )
+    header = [*HEADER, *PERCENTILES, "outliers (severe)", "calls"]
+    shown = [row for row in rows if row.find("single_call_s")]
+    return Table("Single calls", caption, header, [[*row.cells, *_describe_tail(row)] for row in shown])
+
+
+def _describe_tail(row: Row) -> list[str]:
+    percentiles = [show(row.find("single_call_s", percentile=name), _format_bound) for name in PERCENTILES]
+    mild, severe = (row.find("n_outliers", fence=fence) for fence in ("mild", "severe"))
+    outliers = show(mild, lambda f: f"{_format_count(f)} ({show(severe, _format_count)})")
+    first = row.find("single_call_s")
+    return [*percentiles, outliers, format_count(first.n) if first else ""]
+
+
+def _make_peak_table(rows: list[Row]) -> Table:
+    """The machine is one, whatever the model: the first that carries peaks shows them."""
+    record = rows[0].model.measured["latency"] if rows else None
+    cells = []
+    for figure in record.figures if record else ():
+        if figure.name in ("peak_flop_hz", "peak_byte_hz"):
+            size = figure.conditions.get("working_set_bytes")
+            what = "arithmetic, FLOP" if size is None else f"reading {format_quantity(float(size), 'bytes')}, bytes"
+            cells.append([what, str(figure.conditions["threads"]), _format_range(figure), figure.method])
+    caption = "Measured in a process of its own before the models; median, smallest and largest of its repeats."
+    return Table("What this machine can do", caption, ["what", "threads", "a second", "how"], cells)
+
+
+def _format_range(figure: Figure) -> str:
+    return format_range(figure.value or 0.0, figure.lo, figure.hi, unit_of(figure.name))
+
+
+def _format_count(figure: Figure) -> str:
+    return format_count(figure.value or 0)
+
+
+def _format_bound(figure: Figure) -> str:
+    """For instance "5.2 us, at most 5.3 us"; the bound speaks for itself."""
+    assert figure.value is not None
+    assert figure.hi is not None
+    return f"{format_quantity(figure.value, 's')} (<= {format_quantity(figure.hi, 's')})"

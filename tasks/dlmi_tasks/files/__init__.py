@@ -1,0 +1,1 @@
+"""Files that data comes from: archives, folders, the cache."""

@@ -1,0 +1,1 @@
+"""Real anatomies: grid, atlas and regions."""

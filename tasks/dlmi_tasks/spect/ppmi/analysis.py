@@ -1,0 +1,42 @@
+"""The study's own binding ratios beside ours, for the scans that its table DaTScan_Analysis describes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_tasks.spect.anatomy.anatomy import REGIONS
+from dlmi_tasks.spect.ppmi.matching import Match
+
+Ratios = dict[tuple[str, str], tuple[float, ...]]  # (subject, event) -> by REGIONS
+MIN_SCANS = 3  # a correlation of fewer says nothing
+
+
+def compare_ratios(published: Ratios, matches: list[Match], measured: NDArray[np.float32]) -> dict[str, Any] | None:
+    """How far our ratios lie from the published ones, by region; None where no scan has both.
+
+    Args:
+        measured: One row for each match, (n, 4).
+    """
+    rows = [i for i, match in enumerate(matches) if (match.image.subject, match.event) in published]
+    if not rows:
+        return None
+    theirs = np.array([published[matches[i].image.subject, matches[i].event] for i in rows])
+    ours = measured[rows].astype(np.float64)
+    return {
+        "n_scans": len(rows),
+        "by_region": {name: _compare(ours[:, i], theirs[:, i]) for i, name in enumerate(REGIONS)},
+    }
+
+
+def _compare(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, float | None]:
+    """Means, and mean and standard deviation of ours less theirs; None where there are too few."""
+    apart = ours - theirs
+    is_enough = len(ours) >= MIN_SCANS and ours.std() > 0 and theirs.std() > 0
+    return {
+        "ours_mean": float(ours.mean()),
+        "published_mean": float(theirs.mean()),
+        "difference_mean": float(apart.mean()),
+        "difference_sd": float(apart.std(ddof=1)) if len(ours) >= MIN_SCANS else None,
+        "correlation": float(np.corrcoef(ours, theirs)[0, 1]) if is_enough else None,
+    }

@@ -1,0 +1,1 @@
+"""Training: loop, distortion and how weights start."""

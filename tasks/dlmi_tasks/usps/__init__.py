@@ -1,0 +1,1 @@
+"""USPS digits: the template for a task of your own."""
