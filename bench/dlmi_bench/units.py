@@ -78,6 +78,11 @@ def format_percent(fraction: float, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}"
 
 
+def format_share(fraction: float, digits: int = 0) -> str:
+    """Fraction with its sign, for instance 0.95 -> "95 %"."""
+    return f"{format_percent(fraction, digits)} %"
+
+
 def clean_text(text: str) -> str:
     """Text without what turns or hides the words around it: control characters and changes of writing direction."""
     return "".join("\ufffd" if unicodedata.category(c) in UNSEEN and c not in "\t\n" else c for c in text)
