@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from dlmi_bench.closure import hash_code
 from dlmi_bench.gate.sides.baseline import MANIFEST, file_path, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.selftest import gate as selftest
 from dlmi_bench.selftest.gate import CODE
-from dlmi_bench.suite.fingerprint import compute_code_hash
 
 ROOT = Path(__file__).parent.parent
 BASELINE = ROOT / "baseline"
@@ -50,7 +50,7 @@ def test_sessions_are_resumed(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("compute_code_hash", "0" * 64),
+        ("hash_code", "0" * 64),
         ("compute_machine_id", "another"),
         ("describe_versions", {"python": "3.0"}),
     ],
@@ -98,7 +98,7 @@ def test_subject_stands_above_the_table(
     run_selftest(monkeypatch, tmp_path / "sessions.jsonl")
     subject = selftest.describe_subject(BASELINE, "usps/mlp-64-32")
     first, second, *_ = capsys.readouterr().out.splitlines()
-    sha256, code = subject["sha256"][:12], compute_code_hash(CODE)[:12]
+    sha256, code = subject["sha256"][:12], hash_code(CODE)[:12]
     assert first == f"usps/mlp-64-32, file {sha256}, machine {compute_machine_id()}, code {code}"
     assert f"onnxruntime {describe_versions()['onnxruntime']}" in second
 

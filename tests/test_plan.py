@@ -1,16 +1,22 @@
 """The grid, and when what is stored of it no longer holds."""
 
-import ast
-import importlib.util
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import dlmi_bench
+import dlmi_models
+import dlmi_tasks
 from dlmi_bench.backends import BACKENDS
+from dlmi_bench.closure import hash_code, list_closure
 from dlmi_bench.records import Cell
-from dlmi_bench.suite import plan
-from dlmi_bench.suite.fingerprint import compute_code_hash, compute_fingerprint
+from dlmi_bench.suite import fingerprint as staleness
+from dlmi_bench.suite.fingerprint import CODE, LEFT_OUT, compute_fingerprint
 from dlmi_bench.suite.plan import make_steps
 from dlmi_bench.suite.suites import SUITES
 from dlmi_models import MODELS
@@ -18,21 +24,6 @@ from dlmi_tasks import get_task
 
 TRAIN = Cell(kind="train", task="usps", model="mlp-64-32")
 LATENCY = Cell(kind="latency", task="usps", model="mlp-64-32")
-# What a training imports of `bench` and what decides none of its figures, or is in the fingerprint by value.
-NOT_COVERED = {
-    "dlmi_bench.errors": "words",
-    "dlmi_bench.units": "the same",
-    "dlmi_bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
-    "dlmi_bench.store": "puts files away by their hash",
-    "dlmi_bench.jobs.worker": "carries the job and its answer",
-    "dlmi_bench.instruments.latency": "pins the process; nothing else of it runs",
-    "dlmi_bench.stats.percentiles": "figures of latency, which a training has none of",
-    "dlmi_bench.instruments.roofline": "the same",
-    "dlmi_bench.instruments.cuda_clock": "the clock of a device; trainings and answers are not timed by it",
-    "dlmi_bench.instruments.onnx_graph": "names the input of the file that is quantized",
-    "dlmi_bench.instruments.host.provenance": "versions and machine, which are in the fingerprint",
-    "dlmi_bench.backends.needs": "whether a runtime is here, which is compared with what the training was judged on",
-}
 INPUTS = {"data": {"train_images": "abc"}}
 
 
@@ -74,11 +65,11 @@ def test_whatever_changes_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
         fingerprint(task=replace(task, n_validation=999)),
         fingerprint(Cell(kind="train", task="usps", model="mlp-64-32", seed_index=1)),
     }
-    monkeypatch.setattr(plan, "describe_versions", lambda: {"torch": "0.0"})
+    monkeypatch.setattr(staleness, "describe_versions", lambda: {"torch": "0.0"})
     found.add(fingerprint())
-    monkeypatch.setattr(plan, "compute_code_hash", lambda _: "other code")
+    monkeypatch.setattr(staleness, "hash_code", lambda _: "other code")
     found.add(fingerprint())
-    monkeypatch.setattr(plan, "compute_machine_id", lambda: "other machine")
+    monkeypatch.setattr(staleness, "compute_machine_id", lambda: "other machine")
     found.add(fingerprint())
     monkeypatch.setattr(Cell, "seed", 7)
     found.add(fingerprint())
@@ -92,46 +83,76 @@ def test_settings_concern_only_the_cells_that_use_them() -> None:
 
 
 def test_code_counts_but_comments_do_not(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changed expression is another program; a comment, a docstring or a line break is not."""
+    """A changed expression is another program; a comment, a docstring, a line break or a moved import is not."""
     monkeypatch.syspath_prepend(tmp_path)
     texts = [
-        "def f(x):\n    return x + 1\n",
-        'def f(x):\n    """Why."""\n    # how\n\n    return (x + 1)\n',
-        "def f(x):\n    return x + 2\n",
+        "from dlmi_bench.old import g\ndef f(x):\n    return g(x) + 1\n",
+        'from dlmi_bench.new import g\ndef f(x):\n    """Why."""\n    # how\n\n    return (g(x) + 1)\n',
+        "from dlmi_bench.old import g\ndef f(x):\n    return g(x) + 2\n",
+        "from elsewhere import g\ndef f(x):\n    return g(x) + 1\n",
     ]
     for i, text in enumerate(texts):
         (tmp_path / f"variant{i}.py").write_text(text)
-    first, second, third = (compute_code_hash([f"variant{i}"]) for i in range(3))
-    assert first == second != third
+    first, second, third, fourth = (hash_code([f"variant{i}"]) for i in range(4))
+    assert first == second
+    assert len({first, third, fourth}) == 3
 
 
-def list_imports(name: str) -> set[str]:
-    """Modules of `bench` that a module names in its imports, also in those within functions."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {other for other in found if other.startswith("bench.") and is_module(other)}
+HASHES = """
+from dlmi_bench.closure import hash_code
+from dlmi_bench.records import Cell
+from dlmi_bench.suite.fingerprint import CODE, list_modules
+for kind in CODE:
+    print(kind, hash_code(list_modules(Cell(kind=kind, task="spect", model="vgg16-c"))))
+import sys
+assert "torch" not in sys.modules
+"""
 
 
-def is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # the name of something within a module
-        return False
+def hash_cells(roots: list[Path]) -> dict[str, str]:
+    """Hash of the code behind each kind of cell, as a process with these source roots computes it."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, roots))}
+    done = subprocess.run([sys.executable, "-c", HASHES], env=environment, capture_output=True, text=True, check=True)
+    return dict(line.split() for line in done.stdout.splitlines())
 
 
-def test_fingerprint_of_a_training_covers_the_code_that_decides_its_figures() -> None:
-    """Whatever the job and its runtimes import of `bench` is listed, or is an exception that has a reason."""
-    listed = set(plan._list_modules(TRAIN))
-    found, todo = set(), ["dlmi_bench.jobs.training", *(entry.module for entry in BACKENDS.values())]
-    while todo:
-        new = list_imports(todo.pop()) - found
-        found |= new
-        todo += new - set(NOT_COVERED)
-    assert found - listed == set(NOT_COVERED)
+CHANGES = {
+    ("dlmi_bench/backends/__init__.py", "CudaClock() if self.is_cuda else HostClock()", "HostClock()"): {
+        *("train", "memory", "latency", "energy"),
+    },
+    ("dlmi_bench/backends/__init__.py", "n_missing = -len(batch) % size", "n_missing = len(batch) % size"): {
+        *("train", "memory", "latency", "energy"),
+    },
+    ("dlmi_bench/backends/__init__.py", 'options={"precision": "int8"}', 'options={"precision": "int4"}'): {
+        *("train", "memory", "latency", "energy"),
+    },
+    ("dlmi_bench/backends/eager.py", "get_num_interop_threads() != 1", "get_num_interop_threads() != 2"): {
+        *("train", "memory", "latency", "energy"),
+    },
+    ("dlmi_bench/suite/display.py", "class ", "class Other:\n    pass\n\n\nclass "): set(),
+    ("dlmi_bench/errors.py", "class ", "class Other:\n    pass\n\n\nclass "): set(),
+    ("dlmi_bench/instruments/memory.py", "VmHWM", "VmRSS"): {"memory", "latency", "energy"},
+}
+
+
+@pytest.mark.parametrize(("change", "stale"), CHANGES.items())
+def test_changed_code_makes_stale_what_it_decides(change, stale: set[str], tmp_path: Path) -> None:
+    """A clock, a runtime or an instrument that changes concerns the cells that run it; the display concerns none."""
+    file, old, new = change
+    bench = Path(dlmi_bench.__path__[0]).parent
+    shutil.copytree(bench / "dlmi_bench", tmp_path / "dlmi_bench", ignore=shutil.ignore_patterns("__pycache__"))
+    others = [Path(package.__path__[0]).parent for package in (dlmi_models, dlmi_tasks)]
+    before = hash_cells([tmp_path, *others])
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new, 1))
+    after = hash_cells([tmp_path, *others])
+    assert {kind for kind in before if before[kind] != after[kind]} == stale
+
+
+def test_every_exception_is_needed() -> None:
+    """A module that is left out is one that some cell would reach."""
+    reached = {
+        name for roots in CODE.values() for name in list_closure([*roots, *(e.module for e in BACKENDS.values())])
+    }
+    assert set(LEFT_OUT) <= reached | {"dlmi_tasks.files.cache", "dlmi_tasks.files.archives"}

@@ -18,6 +18,7 @@ from statistics import fmean, median
 from typing import Any
 
 from dlmi_bench import gate
+from dlmi_bench.closure import hash_code
 from dlmi_bench.gate.latency.decision import INPROC
 from dlmi_bench.gate.latency.looks import decide_benchmarks
 from dlmi_bench.gate.latency.rounds import SIDES
@@ -25,7 +26,6 @@ from dlmi_bench.gate.latency.session import Benchmarks, run_inproc
 from dlmi_bench.gate.sides.baseline import Entry, file_path, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.stats.intervals import compute_clopper_pearson
-from dlmi_bench.suite.fingerprint import compute_code_hash
 
 TAU = 0.05
 N_ROUNDS = 100
@@ -74,7 +74,7 @@ def describe_subject(baseline: Path, name: str) -> dict[str, Any]:
         "model": name,
         "sha256": _find_entry(baseline, name).artifact("onnx").sha256,
         "machine_id": compute_machine_id(),
-        "code": compute_code_hash(CODE),
+        "code": hash_code(CODE),
         "versions": describe_versions(),
     }
 

@@ -1,16 +1,17 @@
-"""Whether what is stored of a cell still holds: a hash of all that decides its result."""
+"""Whether what is stored of a cell still holds: a hash of all that decides its result.
 
-import ast
+The code behind a result is not listed by hand. It is what the cell's job imports, with the model and the runtimes that
+are named by text, minus the exceptions below, each with its reason.
+"""
+
 import hashlib
-import importlib.util
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from dlmi_bench.backends import BACKENDS
+from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
+from dlmi_bench.closure import hash_code, list_closure
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suite.suites import Suite
@@ -19,106 +20,45 @@ from dlmi_tasks import get_task
 from dlmi_tasks.spec import Task
 from dlmi_tasks.training.imagenet import identify
 
-METERS = (
-    "dlmi_bench.instruments.meters",
-    "dlmi_bench.instruments.meters.rapl",
-    "dlmi_bench.instruments.meters.nvml",
-    "dlmi_bench.instruments.meters.tracker",
-    "dlmi_bench.instruments.host.nvml",
-)
-
-
-ENERGY_CODE = (
-    "dlmi_bench.instruments.energy",
-    "dlmi_bench.instruments.host.activity",
-    *METERS,
-    "dlmi_bench.instruments.energy_figures",
-)
-
-
-RUNTIME_CODE = tuple(dict.fromkeys(entry.module for entry in BACKENDS.values()))
-
-
-TRAINING_CODE = (
-    "dlmi_tasks.spec",
-    "dlmi_tasks.training.loop",
-    "dlmi_tasks.training.distortion",
-    "dlmi_tasks.training.start",
-    "dlmi_bench.jobs.training",
-    "dlmi_bench.instruments.clock",
-    "dlmi_bench.jobs.evaluation",
-    "dlmi_bench.backends",
-    *RUNTIME_CODE,
-    "dlmi_bench.jobs.parity",
-    "dlmi_bench.stats.confusion",
-    "dlmi_bench.instruments.latency_figures",
-    "dlmi_bench.stats.intervals",
-    "dlmi_bench.store.pictures",
-    "dlmi_bench.jobs.saliency",
-    *ENERGY_CODE,
-)
-
-
-START_CODE: dict[str, tuple[str, ...]] = {
-    "scratch": (),
+# What runs a cell, in the worker and in the parent.
+CODE: dict[CellKind, tuple[str, ...]] = {
+    "train": ("dlmi_bench.jobs.training",),
+    "references": (),  # its job only calls the task's own function
+    "counts": ("dlmi_bench.jobs.counting",),
+    "memory": ("dlmi_bench.jobs.measurement", "dlmi_bench.jobs.worker"),
+    "latency": ("dlmi_bench.jobs.measurement", "dlmi_bench.jobs.worker", "dlmi_bench.suite.session"),
+    "energy": ("dlmi_bench.jobs.measurement",),
+}
+# Modules that are imported and decide no result.
+LEFT_OUT = {
+    "dlmi_bench.errors": "words",
+    "dlmi_bench.units": "words",
+    "dlmi_bench.toml": "reads settings, which are in the fingerprint",
+    "dlmi_bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
+    "dlmi_bench.store": "puts files away by their hash",
+    "dlmi_bench.jobs.protocol": "the shape of requests and answers",
+    "dlmi_bench.instruments.host.provenance": "versions and machine, which are in the fingerprint",
+    "dlmi_bench.backends.needs": "whether a runtime is here, which is in the fingerprint",
+    "dlmi_bench.suite.suites": "settings, which are in the fingerprint",
+    "dlmi_models": "the registry; the model's row is in the fingerprint",
+    "dlmi_tasks": "the registry; the task's recipe, target and data are in the fingerprint",
+    "dlmi_tasks.files": "a package without code",
+    "dlmi_tasks.files.archives": "fetches data, whose hash is in the fingerprint",
+    "dlmi_tasks.files.cache": "keeps data, whose hash is in the fingerprint",
+    "dlmi_tasks.files.folders": "finds data, whose hash is in the fingerprint",
+}
+# The same of one kind of cell, or of the models that start in one way.
+LEFT_OUT_OF: dict[CellKind, dict[str, str]] = {
+    "train": {
+        "dlmi_bench.jobs.worker": "carries the job and its answer; training is not timed across the pipe",
+        "dlmi_bench.instruments.latency": "pins the process; nothing else of it runs",
+        "dlmi_bench.instruments.cuda_clock": "the clock of a device; trainings and answers are not timed by it",
+        "dlmi_bench.instruments.onnx_graph": "names the input of the file that is quantized",
+    },
+}
+STARTS = {
     "synthetic": ("dlmi_tasks.training.pretraining",),
     "imagenet": ("dlmi_tasks.training.imagenet", "dlmi_tasks.training.weights"),
-}
-
-
-EXPORTING_CODE = ("dlmi_bench.backends.export", "dlmi_bench.backends.quantization")
-
-
-REFERENCE_CODE = {"spect": ("dlmi_tasks.spect.references", "dlmi_tasks.spect.observer", "dlmi_tasks.spect.learners")}
-
-
-MEASURING_CODE: dict[CellKind, tuple[str, ...]] = {
-    "train": (),
-    "references": ("dlmi_bench.jobs.measurement",),
-    "counts": tuple(
-        f"bench.{name}"
-        for name in (
-            "counts",
-            "counts.products",
-            "counts.trace",
-            "counts.dispatch",
-            "counts.graph",
-            "graph",
-            "counting",
-        )
-    ),
-    "memory": (
-        "dlmi_bench.jobs.worker",
-        "dlmi_bench.instruments.host.facts",
-        "dlmi_bench.instruments.clock",
-        "dlmi_bench.instruments.memory",
-        "dlmi_bench.jobs.measurement",
-    ),
-    "latency": (
-        "dlmi_tasks.spec",
-        "dlmi_bench.jobs.worker",
-        "dlmi_bench.instruments.host.facts",
-        "dlmi_bench.instruments.clock",
-        "dlmi_bench.instruments.cuda_clock",
-        "dlmi_bench.instruments.latency",
-        "dlmi_bench.instruments.host.activity",
-        "dlmi_bench.instruments.host.neighbours",
-        "dlmi_bench.jobs.parity",
-        "dlmi_bench.jobs.peaks",
-        "dlmi_bench.stats.percentiles",
-        "dlmi_bench.jobs.measurement",
-        "dlmi_bench.instruments.roofline",
-        "dlmi_bench.suite.session",
-        "dlmi_bench.instruments.latency_figures",
-        "dlmi_bench.stats.intervals",
-    ),
-    "energy": (
-        "dlmi_tasks.spec",
-        "dlmi_bench.instruments.clock",
-        "dlmi_bench.instruments.latency",
-        "dlmi_bench.jobs.measurement",
-        *ENERGY_CODE,
-    ),
 }
 
 
@@ -132,7 +72,7 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         "cell": cell.model_dump(),
         "inputs": inputs,
         "versions": describe_versions() | {"dlmi-bench": ""},
-        "code": compute_code_hash(_list_modules(cell)),
+        "code": hash_code(list_modules(cell)),
         "settings": _select_settings(cell, suite),
     }
     if cell.kind == "train":
@@ -145,8 +85,12 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
         parts["pictured"] = task.n_pictured
-    if cell.kind in ("memory", "latency"):
-        parts["backends"] = {name: BACKENDS[name].describe_state() for name in suite.backends}
+    if cell.kind != "references":
+        row = MODELS[cell.model]
+        parts["row"] = [row.module, row.factory, row.arguments]
+    if cell.kind in ("memory", "latency", "energy"):
+        names = suite.backends if cell.kind != "energy" else (JUDGED_BACKEND,)
+        parts["backends"] = {name: [BACKENDS[name].describe_state(), BACKENDS[name].options] for name in names}
     if cell.kind not in ("counts", "references"):
         parts["machine"] = compute_machine_id()  # times, bytes and the last bits of weights belong to a machine
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -164,29 +108,20 @@ def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
     return suite.model_dump(mode="json", include=set(fields[cell.kind]))
 
 
-def _list_modules(cell: Cell) -> tuple[str, ...]:
+def list_modules(cell: Cell) -> tuple[str, ...]:
+    """List the modules whose code decides the cell's result."""
+    roots, left_out = [*CODE[cell.kind]], {**LEFT_OUT, **LEFT_OUT_OF.get(cell.kind, {})}
     if cell.kind == "references":
-        return (*MEASURING_CODE[cell.kind], *REFERENCE_CODE.get(get_task(cell.task).domain, ()))
+        references = get_task(cell.task).references
+        roots += [references.__module__] if references else []
+    else:
+        roots.append(MODELS[cell.model].module)
+    if cell.kind not in ("references", "counts"):
+        roots += [entry.module for entry in BACKENDS.values()]
     if cell.kind == "train":
-        entry = MODELS[cell.model]
-        return (entry.module, *TRAINING_CODE, *START_CODE[entry.start], *EXPORTING_CODE)
-    if cell.kind == "counts":
-        return (MODELS[cell.model].module, *MEASURING_CODE[cell.kind])
-    return (*MEASURING_CODE[cell.kind], *RUNTIME_CODE)
+        start = MODELS[cell.model].start
+        left_out |= {module: "another start" for name, own in STARTS.items() if name != start for module in own}
+    return _list_modules(tuple(roots), tuple(left_out))
 
 
-def compute_code_hash(modules: Iterable[str]) -> str:
-    """Hash of what the modules do: comments, layout and docstrings do not count."""
-    return hashlib.sha256("".join(_hash_module(name) for name in modules).encode()).hexdigest()
-
-
-@cache
-def _hash_module(name: str) -> str:
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+_list_modules = cache(list_closure)

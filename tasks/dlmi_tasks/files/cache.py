@@ -3,13 +3,13 @@
 import hashlib
 import zipfile
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dlmi_bench.closure import hash_code
 from dlmi_tasks.files.archives import atomic_file, cache_dir
 
 ArrayDict = dict[str, NDArray[Any]]
@@ -18,10 +18,7 @@ ArrayDict = dict[str, NDArray[Any]]
 def compute_key(*parts: object, modules: tuple[str, ...]) -> str:
     """Name of a cached file: changes with what was asked for and with the code of `modules` (`tasks.x.y`) behind it."""
     digest = hashlib.sha256(repr(parts).encode())
-    for name in modules:
-        file = import_module(name).__file__
-        assert file is not None
-        digest.update(Path(file).read_bytes())
+    digest.update(hash_code(modules).encode())
     return digest.hexdigest()[:16]
 
 
