@@ -184,8 +184,8 @@ class FakeWorker:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
-    for module in ("session", "actions"):
-        monkeypatch.setattr(f"bench.{module}.Worker", FakeWorker)
+    for module in ("session", "measures"):
+        monkeypatch.setattr(f"dlmi_bench.suite.{module}.Worker", FakeWorker)
     monkeypatch.setattr("dlmi_bench.suite.measures.measure_peaks", lambda _: [])
     for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True), ("wrong", {})):
         monkeypatch.setattr(FakeWorker, name, value)

@@ -97,7 +97,7 @@ def test_one_door_for_both_sources(ppmi_original: Path, spect_cache: Path) -> No
 
 def test_import_is_light() -> None:
     """Importing the task loads none of torch, scipy, pandas, matplotlib, nibabel and pydicom."""
-    modules = ", ".join(f"dlmi_tasks.spect.{name}" for name in ("inspection", "montage", "writer"))
+    modules = ", ".join(f"dlmi_tasks.spect.{name}" for name in ("inspection", "cohort.montage", "ppmi.writer"))
     code = f"import sys, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "scipy", "pandas", "matplotlib", "nibabel", "pydicom"} & set(done.stdout.split())
