@@ -4,6 +4,7 @@ Where no meter is readable it multiplies time by a constant or a load curve; suc
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import gettempdir
@@ -96,7 +97,8 @@ class CodeCarbonMeter:
         logging.getLogger("codecarbon").addFilter(lambda _: False)
         self._tracker: Any = None
         # The first task costs 1-2 s (it looks the processor up): pay for it outside every window.
-        self.start()
+        with _mute_programs():
+            self.start()
         self.stop()
 
     def start(self) -> None:
@@ -136,6 +138,19 @@ def open_tracker() -> Any:
     from codecarbon.core.cpu import is_rapl_available
 
     return OfflineEmissionsTracker(**SETTINGS | {"force_mode_cpu_load": is_rapl_available()})
+
+
+@contextmanager
+def _mute_programs() -> Iterator[None]:
+    """The tracker asks lscpu, which complains where /sys is hidden; it takes one socket then, and nothing is amiss."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def read_component(part: Any, data: Any) -> Component:
