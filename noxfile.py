@@ -73,7 +73,7 @@ PROCESSORS: dict[str, tuple[dict[str, str], list[str]]] = {
     "one-cpu": ({}, ["taskset", "-c", "0"]),
     "one-thread": (dict.fromkeys(THREADS, "1"), []),
     "four-threads": (dict.fromkeys(THREADS, "4"), []),
-    "c-locale": ({"LC_ALL": "C", "LANG": "C"}, []),
+    "c-locale": ({"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, []),
     "time-zone": ({"TZ": "EARLY-13:45"}, []),
     "hidden-sys": ({}, ["unshare", "-m" if hasattr(os, "geteuid") and os.geteuid() == 0 else "-rm", *HIDE]),
 }
