@@ -4,7 +4,7 @@ Where no meter is readable it multiplies time by a constant or a load curve; suc
 """
 
 import logging
-import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import gettempdir
@@ -97,8 +97,7 @@ class CodeCarbonMeter:
         logging.getLogger("codecarbon").addFilter(lambda _: False)
         self._tracker: Any = None
         # The first task costs 1-2 s (it looks the processor up): pay for it outside every window.
-        with _mute_programs():
-            self.start()
+        self.start()
         self.stop()
 
     def start(self) -> None:
@@ -134,23 +133,21 @@ def _tell_failures() -> Iterator[None]:
 
 def open_tracker() -> Any:
     """A tracker that leaves RAPL to our own reader: where that refuses a counter, CodeCarbon would read it as 0 J."""
-    from codecarbon import OfflineEmissionsTracker
+    from codecarbon import OfflineEmissionsTracker, emissions_tracker
     from codecarbon.core.cpu import is_rapl_available
 
+    emissions_tracker.count_physical_cpus = count_sockets
     return OfflineEmissionsTracker(**SETTINGS | {"force_mode_cpu_load": is_rapl_available()})
 
 
-@contextmanager
-def _mute_programs() -> Iterator[None]:
-    """The tracker asks lscpu, which complains where /sys is hidden; it takes one socket then, and nothing is amiss."""
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
-        os.dup2(nowhere.fileno(), 2)
+def count_sockets() -> int:
+    """By lscpu, as CodeCarbon counts them, without its complaint where /sys is hidden; one where it does not tell."""
     try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        said = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    except (OSError, subprocess.CalledProcessError):
+        return 1
+    found = (line.partition(":")[2].strip() for line in said.splitlines() if "Socket(s):" in line)
+    return int(count) if (count := next(found, "")).isdigit() else 1
 
 
 def read_component(part: Any, data: Any) -> Component:
