@@ -90,7 +90,7 @@ def find_missing(prefix: list[str]) -> str:
 
 @in_env
 def processors(session: nox.Session) -> None:
-    """The fast tests as on other machines; `-- --only NAME` on one, `-- --today` on the day's, all are 40 minutes."""
+    """The fast tests as on other machines; `-- --only NAME` on one, `-- --today` on the day's. All are 45 minutes."""
     parser = argparse.ArgumentParser(prog="nox -s processors --")
     parser.add_argument("--only", choices=PROCESSORS, action="append", default=[])
     parser.add_argument("--today", action="store_true")
