@@ -4,9 +4,12 @@ One shared environment (`env`) serves all sessions but `wheel` and `minimums`, w
 Installs use pip, so that a mirror or an offline index that pip is configured for just works.
 """
 
+import argparse
 import os
 import shutil
+import subprocess
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import nox
@@ -57,6 +60,57 @@ def smoke(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The fast tests; `-- -m slow` runs the slow ones."""
     run(session, "python", "-m", "pytest", *(session.posargs or IN_PARALLEL))
+
+
+# Other processors, machines and accounts, as far as this one can act them: variables, and what runs the tests. ONNX
+# Runtime has no variable for its kernels. The time zone, 13 h 45 min ahead of Greenwich, needs no database of them.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+HIDE = ["sh", "-c", 'mount -t tmpfs none /sys && exec "$@"', "sh"]
+PROCESSORS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "sse": ({"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Nehalem"}, []),
+    "avx2": ({"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell"}, []),
+    "numpy": ({"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"}, []),
+    "one-cpu": ({}, ["taskset", "-c", "0"]),
+    "one-thread": (dict.fromkeys(THREADS, "1"), []),
+    "four-threads": (dict.fromkeys(THREADS, "4"), []),
+    "c-locale": ({"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, []),
+    "time-zone": ({"TZ": "EARLY-13:45"}, []),
+    "hidden-sys": ({}, ["unshare", "-m" if hasattr(os, "geteuid") and os.geteuid() == 0 else "-rm", *HIDE]),
+}
+
+
+def find_missing(prefix: list[str]) -> str:
+    """Why this machine cannot run a program in this way; empty where it can."""
+    try:
+        done = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        return str(error)
+    return done.stderr.strip() or f"exit code {done.returncode}" if done.returncode else ""
+
+
+@in_env
+def processors(session: nox.Session) -> None:
+    """The fast tests as on other machines; `-- --only NAME` on one, `-- --today` on the day's. All are 45 minutes."""
+    parser = argparse.ArgumentParser(prog="nox -s processors --")
+    parser.add_argument("--only", choices=PROCESSORS, action="append", default=[])
+    parser.add_argument("--today", action="store_true")
+    asked, rest = parser.parse_known_args(session.posargs)
+    names, red = list(PROCESSORS), []
+    if asked.today:
+        asked.only.append(names[date.today().toordinal() % len(names)])
+    for name in asked.only or names:
+        variables, prefix = PROCESSORS[name]
+        if missing := find_missing(prefix):
+            session.warn(f"{name}: not available: {missing}")
+            continue
+        session.log(f"{name}: the tests")
+        try:
+            command = (*prefix, str(ENV_BIN / "python"), "-m", "pytest", *IN_PARALLEL, *rest)
+            session.run(*command, env=variables, external=True)
+        except nox.command.CommandFailed:
+            red.append(name)
+    if red:
+        session.error(f"red on {', '.join(red)}")
 
 
 @in_env

@@ -127,7 +127,7 @@ class Command:
             [self.program, *args],
             cwd=self.folder,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
             env=os.environ | environment,
         )

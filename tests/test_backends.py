@@ -127,7 +127,8 @@ def test_shared_weights_are_written_for_each_layer(tmp_path: Path, monkeypatch: 
     write_torch(network, "shared", (6,), tmp_path / "a.safetensors")
     images = make_images(2)[:, 0, 0, :6]
     expected = network(torch.from_numpy(images)).detach().numpy()
-    assert np.array_equal(BACKENDS["eager"].load(tmp_path / "a.safetensors").run(images), expected)
+    scores = BACKENDS["eager"].load(tmp_path / "a.safetensors").run(images)
+    assert np.allclose(scores, expected, rtol=0, atol=1e-6)  # other weights are off by a tenth
 
 
 @pytest.mark.skipif(bool(needs.find_missing_openvino()), reason="no package openvino")

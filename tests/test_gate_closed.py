@@ -230,10 +230,10 @@ def test_two_processes_take_turns_on_one_cpu(*, is_pinned: bool, monkeypatch: py
 
 def test_runtime_has_one_thread(benchmarks: Benchmarks) -> None:
     """A session of ONNX Runtime starts no thread beside the one that calls it."""
-    before = psutil.Process().num_threads()
+    before = {thread.id for thread in psutil.Process().threads()}  # some of other tests may end meanwhile
     runner = BACKENDS["onnxruntime"].load(Path(str(benchmarks["a"]["baseline"])))
     runner.run(np.zeros((64, 1, 16, 16), np.float32))
-    assert psutil.Process().num_threads() == before
+    assert {thread.id for thread in psutil.Process().threads()} <= before
 
 
 class Disturbed(Machine):

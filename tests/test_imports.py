@@ -51,7 +51,9 @@ def test_imported_figures_stand_apart(command: Command) -> None:
     assert figure["conditions"]["benchmark"] == "test_x.py::test_row[<b>]"
     assert figure["conditions"]["model"] == "small"
     assert command("report", "--to", "after").returncode == 0
-    before, after = (json.loads((command.folder / name / "report.json").read_text()) for name in ("before", "after"))
+    before, after = (
+        json.loads((command.folder / name / "report.json").read_text(encoding="utf-8")) for name in ("before", "after")
+    )
     sections = {section["name"]: section for section in after["page"]["sections"]}
     imported = sections.pop("imported")
     assert imported["tables"][0]["rows"] == [
@@ -61,7 +63,7 @@ def test_imported_figures_stand_apart(command: Command) -> None:
     unchanged = {section["name"]: section for section in before["page"]["sections"]}
     assert sections.pop("origin")["tables"][0] == unchanged.pop("origin")["tables"][0]
     assert sections == unchanged
-    assert "test_row[&lt;b&gt;]" in (command.folder / "after" / "report.html").read_text()
+    assert "test_row[&lt;b&gt;]" in (command.folder / "after" / "report.html").read_text(encoding="utf-8")
 
 
 def test_importing_twice_changes_nothing(command: Command) -> None:
@@ -107,7 +109,7 @@ def test_micro_benchmark_is_read(command: Command) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(call, cwd=file.parent.parent, capture_output=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout
-    (row,) = json.loads(to.read_text())["benchmarks"]
+    (row,) = json.loads(to.read_text(encoding="utf-8"))["benchmarks"]
     assert row["stats"]["rounds"] == N_ROUNDS
     assert row["stats"]["iterations"] > 1
     assert (row["extra_info"]["macs"], len(row["extra_info"]["fingerprint"])) == (256 * 10, 64)
@@ -203,7 +205,7 @@ def test_name_that_is_no_text_is_refused_first(tmp_path: Path) -> None:
 def test_name_given_twice_is_refused(tmp_path: Path) -> None:
     """Two benchmarks of one name could not be told apart."""
     path = make_file(tmp_path)
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | {"benchmarks": 2 * content["benchmarks"]}))
     with pytest.raises(DataError, match="second time"):
         import_benchmarks(path, tmp_path / "out")

@@ -85,8 +85,8 @@ def test_every_format_is_written_and_synthetic_is_said(store: Store, tmp_path: P
         == {"report.md", "report.html", "figures.csv", "front-toy-parameters.svg", "front-toy-latency.svg"} | plots
     )
     for name in ("report.md", "report.html", "front-toy-latency.svg"):
-        assert "SYNTHETIC" in paths[name].read_text()
-    text = paths["report.md"].read_text()
+        assert "SYNTHETIC" in paths[name].read_text(encoding="utf-8")
+    text = paths["report.md"].read_text(encoding="utf-8")
     assert "out of memory" in text
     links = re.findall(r"\]\((?!#)(.*?)\)", text)
     assert sorted(links) == sorted(name for name in paths if name.endswith(".svg"))
@@ -95,7 +95,7 @@ def test_every_format_is_written_and_synthetic_is_said(store: Store, tmp_path: P
 
 def test_tables_are_the_same_in_markdown_and_html(store: Store, tmp_path: Path) -> None:
     """Every cell of every table appears in both formats."""
-    markdown, *_, html = (path.read_text() for path in write_report(store, tmp_path, ["md", "html"]))
+    markdown, *_, html = (path.read_text(encoding="utf-8") for path in write_report(store, tmp_path, ["md", "html"]))
     task = load_results(store).tasks["toy"]
     for table in (make_accuracy_table(task), make_inference_table(task), make_training_table(task)):
         for cell in (cell for row in table.rows for cell in row[1:]):
@@ -105,7 +105,7 @@ def test_tables_are_the_same_in_markdown_and_html(store: Store, tmp_path: Path) 
 
 def test_names_stay_text(store: Store, tmp_path: Path) -> None:
     """A model called <b>big| makes neither bold text nor a new column."""
-    markdown, *_, html = (path.read_text() for path in write_report(store, tmp_path, ["md", "html"]))
+    markdown, *_, html = (path.read_text(encoding="utf-8") for path in write_report(store, tmp_path, ["md", "html"]))
     assert "<b>big" not in html
     assert "&lt;b&gt;big|" in html
     rows = [line for line in markdown.splitlines() if "big" in line and line.startswith("|")]
@@ -118,7 +118,7 @@ def test_names_stay_text(store: Store, tmp_path: Path) -> None:
 def test_html_fetches_nothing(store: Store, tmp_path: Path) -> None:
     """One file: no script or style from elsewhere, no image, and under 2 MB."""
     (path,) = write_report(store, tmp_path, ["html"])
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", text)
     assert "@import" not in text
     assert "url(http" not in text
@@ -166,7 +166,7 @@ def test_report_of_a_real_run(finished: Command) -> None:
     files = finished.json("report")["files"]  # type: ignore[index]
     names = {Path(name).name for name in files}
     assert names >= {"report.md", "front-usps-latency.svg", "report.html", "figures.csv", "report.tex", "report.json"}
-    text = (finished.folder / "out" / "report" / "report.md").read_text()
+    text = (finished.folder / "out" / "report" / "report.md").read_text(encoding="utf-8")
     assert "Real data" in text
     assert "SYNTHETIC" not in text
     assert "2 of 2" in text or "1 of 2" in text or "0 of 2" in text
@@ -182,11 +182,11 @@ def test_report_of_a_real_run(finished: Command) -> None:
 def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
     """Markup, commands, 200 characters and turned text: no format executes or is broken by them."""
     paths = {p.name: p for p in write_report(fill_store(tmp_path / "out"), tmp_path, ["md", "html", "latex"])}
-    assert "<script>alert" not in paths["report.html"].read_text()
-    assert "<script>alert" not in paths["front-toy-latency.svg"].read_text()
-    assert "\\input" not in paths["report.tex"].read_text()
-    assert "](b)" not in paths["report.md"].read_text()
-    assert all("\u202e" not in path.read_text() for path in paths.values())
+    assert "<script>alert" not in paths["report.html"].read_text(encoding="utf-8")
+    assert "<script>alert" not in paths["front-toy-latency.svg"].read_text(encoding="utf-8")
+    assert "\\input" not in paths["report.tex"].read_text(encoding="utf-8")
+    assert "](b)" not in paths["report.md"].read_text(encoding="utf-8")
+    assert all("\u202e" not in path.read_text(encoding="utf-8") for path in paths.values())
     assert paths["report.html"].stat().st_size < 2_000_000
 
 
@@ -225,7 +225,7 @@ def test_published_schema_is_current() -> None:
     path = Path(__file__).parent.parent / "docs" / "report.schema.json"
     if not path.is_file():
         pytest.skip("away from the checkout")
-    assert json.loads(path.read_text()) == make_schema()
+    assert json.loads(path.read_text(encoding="utf-8")) == make_schema()
 
 
 def test_exports_validate(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_exports_validate(tmp_path: Path) -> None:
 
     formats = ["jsonl", "boamps", "mlbom", "model-card"]
     paths = write_export(fill_store(tmp_path / "out"), tmp_path, formats)
-    boms = [path.read_text() for path in paths if path.parent.name == "mlbom"]
+    boms = [path.read_text(encoding="utf-8") for path in paths if path.parent.name == "mlbom"]
     assert len(boms) == 2 + len(HOSTILE)
     validator = validation.JsonStrictValidator(SchemaVersion.V1_6)
     assert [validator.validate_str(bom) for bom in boms] == [None] * len(boms)
@@ -245,11 +245,12 @@ def test_exports_validate(tmp_path: Path) -> None:
     assert "activityEnergyCost" in boms[0]
     for path in paths:
         if path.parent.name == "boamps":
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             assert BoAmpsReport.from_dict(content).to_dict() == content
-    cards = [yaml.safe_load(path.read_text().split("---")[1]) for path in paths if path.parent.name == "cards"]
+    texts = [path.read_text(encoding="utf-8") for path in paths if path.parent.name == "cards"]
+    cards = [yaml.safe_load(text.split("---")[1]) for text in texts]
     assert {card["model-index"][0]["name"] for card in cards} >= {"small", HOSTILE[0]}
-    assert len(paths[0].read_text().splitlines()) == (2 + len(HOSTILE)) * (2 * 5 + 2)
+    assert len(paths[0].read_text(encoding="utf-8").splitlines()) == (2 + len(HOSTILE)) * (2 * 5 + 2)
 
 
 def test_parquet_holds_every_figure(tmp_path: Path) -> None:

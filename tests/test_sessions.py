@@ -310,8 +310,12 @@ def shop(tmp_path: Path) -> Workshop:
     return workshop
 
 
-def test_runtime_that_dies_takes_no_other_with_it(worker: type[FakeWorker], shop: Workshop) -> None:
-    """Memory and latency of the others are there; the record is no finished one."""
+def test_runtime_that_dies_takes_no_other_with_it(
+    worker: type[FakeWorker], shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory and latency of the others are there, wherever there are CPUs for two threads; the record is unfinished."""
+    for module in ("suite.session", "jobs.sessions"):
+        monkeypatch.setattr(f"dlmi_bench.{module}.list_cpus", lambda: [0, 1])
     worker.broken = {"eager"}
     for kind, measure, name in (("memory", measure_memory, "peak_bytes"), ("latency", measure_latency, "latency_s")):
         (record,) = measure(shop, [Cell(kind=kind, task="usps", model="m")], lambda *_: None)  # type: ignore[arg-type]
@@ -320,6 +324,19 @@ def test_runtime_that_dies_takes_no_other_with_it(worker: type[FakeWorker], shop
         figures = [figure for figure in record.figures if figure.name == name]
         assert any(figure.value is not None for figure in figures)
         assert {f.conditions.get("backend") for f in figures if f.value is None} == {"eager"}
+
+
+def test_one_cpu_has_no_rows_of_two_threads(
+    worker: type[FakeWorker], shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They say what they need and what there is, nothing is started for them, and the record is a finished one."""
+    for module in ("suite.session", "jobs.sessions"):
+        monkeypatch.setattr(f"dlmi_bench.{module}.list_cpus", lambda: [3])
+    (record,) = measure_latency(shop, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
+    found = {(f.conditions["threads"], f.reason) for f in record.figures if f.name == "latency_s"}
+    assert found == {(1, ""), (2, "needs 2 CPUs to pin to, 1 are allowed")}
+    assert {payload.get("n_threads") for payload in worker.payloads} == {1}
+    assert not record.failures
 
 
 def test_memory_of_a_compiled_program_is_read_in_the_second_process(worker: type[FakeWorker], shop: Workshop) -> None:

@@ -76,6 +76,6 @@ def test_logistic_ignores_constant_pixels_and_units() -> None:
     features = np.column_stack([rng.normal(size=(60, 2)), np.ones(60)])
     labels = (features[:, 0] + 0.3 * rng.normal(size=60) > 0).astype(np.int64)
     plain = fit_logistic(features, labels)(features)
-    scale = np.array([1000.0, 1.0, 1.0])
+    scale = np.array([1024.0, 1.0, 1.0])  # a power of two, by which every float is scaled without rounding
     np.testing.assert_array_equal(fit_logistic(features * scale, labels)(features * scale), plain)
     assert (plain == labels).mean() > 0.8

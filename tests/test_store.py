@@ -39,7 +39,10 @@ def seal(folder: Path) -> Iterator[None]:
     """This process can read the folder and not write to it; root becomes somebody else for that."""
     folder.chmod(0o555)
     if os.getuid() == 0:
-        os.seteuid(NOBODY)
+        try:
+            os.seteuid(NOBODY)
+        except OSError as error:  # EINVAL where a namespace has no other user
+            pytest.skip(f"root cannot become somebody else here: {error.strerror}")
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ import pytest
 
 from dlmi_bench.errors import UsageError
 from dlmi_bench.suite.suites import SUITES, check_names, load_suite
+from stand_ins import Command
 
 
 @pytest.mark.parametrize("name", SUITES)
@@ -20,6 +21,13 @@ def test_file_is_read(tmp_path: Path) -> None:
     path.write_text('models = ["softmax"]\nn_seeds = 3\n')
     suite = load_suite(str(path))
     assert (suite.name, suite.models, suite.n_seeds, suite.n_processes) == ("mine", ("softmax",), 3, 5)
+
+
+def test_file_is_utf_8_whatever_the_locale(command: Command) -> None:
+    """Under one that knows ASCII alone, a remark with an accent is read, and the error is that of the line below it."""
+    (command.folder / "mine.toml").write_bytes('# d\xe9j\xe0 vu\nmodels = ["mlp"]\n'.encode())
+    done = command("run", "--suite", "mine.toml", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (done.returncode, "mlp-64-32" in done.stderr) == (2, True), done.stderr
 
 
 BAD = {

@@ -21,7 +21,7 @@ def load_toml(path: Path, kind: type[P]) -> P:
     """
     remedy = f"mend the file; fields are {', '.join(kind.model_fields)}"
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         return kind.model_validate(tomllib.loads(text))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name a file that can be read") from error

@@ -56,7 +56,7 @@ def _check_names(file: Path, store: "Store") -> None:
         for what, names in known.items():
             for name in claim.list_population(what):  # type: ignore[arg-type]
                 if name not in names and name.partition("+")[0] not in names:
-                    line = find_line(file.read_text(), ("claim", index, "id"))
+                    line = find_line(file.read_text(encoding="utf-8"), ("claim", index, "id"))
                     cause = f"{file}: claim {claim.id} (line {line}): no {what} {name!r}"
                     raise UsageError(cause, f"use one of {', '.join(sorted(names))}")
 

@@ -149,7 +149,7 @@ def write_baseline(folder: Path, reason: str, save: Callable[[Path], tuple[Entry
 def write_manifest(folder: Path, baseline: Baseline) -> None:
     """`baseline.json`, whole or not at all."""
     fresh = folder / f"{MANIFEST}.new"
-    fresh.write_text(baseline.model_dump_json(indent=1) + "\n")
+    fresh.write_text(baseline.model_dump_json(indent=1) + "\n", encoding="utf-8")
     fresh.replace(folder / MANIFEST)
 
 
@@ -254,7 +254,7 @@ def load_baseline(folder: Path) -> Baseline:
     if not path.is_file():
         raise DataError(f"{folder}: no baseline there", f"make one: dlmi-bench baseline save --baseline {folder}")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         found = content.get("schema_version") if isinstance(content, dict) else None
         if found != SCHEMA_VERSION:
             raise DataError(f"{path}: schema {found}, this program reads {SCHEMA_VERSION}", "save it again")

@@ -85,8 +85,8 @@ def _find_python(checkout: Path, folder: Path, root: Path, on_progress: OnProgre
 def _read_wants(checkout: Path) -> tuple[str, object]:
     """Exact versions and declared dependencies: two checkouts that agree in both share an environment."""
     constraints, project = checkout / CONSTRAINTS, checkout / "pyproject.toml"
-    declared = tomllib.loads(project.read_text()) if project.is_file() else {}
-    text = constraints.read_text() if constraints.is_file() else ""
+    declared = tomllib.loads(project.read_text(encoding="utf-8")) if project.is_file() else {}
+    text = constraints.read_text(encoding="utf-8") if constraints.is_file() else ""
     return text, declared.get("project", {}).get("dependencies")
 
 
