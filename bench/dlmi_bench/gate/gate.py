@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.gate.checks import check_accuracy, check_costs
 from dlmi_bench.gate.expense import describe_training
+from dlmi_bench.gate.latency.benchmark import Benchmarks, GateBenchmark, Replicate, name_benchmark
 from dlmi_bench.gate.latency.decision import INPROC, TWOPROC
 from dlmi_bench.gate.latency.looks import Measure
 from dlmi_bench.gate.latency.noise import describe_noise
 from dlmi_bench.gate.latency.retry import decide_with_retry
-from dlmi_bench.gate.latency.session import TWOPROC_ROUNDS, Benchmarks, run_inproc, run_twoproc
+from dlmi_bench.gate.latency.session import TWOPROC_ROUNDS, run_inproc, run_twoproc
 from dlmi_bench.gate.output import Outcome, Row
 from dlmi_bench.gate.settings import Settings
 from dlmi_bench.gate.sides.baseline import Baseline, Entry, load_baseline, load_predictions
@@ -81,14 +81,14 @@ def _open_measure(
     limit = {"timeout_s": settings.timeout_s}
     if subject.against is None:
 
-        def measure(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
+        def measure(benchmarks: Benchmarks, index: int) -> Replicate:
             return run_inproc(benchmarks, index, settings.n_rounds, on_progress, **limit)
 
         yield measure, INPROC, None
         return
     with open_revision(subject.against, subject.python, on_progress=on_progress) as revision:
 
-        def measure_apart(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
+        def measure_apart(benchmarks: Benchmarks, index: int) -> Replicate:
             return run_twoproc(benchmarks, index, TWOPROC_ROUNDS, on_progress, revision.software, **limit)
 
         yield measure_apart, TWOPROC, revision
@@ -106,19 +106,18 @@ def make_benchmarks(
     for entry in baseline.entries:
         for backend in settings.backends if entry.name in candidates and entry.name in paths else ():
             role = BACKENDS[backend].artifact_role
-            sides = {"baseline": paths[entry.name], "candidate": candidates[entry.name].paths}
-            if not all(role in files for files in sides.values()):
+            if not all(role in files for files in (paths[entry.name], candidates[entry.name].paths)):
                 raise UsageError(
                     f"settings: backends: {entry.name} has no {role} file", 'use backends = ["onnxruntime"]'
                 )
             for batch in settings.batches:
-                benchmarks[f"{entry.name} {backend}@{batch}"] = {
-                    "backend": backend,
-                    "batch": batch,
-                    "input_shape": list(entry.input_shape),
-                    "candidate_shape": list(candidates[entry.name].input_shape),
-                    **{side: str(files[role].resolve()) for side, files in sides.items()},
-                    "extra_calls": extra_calls,
-                    "n_calls": 0,
-                }
+                benchmarks[name_benchmark(entry.name, backend, batch)] = GateBenchmark(
+                    backend=backend,
+                    batch=batch,
+                    input_shape=entry.input_shape,
+                    candidate_shape=candidates[entry.name].input_shape,
+                    baseline=paths[entry.name][role].resolve(),
+                    candidate=candidates[entry.name].paths[role].resolve(),
+                    extra_calls=extra_calls,
+                )
     return benchmarks

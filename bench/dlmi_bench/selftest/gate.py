@@ -19,11 +19,12 @@ from typing import Any
 
 from dlmi_bench import gate
 from dlmi_bench.closure import hash_code
+from dlmi_bench.gate.latency.benchmark import Benchmarks, Replicate, Timings
 from dlmi_bench.gate.latency.decision import INPROC
 from dlmi_bench.gate.latency.looks import decide_benchmarks
-from dlmi_bench.gate.latency.rounds import SIDES
-from dlmi_bench.gate.latency.session import Benchmarks, run_inproc
-from dlmi_bench.gate.sides.baseline import Entry, file_path, load_baseline
+from dlmi_bench.gate.latency.noise import pair_with_itself
+from dlmi_bench.gate.latency.session import run_inproc
+from dlmi_bench.gate.sides.baseline import Entry, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.stats.intervals import compute_clopper_pearson
 
@@ -46,21 +47,17 @@ CODE = (
 
 def run_session(baseline: Path, name: str, extra_calls: float) -> dict[str, Any]:
     """One session: the gate's verdict, and what the rivals say of its first two processes."""
-    entry = _find_entry(baseline, name)
-    path = str(file_path(baseline, entry.artifact("onnx")).resolve())
-    shape = {"input_shape": list(entry.input_shape), "candidate_shape": list(entry.input_shape)}
-    files = {"baseline": path, "candidate": path}
-    common = {"backend": "onnxruntime", "batch": 1, "n_calls": 0, "extra_calls": extra_calls}
-    answers: list[dict[str, Any]] = []
+    benchmark = pair_with_itself(_find_entry(baseline, name), baseline, extra_calls)
+    timings: list[Timings] = []
 
-    def measure(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
-        answers.append(run_inproc(benchmarks, index, N_ROUNDS, lambda *_: None))
-        return answers[-1]
+    def measure(benchmarks: Benchmarks, index: int) -> Replicate:
+        answer = run_inproc(benchmarks, index, N_ROUNDS, lambda *_: None)
+        timings.extend(t for t in answer.benchmarks.values() if isinstance(t, Timings))
+        return answer
 
-    decision = decide_benchmarks({name: {**common, **shape, **files}}, {name: TAU}, measure, INPROC)[name]
-    rounds = [answer["benchmarks"][name]["rounds_s"] for answer in answers[:2]]
-    preempted = [max(a["benchmarks"][name]["preempted_share"][side] for side in SIDES) for a in answers]
-    rivals = judge_as_others(rounds[0]["baseline"], rounds[1]["candidate"])
+    decision = decide_benchmarks({name: benchmark}, {name: TAU}, measure, INPROC)[name]
+    preempted = [max(t.preempted_share.values()) for t in timings]
+    rivals = judge_as_others(timings[0].rounds_s["baseline"], timings[1].rounds_s["candidate"])
     return {"extra_calls": extra_calls, "decision": asdict(decision), "preempted": preempted, "rivals": rivals}
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.gate.latency.benchmark import Benchmarks, Failure, GateBenchmark, Timings, name_benchmark
 from dlmi_bench.gate.latency.decision import ALPHA, INPROC
-from dlmi_bench.gate.latency.session import Benchmarks, run_inproc
-from dlmi_bench.gate.sides.baseline import Baseline, Noise, file_path, load_baseline, write_manifest
+from dlmi_bench.gate.latency.session import run_inproc
+from dlmi_bench.gate.sides.baseline import Baseline, Entry, Noise, file_path, load_baseline, write_manifest
 from dlmi_bench.jobs.protocol import OnProgress
 from dlmi_bench.stats.intervals import compute_sd, compute_t_interval
 from dlmi_bench.stats.ratios import compute_log_ratio
@@ -26,36 +27,44 @@ def record_noise(folder: Path, n_processes: int, on_progress: OnProgress) -> Noi
         MeasurementError: a model cannot be timed.
     """
     baseline = load_baseline(folder)
-    benchmarks = _make_benchmarks(baseline, folder)
-    answers = []
-    for index in range(n_processes):
-        answer = run_inproc(benchmarks, index, N_ROUNDS, on_progress)["benchmarks"]
-        for name, benchmark in benchmarks.items():
-            if "error" in answer[name]:
-                raise MeasurementError(f"{name}: {answer[name]['error']}", "mend the model, or leave the noise out")
-            benchmark["n_calls"] = answer[name]["n_calls"]
-        answers.append(answer)
+    benchmarks = {name_benchmark(e.name, "onnxruntime", 1): pair_with_itself(e, folder) for e in baseline.entries}
+    answers = [_run_process(benchmarks, index, on_progress) for index in range(n_processes)]
     noise = Noise(
         n_rounds=N_ROUNDS,
-        log_ratios={name: tuple(_read(answer[name]["rounds_s"]) for answer in answers) for name in benchmarks},
-        preempted_share=max(max(a[name]["preempted_share"].values()) for a in answers for name in benchmarks),
+        log_ratios={name: tuple(_read(answer[name].rounds_s) for answer in answers) for name in benchmarks},
+        preempted_share=max(max(timings.preempted_share.values()) for a in answers for timings in a.values()),
     )
     write_manifest(folder, baseline.model_copy(update={"noise": noise}))
     return noise
+
+
+def _run_process(benchmarks: Benchmarks, index: int, on_progress: OnProgress) -> dict[str, Timings]:
+    """Time all benchmarks in one process, and keep the calls per block for the next one in `benchmarks`."""
+    found: dict[str, Timings] = {}
+    for name, answer in run_inproc(benchmarks, index, N_ROUNDS, on_progress).benchmarks.items():
+        if isinstance(answer, Failure):
+            raise MeasurementError(f"{name}: {answer.error}", "fix the model, or leave the noise out: --noise 0")
+        benchmarks[name] = benchmarks[name].model_copy(update={"n_calls": answer.n_calls})
+        found[name] = answer
+    return found
 
 
 def _read(rounds_s: dict[str, list[float]]) -> float:
     return compute_log_ratio(rounds_s["baseline"], rounds_s["candidate"])
 
 
-def _make_benchmarks(baseline: Baseline, folder: Path) -> Benchmarks:
-    common = {"backend": "onnxruntime", "batch": 1, "extra_calls": 0.0, "n_calls": 0}
-    found = {}
-    for entry in baseline.entries:
-        path = str(file_path(folder, entry.artifact("onnx")).resolve())
-        sides = {"input_shape": list(entry.input_shape), "baseline": path, "candidate": path}
-        found[f"{entry.name} onnxruntime@1"] = common | sides
-    return found
+def pair_with_itself(entry: Entry, folder: Path, extra_calls: float = 0.0) -> GateBenchmark:
+    """Benchmark of a baseline's ONNX file against itself at batch 1."""
+    path = file_path(folder, entry.artifact("onnx")).resolve()
+    return GateBenchmark(
+        backend="onnxruntime",
+        batch=1,
+        input_shape=entry.input_shape,
+        candidate_shape=entry.input_shape,
+        baseline=path,
+        candidate=path,
+        extra_calls=extra_calls,
+    )
 
 
 def compute_noise_sd(noise: Noise) -> float:

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
+from dlmi_bench.gate.latency.benchmark import Benchmarks, Replicate
 from dlmi_bench.gate.latency.looks import Measure, decide_benchmarks
-from dlmi_bench.gate.latency.session import Benchmarks
 from dlmi_bench.gate.verdicts import Decision
 
 PAUSE_S = 10.0  # for whatever ran beside it to end
@@ -30,7 +29,7 @@ def decide_with_retry(
     if disturbed:
         pause(PAUSE_S)
 
-        def measure_again(asked: Benchmarks, index: int) -> dict[str, Any]:
+        def measure_again(asked: Benchmarks, index: int) -> Replicate:
             return measure(asked, RETRY + index)
 
         second = decide_benchmarks(disturbed, taus, measure_again, looks)

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from dlmi_bench.errors import DataError
@@ -26,7 +25,7 @@ from dlmi_bench.instruments.onnx_graph import (
     find_input_shape,
     load_graph,
 )
-from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Record
 from dlmi_bench.store import Store, artifact_path
@@ -60,21 +59,49 @@ class Candidate:
     n_classes: int = 0
 
 
-def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """The baseline's weights through this code and these versions: model, exporter, runtime.
+@dataclass(frozen=True)
+class Exported:
+    """Fields of a candidate, with the path of its predictions among its files."""
 
-    Payload: `baseline` (folder), `name` of the entry, `to` (folder for the files). Returns the fields of a candidate,
-    with the path of its predictions. The test split is read for this one file, as for any artifact.
+    paths: dict[str, Path]
+    input_shape: tuple[int, ...]
+    costs: dict[str, int | None]
+    operators: dict[str, int]
+    data_sha256: dict[str, str]
+
+
+class ExportRequest(Request[Exported]):
+    """Export one model of the baseline with the worker's code and versions.
+
+    Workers of other commits understand the JSON of this request, and answer with that of Exported: fields keep their
+    names and meaning.
+
+    Attributes:
+        baseline: Folder of the baseline.
+        name: Name of the model's entry.
+        to: Folder for the files.
+    """
+
+    job: ClassVar[str] = "dlmi_bench.gate.sides.candidate:run_export_job"
+    baseline: Path
+    name: str
+    to: Path
+
+
+def run_export_job(request: ExportRequest, _: OnProgress) -> Exported:
+    """Export the baseline's weights with this code and these versions: model, exporter, runtime.
+
+    The test split is read for this one file, as for any artifact.
     """
     from safetensors.torch import load_file
 
     from dlmi_bench.backends.export import write_onnx, write_torch
     from dlmi_bench.instruments.counts import measure_counts
 
-    folder, to = Path(payload["baseline"]), Path(payload["to"])
-    entry = next(e for e in load_baseline(folder).entries if e.name == payload["name"])
+    to = request.to
+    entry = next(e for e in load_baseline(request.baseline).entries if e.name == request.name)
     network = MODELS[entry.model].build()
-    network.load_state_dict(load_file(file_path(folder, entry.artifact("torch"))))
+    network.load_state_dict(load_file(file_path(request.baseline, entry.artifact("torch"))))
     to.mkdir(parents=True, exist_ok=True)
     paths = {"torch": to / "candidate.safetensors", "onnx": to / "candidate.onnx", "predictions": to / "classes.npy"}
     write_torch(network, entry.model, entry.input_shape, paths["torch"])
@@ -84,18 +111,13 @@ def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     data = get_task(entry.task).load()
     scores = predict(BACKENDS[JUDGED_BACKEND].load(paths["onnx"]), data.test.images)
     np.save(paths["predictions"], to_classes(scores), allow_pickle=False)
-    return {
-        "paths": {role: str(path) for role, path in paths.items()},
-        "input_shape": list(entry.input_shape),
-        "costs": {
-            "n_parameters": counts.n_parameters,
-            "macs": counts.macs,
-            "onnx_size_bytes": paths["onnx"].stat().st_size,
-            "peak_activation_bytes": compute_peak_activation_bytes(graph),
-        },
-        "operators": dict(count_operators(graph)),
-        "data_sha256": dict(data.sha256),
+    costs = {
+        "n_parameters": counts.n_parameters,
+        "macs": counts.macs,
+        "onnx_size_bytes": paths["onnx"].stat().st_size,
+        "peak_activation_bytes": compute_peak_activation_bytes(graph),
     }
+    return Exported(paths, entry.input_shape, costs, count_operators(graph), dict(data.sha256))
 
 
 def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: Worker) -> Candidate:
@@ -104,17 +126,15 @@ def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: 
     Raises:
         JobError: it cannot be exported by that software.
     """
-    payload = {"baseline": str(baseline_folder.resolve()), "name": entry.name, "to": str(folder)}
-    answer = worker.call("dlmi_bench.gate.sides.candidate:run_export_job", payload)
-    paths = {role: Path(path) for role, path in answer["paths"].items()}
+    answer = worker.ask(ExportRequest(baseline=baseline_folder.resolve(), name=entry.name, to=folder))
     return Candidate(
         name=entry.name,
-        paths=paths,
-        input_shape=tuple(answer["input_shape"]),
-        costs=answer["costs"],
-        operators=answer["operators"],
-        data_sha256=answer["data_sha256"],
-        predictions={entry.trainings[0].seed: np.load(paths["predictions"], allow_pickle=False)},
+        paths=answer.paths,
+        input_shape=answer.input_shape,
+        costs={name: n for name, n in answer.costs.items() if n is not None},
+        operators=answer.operators,
+        data_sha256=answer.data_sha256,
+        predictions={entry.trainings[0].seed: np.load(answer.paths["predictions"], allow_pickle=False)},
         has_same_weights=True,
     )
 
