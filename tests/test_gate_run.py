@@ -108,7 +108,7 @@ def test_undecided_benchmarks_get_more_processes_alone() -> None:
 
 
 def test_controls_that_fail_void_the_session() -> None:
-    """Where 10 % extra calls are not found out, nothing else is believed."""
+    """Where 10 % extra calls are not detected, the session is discarded."""
     assert decide(Machine(extra=0.0))["a"].verdict is Verdict.INVALID
 
 
@@ -182,13 +182,13 @@ def test_settings_by_pattern(tmp_path: Path) -> None:
         load_settings(path)
 
 
-def make_outcome(*verdicts: Verdict, inconclusive: str = "fail") -> output.Outcome:
+def make_outcome(*verdicts: Verdict, inconclusive: str = "fail") -> output.GateOutcome:
     rows = tuple(
-        output.Row("latency", Decision(f"usps/m{i} <b>|", v, "because,: 100 %", 1.2, 1.1, 1.3, 0.05, 3, 1))
+        output.VerdictRow("latency", Decision(f"usps/m{i} <b>|", v, "because,: 100 %", 1.2, 1.1, 1.3, 0.05, 3, 1))
         for i, v in enumerate(verdicts)
     )
     settings = Settings.model_validate({"inconclusive": inconclusive})
-    return output.Outcome(rows, {"reason": "x", "created": "now"}, {"machine": {"cpu": "abacus"}}, settings)
+    return output.GateOutcome(rows, {"reason": "x", "created": "now"}, {"machine": {"cpu": "abacus"}}, settings)
 
 
 def test_exit_code_is_the_worst() -> None:

@@ -1,4 +1,4 @@
-"""Latency decisions for many benchmarks: looks, stops, and one confirmation of every red."""
+"""Latency decisions for many benchmarks: looks, stops, and one confirmation of every regression."""
 
 from collections.abc import Callable
 
@@ -15,22 +15,22 @@ from dlmi_bench.gate.latency.identity import find_incomparable
 from dlmi_bench.gate.verdicts import Decision, Verdict, judge_closed
 from dlmi_bench.records import Conditions
 
-# Runs the benchmarks in the replicate of that number and answers like `session.run_inproc`.
+# Runs the benchmarks in the replicate of that number.
 Measure = Callable[[Benchmarks, int], Replicate]
-# Replicates of a confirmation are numbered apart: other layouts in memory, other orders.
+# First number of a confirmation's replicates: other layouts in memory, other orders.
 CONFIRMATION = 1000
 
 
 def decide_benchmarks(
     benchmarks: Benchmarks, taus: dict[str, float], measure: Measure, looks: tuple[int, ...]
 ) -> dict[str, Decision]:
-    """One decision per benchmark; a red stands only when new processes are red too.
+    """Decide on each benchmark; a regression stands only when new processes confirm it.
 
     Args:
         benchmarks: Benchmarks to judge, by name.
         taus: Allowed slowdown by name.
-        measure: One replicate.
-        looks: Processes at each look; doubled where pinning is refused.
+        measure: Runs one replicate.
+        looks: Number of processes at each look; doubled where pinning is refused.
     """
     decisions = _decide(benchmarks, taus, measure, looks, 0)
     red = {name: b for name, b in benchmarks.items() if decisions[name].verdict is Verdict.REGRESSED}
@@ -60,7 +60,7 @@ def _decide(
         decisions |= _take(answer.benchmarks, open_, processes)
         is_look = any(len(processes[name]) == n_wanted for name in open_)
         for name in list(open_):
-            if is_look or find_disturbance(processes[name]):  # which no later process mends
+            if is_look or find_disturbance(processes[name]):  # which no later process undoes
                 decisions[name] = _judge(name, processes[name], taus[name], looks)
                 if not count_more_processes(decisions[name], looks):
                     del open_[name]
@@ -95,7 +95,7 @@ def _take(
 
 
 def _drop_version(conditions: Conditions) -> Conditions:
-    """Another version of a runtime is another candidate, not another benchmark."""
+    """Conditions without the version: another version of a runtime is another candidate, not another benchmark."""
     return {key: value for key, value in conditions.items() if key != "version"}
 
 

@@ -1,4 +1,4 @@
-"""What is judged against the baseline: its own weights exported anew by this code, or the models of another run."""
+"""Candidates to compare with the baseline: its own weights exported by this code, or the models of another run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +35,15 @@ from dlmi_tasks import get_task
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model as it is now.
+    """One model to judge.
 
     Attributes:
-        paths: Its artifacts by role.
-        predictions: Classes of the test examples, one array per seed, by seed.
-        has_same_weights: Whether it is the baseline's first seed, exported anew.
-        declared_seeds: Seeds that the run set out to train.
-        labels: True classes of the test examples, (n,), where no task of ours knows them, with their number.
+        paths: Artifacts by role.
+        predictions: Classes of the test examples, (n,), by seed.
+        has_same_weights: True where the weights are those of the baseline's first seed.
+        declared_seeds: Seeds that the run was asked to train.
+        labels: True classes of the test examples, (n,), for models of no registered task.
+        n_classes: Number of classes, with `labels`.
     """
 
     name: str
@@ -121,10 +122,10 @@ def run_export_job(request: ExportRequest, _: OnProgress) -> Exported:
 
 
 def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: Worker) -> Candidate:
-    """The baseline's first seed, exported anew in `worker`, whose software it then is.
+    """Export the first seed of the baseline with the software of `worker`.
 
     Raises:
-        JobError: it cannot be exported by that software.
+        JobError: that software cannot export it.
     """
     answer = worker.ask(ExportRequest(baseline=baseline_folder.resolve(), name=entry.name, to=folder))
     return Candidate(
@@ -140,7 +141,7 @@ def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: 
 
 
 def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | None:
-    """The model of a run that belongs to `entry` of a `baseline`; None where the run has not trained or counted it.
+    """Load the model of a run that belongs to `entry`; None where the run has not trained or counted it.
 
     Raises:
         DataError: its file cannot be read, or its scores are not finite.
@@ -155,7 +156,7 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
     paths = {role: artifact_path(store.folder, first.artifact(role)) for role in ("torch", "onnx")}
     graph = load_graph(paths["onnx"])
     provenance: dict[str, Any] = dict(first.provenance)
-    n_declared = provenance["suite"]["n_seeds"]  # a training that failed is missed, not forgotten
+    n_declared = provenance["suite"]["n_seeds"]  # so that a failed training counts as missing
     return Candidate(
         name=entry.name,
         paths=paths,
@@ -171,10 +172,10 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
 
 
 def _have_same_weights(*paths: Path) -> bool:
-    """Whatever else the files say.
+    """Compare the weights of two files; their metadata may differ.
 
     Raises:
-        DataError: one of them is no such file.
+        DataError: one of them is not a safetensors file.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -183,7 +184,9 @@ def _have_same_weights(*paths: Path) -> bool:
         ours, theirs = (load_file(path) for path in paths)
     except SafetensorError as error:
         names = " or ".join(str(path) for path in paths)
-        raise DataError(f"weights cannot be read from {names}: {error}", "train again, or save the baseline") from error
+        raise DataError(
+            f"weights cannot be read from {names}: {error}", "train again, or save the baseline again"
+        ) from error
     return ours.keys() == theirs.keys() and all(
         np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours
     )
