@@ -5,14 +5,23 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any, get_type_hints
 
 import psutil
 import pytest
 
+import dlmi_bench
 from dlmi_bench.errors import UsageError
 from dlmi_bench.instruments.host.facts import THREAD_VARIABLES, read_facts
+from dlmi_bench.jobs.protocol import Request
 from dlmi_bench.jobs.worker import JobError, Worker
+
+# Modules that need a package which is not everywhere, or run something when they are imported.
+OPTIONAL = ("openvino", "module_benchmark", "pyperf_rows", "pytest_rows", "torch_timer", "plugin")
 
 JOBS = """
 import os, sys
@@ -156,3 +165,49 @@ def test_what_a_job_leaves_behind_holds_nobody_up(escapes: bool) -> None:
     if escapes:
         os.kill(pid, 9)  # it was there
     wait_for_end(pid)
+
+
+def list_requests() -> list[type[Request[Any]]]:
+    """Every request of the project, wherever it is declared."""
+    for module in walk_packages(dlmi_bench.__path__, "dlmi_bench."):
+        if module.name.rpartition(".")[2] not in ("__main__", *OPTIONAL):
+            import_module(module.name)
+    found, todo = [], [Request]
+    while todo:
+        for kind in todo.pop().__subclasses__():
+            todo.append(kind)
+            if "job" in vars(kind) and kind.job.startswith("dlmi_bench."):
+                found.append(kind)
+    return found
+
+
+def test_every_request_names_a_job_of_its_types() -> None:
+    """What parent and worker agree on is what the functions say: they take the request and return its answer."""
+    requests = list_requests()
+    assert len(requests) >= 16
+    for request in requests:
+        module, _, name = request.job.partition(":")
+        function = getattr(import_module(module), name)
+        hints = get_type_hints(function)
+        taken = next(iter(signature(function).parameters))
+        assert hints[taken] is request, request.job
+        generic = next(base for base in request.__mro__ if base.__pydantic_generic_metadata__["origin"] is Request)
+        (answer,) = generic.__pydantic_generic_metadata__["args"]
+        assert hints["return"] == (answer if answer is not None else type(None)), request.job
+
+
+def test_parent_of_a_run_never_imports_torch() -> None:
+    """What plans, asks, stores and shows loads no torch; nor does a profile, a gate or a report."""
+    modules = ("suite.runner", "profile.profile", "profile.text", "jobs.protocol", "suite.fingerprint", "cli.main")
+    code = "; ".join(
+        [
+            *(f"import dlmi_bench.{name}" for name in modules),
+            "from dlmi_bench.suite.plan import make_steps",
+            "from dlmi_bench.suite.suites import SUITES",
+            "from dlmi_bench.suite.fingerprint import list_modules",
+            "[list_modules(cell) for step in make_steps(SUITES['smoke']) for cell in step.cells]",
+            "import sys; print(*sys.modules)",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "torch" not in done.stdout.split()

@@ -13,9 +13,10 @@ import pytest
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.instruments.meters import Ladder
 from dlmi_bench.jobs.profile import Trial, run_prepare_job, run_rounds_job
-from dlmi_bench.jobs.protocol import EMPTY
+from dlmi_bench.jobs.protocol import EMPTY, LoadAnswer, PrepareRequest, RoundsRequest
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.profile.profile import Portrait, _list_waves, _measure
 from dlmi_bench.profile.row import Row, Sitting, _make_load_figure
@@ -127,7 +128,7 @@ def test_rows_without_a_roofline_share_a_sentence() -> None:
 
 def test_time_to_load_is_that_of_the_first_process() -> None:
     """It compiled for 40 s, the next found its cache: 40 s, and the range has both."""
-    figure = _make_load_figure([{"load_s": load_s, "conditions": {}} for load_s in (40.0, 3.0, 2.0)])
+    figure = _make_load_figure([LoadAnswer(figures=(), conditions={}, load_s=load_s) for load_s in (40.0, 3.0, 2.0)])
     assert (figure.value, figure.lo, figure.hi, figure.n) == (40.0, 2.0, 40.0, 3)
 
 
@@ -145,14 +146,14 @@ class FakeWorker:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def call(self, function: str, payload: dict[str, Any]) -> Any:
-        job, begin_s = function.partition(":")[2], time.monotonic()
-        if job == "run_load_job" and not BACKENDS[payload["backend"]].is_compiled:
+    def ask(self, request: Any) -> Any:
+        job, begin_s = request.job.partition(":")[2], time.monotonic()
+        if job == "run_load_job" and not BACKENDS[request.backend].is_compiled:
             self.meeting.wait()
         time.sleep(0.002)
         self.log.append((job, begin_s, time.monotonic()))
         trace = {"n_calls": 3, "wall_s": [1e-3], "cpu_s": [1e-3], "single_s": [2e-3] * 60}
-        return {
+        answers = {
             "run_load_job": {"figures": [], "conditions": {"backend": "x"}, "load_s": 0.5},
             "run_rounds_job": {
                 "traces": {"1": trace, EMPTY: trace},
@@ -160,7 +161,8 @@ class FakeWorker:
                 "is_pinned": True,
             },
             "run_calls_job": None,
-        }[job]
+        }
+        return request.parse_answer(answers[job])
 
 
 @pytest.fixture
@@ -234,11 +236,11 @@ def test_rounds_hop_between_all_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     empty, images = entry.load_empty(), np.ones((1, 1, 1, 4), np.float32)
     calls = {name: empty.prepare(images) for name in (EMPTY, "1")}
     monkeypatch.setattr("dlmi_bench.jobs.profile._TRIALS", [Trial(entry, empty, empty, images.reshape(1, -1), calls)])
-    payload = {"n_rounds": 4, "order_seed": 0, "n_calls": {}, "single": "1", "cpus": [0, 1]}
-    answer: Any = run_rounds_job(payload, lambda *_: None)
+    request = RoundsRequest(n_rounds=4, order_seed=0, n_calls={}, single="1", cpus=(0, 1))
+    answer = run_rounds_job(request, lambda *_: None)
     assert {cpu for cpus in visited for cpu in cpus} == {0, 1}
-    assert len(answer["traces"]["1"]["single_s"]) == 600
-    assert not answer["traces"][EMPTY]["single_s"]
+    assert len(answer.traces["1"].single_s) == 600
+    assert not answer.traces[EMPTY].single_s
 
 
 def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[Row]) -> None:
@@ -256,8 +258,8 @@ def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("dlmi_bench.profile.row.ENERGY_WINDOW_S", 0.0)
     monkeypatch.setattr("dlmi_bench.instruments.energy.HostClock", lambda: clock)
     clock = FakeClock()
-    meter, worker = WattMeter(clock, 1.0), SimpleNamespace(call=lambda *_: clock.work(2_000_000_000))
-    row = Row("eager", rounds=[{"traces": {"8": {"wall_s": [1e-3]}}}])
+    meter, worker = WattMeter(clock, 1.0), SimpleNamespace(ask=lambda *_: clock.work(2_000_000_000))
+    row = Row("eager", rounds=[cast("Any", SimpleNamespace(traces={"8": Trace(wall_s=[1e-3])}))])
     sitting = Sitting(Subject(kind="model", name="m", input_shape=(1,)), (8,), {}, meter)
     (gross, *_) = row._measure_energy(cast("Any", worker), sitting)
     assert gross.value == pytest.approx(2.0)
@@ -266,8 +268,9 @@ def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_fresh_networks_are_compared_on_scores_that_differ(tmp_path: Path) -> None:
     """With the statistics of the images 16 examples of thirteen normalised layers spread; without they are one."""
-    payload = {"subject": {"kind": "model", "name": "vgg16-c", "input_shape": (1, 50, 50), "batch": 1}}
-    run_prepare_job(payload | {"folder": str(tmp_path), "n_examples": 16, "backends": ["eager"]}, lambda *_: None)
+    subject = Subject(kind="model", name="vgg16-c", input_shape=(1, 50, 50))
+    request = PrepareRequest(subject=subject, folder=str(tmp_path), n_examples=16, backends=("eager",))
+    run_prepare_job(request, lambda *_: None)
     assert np.load(tmp_path / "eager.npy").std(0).mean() > 0.1
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-OWN_PACKAGES = ("dlmi_bench", "dlmi_models", "dlmi_tasks", "dlmi_reports")
+from dlmi_bench.search_path import OWN_PACKAGES
 
 
 def list_closure(roots: Iterable[str], leave_out: Collection[str] = ()) -> tuple[str, ...]:

@@ -75,7 +75,3 @@ def _heed_signals() -> None:
 def _end(error: BenchError, code: int) -> NoReturn:
     typer.echo(clean_text(f"error: {error}"), err=True)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, Batch, Scores, predict
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
 from dlmi_bench.jobs.parity import Answer, make_parity
-from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, scores_role
+from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, PredictRequest, scores_role
 from dlmi_bench.jobs.saliency import compute_saliency
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.records import Artifact, Figure, unavailable
+from dlmi_bench.records import Artifact, Conditions, Figure, unavailable
 from dlmi_bench.stats.confusion import (
     Counts,
     Metric,
@@ -186,16 +185,15 @@ def _ask_worker(name: str, path: Path, images: Batch) -> tuple[Scores, dict[str,
     with TemporaryDirectory() as folder, Worker() as worker:
         files = {"images": str(Path(folder, "images.npy")), "scores": str(Path(folder, "scores.npy"))}
         np.save(files["images"], images, allow_pickle=False)
-        payload = {"backend": name, "path": str(path), **files}
-        conditions = worker.call("dlmi_bench.jobs.evaluation:run_predict_job", payload)
+        conditions = worker.ask(PredictRequest(backend=name, path=str(path), **files))
         return np.load(files["scores"], allow_pickle=False), conditions
 
 
-def run_predict_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `backend`, `path` of its artifact, `images` and `scores` (paths). Returns the conditions."""
-    runner = BACKENDS[payload["backend"]].load(Path(payload["path"]))
-    scores = predict(runner, np.load(payload["images"], allow_pickle=False))
-    np.save(payload["scores"], scores, allow_pickle=False)
+def run_predict_job(request: PredictRequest, _: OnProgress) -> Conditions:
+    """Write the scores of images by one artifact; return the runtime's conditions."""
+    runner = BACKENDS[request.backend].load(Path(request.path))
+    scores = predict(runner, np.load(request.images, allow_pickle=False))
+    np.save(request.scores, scores, allow_pickle=False)
     return dict(runner.conditions)
 
 

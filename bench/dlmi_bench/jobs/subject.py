@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.records import Plain
+from dlmi_bench.search_path import append_user_path
 from dlmi_models import MODELS, ModelEntry
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def register(subject: Subject) -> None:
     The name is the word of the command line; the word of a file that was written with it is looked up and never run.
     """
     if subject.kind == "factory":
+        append_user_path(str(Path.cwd()))
         module, _, factory = subject.name.partition(":")
         MODELS[subject.name] = ModelEntry(module, factory, subject.name)
 

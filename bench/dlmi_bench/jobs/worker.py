@@ -29,6 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.host.facts import limit_threads
 from dlmi_bench.jobs.protocol import Answer, OnProgress, Request
+from dlmi_bench.search_path import append_user_path, protect_child
 
 DRAIN_S = 2.0  # for what a dead worker said last, which is in the pipe
 
@@ -85,11 +86,12 @@ class Worker:
         environment = dict(os.environ) | limit_threads(n_threads)
         environment["PYTHONHASHSEED"] = str(index)
         environment["DLMI_BENCH_PADDING"] = "x" * random.Random(index).randrange(4096)  # noqa: S311
+        protect_child(environment)
         module, self._software = "dlmi_bench.jobs.worker", software
         if software:
             environment["PYTHONPATH"], module = software.source_roots, software.find_name(module)
         self._process = subprocess.Popen(
-            [str(software.python) if software else sys.executable, "-m", module],
+            [str(software.python) if software else sys.executable, "-P", "-m", module],
             cwd=software.checkout if software else None,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -251,6 +253,7 @@ def _run_job(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> Non
 
 def main() -> None:
     """The worker's side: jobs from standard input, events to what was standard output."""
+    append_user_path()
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # a library that prints must not disturb the protocol
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.energy import Idle, Meter, measure_idle
 from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.instruments.meters import energy_meter
-from dlmi_bench.jobs.protocol import N_EXAMPLES, OnProgress
+from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, PrepareAnswer, PrepareRequest
 from dlmi_bench.jobs.sessions import measure_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
@@ -54,7 +53,7 @@ def draw(
             _spread_errors(portrait.rows, prepared)
             on_progress("what the machine can do, and draws at rest", 0.0)
             ladder = meter.result()
-            sitting = Sitting(subject, batches, prepared["paths"], ladder, _look_at_rest(ladder))
+            sitting = Sitting(subject, batches, prepared.paths, ladder, _look_at_rest(ladder))
             portrait.peaks = measure_peaks(n_threads=1)
             _measure(portrait.rows, sitting, begin_s + budget_s, on_progress)
     for row in portrait.rows:
@@ -72,41 +71,40 @@ def _look_at_rest(meter: Meter) -> Idle | None:
         return None
 
 
-def _prepare(portrait: Portrait, folder: Path, on_progress: OnProgress) -> dict[str, Any] | None:
+def _prepare(portrait: Portrait, folder: Path, on_progress: OnProgress) -> PrepareAnswer | None:
     """Artifacts, and counts of the model; what fails here is the error of every row that needed it."""
-    subject = portrait.subject.model_dump(mode="json")
+    subject = portrait.subject
     n_examples = max(N_EXAMPLES, *portrait.batches)
-    prepared: dict[str, Any] | None = None
+    prepared: PrepareAnswer | None = None
     on_progress("building and exporting", 0.0)
-    names = [row.backend for row in portrait.rows]
-    payload = {"subject": subject, "folder": str(folder), "n_examples": n_examples, "backends": names}
+    names = tuple(row.backend for row in portrait.rows)
+    request = PrepareRequest(subject=subject, folder=str(folder), n_examples=n_examples, backends=names)
     with ExitStack() as stack:
         worker = stack.enter_context(Worker())
         try:
-            prepared = worker.call("dlmi_bench.jobs.profile:run_prepare_job", payload, on_progress)
+            prepared = worker.ask(request, on_progress)
         except BenchError as error:
             for row in portrait.rows:
                 row.fail(error.cause, error.remedy)
         on_progress("counting", 0.0)
-        onnx = prepared["paths"].get("onnx") if prepared else None
+        onnx = prepared.paths.get("onnx") if prepared else None
         if not worker.is_alive:  # a model that took it down may still be counted
             worker = stack.enter_context(Worker())
         try:
-            answer = worker.call("dlmi_bench.jobs.counting:run_counts_job", {"subject": subject, "onnx": onnx})
-            portrait.counts = [Figure.model_validate(item) for item in answer]
+            portrait.counts = [*worker.ask(CountsRequest(subject=subject, onnx=onnx))]
         except BenchError as error:
             portrait.error = f"{error.cause.splitlines()[0]}\nremedy: {error.remedy}"
     return prepared
 
 
-def _spread_errors(rows: list[Row], prepared: dict[str, Any]) -> None:
+def _spread_errors(rows: list[Row], prepared: PrepareAnswer) -> None:
     for row in rows:
         role = BACKENDS[row.backend].artifact_role
-        if missing := prepared["missing"][row.backend]:
+        if missing := prepared.missing[row.backend]:
             row.fail(f"not available: {missing}", "see `dlmi-bench list backends`")
-        elif role not in prepared["paths"]:
-            row.fail(*prepared["errors"].get(role, NO_ARTIFACT))
-        row.is_missing = bool(missing) or role not in {**prepared["paths"], **prepared["errors"]}
+        elif role not in prepared.paths:
+            row.fail(*prepared.errors.get(role, NO_ARTIFACT))
+        row.is_missing = bool(missing) or role not in {**prepared.paths, **prepared.errors}
 
 
 def _measure(rows: list[Row], sitting: Sitting, end_s: float, on_progress: OnProgress) -> None:

@@ -1,0 +1,67 @@
+"""A user's own folder never takes the place of this program's modules, nor of its libraries'."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stand_ins import Command, plant
+
+# Whatever of it is imported by this program says so and ends the process.
+TRAP = "raise SystemExit('the module of the folder was imported: ' + __name__)\n"
+NAMES = ("torch.py", "random.py", "dataclasses.py", "json.py", "sitecustomize.py", "onnxruntime/__init__.py")
+FOLDERS = ("models", "bench", "tasks", "reports")
+MINE = """
+from models.parts import Head
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Flatten(), Head(256, 10))
+"""
+PARTS = "from torch import nn\n\nclass Head(nn.Linear):\n    pass\n"
+TINY = """
+tasks = ["usps"]
+models = ["softmax"]
+measures = ["counts"]
+backends = ["onnxruntime"]
+n_seeds = 1
+energy_window_s = 0.01
+"""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Command:
+    """A folder with modules of every name that this program uses, and a model with a `models` package of its own."""
+    traps = dict.fromkeys(NAMES, TRAP) | {f"{folder}/__init__.py": TRAP for folder in FOLDERS[1:]}
+    own = {"models/__init__.py": "", "models/parts.py": PARTS, "mine.py": MINE, "tiny.toml": TINY}
+    plant(tmp_path, traps | own)
+    return Command(tmp_path)
+
+
+@pytest.mark.parametrize("is_on_path", [False, True])
+def test_folder_shadows_nothing(is_on_path: bool, hostile: Command) -> None:
+    """`count`, `profile` and `run` work in it and with it on PYTHONPATH; the factory gets its own `models`."""
+    environment = {}
+    if is_on_path:
+        (hostile.folder / "sitecustomize.py").unlink()  # Python itself runs that one before any program
+        environment["PYTHONPATH"] = os.pathsep.join([str(hostile.folder), os.environ.get("PYTHONPATH", "")])
+    shape = ("--input", "1,1,16,16")
+    for arguments in (
+        ("count", "mine:make", *shape),
+        ("profile", "mine:make", *shape, "--backend", "onnxruntime", "--seconds", "0"),
+        ("run", "--suite", "tiny.toml", "--report"),
+        ("claims",),
+    ):
+        done = hostile(*arguments, **environment)
+        assert done.returncode in ((10, 11, 12) if arguments == ("claims",) else (0,)), done.stderr
+        assert "of the folder was imported" not in done.stdout + done.stderr
+
+
+def test_gate_shadows_nothing(hostile: Command, finished: Command) -> None:
+    """Nor do the gate's workers and its baseline import anything of the folder."""
+    out = str(finished.folder / "out")
+    saved = hostile("baseline", "save", "--out", out, "--reason", "test")
+    assert saved.returncode == 0, saved.stderr
+    done = hostile("gate", "--out", out, "--json")
+    assert "of the folder was imported" not in done.stdout + done.stderr
+    assert '"verdict"' in done.stdout
