@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -187,5 +189,16 @@ def test_other_commit_runs_beside_this_one(case: Command) -> None:
     if not (Path(__file__).parent.parent / ".git").exists():
         pytest.skip("not a checkout")
     code, verdicts = judge(case, "--against", "HEAD")
+    assert verdicts["softmax onnxruntime@1"] in ("PASS", "IMPROVED", "INCONCLUSIVE"), verdicts
+    assert code in (0, 11)
+
+
+def test_commit_before_the_move_runs_beside_this_one(case: Command) -> None:
+    """A commit whose modules have their old names is asked by those names; it exports and times the baseline."""
+    words = ["git", "log", "-1", "--diff-filter=D", "--format=%H", "--", "bench/executors.py"]
+    move = subprocess.run(words, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False).stdout
+    if not move:
+        pytest.skip("not a checkout with that part of the history")
+    code, verdicts = judge(case, "--against", f"{move.strip()}^", "--against-python", sys.executable)
     assert verdicts["softmax onnxruntime@1"] in ("PASS", "IMPROVED", "INCONCLUSIVE"), verdicts
     assert code in (0, 11)

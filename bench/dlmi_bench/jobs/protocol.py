@@ -5,6 +5,7 @@ it, so that type checkers and "find usages" follow a call from one process into 
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -42,12 +43,17 @@ class Request(Plain, Generic[Answer]):
         Raises:
             ValidationError: it is not of the type that the request declares.
         """
+        return cls._make_adapter().validate_python(content)
+
+    @classmethod
+    @cache
+    def _make_adapter(cls) -> TypeAdapter[Answer]:
         (answer,) = next(
             base.__pydantic_generic_metadata__["args"]
             for base in cls.__mro__
             if issubclass(base, Request) and base.__pydantic_generic_metadata__["origin"] is Request
         )
-        return TypeAdapter(answer).validate_python(content)
+        return TypeAdapter(answer)
 
 
 Figures = tuple[Figure, ...]

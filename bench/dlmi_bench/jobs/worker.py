@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, get_type_hints
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.host.facts import limit_threads
@@ -112,10 +112,13 @@ class Worker:
 
         Raises:
             UsageError: the job raised one.
-            JobError: it raised anything else, the worker died or did not answer in time.
+            JobError: it raised anything else, the worker died, did not answer in time or answered something else.
         """
-        payload = request.model_dump(mode="json")
-        return request.parse_answer(self.call(request.job, payload, on_progress, timeout_s=timeout_s))
+        answer = self.call(request.job, request.model_dump(mode="json"), on_progress, timeout_s=timeout_s)
+        try:
+            return request.parse_answer(answer)
+        except ValidationError as error:
+            raise JobError(f"{request.job}: unknown answer ({error})", "run the same version on both sides") from error
 
     def call(
         self,
