@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dlmi_bench.records import ARM
 from dlmi_bench.units import format_count
-from dlmi_reports.claims.kinds import load_claims
+from dlmi_reports.claims.file import load_claims
 from dlmi_reports.claims.prose import describe_family, list_sentences, make_claim_table
 from dlmi_reports.claims.verdicts import judge_claims
 from dlmi_reports.plots.curves import plot_curves
