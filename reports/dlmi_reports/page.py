@@ -107,10 +107,9 @@ def _make_import_sections(results: Results) -> list[Section]:
 
 
 def _make_section(task: TaskResults) -> Section:
-    data = task.provenance.get("data", {})
-    splits = task.provenance.get("splits", {})
+    data, splits = task.provenance.data, task.provenance.splits
     label = "SYNTHETIC DATA: " if task.is_synthetic else ""
-    source = f"{label}{data.get('note', '')} Source: {data.get('source', 'unknown')}."
+    source = f"{label}{data.note} Source: {data.source or 'unknown'}."
     sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
     tables = [table for make in TABLES for table in make(task)]
     if task.is_synthetic:

@@ -10,6 +10,7 @@ from dlmi_reports.claims.comparisons import Comparison, Finding, show_share
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import OnTask
 from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.provenance import read_provenance
 
 SHARE = Field(gt=0, lt=1)
 
@@ -26,8 +27,7 @@ class Reaches(OnTask):
         results = evidence.find_model(self)
         reached = []
         for record in results.trainings:
-            target = record.provenance.get("target")
-            if not isinstance(target, dict) or target.get("validation_accuracy") != self.target:
+            if read_provenance(record).target.validation_accuracy != self.target:
                 raise UnmeasuredError(
                     f"the runs of {self.model} had a target other than {format_share(self.target)}", "correct the claim"
                 )
