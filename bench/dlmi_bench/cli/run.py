@@ -35,12 +35,12 @@ def run(
     from dlmi_bench.store import Store
     from dlmi_bench.suite.display import RunDisplay
     from dlmi_bench.suite.runner import Runner
-    from dlmi_bench.suite.suites import load_suite, narrow, parse_shard
+    from dlmi_bench.suite.suites import load_suite, override, parse_shard
     from dlmi_tasks.files import folders
 
     folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)
-    chosen = narrow(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
+    chosen = override(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
     share = parse_shard(shard) if shard else None
     store = Store(out)
     try:

@@ -35,13 +35,13 @@ REFERENCE_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """What the one look at the test split gave.
 
     Attributes:
-        figures: Of every runtime, the judged one first.
+        figures: Of every runtime, the evaluated one first.
         artifacts: Scores and labels.
-        confusion: The judged runtime's.
+        confusion: The evaluated runtime's.
         pictures: A few test examples to look at; none unless they were asked for.
     """
 
@@ -51,7 +51,7 @@ class Judged:
     pictures: list[Picture]
 
 
-def judge(
+def evaluate(
     artifacts: dict[str, Artifact],
     splits: Splits,
     task: Task,
@@ -59,7 +59,7 @@ def judge(
     backends: Iterable[str],
     *,
     n_pictured: int = 0,
-) -> Judged:
+) -> Evaluation:
     """Judge every runtime in `backends`; `n_pictured` right and as many wrong examples of each class are pictured.
 
     The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
@@ -87,11 +87,11 @@ def judge(
     figures += _describe_confusion(confusion, answers[0], task)
     kept = _keep_scores(answers, splits.validation.labels, test.labels, out)
     pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured else []
-    return Judged(figures, kept, confusion, pictures)
+    return Evaluation(figures, kept, confusion, pictures)
 
 
 def _count_reads(test: HeldOut, artifacts: dict[str, Artifact]) -> list[Figure]:
-    """How often the test split was read for each artifact, the judged one first."""
+    """How often the test split was read for each artifact, the evaluated one first."""
     return [
         Figure(
             name="n_test_reads",
@@ -133,7 +133,7 @@ def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[F
 
 
 def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: Labels, out: Path) -> list[Artifact]:
-    """Of every runtime what its timed runs must repeat; of the judged one all, with which others can judge again."""
+    """Keep validation scores of every runtime, which its timed runs must repeat, and all scores of the default one."""
     kept: dict[str, NDArray[Any]] = {
         "validation_scores": answers[0].validation,
         "validation_labels": validation_labels,
