@@ -29,7 +29,7 @@ def run(
     with_report: Annotated[bool, typer.Option("--report", help="Write OUT/report at the end.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train and measure. Run the same command again to go on where it was interrupted."""
+    """Train and measure. Run the same command again to resume."""
     from rich.console import Console
 
     from dlmi_bench.store import Store
@@ -47,7 +47,7 @@ def run(
         with RunDisplay(Console(stderr=True)) as display:
             outcome = Runner(chosen, store, is_fresh=fresh, shard=share).run(display)
     except KeyboardInterrupt:
-        typer.echo("interrupted: finished cells are kept; the same command goes on from here", err=True)
+        typer.echo("interrupted: finished cells are kept; run the same command again to resume", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         print_json({"kept": outcome.n_kept, "done": outcome.n_done, "failed": outcome.failures})

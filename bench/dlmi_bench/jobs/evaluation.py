@@ -36,12 +36,12 @@ REFERENCE_BATCH = 64
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the one look at the test split gave.
+    """Results of the one look at the test split.
 
     Attributes:
-        figures: Of every runtime, the evaluated one first.
+        figures: All runtimes' figures, the default runtime first.
         artifacts: Scores and labels.
-        confusion: The evaluated runtime's.
+        confusion: The confusion matrix of the default runtime.
         pictures: A few test examples to look at; none unless they were asked for.
     """
 
@@ -91,7 +91,7 @@ def evaluate(
 
 
 def _count_reads(test: HeldOut, artifacts: dict[str, Artifact]) -> list[Figure]:
-    """How often the test split was read for each artifact, the evaluated one first."""
+    """Count how often the test split was read for each artifact, the default runtime's first."""
     return [
         Figure(
             name="n_test_reads",
@@ -117,7 +117,7 @@ def _picture(path: Path, test: Arrays, scores: Scores, n_each: int) -> list[Pict
 
 
 def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[Figure]:
-    """What accuracy hides: figures in which every class, or every step between stages, counts."""
+    """Compute what accuracy hides: figures in which every class, or every step between stages, counts."""
     metrics: dict[str, Metric] = {
         "test_balanced_accuracy": compute_balanced_accuracy,
         "test_macro_f1": compute_macro_f1,
@@ -181,7 +181,7 @@ def _ask(name: str, path: Path | None, validation: Batch, test: Batch) -> Answer
 
 
 def _ask_worker(name: str, path: Path, images: Batch) -> tuple[Scores, dict[str, str | int | float | bool]]:
-    """In a process of its own: a compiler or a runtime that fails takes nothing else with it."""
+    """Ask in a process of its own: a compiler or a runtime that fails takes nothing else with it."""
     with TemporaryDirectory() as folder, Worker() as worker:
         files = {"images": str(Path(folder, "images.npy")), "scores": str(Path(folder, "scores.npy"))}
         np.save(files["images"], images, allow_pickle=False)

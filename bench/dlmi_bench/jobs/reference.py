@@ -1,4 +1,4 @@
-"""What the answers of all runtimes to the same random inputs are compared with."""
+"""Reference outputs on fixed random inputs: eager in float32 and float64, or ONNX's own evaluator."""
 
 import copy
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Reference:
 
 
 def ask_network(subject: Subject, network: Any, images: Batch) -> Reference:
-    """What eager answers in float32 and, where it can, in float64.
+    """Compute the outputs of eager in float32 and, where it can, in float64.
 
     Raises:
         UsageError: the network does not take these images, or its answers are no scores of theirs.
@@ -84,7 +84,7 @@ def _ask(name: str, network: Any, inputs: "torch.Tensor") -> Scores:
 
 
 def ask_file(path: Path, images: Batch) -> Reference:
-    """What onnx's own evaluator answers, which shares no code with the runtimes and lacks operators that some have.
+    """Compute the outputs of ONNX's own evaluator, which shares no code with the runtimes and lacks some operators.
 
     Raises:
         DataError: the file does not take these images, or its answers are no scores of theirs.

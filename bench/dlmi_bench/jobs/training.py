@@ -117,7 +117,7 @@ def _train(
 
 
 def describe_start(entry: ModelEntry, start: Start | None) -> dict[str, JsonValue]:
-    """Source of the start, sha256 over its weights, and of published ones file, its sha256 and licence."""
+    """Describe where the weights came from: source, sha256, and of published ones the file and its licence."""
     found: dict[str, JsonValue] = {"source": entry.start, "is_frozen": entry.is_frozen}
     return found | ({"sha256": start.sha256, **start.origin} if start else {"sha256": None})
 
@@ -146,7 +146,7 @@ def _export(network: nn.Module, model: str, task: Task, train_split: Arrays, out
 
 
 def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun) -> list[Figure]:
-    """Of the whole training and until the target; where the meter failed, why there is none."""
+    """Make the energies of the whole training and until the target, or say why there are none."""
     name = "training_energy_j"
     if isinstance(energy, MeasurementError):
         asked = [{"component": "cpu", "idle_subtracted": is_net} for is_net in (False, True)]

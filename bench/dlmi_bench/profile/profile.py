@@ -1,4 +1,4 @@
-"""A profile: what one model costs on every runtime, row by row; a row that fails says why and the others still come."""
+"""Profile of one model: its cost on every runtime, row by row. A row that fails says why; the others still come."""
 
 import time
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def profile_model(
 
 
 def _look_at_rest(meter: Meter) -> Idle | None:
-    """None where the meter fails; each row then says so, for there it fails again."""
+    """Read the machine at rest; None where the meter fails, which each row then reports."""
     try:
         return measure_idle(meter, window_s=ENERGY_WINDOW_S)
     except MeasurementError:

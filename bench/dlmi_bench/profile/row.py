@@ -25,7 +25,7 @@ ENERGY_CALLS_S = 0.2
 
 @dataclass(frozen=True)
 class ProfileContext:
-    """What all rows of a profile share.
+    """Values that all rows of a profile share.
 
     Attributes:
         paths: Artifacts by role, and the arrays to compare with.

@@ -53,7 +53,7 @@ def _format_latency(profile: "Profile", batch: int) -> list[str]:
 
 
 def _format_rates(profile: "Profile", batch: int) -> list[str]:
-    """What a latency means: examples a second, and how near it is to an empty call and to the machine's own peaks."""
+    """Format what a latency means: examples a second, share of an empty call, share of the machine's peaks."""
     from dlmi_bench.instruments.roofline import find_roofline
     from dlmi_bench.units import format_percent
 
@@ -73,7 +73,7 @@ def _format_rates(profile: "Profile", batch: int) -> list[str]:
 
 
 def _explain_rates(profile: "Profile") -> list[str]:
-    """What the rates are shares of, and why some have none; once for all batches."""
+    """Explain once for all batches what the rates are shares of, and why some are missing."""
     from dlmi_bench.instruments.roofline import find_roofline
 
     reasons: dict[str, list[str]] = {}
@@ -90,7 +90,7 @@ def _explain_rates(profile: "Profile") -> list[str]:
 
 
 def _format_peaks(peaks: "list[Figure]") -> list[str]:
-    """For instance "this machine: 249 GFLOP/s; reads 512 KiB at 145, 8 MiB at 123, 256 MiB at 41 GB/s"."""
+    """Format for instance "this machine: 249 GFLOP/s; reads 512 KiB at 145, 8 MiB at 123, 256 MiB at 41 GB/s"."""
     from dlmi_bench.units import format_number, format_quantity
 
     rates = [(f.conditions.get("working_set_bytes"), format_number((f.value or 0) / GIGA)) for f in peaks]

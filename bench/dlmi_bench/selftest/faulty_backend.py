@@ -56,7 +56,7 @@ TASKS = {TASK: replace(get_task("usps"), name=TASK, load=load_noise, n_validatio
 
 
 class Caught(Plain):
-    """Whether the evaluation of one network called the backend INVALID, and whether timing refused it."""
+    """Outcome of one network: was the backend called INVALID by the evaluation, and refused by the timing?"""
 
     is_invalid: bool
     is_refused: bool
@@ -115,7 +115,7 @@ def _write_network(seed: int, out: Path) -> dict[str, Artifact]:
 
 
 def _is_refused(files: ModelFiles, on_progress: OnProgress) -> bool:
-    """Whether the job that times it refuses to report."""
+    """Ask the job that times the files; True where it refuses to report."""
     request = LatencyRequest(
         backend=NAME,
         task=TASK,

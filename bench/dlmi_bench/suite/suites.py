@@ -1,4 +1,4 @@
-"""What to run: the suites that come with the program, and the user's own in TOML."""
+"""Suites: those that come with the program, and the user's own in TOML."""
 
 from collections.abc import Collection
 from pathlib import Path
