@@ -16,7 +16,7 @@ from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import Store, put_artifact
 from dlmi_bench.toml import find_line
 from dlmi_models import MODELS
-from dlmi_reports.claims.kinds import load_claims
+from dlmi_reports.claims.file import load_claims
 from dlmi_reports.claims.prose import (
     describe_evidence,
     describe_family,
@@ -239,7 +239,7 @@ def test_claims_are_corrected_together(store: Store, tmp_path: Path) -> None:
     verdicts = judge(store, tmp_path, reaches, unclear)
     assert verdicts.get("c0").verdict is Verdict.inconclusive
     assert verdicts.get("c0").p == pytest.approx(2 * 0.01267, rel=1e-3)
-    assert "decided alone" in verdicts.get("c0").decides
+    assert "significant on its own" in verdicts.get("c0").decides
     assert "6 seeds" in verdicts.get("c0").decides
     assert "Holm" in describe_family(verdicts)
     assert "Holm's p 0.025" in list_sentences(verdicts)[0]

@@ -18,6 +18,7 @@ from dlmi_bench.suite.fingerprint import compute_fingerprint
 from dlmi_bench.suite.suites import SUITES
 from dlmi_models import MODELS
 from dlmi_models.efficientnet import EfficientNetLite
+from dlmi_reports.results.provenance import Provenance
 from dlmi_reports.tables.origins import list_facts
 from dlmi_tasks import get_task
 from dlmi_tasks.files import folders
@@ -249,7 +250,7 @@ def test_report_names_file_hash_and_licence(folder: Path) -> None:
     """What a start says of itself stands among the facts of its record."""
     save_file(make_resnet(), folder / "resnet18.safetensors")
     start = load_start(RESNET, get_task("spect"))
-    facts = dict(list_facts({"start": describe_start(RESNET, start)}))
+    facts = dict(list_facts(Provenance.model_validate({"start": describe_start(RESNET, start)})))
     file = f"file {folder / 'resnet18.safetensors'}"
     assert facts[f"sha256 of {file}"] == identify(RESNET)
     assert facts[f"licence of {file}"] == "not known: a file of the user's"

@@ -17,6 +17,7 @@ from dlmi_bench.closure import hash_code, list_closure
 from dlmi_bench.records import Cell
 from dlmi_bench.suite import fingerprint as staleness
 from dlmi_bench.suite.fingerprint import LEFT_OUT, compute_fingerprint
+from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.plan import make_steps
 from dlmi_bench.suite.suites import SUITES
 from dlmi_models import MODELS

@@ -9,7 +9,7 @@ from dlmi_bench.instruments.latency_figures import make_single_call_figures
 from dlmi_bench.records import Cell, Figure, Record, unavailable
 from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.store import Store
-from dlmi_reports.claims.findings import pair_seeds
+from dlmi_reports.claims.ratios import pair_seeds
 from dlmi_reports.plots.montage import plot_montages
 from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
 from dlmi_reports.results.answers import UnmeasuredError

@@ -24,7 +24,7 @@ from dlmi_bench.selftest.spins import TAIL_SHARE, compute_median, draw_durations
 from dlmi_bench.stats import percentiles
 from dlmi_bench.stats.estimates import estimate_difference, estimate_mean
 from dlmi_bench.stats.intervals import Survival, compute_t_interval
-from dlmi_reports.claims import findings
+from dlmi_reports.claims import ratios
 from dlmi_reports.tables import differences
 
 
@@ -177,7 +177,7 @@ def test_coverage_sees_a_wrong_order_statistic(monkeypatch: pytest.MonkeyPatch) 
     ("name", "module", "function", "wrong"),
     [
         ("their medians", differences, "compute_t_interval", lambda logs, _: compute_t_interval(logs, 0.1)),
-        ("claimed", findings, "estimate_mean", lambda logs, what: estimate_mean(2 * logs, what)),
+        ("claimed", ratios, "estimate_mean", lambda logs, what: estimate_mean(2 * logs, what)),
         ("arms", differences, "estimate_difference", lambda x, y, **_: estimate_difference(x, y, is_paired=False)),
         ("Bonferroni", differences, "ALPHA", 6 * differences.ALPHA),
     ],

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dlmi_bench.records import ARM
 from dlmi_bench.units import format_count
-from dlmi_reports.claims.kinds import load_claims
+from dlmi_reports.claims.file import load_claims
 from dlmi_reports.claims.prose import describe_family, list_sentences, make_claim_table
 from dlmi_reports.claims.verdicts import judge_claims
 from dlmi_reports.plots.curves import plot_curves
@@ -107,10 +107,9 @@ def _make_import_sections(results: Results) -> list[Section]:
 
 
 def _make_section(task: TaskResults) -> Section:
-    data = task.provenance.get("data", {})
-    splits = task.provenance.get("splits", {})
+    data, splits = task.provenance.data, task.provenance.splits
     label = "SYNTHETIC DATA: " if task.is_synthetic else ""
-    source = f"{label}{data.get('note', '')} Source: {data.get('source', 'unknown')}."
+    source = f"{label}{data.note} Source: {data.source or 'unknown'}."
     sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
     tables = [table for make in TABLES for table in make(task)]
     if task.is_synthetic:

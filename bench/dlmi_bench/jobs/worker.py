@@ -114,46 +114,28 @@ class Worker:
             UsageError: the job raised one.
             JobError: it raised anything else, the worker died, did not answer in time or answered something else.
         """
-        answer = self.call(request.job, request.model_dump(mode="json"), on_progress, timeout_s=timeout_s)
+        start_s, timer = time.monotonic(), threading.Timer(timeout_s or 0.0, self._kill)
+        if timeout_s is not None:
+            timer.start()
         try:
-            return request.parse_answer(answer)
+            return request.parse_answer(self._exchange(request, on_progress))
         except ValidationError as error:
             raise JobError(f"{request.job}: unknown answer ({error})", "run the same version on both sides") from error
-
-    def call(
-        self,
-        function: str,
-        payload: dict[str, Any],
-        on_progress: OnProgress | None = None,
-        *,
-        timeout_s: float | None = None,
-    ) -> Any:
-        """Run `module:function` with `payload` in the worker, which is killed when it takes longer than `timeout_s`.
-
-        Raises:
-            UsageError: the job raised one.
-            JobError: it raised anything else, the worker died or did not answer in time.
-        """
-        if timeout_s is None:
-            return self._exchange(function, payload, on_progress)
-        start_s = time.monotonic()
-        timer = threading.Timer(timeout_s, self._kill)
-        timer.start()
-        try:
-            return self._exchange(function, payload, on_progress)
         except JobError as error:
-            if time.monotonic() - start_s < timeout_s:
+            if timeout_s is None or time.monotonic() - start_s < timeout_s:
                 raise
-            raise JobError(f"no answer from {function} within {timeout_s:g} s", "allow it more time") from error
+            raise JobError(f"no answer from {request.job} within {timeout_s:g} s", "allow it more time") from error
         finally:
             timer.cancel()
 
-    def _exchange(self, function: str, payload: dict[str, Any], on_progress: OnProgress | None) -> Any:
+    def _exchange(self, request: Request[Any], on_progress: OnProgress | None) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        function = self._software.find_name(function) if self._software else function
+        function = self._software.find_name(request.job) if self._software else request.job
         try:
-            self._process.stdin.write(json.dumps({"function": function, "payload": payload}) + "\n")
+            self._process.stdin.write(
+                json.dumps({"function": function, "payload": request.model_dump(mode="json")}) + "\n"
+            )
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._death(function) from None

@@ -14,7 +14,7 @@ from dlmi_bench.selftest.rows import ALPHA, Bounds, Simulate
 from dlmi_bench.stats.confusion import Metric, bootstrap_interval
 from dlmi_bench.stats.estimates import Middle, Share, estimate_accuracy, estimate_sd_ratio
 from dlmi_bench.stats.intervals import compute_wilson
-from dlmi_reports.claims.findings import estimate_gain
+from dlmi_reports.claims.kinds.paired import estimate_gain
 from dlmi_reports.results.answers import Answers
 from dlmi_reports.results.costs import COSTS
 from dlmi_reports.results.load import ModelResults, TaskResults

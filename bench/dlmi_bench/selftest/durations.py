@@ -13,8 +13,7 @@ from dlmi_bench.stats.percentiles import compute_percentile
 from dlmi_bench.stats.resolution import Noise
 from dlmi_bench.store.rounds import compute_latency_ratio, make_rounds_key
 from dlmi_reports.claims.evidence import Evidence
-from dlmi_reports.claims.findings import find_ratio
-from dlmi_reports.claims.kinds import Ratio
+from dlmi_reports.claims.kinds.ratio import Ratio
 from dlmi_reports.results.costs import COSTS
 from dlmi_reports.results.load import ModelResults, Results, TaskResults
 from dlmi_reports.tables.differences import compute_cost_ratio
@@ -109,7 +108,7 @@ def _bound_costs(name: str, first: ModelResults, second: ModelResults) -> Bounds
 
 def simulate_claimed_ratio(rng: Generator) -> Bounds:
     task = draw_session(rng)
-    (found,) = find_ratio(CLAIM, Evidence(Results({task.name: task}, [], [], [])), ALPHA).comparisons
+    (found,) = CLAIM.find(Evidence(Results({task.name: task}, [], [], []), ALPHA)).comparisons
     return *found.estimate.compute_interval(ALPHA), math.log(RATIO)
 
 

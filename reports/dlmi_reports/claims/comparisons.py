@@ -1,11 +1,11 @@
-"""Comparisons: an estimate, the line that it has to lie above, and how both are written down."""
+"""Comparisons of an estimate with a threshold, and how both are written."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from dlmi_bench.stats.estimates import Estimate, Exact
-from dlmi_bench.units import format_range
+from dlmi_bench.units import format_count, format_range
 
 Show = Callable[[float, float, float], str]
 
@@ -37,11 +37,11 @@ class Comparison:
     """One estimate and the threshold that it must exceed for the claim to hold.
 
     Attributes:
-        label: What it is about.
-        show: Value and bounds as text.
+        label: Subject of the comparison.
+        show: Function that writes value and bounds.
         wanted: The threshold as text.
-        may_refute: Whether the claim fails where this one does.
-        exactly: What to say instead of an interval where there is no doubt.
+        may_refute: Whether a comparison that fails refutes the claim.
+        exactly: Text instead of an interval for exact figures.
     """
 
     label: str
@@ -54,12 +54,12 @@ class Comparison:
 
     @property
     def p(self) -> tuple[float, float]:
-        """One-sided p-values against the claim being false, and against its being true."""
+        """One-sided p-values: small first if the claim holds, small second if it does not."""
         for_it, against_it = self.estimate.compute_p(self.threshold)
         return for_it, against_it if self.may_refute else 1.0
 
     def describe(self, alpha: float) -> str:
-        """The figure with its interval, and what was claimed."""
+        """Write the figure with its interval, and what was claimed."""
         if isinstance(self.estimate, Exact):
             return self.label + self.exactly
         return f"{self.label}: {self.show(self.estimate.value, *self.estimate.compute_interval(alpha))}{self.wanted}"
@@ -67,7 +67,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Finding:
-    """All comparisons of a claim, which must all hold, and what has to be said with them."""
+    """All comparisons of a claim, which must all hold, with notes on them."""
 
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...] = ()
@@ -78,10 +78,20 @@ class Finding:
 
     @property
     def p_support(self) -> float:
-        """All must hold: the worst of them decides (intersection-union)."""
+        """Largest p-value: all must hold (intersection-union test)."""
         return max(c.p[0] for c in self.comparisons)
 
     @property
     def p_refute(self) -> float:
-        """One that fails is enough: the best of them, times their number."""
+        """Smallest p-value times the number of comparisons: one that fails is enough."""
         return min(1.0, len(self.comparisons) * min(c.p[1] for c in self.comparisons))
+
+
+def say(name: str) -> str:
+    """Write a figure's name in words, without its unit."""
+    name = name.removeprefix("n_")
+    return (name[:-2] if name.endswith(("_s", "_j")) else name.removesuffix("_bytes")).replace("_", " ")
+
+
+def say_counts(metric: str, counts: dict[str, float]) -> str:
+    return f"{say(metric)}: " + ", ".join(f"{name} {format_count(value)}" for name, value in counts.items())

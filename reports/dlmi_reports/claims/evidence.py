@@ -1,12 +1,10 @@
-"""What a store says about a claim's population: tables of right and wrong answers, costs by seed or by process."""
+"""Evidence for claims in a store: tables of right and wrong answers, costs, counts."""
 
-from itertools import pairwise
 from pathlib import Path
 
 from dlmi_bench.records import CellKind, Figure, Record
 from dlmi_bench.store import artifact_path
-from dlmi_bench.store.rounds import find_session
-from dlmi_reports.claims.kinds import Conditions, OnTask
+from dlmi_reports.claims.predicate import Conditions, OnTask
 from dlmi_reports.results.answers import Answers, UnmeasuredError, read_answers
 from dlmi_reports.results.load import ModelResults, Results
 from dlmi_reports.results.marks import find_void
@@ -15,16 +13,17 @@ CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "ene
 
 
 class Evidence:
-    """Reads from the records and files of one store."""
+    """Records and files of one store; `alpha` is the level of the file of claims."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, alpha: float = 0.05) -> None:
         self._results = results
+        self.alpha = alpha
 
     def find_model(self, claim: OnTask, model: str = "", task: str = "") -> ModelResults:
-        """Results of a model of the claim, or of another one on the claim's task.
+        """Find the results of the claim's model, or of another model or task.
 
         Raises:
-            UnmeasuredError: there are none, or on the wrong sort of data.
+            UnmeasuredError: there are none, or the data is real where synthetic is asked for, or the reverse.
         """
         model, task = model or claim.model, task or claim.task
         found = self._results.tasks.get(task)
@@ -32,7 +31,7 @@ class Evidence:
             raise UnmeasuredError(f"no run of {model} on {task}")
         if claim.data != "any" and found.is_synthetic != (claim.data == "synthetic"):
             has = "synthetic" if found.is_synthetic else "real"
-            raise UnmeasuredError(f"needs {claim.data} data, the store has {has} data of {task}")
+            raise UnmeasuredError(f"the claim is about {claim.data} data, the store has {has} data of {task}")
         return found.models[model]
 
     def is_synthetic(self, task: str) -> bool:
@@ -47,7 +46,7 @@ class Evidence:
         raise UnmeasuredError(f"no figure of {observer} on {task}")
 
     def read_table(self, claim: OnTask, metric: str, model: str = "", task: str = "") -> Answers:
-        """The metric by seed and example: its mean over the table is the figure that the report shows.
+        """Read the metric by seed and example; the mean of the table is the figure that the report shows.
 
         Raises:
             UnmeasuredError: fewer than two seeds, or a store that keeps no labels.
@@ -56,7 +55,7 @@ class Evidence:
         return read_answers(self.find_model(claim, model, task), metric)
 
     def find_figure(self, claim: Conditions, metric: str, model: str = "") -> tuple[Figure, Record]:
-        """A figure of a measured cell under the claim's conditions, with its record."""
+        """Find a figure of a measured cell under the claim's conditions, with its record."""
         results = self.find_model(claim, model)
         record = results.measured.get(CELLS[metric])
         figure = next((f for f in record.figures if f.name == metric and _fits(f, claim)), None) if record else None
@@ -65,7 +64,7 @@ class Evidence:
             where = ", ".join(f"{name} {value}" for name, value in claim.list_conditions().items())
             raise UnmeasuredError(f"no {metric} of {results.name} ({where}){why}")
         if void := find_void(figure):
-            raise UnmeasuredError(f"{metric} of {results.name}: {void}", "mend that, then the same run with --fresh")
+            raise UnmeasuredError(f"{metric} of {results.name}: {void}", "fix that, then run again with --fresh")
         return figure, record
 
     def find_artifact(self, claim: OnTask, role: str) -> Path:
@@ -84,7 +83,7 @@ class Evidence:
         return figure.value
 
     def find_of_task(self, task: str, name: str) -> Figure:
-        """A figure that belongs to a task rather than to a model, with samples."""
+        """Find a figure, with samples, that belongs to a task rather than to a model."""
         for record in self._results.records:
             figure = record.figure(name)
             if record.cell.task == task and figure is not None and figure.samples:
@@ -92,18 +91,8 @@ class Evidence:
         raise UnmeasuredError(f"no {name} of {task}")
 
 
-def check_same_session(records: list[Record]) -> None:
-    """Latencies are compared within one session only; raises UnmeasuredError where they are of several."""
-    for first, second in pairwise(records):
-        if find_session(first) != find_session(second):
-            raise UnmeasuredError(
-                f"{first.cell.model} and {second.cell.model} were timed in different sessions",
-                "run both at once, with --fresh",
-            )
-
-
 def _fits(figure: Figure, claim: Conditions) -> bool:
-    """Whether the figure has the claim's conditions; a figure that names no device is the processor's."""
+    """Compare the figure's conditions with the claim's; a figure that names no device is the processor's."""
     have = {"device": "cpu", "component": "cpu"} | figure.conditions
     want = claim.list_conditions() | {"component": "cpu"}
     return all(have.get(name) == value for name, value in want.items())

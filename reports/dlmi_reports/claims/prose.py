@@ -1,28 +1,45 @@
-"""Sentences about claims, rendered from their verdicts: what the report says cannot drift from what was found."""
+"""Text about claims, rendered from their verdicts, so that it always agrees with what was found."""
 
+from textwrap import wrap
+
+from dlmi_bench.units import format_share
 from dlmi_reports.claims.verdicts import Judgement, Verdict, Verdicts
 from dlmi_reports.structure import Table
 
+WIDTH = 80  # columns
+VERDICT_WIDTH = 14
+
+
+def format_verdicts(verdicts: Verdicts) -> str:
+    """Write each claim as plain text: its verdict and name, the evidence, and what to do next."""
+    indent, lines = " " * VERDICT_WIDTH, []
+    for judgement in verdicts.judgements:
+        mark = " (SYNTHETIC DATA)" if judgement.is_synthetic else ""
+        lines.append(f"{judgement.verdict.value:<{VERDICT_WIDTH}}{judgement.claim.id}{mark}")
+        for text in (*judgement.evidence, _describe_next(judgement, verdicts)):
+            lines += wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+    return "\n".join([*lines, "", *wrap(describe_family(verdicts), WIDTH)])
+
 
 def describe_family(verdicts: Verdicts) -> str:
-    """How many of which, and how they were corrected."""
+    """Count the verdicts, and say how the claims were corrected."""
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict)
     return (
-        f"{len(verdicts.judgements)} claims: {counts}. {verdicts.n_tested} of them are tests and were corrected "
-        f"together (Holm): the probability of any wrong SUPPORTED or REFUTED is at most {verdicts.alpha:.0%}. "
-        f"Intervals are {1 - verdicts.alpha:.0%}, each for itself."
+        f"{len(verdicts.judgements)} claims: {counts}. {verdicts.n_tested} of them are tests, corrected together "
+        f"(Holm): the probability of any wrong SUPPORTED or REFUTED is at most {format_share(verdicts.alpha)}. "
+        f"Brackets hold {format_share(1 - verdicts.alpha)} intervals, which are not corrected."
     )
 
 
 def describe_judgement(judgement: Judgement, verdicts: Verdicts) -> str:
-    """The claim's sentence where it holds; where it does not, that, why, and what holds instead."""
+    """Write the claim's sentence if it holds; if not, the verdict, the reason, and what holds instead."""
     claim = judgement.claim
     mark = "SYNTHETIC DATA: " if judgement.is_synthetic else ""
     evidence = "; ".join(judgement.evidence)
     if judgement.verdict is Verdict.supported:
         return f"{mark}{claim.sentence} ({evidence}.)"
     if judgement.verdict is Verdict.refuted:
-        return f"{mark}Refuted: “{claim.sentence}” ({evidence}.){_describe_nearest(judgement, verdicts)}"
+        return f"{mark}Refuted: “{claim.sentence}” ({evidence}.) {_describe_nearest(judgement, verdicts)}".rstrip()
     if judgement.verdict is Verdict.inconclusive:
         return f"{mark}Open: “{claim.sentence}” ({evidence}.) {_capitalise(judgement.decides)}."
     return f"{mark}Not measured: “{claim.sentence}” ({evidence}.) {_describe_remedy(judgement, verdicts)}"
@@ -33,14 +50,14 @@ def _describe_nearest(judgement: Judgement, verdicts: Verdicts) -> str:
         return ""
     nearest = verdicts.get(judgement.claim.nearest)
     if nearest.verdict is Verdict.supported:
-        return f" What holds: {nearest.claim.sentence}"
-    return f" The nearest claim, {nearest.claim.id}, is {nearest.verdict} itself."
+        return f"What holds: {nearest.claim.sentence}"
+    return f"The nearest claim, {nearest.claim.id}, is {nearest.verdict} itself."
 
 
 def _describe_remedy(judgement: Judgement, verdicts: Verdicts) -> str:
     said = [f"To measure it: {judgement.decides}."]
     if name := judgement.claim.beside:
-        said.append(f"Read beside it: {name}, {verdicts.get(name).verdict}.")
+        said.append(f"See also {name}, {verdicts.get(name).verdict}.")
     return " ".join(said)
 
 
@@ -48,15 +65,15 @@ def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def describe_next(judgement: Judgement, verdicts: Verdicts) -> str:
-    """What to do about a claim that is not supported."""
+def _describe_next(judgement: Judgement, verdicts: Verdicts) -> str:
+    """Say what to do about a claim that is not supported."""
     if judgement.verdict is Verdict.refuted:
-        return _describe_nearest(judgement, verdicts).strip()
+        return _describe_nearest(judgement, verdicts)
     return _describe_remedy(judgement, verdicts) if judgement.verdict is Verdict.not_measured else judgement.decides
 
 
 def describe_evidence(judgement: Judgement) -> str:
-    """The comparison on which the verdict hangs, and how many more there are."""
+    """Write the comparison that decides the verdict, and count the others."""
     comparisons = judgement.finding.comparisons if judgement.finding else ()
     side = (lambda i: comparisons[i].p[1]) if judgement.verdict is Verdict.refuted else (lambda i: -comparisons[i].p[0])
     found = judgement.evidence[min(range(len(comparisons)), key=side, default=0)]
@@ -68,21 +85,22 @@ def describe_evidence(judgement: Judgement) -> str:
 def make_claim_table(verdicts: Verdicts) -> Table:
     """One row per claim."""
     rows = [
-        [j.claim.id, j.verdict.value, j.claim.sentence, describe_evidence(j), describe_next(j, verdicts)]
+        [j.claim.id, j.verdict.value, j.claim.sentence, describe_evidence(j), _describe_next(j, verdicts)]
         for j in verdicts.judgements
     ]
     caption = (
-        "REFUTED means that the interval leaves the claim out; INCONCLUSIVE that it does not tell. Of several "
-        "comparisons the one that decides is shown; all of them, and each claim's origin, are in the words below."
+        "REFUTED: the data contradict the claim. INCONCLUSIVE: the data neither support nor contradict it. If a claim "
+        "has several comparisons, the table shows the one that decides; the text below lists all of them, and the "
+        "source of each claim."
     )
     return Table("Verdicts", caption, ["claim", "verdict", "claimed", "evidence", "what would decide it"], rows)
 
 
 def list_sentences(verdicts: Verdicts) -> list[str]:
-    """Every claim in words, with all of its evidence, Holm's p-value where it is a test, and its origin."""
+    """Write every claim in words, with all of its evidence, Holm's p-value if it is a test, and its source."""
     return [
         f"{j.claim.id}: {describe_judgement(j, verdicts)}"
         + ("" if j.p is None else f" Holm's p {j.p:.2g}.")
-        + f" Traced to: {j.claim.source}."
+        + f" Source: {j.claim.source}."
         for j in verdicts.judgements
     ]

@@ -1,9 +1,10 @@
-"""Verdicts on claims: every claim is tested, all tests of a file are corrected together, intervals decide."""
+"""Verdicts on claims. Every claim is tested, and all tests of a file are corrected together."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from dlmi_bench.stats.estimates import Exact
 from dlmi_bench.stats.intervals import compute_holm
@@ -11,8 +12,9 @@ from dlmi_bench.store import Store
 from dlmi_bench.units import format_count
 from dlmi_reports.claims.comparisons import Comparison, Finding
 from dlmi_reports.claims.evidence import Evidence
-from dlmi_reports.claims.findings import find
-from dlmi_reports.claims.kinds import Claim, ClaimFile, load_claims
+from dlmi_reports.claims.file import ClaimFile, load_claims
+from dlmi_reports.claims.kinds import Claim
+from dlmi_reports.claims.predicate import OnTask
 from dlmi_reports.results.answers import UnmeasuredError
 from dlmi_reports.results.load import Results, load_results
 
@@ -24,7 +26,7 @@ class Verdict(StrEnum):
     not_measured = "NOT MEASURED"
 
 
-# The worst of a file decides, in this order; the numbers are those of the gate.
+# The worst verdict of a file decides, in this order; the numbers are those of the gate.
 EXIT_CODES = {Verdict.refuted: 10, Verdict.not_measured: 12, Verdict.inconclusive: 11, Verdict.supported: 0}
 
 
@@ -33,10 +35,10 @@ class Judgement:
     """A verdict with its evidence.
 
     Attributes:
-        evidence: Figures with intervals, or why there are none.
-        decides: What would decide an INCONCLUSIVE claim, or the command that measures a NOT MEASURED one.
-        p: Holm's p-value of the side that the estimate is on; None where nothing was tested.
-        is_synthetic: Whether the data are.
+        evidence: Figures with intervals, or the reason why there are none.
+        decides: How to decide an INCONCLUSIVE claim, or the command that measures a NOT MEASURED one.
+        p: Holm's p-value of the side that the estimate is on; None if nothing was tested.
+        is_synthetic: Whether the data is synthetic.
     """
 
     claim: Claim
@@ -69,7 +71,7 @@ class Verdicts:
 
 
 def judge_store(store: Store, path: Path | None = None) -> Verdicts:
-    """Judge the course's claims, or those of a file, by a store.
+    """Judge the course's claims, or those of a file, with the results of a store.
 
     Raises:
         StoreError: no finished cell, or a damaged file.
@@ -81,17 +83,17 @@ def judge_store(store: Store, path: Path | None = None) -> Verdicts:
 def judge_claims(file: ClaimFile, results: Results) -> Verdicts:
     """Judge every claim of a file.
 
-    Exact counts and claims made of others are not tests; the others form one family. Holm's correction keeps the
-    probability that any SUPPORTED is wrong at alpha / 2, and the same for any REFUTED.
+    Exact counts and composite claims are not tests; all other claims form one family. Holm's correction keeps the
+    probability that any SUPPORTED is wrong at alpha / 2, and likewise for REFUTED.
     """
-    evidence = Evidence(results)
+    evidence = Evidence(results, file.alpha)
     found: dict[str, Finding] = {}
     judged: dict[str, Judgement] = {}
     for claim in file.claim:
-        if claim.parts:
+        if not isinstance(claim, OnTask):
             continue
         try:
-            found[claim.id] = find(claim, evidence, file.alpha)
+            found[claim.id] = claim.find(evidence)
         except UnmeasuredError as gap:
             judged[claim.id] = Judgement(claim, Verdict.not_measured, (gap.cause,), gap.remedy or claim.command)
     tested = [name for name, finding in found.items() if not finding.is_exact]
@@ -122,13 +124,13 @@ def _judge(
         verdict = Verdict.inconclusive
         decides = _find_decider(finding, level, n_open)
         if min(finding.p_support, finding.p_refute) <= level:
-            decides = f"decided alone, not together with the others of the file; {decides}"
+            decides = f"significant on its own, but not after correction for all claims of the file; {decides}"
     shown = None if finding.is_exact else min(p)
     return Judgement(claim, verdict, lines, decides, shown, finding, is_synthetic)
 
 
 def _find_decider(finding: Finding, level: float, n_open: list[int]) -> str:
-    """How many seeds, examples or processes would decide, if the estimates stay and the correction too."""
+    """Find how many seeds, examples or processes would decide, if estimates and correction do not change."""
     is_for = all(c.estimate.value > c.threshold for c in finding.comparisons)
     if is_for:
         alpha = level / max(1, n_open[0])
@@ -137,18 +139,17 @@ def _find_decider(finding: Finding, level: float, n_open: list[int]) -> str:
         alpha = level / max(1, n_open[1]) / len(finding.comparisons)
         wanting = [min(finding.comparisons, key=lambda c: c.p[1])]
     if not all(c.may_refute for c in wanting) and not is_for:
-        return "first, whether the accuracies are comparable"
+        return "first decide whether the accuracies are comparable"
     needed = [c.estimate.find_needed(c.threshold, alpha) for c in wanting]
     ways = [what for what in (needed[0] if needed else {}) if all(what in n for n in needed)]
     if not ways:
-        return "no number of seeds or examples would decide while the estimate lies so close to the limit"
-    return "if the estimate stays, decided by " + " or ".join(
-        f"{format_count(max(n[what] for n in needed))} {what}" for what in ways
-    )
+        return "the estimate is so close to the limit that no number of seeds or examples would decide"
+    enough = " or ".join(f"{format_count(max(n[what] for n in needed))} {what}" for what in ways)
+    return f"{enough} would decide, if the estimate does not change"
 
 
 def _combine(claim: Claim, parts: list[Judgement]) -> Judgement:
-    """A claim made of others: one that is refuted refutes it, all must be supported to support it."""
+    """Judge a composite claim: one refuted part refutes it; all parts must be supported to support it."""
     for verdict in EXIT_CODES:
         having = [part for part in parts if part.verdict is verdict]
         if having:
@@ -159,8 +160,8 @@ def _combine(claim: Claim, parts: list[Judgement]) -> Judgement:
     return Judgement(claim, verdict, (line,), decides, is_synthetic=any(part.is_synthetic for part in parts))
 
 
-def to_json(verdicts: Verdicts) -> dict[str, Any]:
-    """Everything, for machines. A comparison whose scale is `log` holds the natural logarithm of a ratio."""
+def to_json(verdicts: Verdicts) -> JsonValue:
+    """Convert to JSON. A comparison whose scale is `log` holds the natural logarithm of a ratio."""
     return {
         "alpha": verdicts.alpha,
         "n_tested": verdicts.n_tested,
@@ -186,7 +187,7 @@ def to_json(verdicts: Verdicts) -> dict[str, Any]:
     }
 
 
-def _dump(comparison: Comparison, alpha: float) -> dict[str, Any]:
+def _dump(comparison: Comparison, alpha: float) -> JsonValue:
     estimate = comparison.estimate
     lo, hi = estimate.compute_interval(alpha)
     bounds = [None if abs(bound) == float("inf") else bound for bound in (lo, hi)]

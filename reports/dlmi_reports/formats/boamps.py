@@ -6,10 +6,12 @@ Source: Boavizta, BoAmps data model 0.1 (report, task, measures, system, softwar
 import json
 import uuid
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from dlmi_bench.records import Figure, Record
 from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
+from dlmi_reports.results.provenance import read_provenance
 
 KWH = 3.6e6  # joules
 OWN_READERS = ("rapl", "nvml")  # the others are CodeCarbon's
@@ -34,22 +36,22 @@ def write_boamps(results: Results, folder: Path) -> list[Path]:
     return paths
 
 
-def make_boamps(task: TaskResults, model: ModelResults, record: Record, figure: Figure) -> dict[str, Any]:
+def make_boamps(task: TaskResults, model: ModelResults, record: Record, figure: Figure) -> dict[str, JsonValue]:
     """One report. Measured and modelled joules stay apart: a component has a report of its own, with its source."""
     assert figure.value is not None
     accuracy, n_inferences = model.compute_accuracy(), figure.conditions.get("n_inferences")
-    provenance: dict[str, Any] = dict(record.provenance)
-    machine, versions = provenance.get("machine", {}), provenance.get("versions", {})
+    provenance = read_provenance(record)
+    machine, versions = provenance.machine, provenance.versions
     program = "dlmi-bench" if figure.source in OWN_READERS else "codecarbon"
     identity = json.dumps([record.cell.key, figure.model_dump(mode="json")], sort_keys=True)
-    algorithm: dict[str, Any] = {
+    algorithm: dict[str, JsonValue] = {
         "algorithmName": model.name,
         "framework": "torch",
         "frameworkVersion": versions.get("torch", "unknown"),
     }
     if model.n_parameters < float("inf"):
         algorithm["parametersNumber"] = model.n_parameters
-    described: dict[str, Any] = {
+    described: dict[str, JsonValue] = {
         "taskStage": STAGES[figure.name],
         "taskFamily": "image classification",
         "algorithms": [algorithm],
@@ -64,7 +66,7 @@ def make_boamps(task: TaskResults, model: ModelResults, record: Record, figure: 
         "header": {
             "formatVersion": "0.1",
             "reportId": str(uuid.uuid5(uuid.NAMESPACE_OID, identity)),
-            "reportDatetime": str(provenance.get("date", "")),
+            "reportDatetime": provenance.date,
             "reportStatus": "final",
         },
         "task": described,

@@ -2,7 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from dlmi_bench.units import escape_markdown
 from dlmi_reports.formats.markdown import format_markdown
@@ -42,15 +43,15 @@ def format_card(task: TaskResults, model: ModelResults, tables: list[Table]) -> 
     return "\n\n".join(parts) + "\n"
 
 
-def make_index(task: TaskResults, model: ModelResults) -> list[dict[str, Any]]:
+def make_index(task: TaskResults, model: ModelResults) -> list[JsonValue]:
     """The model-index: accuracy with its interval and seeds, on the data it was judged on."""
-    data = task.provenance.get("data", {})
-    metrics = []
+    metrics: list[JsonValue] = []
     for name in ("test_accuracy", "validation_accuracy"):
         accuracy = model.compute_accuracy(name)
         if accuracy:
             interval = f"Wilson 95 % [{accuracy.lo:.4f}, {accuracy.hi:.4f}], n={accuracy.n}, {accuracy.n_seeds} seeds"
             metrics.append({"type": "accuracy", "name": f"{name} ({interval})", "value": round(accuracy.mean, 6)})
-    dataset = {"type": task.name, "name": f"{data.get('name', task.name)}{' (synthetic)' if task.is_synthetic else ''}"}
-    result = {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": metrics}
+    name = (task.provenance.data.name or task.name) + (" (synthetic)" if task.is_synthetic else "")
+    dataset: JsonValue = {"type": task.name, "name": name}
+    result: JsonValue = {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": metrics}
     return [{"name": model.name, "results": [result]}]

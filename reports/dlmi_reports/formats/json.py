@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field, TypeAdapter
 
 from dlmi_bench.records import SCHEMA_VERSION, Plain
-from dlmi_reports.formats.longform import Row, list_rows
+from dlmi_reports.formats.longform import FigureRow, list_rows
 from dlmi_reports.structure import Document, Page
 
 # Counts up when a reader of report.json would have to change.
@@ -19,7 +19,7 @@ class Report(Plain):
     document_version: int = Field(DOCUMENT_VERSION, description="Changes when a reader would have to.")
     record_version: int = Field(SCHEMA_VERSION, description="Schema of the records in the store.")
     page: Page
-    figures: tuple[Row, ...]
+    figures: tuple[FigureRow, ...]
 
 
 def write_json(document: Document, folder: Path) -> list[Path]:

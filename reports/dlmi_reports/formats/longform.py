@@ -4,7 +4,8 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from dlmi_bench.errors import UsageError
 from dlmi_bench.records import Figure, Plain, Record
@@ -56,7 +57,7 @@ def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
     return [path]
 
 
-class Row(Plain):
+class FigureRow(Plain):
     """One figure with the cell that it belongs to: the long form, one row per figure, SI units."""
 
     task: str
@@ -69,21 +70,17 @@ class Row(Plain):
 COLUMNS = ("task", "model", "seed_index", "cell", *Figure.model_fields)
 
 
-def list_rows(records: list[Record]) -> Iterator[Row]:
+def list_rows(records: list[Record]) -> Iterator[FigureRow]:
     """Every figure, in the order of the store."""
     for record in records:
         cell = record.cell
         for figure in record.figures:
-            yield Row.model_construct(
+            yield FigureRow.model_construct(
                 task=cell.task, model=cell.model, seed_index=cell.seed_index, cell=cell.kind, figure=figure
             )
 
 
-def flatten_row(row: Row) -> dict[str, Any]:
+def flatten_row(row: FigureRow) -> dict[str, JsonValue]:
     """Keys as in COLUMNS; conditions, notes and samples keep their shape."""
-    return {
-        "task": row.task,
-        "model": row.model,
-        "seed_index": row.seed_index,
-        "cell": row.cell,
-    } | row.figure.model_dump(mode="json")
+    identity = row.model_dump(exclude={"figure"})
+    return {**identity, **row.figure.model_dump(mode="json")}

@@ -6,7 +6,8 @@ Source: CycloneDX 1.6, modelCard, quantitativeAnalysis and environmentalConsider
 import json
 import uuid
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from dlmi_bench.records import Figure
 from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
@@ -28,28 +29,27 @@ def write_mlboms(results: Results, folder: Path) -> list[Path]:
     return paths
 
 
-def make_mlbom(task: TaskResults, model: ModelResults) -> dict[str, Any]:
+def make_mlbom(task: TaskResults, model: ModelResults) -> dict[str, JsonValue]:
     """The same document for the same records."""
     first = model.trainings[0]
-    hashes = [{"alg": "SHA-256", "content": a.sha256} for a in first.artifacts if a.role == "onnx"]
-    data = task.provenance.get("data", {})
-    considerations: dict[str, Any] = {"environmentalConsiderations": {"energyConsumptions": _list_energy(model)}}
+    hashes = [artifact.sha256 for artifact in first.artifacts if artifact.role == "onnx"]
+    considerations: dict[str, JsonValue] = {"environmentalConsiderations": {"energyConsumptions": _list_energy(model)}}
     if task.is_synthetic:
         considerations["technicalLimitations"] = ["Judged on synthetic data: says nothing about patients."]
-    card = {
+    card: JsonValue = {
         "modelParameters": {
             "task": "image-classification",
-            "datasets": [{"type": "dataset", "name": data.get("name", task.name)}],
+            "datasets": [{"type": "dataset", "name": task.provenance.data.name or task.name}],
         },
         "quantitativeAnalysis": {"performanceMetrics": _list_metrics(model)},
         "considerations": considerations,
     }
-    component = {
+    component: JsonValue = {
         "type": "machine-learning-model",
         "bom-ref": "model",
         "name": model.name,
-        "version": hashes[0]["content"][:12] if hashes else "unknown",
-        "hashes": hashes,
+        "version": hashes[0][:12] if hashes else "unknown",
+        "hashes": [{"alg": "SHA-256", "content": sha256} for sha256 in hashes],
         "modelCard": card,
     }
     identity = json.dumps([task.name, component], sort_keys=True)
@@ -63,17 +63,17 @@ def make_mlbom(task: TaskResults, model: ModelResults) -> dict[str, Any]:
     }
 
 
-def _list_metrics(model: ModelResults) -> list[dict[str, Any]]:
-    found = []
+def _list_metrics(model: ModelResults) -> list[JsonValue]:
+    found: list[JsonValue] = []
     for name in ("test_accuracy", "validation_accuracy"):
         accuracy = model.compute_accuracy(name)
         if accuracy:
-            bounds = {"lowerBound": f"{accuracy.lo:.6f}", "upperBound": f"{accuracy.hi:.6f}"}
+            bounds: JsonValue = {"lowerBound": f"{accuracy.lo:.6f}", "upperBound": f"{accuracy.hi:.6f}"}
             found.append({"type": name, "value": f"{accuracy.mean:.6f}", "confidenceInterval": bounds})
     return found
 
 
-def _list_energy(model: ModelResults) -> list[dict[str, Any]]:
+def _list_energy(model: ModelResults) -> list[JsonValue]:
     """Training and inference by component, gross and net, each with its source; nothing is ever added up."""
     training = [(f, "training") for f in model.trainings[0].figures if f.name == "training_energy_j"]
     record = model.measured.get("energy")
@@ -81,12 +81,16 @@ def _list_energy(model: ModelResults) -> list[dict[str, Any]]:
     return [_make_energy(f, activity) for f, activity in (*training, *inference) if f.value is not None]
 
 
-def _make_energy(figure: Figure, activity: str) -> dict[str, Any]:
+def _make_energy(figure: Figure, activity: str) -> dict[str, JsonValue]:
     assert figure.value is not None
     said = {name: figure.conditions[name] for name in IDENTITY if name in figure.conditions}
     said |= {"kind": figure.kind, "source": figure.source, "method": figure.method}
     # The schema asks for providers; which ones fed this machine is not known, and it says so.
-    provider = {"organization": {"name": "unknown"}, "energySource": "unknown", "energyProvided": _to_kwh(figure.value)}
+    provider: JsonValue = {
+        "organization": {"name": "unknown"},
+        "energySource": "unknown",
+        "energyProvided": _to_kwh(figure.value),
+    }
     return {
         "activity": activity,
         "energyProviders": [provider],
@@ -100,5 +104,5 @@ def _to_text(value: str | float) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _to_kwh(energy_j: float) -> dict[str, Any]:
+def _to_kwh(energy_j: float) -> dict[str, JsonValue]:
     return {"value": energy_j / KWH, "unit": "kWh"}

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlmi_reports.structure import Plot
 
@@ -119,13 +119,17 @@ def shorten(name: str) -> str:
     return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..."
 
 
-def get_style(index: int) -> dict[str, Any]:
-    """Colour, marker and line of the series: no two of the first 84 share all three."""
-    return {
-        "color": COLORS[index % len(COLORS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": LINES[index % len(LINES)],
-    }
+class Style(NamedTuple):
+    """Colour, marker and line style of a series."""
+
+    color: str
+    marker: str
+    line: str
+
+
+def get_style(index: int) -> Style:
+    """Get the style of a series: no two of the first 84 are the same."""
+    return Style(*(choices[index % len(choices)] for choices in (COLORS, MARKERS, LINES)))
 
 
 def _to_identifier(name: str) -> str:

@@ -1,6 +1,6 @@
 """How models learn: learning curves, and time to target."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlmi_bench.records import Record
 from dlmi_bench.units import format_percent, format_quantity
@@ -24,9 +24,10 @@ def plot_curves(task: TaskResults) -> list[Plot]:
 def read_curve(record: Record) -> tuple[list[float], list[float]]:
     """Training clock [s] and validation accuracy at each evaluation; empty where none was kept."""
     curve = record.details.get("curve")
-    points: list[dict[str, Any]] = [p for p in curve if isinstance(p, dict)] if isinstance(curve, list) else []
-    points = [p for p in points if "training_s" in p and "validation_accuracy" in p]
-    return [float(p["training_s"]) for p in points], [float(p["validation_accuracy"]) for p in points]
+    found = [p for p in curve if isinstance(p, dict)] if isinstance(curve, list) else []
+    pairs = [(p.get("training_s"), p.get("validation_accuracy")) for p in found]
+    points = [(float(t), float(v)) for t, v in pairs if isinstance(t, int | float) and isinstance(v, int | float)]
+    return [t for t, _ in points], [v for _, v in points]
 
 
 def plot_learning(task: TaskResults) -> Plot | None:
@@ -35,7 +36,7 @@ def plot_learning(task: TaskResults) -> Plot | None:
     if not shown:
         return None
     n_rows = (len(shown) + 1) // 2
-    target = task.provenance.get("target", {}).get("validation_accuracy")
+    target = task.provenance.target.validation_accuracy
     title = make_title(task, "learning curves, a line for each seed")
     with canvas(
         f"learning-{make_slug(task.name)}", title, n_rows=n_rows, n_columns=2, height=0.8 + 1.7 * n_rows
@@ -47,7 +48,8 @@ def plot_learning(task: TaskResults) -> Plot | None:
                 times, values = read_curve(record)
                 if not times:
                     continue
-                (line,) = axis.plot(times, [100 * v for v in values], **_get_line(index))
+                style = get_style(index)
+                (line,) = axis.plot(times, [100 * v for v in values], color=style.color, linestyle=style.line, lw=1)
                 drawing.hover(
                     line, f"{model.name}, run {index + 1}: ends at {100 * values[-1]:.1f} % after {times[-1]:.1f} s"
                 )
@@ -65,11 +67,6 @@ def plot_learning(task: TaskResults) -> Plot | None:
     return drawing.to_plot(
         f"Validation accuracy on {task.name} over the training clock, a line for each seed.{goal} Ends: {ends}."
     )
-
-
-def _get_line(index: int) -> dict[str, Any]:
-    style = get_style(index)
-    return {"color": style["color"], "linestyle": style["linestyle"], "lw": 1}
 
 
 def _describe_ends(model: ModelResults) -> str:
@@ -108,10 +105,10 @@ def _draw_survival(axis: "Axes", model: ModelResults, index: int) -> None:
     end = max([*times, *censored])
     axis.step(
         [*times, end], [*shares, shares[-1]], where="post", markevery=slice(1, -1), ms=5, lw=1.2,
-        label=shorten(model.name), **style,
+        label=shorten(model.name), color=style.color, marker=style.marker, linestyle=style.line,
     )  # fmt: skip
     at = [max(s for t, s in zip(times, shares, strict=True) if t <= c) for c in censored]
-    axis.plot(censored, at, ls="", marker="x", color=style["color"], ms=7)
+    axis.plot(censored, at, ls="", marker="x", color=style.color, ms=7)
 
 
 def _describe_reach(model: ModelResults) -> str:

@@ -154,8 +154,10 @@ def _draw_shares(drawing: "Canvas", index: int, model: str, shares: dict[float, 
     """Marks at the promised shares [%] with their range."""
     lo, y, hi = ([max(floor, 100 * f(s)) for s in shares.values()] for f in (min, fmean, max))
     errors = [[b - a for a, b in zip(lo, y, strict=True)], [b - a for a, b in zip(y, hi, strict=True)]]
-    style = get_style(index) | {"linestyle": ""}
-    bars = drawing.axis.errorbar([*shares], y, errors, ms=5, lw=0.8, capsize=2, label=shorten(model), **style)
+    color, marker, _ = get_style(index)
+    bars = drawing.axis.errorbar(
+        [*shares], y, errors, ms=5, lw=0.8, capsize=2, label=shorten(model), color=color, marker=marker, linestyle=""
+    )
     drawing.hover(bars.lines[0], f"{model}: " + ", ".join(_render(s) for s in shares.values()))
 
 

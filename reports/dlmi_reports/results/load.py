@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, Protocol
+from typing import Protocol
 
 from dlmi_bench.errors import StoreError, UsageError
 from dlmi_bench.records import ARM, CellKind, Figure, Record
@@ -15,6 +15,7 @@ from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_s
 from dlmi_bench.store import Attempt, Store
 from dlmi_bench.units import clean_text
 from dlmi_reports.results.marks import find_void
+from dlmi_reports.results.provenance import Provenance, read_provenance
 
 RANKED = ("latency_s", "inference_energy_j")
 
@@ -36,7 +37,7 @@ class ModelResults:
         figure = self.find("counts", "n_parameters")
         return figure.value if figure and figure.value is not None else float("inf")
 
-    def find(self, kind: CellKind, name: str, **conditions: Any) -> Figure | None:
+    def find(self, kind: CellKind, name: str, **conditions: str | float) -> Figure | None:
         """A figure of a measured cell; None where that cell has not been done."""
         record = self.measured.get(kind)
         return record.figure(name, **conditions) if record else None
@@ -130,14 +131,14 @@ class TaskResults:
         for model in self.models.values():
             yield from model.trainings
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Data, splits and target, from the first training; empty where there is none."""
-        return next((dict(record.provenance) for record in self.trainings), {})
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Data, splits and target of the first training; empty if there is none."""
+        return next(map(read_provenance, self.trainings), Provenance())
 
     @property
     def is_synthetic(self) -> bool:
-        return bool(self.provenance.get("data", {}).get("is_synthetic"))
+        return self.provenance.data.is_synthetic
 
 
 class HasRecords(Protocol):

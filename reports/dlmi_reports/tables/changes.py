@@ -1,12 +1,12 @@
 """One store against another: what changed, what is resolved, what cannot be compared and why."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from dlmi_bench.records import Record
 from dlmi_bench.units import format_count, format_quantity, format_ratio
 from dlmi_reports.results.costs import COSTS, Cost, CostSample
 from dlmi_reports.results.load import ModelResults, Results, TaskResults
+from dlmi_reports.results.provenance import read_provenance
 from dlmi_reports.structure import Section, Table
 from dlmi_reports.tables.cells import MISSING, render_gap
 from dlmi_reports.tables.differences import compute_accuracy_difference, format_points
@@ -50,7 +50,7 @@ def make_origin_table(now: list[Record], then: list[Record]) -> Table:
 def _collect_facts(records: list[Record]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for record in records:
-        for name, value in list_facts(record.provenance):
+        for name, value in list_facts(read_provenance(record)):
             if value not in found.setdefault(name, []) and name != "date":
                 found[name].append(value)
     return {name: ", ".join(values) for name, values in found.items() if values}
@@ -86,7 +86,7 @@ def _compare_accuracy(now: ModelResults, then: ModelResults, task: TaskResults, 
     if a is None or b is None or difference is None:
         return None
     shown = ("test accuracy %", f"{100 * a.mean:.1f} (n={a.n_seeds})", f"{100 * b.mean:.1f} (n={b.n_seeds})")
-    hashes = [_list_test_hashes(t.provenance) for t in (task, other)]
+    hashes = [_list_test_hashes(t) for t in (task, other)]
     if not all(hashes) or hashes[0] != hashes[1]:
         return Change(*shown, "", f"cannot be compared: {'other' if all(hashes) else 'unknown'} test data")
     if now.values("test_accuracy") == then.values("test_accuracy"):
@@ -95,9 +95,8 @@ def _compare_accuracy(now: ModelResults, then: ModelResults, task: TaskResults, 
     return Change(*shown, format_points(difference).split(" (")[0], verdict)
 
 
-def _list_test_hashes(provenance: dict[str, Any]) -> dict[str, str]:
-    hashes = provenance.get("data", {}).get("sha256", {})
-    return {part: digest for part, digest in hashes.items() if "train" not in part}
+def _list_test_hashes(task: TaskResults) -> dict[str, str]:
+    return {part: digest for part, digest in task.provenance.data.sha256.items() if "train" not in part}
 
 
 def _compare_cost(cost: Cost, now: ModelResults, then: ModelResults) -> Change | None:

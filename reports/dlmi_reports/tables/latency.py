@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from dlmi_bench.instruments.roofline import find_roofline
 from dlmi_bench.records import Figure, unavailable
@@ -17,33 +17,37 @@ from dlmi_reports.tables.cells import render_latency, show
 HEADER = ["model", "backend", "batch", "threads"]
 
 
+class Benchmark(TypedDict):
+    """Conditions that tell two latencies of one model apart."""
+
+    backend: str
+    batch: int
+    threads: int
+
+
 @dataclass(frozen=True)
-class Row:
-    """A latency figure and where it belongs."""
+class LatencyRow:
+    """A latency figure and the model that it belongs to."""
 
     model: ModelResults
     latency: Figure
 
     @property
-    def backend(self) -> str:
-        return str(self.latency.conditions["backend"])
-
-    @property
-    def batch(self) -> int:
-        return int(self.latency.conditions["batch"])
-
-    @property
-    def threads(self) -> int:
-        return int(self.latency.conditions.get("threads", 1))
+    def benchmark(self) -> Benchmark:
+        conditions = self.latency.conditions
+        return {
+            "backend": str(conditions["backend"]),
+            "batch": int(conditions["batch"]),
+            "threads": int(conditions.get("threads", 1)),
+        }
 
     @property
     def cells(self) -> list[str]:
-        return [self.model.name, self.backend, str(self.batch), str(self.threads)]
+        return [self.model.name, *map(str, self.benchmark.values())]
 
     def find(self, name: str, **conditions: str) -> Figure | None:
-        """Another figure of the same benchmark."""
-        identity = {"backend": self.backend, "batch": self.batch, "threads": self.threads}
-        return self.model.find("latency", name, **identity, **conditions)
+        """Find another figure of the same benchmark."""
+        return self.model.find("latency", name, **self.benchmark, **conditions)
 
 
 def make_latency_tables(task: TaskResults) -> list[Table]:
@@ -53,15 +57,15 @@ def make_latency_tables(task: TaskResults) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
-def _list_rows(task: TaskResults) -> Iterator[Row]:
+def _list_rows(task: TaskResults) -> Iterator[LatencyRow]:
     for model in task.by_size:
         record = model.measured.get("latency")
         for figure in record.figures if record else ():
             if figure.name == "latency_s":
-                yield Row(model, figure)
+                yield LatencyRow(model, figure)
 
 
-def _make_sweep_table(rows: list[Row]) -> Table:
+def _make_sweep_table(rows: list[LatencyRow]) -> Table:
     caption = (
         "Median over fresh processes of the median over rounds, with the smallest and largest process median. Overhead "
         "is the share that an empty call of the same runtime takes. Attainable is the time at this machine's own rates "
@@ -73,7 +77,7 @@ def _make_sweep_table(rows: list[Row]) -> Table:
     return Table("Latency", caption, header, [[*row.cells, *_describe_row(row)] for row in rows])
 
 
-def _describe_row(row: Row) -> list[str]:
+def _describe_row(row: LatencyRow) -> list[str]:
     counts = row.model.measured.get("counts")
     roofline = find_roofline(row.latency, counts.figures if counts else (), row.model.measured["latency"].figures)
     attainable = [f"n/a ({roofline.reason})", "n/a"]
@@ -103,13 +107,13 @@ def _make_ratio_table(task: TaskResults) -> Table:
     return Table("Faster and slower, side by side", caption, header, rows)
 
 
-def _compare(reference: ModelResults, row: Row) -> Figure:
+def _compare(reference: ModelResults, row: LatencyRow) -> Figure:
     """The row's ratio to the same benchmark of the reference; none where either is INVALID."""
-    identity: dict[str, Any] = {"backend": row.backend, "batch": row.batch, "threads": row.threads}
-    for figure in (reference.find("latency", "latency_s", **identity), row.latency):
+    benchmark = row.benchmark
+    for figure in (reference.find("latency", "latency_s", **benchmark), row.latency):
         if void := find_void(figure):
-            return unavailable("latency_ratio", void, **identity)
-    return compute_latency_ratio(reference.measured["latency"], row.model.measured["latency"], **identity)
+            return unavailable("latency_ratio", void, **benchmark)
+    return compute_latency_ratio(reference.measured["latency"], row.model.measured["latency"], **benchmark)
 
 
 def _describe_ratio(ratio: Figure) -> list[str]:
@@ -120,7 +124,7 @@ def _describe_ratio(ratio: Figure) -> list[str]:
     return [value, bounds, str(ratio.n), f"{verdict}, resolved" if is_resolved(ratio) else "not resolved"]
 
 
-def _make_tail_table(rows: list[Row]) -> Table:
+def _make_tail_table(rows: list[LatencyRow]) -> Table:
     caption = (
         "Calls timed one by one, all processes together, each percentile with its one-sided 95 % bound from order "
         "statistics, or the number of calls that it would need. Outliers lie more than 1.5 (severe: 3) interquartile "
@@ -131,7 +135,7 @@ def _make_tail_table(rows: list[Row]) -> Table:
     return Table("Single calls", caption, header, [[*row.cells, *_describe_tail(row)] for row in shown])
 
 
-def _describe_tail(row: Row) -> list[str]:
+def _describe_tail(row: LatencyRow) -> list[str]:
     percentiles = [show(row.find("single_call_s", percentile=name), _format_bound) for name in PERCENTILES]
     mild, severe = (row.find("n_outliers", fence=fence) for fence in ("mild", "severe"))
     outliers = show(mild, lambda f: f"{_format_count(f)} ({show(severe, _format_count)})")
@@ -139,7 +143,7 @@ def _describe_tail(row: Row) -> list[str]:
     return [*percentiles, outliers, format_count(first.n) if first else ""]
 
 
-def _make_peak_table(rows: list[Row]) -> Table:
+def _make_peak_table(rows: list[LatencyRow]) -> Table:
     """The machine is one, whatever the model: the first that carries peaks shows them."""
     record = rows[0].model.measured["latency"] if rows else None
     cells = []

@@ -1,11 +1,10 @@
 """Where the figures come from: machine, versions and data of all cells, every run, and what failed."""
 
-from typing import Any
-
 from dlmi_bench.records import Record
 from dlmi_bench.store import Attempt
 from dlmi_bench.units import clean_text
 from dlmi_reports.results.load import Results
+from dlmi_reports.results.provenance import Provenance, read_provenance
 from dlmi_reports.structure import Table
 
 
@@ -13,7 +12,7 @@ def make_environment_table(records: list[Record]) -> Table:
     """Machine, versions, commit and data, each with the number of cells it holds for: more than one is a warning."""
     seen: dict[tuple[str, str], int] = {}
     for record in records:
-        for item in list_facts(record.provenance):
+        for item in list_facts(read_provenance(record)):
             seen[item] = seen.get(item, 0) + 1
     rows = [[name, value, str(n)] for (name, value), n in sorted(seen.items())]
     names = [name for name, _ in seen]
@@ -25,18 +24,15 @@ def make_environment_table(records: list[Record]) -> Table:
     return table
 
 
-def list_facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
-    """(what, value) of all that a record says about machine, versions, code and data."""
-    facts = [(name, str(value)) for name, value in provenance.get("machine", {}).items()]
-    facts += [(name, str(value)) for name, value in provenance.get("settings", {}).items() if value is not None]
-    facts += [(f"version of {name}", str(value)) for name, value in provenance.get("versions", {}).items()]
-    facts += [("commit", provenance.get("commit") or "unknown"), ("date", str(provenance.get("date", "")))]
-    facts.append(("suite", str(provenance.get("suite", {}).get("name", ""))))
-    data = provenance.get("data")
-    if data:
-        facts.append(("data source", str(data.get("source", ""))))
-        facts += [(f"sha256 of {data.get('name')} {part}", d) for part, d in data.get("sha256", {}).items()]
-    start = provenance.get("start", {})
+def list_facts(provenance: Provenance) -> list[tuple[str, str]]:
+    """List pairs (what, value) of machine, settings, versions, code and data."""
+    facts = [(name, str(value)) for name, value in provenance.machine.items()]
+    facts += [(name, str(value)) for name, value in provenance.settings.items() if value is not None]
+    facts += [(f"version of {name}", value) for name, value in provenance.versions.items()]
+    facts += [("commit", provenance.commit or "unknown"), ("date", provenance.date)]
+    facts += [("suite", str(provenance.suite.get("name", ""))), ("data source", provenance.data.source)]
+    facts += [(f"sha256 of {provenance.data.name} {part}", d) for part, d in provenance.data.sha256.items()]
+    start = provenance.start
     if file := start.get("file"):
         facts += [(f"sha256 of {file}", str(start["file_sha256"])), (f"licence of {file}", str(start["licence"]))]
     return [(clean_text(name), clean_text(value)) for name, value in facts if value]

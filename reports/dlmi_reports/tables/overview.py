@@ -5,7 +5,7 @@ from collections.abc import Callable
 from statistics import fmean
 
 from dlmi_bench.records import Figure, Record
-from dlmi_bench.units import clean_text, format_count, format_percent, format_quantity
+from dlmi_bench.units import clean_text, format_count, format_percent, format_quantity, format_share
 from dlmi_reports.results.costs import find_energy, find_training_energies, list_meters
 from dlmi_reports.results.load import ModelResults, TaskResults
 from dlmi_reports.results.marks import list_marks
@@ -41,8 +41,8 @@ def _make_table(title: str, caption: str, task: TaskResults, columns: list[Colum
 
 
 def make_accuracy_table(task: TaskResults) -> Table:
-    target = task.provenance.get("target", {})
-    goal = format_percent(target.get("validation_accuracy", 0), 0)
+    target = task.provenance.target
+    goal = format_percent(target.validation_accuracy or 0, 0)
     n = next((a.n for m in task.models.values() if (a := m.compute_accuracy())), 0)
     table = _make_table(
         "Accuracy",
@@ -59,9 +59,8 @@ def make_accuracy_table(task: TaskResults) -> Table:
             (f"reached {goal} % validation", render_reach),
         ],
     )
-    published = target.get("test_accuracy_published")
-    if published:
-        table.notes.append(f"To compare with: {format_percent(published)} % test ({target['source']}).")
+    if published := target.test_accuracy_published:
+        table.notes.append(f"Published test accuracy: {format_share(published, 1)} ({target.source}).")
     return table
 
 

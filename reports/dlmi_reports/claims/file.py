@@ -1,0 +1,51 @@
+"""Files of claims."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from dlmi_bench.records import Plain
+from dlmi_bench.toml import load_toml
+from dlmi_reports.claims.kinds import Claim
+
+OWN_CLAIMS = Path(__file__).with_name("claims.toml")
+
+
+class ClaimFile(Plain):
+    """A family of claims, corrected together.
+
+    Attributes:
+        alpha: Probability that any SUPPORTED or any REFUTED in the file is wrong.
+    """
+
+    alpha: float = Field(0.05, gt=0, lt=1)
+    claim: tuple[Claim, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.claim:
+            raise ValueError("a file without a claim")
+        known: dict[str, Claim] = {}
+        for claim in self.claim:
+            if claim.id in known:
+                raise ValueError(f"two claims are called {claim.id}")
+            known[claim.id] = claim
+        for claim in self.claim:
+            for field, name in claim.list_references():
+                if name not in known or name == claim.id:
+                    raise ValueError(f"claim {claim.id}: {field}: no other claim is called {name}")
+                if field == "all_of" and known[name].parts:
+                    raise ValueError(f"claim {claim.id}: all_of: {name} is itself made of other claims")
+            if claim.alpha is not None and claim.alpha > self.alpha:
+                raise ValueError(f"claim {claim.id}: alpha {claim.alpha} is laxer than the file's {self.alpha}")
+        return self
+
+
+def load_claims(path: Path | None = None) -> ClaimFile:
+    """Load the course's claims, or those of a file.
+
+    Raises:
+        UsageError: names the file, every field that is wrong and its line.
+    """
+    return load_toml(path or OWN_CLAIMS, ClaimFile)

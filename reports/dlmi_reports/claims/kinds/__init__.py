@@ -1,0 +1,18 @@
+"""Kinds of claims, one a file. A new kind is a file here and a row in `Claim`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dlmi_reports.claims.kinds.above import Above
+from dlmi_reports.claims.kinds.composite import Composite
+from dlmi_reports.claims.kinds.non_inferior import NonInferior
+from dlmi_reports.claims.kinds.ordered import Ordered
+from dlmi_reports.claims.kinds.paired import Paired
+from dlmi_reports.claims.kinds.ratio import Ratio
+from dlmi_reports.claims.kinds.reaches import Reaches
+from dlmi_reports.claims.kinds.structure import Structure
+
+Claim = Annotated[
+    Reaches | Above | NonInferior | Ratio | Ordered | Paired | Structure | Composite, Field(discriminator="kind")
+]

@@ -1,0 +1,63 @@
+"""Claim: a cost is smaller than that of others by a factor."""
+
+import math
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from dlmi_bench.stats.estimates import Exact
+from dlmi_reports.claims.comparisons import Comparison, Finding, say, say_counts, show_factor, show_log
+from dlmi_reports.claims.evidence import Evidence
+from dlmi_reports.claims.kinds.non_inferior import compare_accuracy
+from dlmi_reports.claims.predicate import Conditions, Count
+from dlmi_reports.claims.ratios import estimate_ratio, pair_processes, pair_seeds
+from dlmi_reports.results.answers import UnmeasuredError
+
+Measured = Literal["latency_s", "training_s", "time_to_target_s", "inference_energy_j", "training_energy_j"]
+
+
+class Ratio(Conditions):
+    """Smaller (faster) than each of `against` by more than `factor`.
+
+    `comparable_within` excludes those of `against` whose test accuracy is shown to be higher by more than it.
+    """
+
+    kind: Literal["ratio"]
+    against: tuple[str, ...] = Field(min_length=1)
+    metric: Measured | Count
+    factor: float = Field(1.0, gt=0)
+    comparable_within: float | None = Field(None, ge=0, lt=1)
+    test: Literal["paired-t"] = "paired-t"
+
+    def find(self, evidence: Evidence) -> Finding:
+        comparisons, notes = [], []
+        for other in self.against:
+            is_comparable = True
+            if self.comparable_within is not None:
+                accuracy = compare_accuracy(self, evidence, other, "test_accuracy", self.comparable_within)
+                lo, hi = accuracy.estimate.compute_interval(evidence.alpha)
+                if hi < -self.comparable_within:
+                    notes.append(f"{other} is excluded: it is more accurate ({accuracy.describe(evidence.alpha)})")
+                    continue
+                is_comparable = lo > -self.comparable_within
+                if not is_comparable:
+                    said = accuracy.describe(evidence.alpha)
+                    notes.append(f"it is open whether {other} has a comparable accuracy ({said})")
+            comparisons.append(self._compare_cost(evidence, other, may_refute=is_comparable))
+        if not comparisons:
+            raise UnmeasuredError(f"none has a comparable accuracy: {'; '.join(notes)}", "name others in `against`")
+        return Finding(tuple(comparisons), tuple(notes))
+
+    def _compare_cost(self, evidence: Evidence, other: str, *, may_refute: bool) -> Comparison:
+        wanted = f", claimed: above {self.factor:g} x"
+        if self.metric in get_args(Count):
+            counts = {name: evidence.find_count(self, self.metric, name) for name in (self.model, other)}
+            ratio = Exact(counts[other] / counts[self.model])
+            return Comparison(say_counts(self.metric, counts), ratio, self.factor, show_factor, wanted, may_refute)
+        if self.metric in ("latency_s", "inference_energy_j"):
+            values, what = pair_processes(self, evidence, self.metric, other), "processes"
+        else:
+            first, second = evidence.find_model(self), evidence.find_model(self, other)
+            values, what = pair_seeds(first, second, self.metric), "seeds"
+        label = f"{say(self.metric)}, {other} over {self.model}"
+        return Comparison(label, estimate_ratio(values, what), math.log(self.factor), show_log, wanted, may_refute)

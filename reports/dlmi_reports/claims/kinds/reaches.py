@@ -1,0 +1,41 @@
+"""Claim: most trainings reach a validation accuracy."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from dlmi_bench.stats.estimates import Share
+from dlmi_bench.units import format_share
+from dlmi_reports.claims.comparisons import Comparison, Finding, show_share
+from dlmi_reports.claims.evidence import Evidence
+from dlmi_reports.claims.predicate import OnTask
+from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.provenance import read_provenance
+
+SHARE = Field(gt=0, lt=1)
+
+
+class Reaches(OnTask):
+    """More than `share` of all trainings reach the validation accuracy `target`."""
+
+    kind: Literal["reaches"]
+    target: float = SHARE
+    share: float = SHARE
+    test: Literal["wilson"] = "wilson"
+
+    def find(self, evidence: Evidence) -> Finding:
+        results = evidence.find_model(self)
+        reached = []
+        for record in results.trainings:
+            if read_provenance(record).target.validation_accuracy != self.target:
+                raise UnmeasuredError(
+                    f"the runs of {self.model} had a target other than {format_share(self.target)}", "correct the claim"
+                )
+            hit = record.figure("time_to_target_s")
+            reached.append(hit is not None and hit.value is not None)
+        if not reached:
+            raise UnmeasuredError(f"no training of {self.model}")
+        share = Share(sum(reached), len(reached), "seeds")
+        label = f"{sum(reached)} of {len(reached)} seeds reached {format_share(self.target)}"
+        wanted = f", claimed: above {format_share(self.share)}"
+        return Finding((Comparison(label, share, self.share, show_share, wanted),))

@@ -1,0 +1,76 @@
+"""Ratios of costs, paired by process or by seed."""
+
+import math
+from itertools import pairwise
+
+from dlmi_bench.records import Figure, Record
+from dlmi_bench.stats.estimates import Estimate, Middle, estimate_mean
+from dlmi_bench.store.rounds import find_session
+from dlmi_reports.claims.evidence import Evidence
+from dlmi_reports.claims.predicate import Conditions
+from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.costs import list_machines
+from dlmi_reports.results.load import ModelResults
+
+
+def pair_processes(claim: Conditions, evidence: Evidence, metric: str, other: str) -> list[float]:
+    """Log ratios, other over model, of the process medians of one session."""
+    (own, a), (its, b) = (evidence.find_figure(claim, metric, name) for name in (claim.model, other))
+    _check_measured(own, its)
+    if metric == "latency_s":
+        _check_same_session([a, b])
+    if len(own.samples) != len(its.samples) or len(own.samples) < 2:
+        raise UnmeasuredError(
+            f"{metric}: fewer than two pairs of processes, so no spread", "use a suite with n_processes of 2 or more"
+        )
+    return [math.log(y / x) for x, y in zip(own.samples, its.samples, strict=True)]
+
+
+def _check_same_session(records: list[Record]) -> None:
+    """Raise UnmeasuredError for latencies of several sessions, which cannot be compared."""
+    for first, second in pairwise(records):
+        if find_session(first) != find_session(second):
+            raise UnmeasuredError(
+                f"{first.cell.model} and {second.cell.model} were timed in different sessions",
+                "run both at once, with --fresh",
+            )
+
+
+def _check_measured(*figures: Figure) -> None:
+    """Raise UnmeasuredError for modelled energy: time multiplied by a constant can neither support nor refute."""
+    for figure in figures:
+        if figure.kind == "modelled":
+            raise UnmeasuredError(
+                f"modelled only ({figure.source})", "use a machine whose RAPL or NVML counters can be read"
+            )
+
+
+def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[float]:
+    """Log ratios, second over first, by seed.
+
+    A ratio is infinite where only one side has a figure; seeds for which neither has one are left out.
+    """
+    conditions = {"component": "cpu"} if metric.endswith("_j") else {}
+    own, its = (
+        {r.cell.seed_index: r.figure(metric, **conditions) for r in results.trainings} for results in (first, second)
+    )
+    if len(list_machines([*first.trainings, *second.trainings])) > 1:
+        raise UnmeasuredError(f"{metric}: trained on several kinds of machine", "train all seeds of both on one")
+    values = []
+    for index in sorted(own.keys() & its.keys()):
+        x, y = own[index], its[index]
+        if x is None or y is None:
+            continue
+        _check_measured(x, y)
+        if x.value is not None and y.value is not None:
+            values.append(math.log(y.value / x.value))
+        elif x.value is not None or y.value is not None:
+            values.append(math.inf if y.value is None else -math.inf)
+    if len(values) < 2:
+        raise UnmeasuredError(f"{metric}: fewer than two seeds on both sides")
+    return values
+
+
+def estimate_ratio(values: list[float], what: str) -> Estimate:
+    """Estimate the mean log ratio with a t-interval; with the sign test where some ratios are infinite."""
+    return estimate_mean(values, what) if all(map(math.isfinite, values)) else Middle(tuple(values), what)
