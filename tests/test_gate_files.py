@@ -175,7 +175,7 @@ def make_sides(now: Training, kind: str = "measured") -> tuple[Entry, Candidate]
     nothing = {"input_shape": (1,), "data_sha256": {}, "artifacts": (), "costs": {}, "operators": {}}
     before = make_training(2, "a", kind)
     entry = Entry.model_validate({"task": "t", "model": "m", "trainings": (before,), **nothing})
-    return entry, Candidate("t/m", {}, (1,), {}, {}, {}, {}, has_same_weights=False, trainings=(now,))
+    return entry, Candidate({}, (1,), {}, {}, {}, name="t/m", predictions={}, has_same_weights=False, trainings=(now,))
 
 
 def test_training_is_compared_on_one_machine_only() -> None:

@@ -20,14 +20,10 @@ class Severity(StrEnum):
 
 
 baseline_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Save, list and show the models that the gate compares candidates with.",
+    no_args_is_help=True, rich_markup_mode=None, help="Models that the gate compares candidates with."
 )
 OnnxOption = Annotated[list[Path] | None, typer.Option("--onnx", help="ONNX file of your own model; may be repeated.")]
-TestOption = Annotated[
-    Path | None, typer.Option("--test", help="Test set of the ONNX files: .npz with x (n, ...) and y (n,).")
-]
+TestOption = Annotated[Path | None, typer.Option("--test", help="Test set, .npz with x (n, ...) and y (n,).")]
 BaselineOption = Annotated[Path, typer.Option("--baseline", help="Folder of the baseline.")]
 
 
@@ -102,15 +98,11 @@ def baseline_show(
 
 def gate(
     baseline: BaselineOption = Path("baseline"),
-    out: Annotated[
-        Path | None, typer.Option(help="Judge this run. Default: the baseline's weights with today's code.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Judge this run, not the baseline's weights.")] = None,
     onnx: OnnxOption = None,
     test: TestOption = None,
     against: Annotated[str | None, typer.Option(help="Run the baseline with the code of this commit.")] = None,
-    against_python: Annotated[
-        Path | None, typer.Option(help="Interpreter for --against. Default: found or made.")
-    ] = None,
+    against_python: Annotated[Path | None, typer.Option(help="Interpreter for it; by default found or made.")] = None,
     settings: Annotated[Path | None, typer.Option(help="Limits, a TOML file.")] = None,
     inconclusive: Annotated[Severity | None, typer.Option(help="Effect of an undecided benchmark.")] = None,
     disturbed: Annotated[Severity | None, typer.Option(help="Effect of one that the machine disturbed twice.")] = None,

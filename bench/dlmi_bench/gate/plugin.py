@@ -14,16 +14,9 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dlmi-bench")
-    group.addoption(
-        "--dlmi-gate", action="store_true", help="compare models with a baseline, side by side, and stop what is worse"
-    )
+    group.addoption("--dlmi-gate", action="store_true", help="compare models with a baseline, side by side")
     group.addoption("--dlmi-baseline", default="baseline", metavar="DIR", help="folder of the baseline")
-    group.addoption(
-        "--dlmi-out",
-        default=None,
-        metavar="DIR",
-        help="judge this run; without it, today's code with the baseline's weights",
-    )
+    group.addoption("--dlmi-out", default=None, metavar="DIR", help="judge this run, not the baseline's weights")
     group.addoption("--dlmi-onnx", action="append", default=[], metavar="FILE", help="judge this file; may be repeated")
     group.addoption("--dlmi-test", default=None, metavar="FILE", help="test set of the files, .npz with x and y")
     group.addoption("--dlmi-settings", default=None, metavar="FILE", help="limits in TOML")

@@ -1,7 +1,7 @@
-"""Requests and answers of the jobs that time a benchmark of the gate. Loads no runtime.
+"""Requests and answers of the jobs that time the gate's benchmarks. Loads no runtime.
 
-`gate --against REV` exchanges the JSON of PrepareRequest, Prepared, RoundRequest and RoundTime with workers of another
-commit: their fields, and those of GateBenchmark, keep their names and meaning.
+`gate --against REV` exchanges the JSON of GateBenchmark, PrepareSideRequest, Prepared, RoundRequest and RoundTime with
+workers of another commit, so their fields keep their names and meaning.
 """
 
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ class Prepared:
     conditions: Conditions
 
 
-class PrepareRequest(Request[Prepared]):
+class PrepareSideRequest(Request[Prepared]):
     """Load and warm up one side of a benchmark, in a process of its own."""
 
     job: ClassVar[str] = "dlmi_bench.gate.latency.rounds:run_prepare_job"

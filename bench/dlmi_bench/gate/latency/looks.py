@@ -94,16 +94,12 @@ def _take(
     return closed
 
 
-def _drop_version(conditions: Conditions) -> Conditions:
-    """Conditions without the version: another version of a runtime is another candidate, not another benchmark."""
-    return {key: value for key, value in conditions.items() if key != "version"}
-
-
 def _find_fault(name: str, benchmark: GateBenchmark, answer: Timings) -> Decision | None:
     stated: Conditions = {"backend": benchmark.backend, "batch": benchmark.batch}
     shapes = {"baseline": benchmark.input_shape, "candidate": benchmark.candidate_shape}
+    # Another version of a runtime is another candidate, not another benchmark.
     baseline, candidate = (
-        {name: _drop_version(answer.conditions[side]) | stated | {"shape": "x".join(map(str, shape))}}
+        {name: {**answer.conditions[side], **stated, "shape": "x".join(map(str, shape)), "version": "any"}}
         for side, shape in shapes.items()
     )
     return next(iter(find_incomparable(baseline, candidate)), None)

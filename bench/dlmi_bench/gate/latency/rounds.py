@@ -10,7 +10,7 @@ from dlmi_bench.gate.latency.benchmark import (
     Failure,
     GateBenchmark,
     Prepared,
-    PrepareRequest,
+    PrepareSideRequest,
     Replicate,
     RoundRequest,
     RoundTime,
@@ -87,7 +87,7 @@ class Server:
 _SERVERS: list[Server] = []  # the benchmark that this worker serves now
 
 
-def run_prepare_job(request: PrepareRequest, _: OnProgress) -> Prepared:
+def run_prepare_job(request: PrepareSideRequest, _: OnProgress) -> Prepared:
     """Load and warm up one side, which later rounds time."""
     _SERVERS[:] = [Server(request.benchmark, request.artifact)]
     return Prepared(_SERVERS[0].base_calls, dict(_SERVERS[0].runner.conditions))

@@ -8,7 +8,7 @@ from dlmi_bench.gate.latency.benchmark import (
     Benchmarks,
     Failure,
     GateBenchmark,
-    PrepareRequest,
+    PrepareSideRequest,
     Replicate,
     RoundRequest,
     RoundTime,
@@ -79,7 +79,7 @@ def _time_sides(
     for side, worker in workers.items():  # the baseline comes first: it calibrates the calls per block
         own = benchmark.model_copy(update={"n_calls": n_calls, "extra_calls": benchmark.find_extra_calls(side)})
         prepared = worker.ask(
-            PrepareRequest(benchmark=own, artifact=benchmark.find_artifact(side)), timeout_s=timeout_s
+            PrepareSideRequest(benchmark=own, artifact=benchmark.find_artifact(side)), timeout_s=timeout_s
         )
         n_calls, conditions[side] = prepared.n_calls, prepared.conditions
     rounds: dict[str, list[RoundTime]] = {side: [] for side in SIDES}

@@ -202,14 +202,18 @@ def _save_training(store: Store, folder: Path, record: Record) -> Training:
 
 def read_training(store: Store, record: Record) -> tuple[Training, bytes]:
     """Read one training of a run, and make the content of the file with its predictions."""
-    scores = np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False)
-    content = to_npy(to_classes(scores))
+    content = to_npy(read_predictions(store, record))
     digest = hashlib.sha256(content).hexdigest()
     artifact = Artifact(role="predictions", sha256=digest, size_bytes=len(content), suffix=".npy")
     figures = {name: record.figure(name) for name in ("test_accuracy", "training_s", "n_epochs", "epochs_to_target")}
     values: dict[str, object] = {name: f.value if f else None for name, f in figures.items()}
     values |= {"seed": record.cell.seed, "predictions": artifact, "energy": list_energy(record)}
     return Training.model_validate(values | {"machine_id": record.provenance.get("machine_id")}), content
+
+
+def read_predictions(store: Store, record: Record) -> Predictions:
+    """Read the predicted class of each test example, (n,), from the scores of a run."""
+    return to_classes(np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False))
 
 
 def list_energy(record: Record) -> list[Energy]:
@@ -257,14 +261,10 @@ def load_baseline(folder: Path) -> Baseline:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = content.get("schema_version") if isinstance(content, dict) else None
         if found != SCHEMA_VERSION:
-            raise DataError(
-                f"{path}: schema {found}, but this version reads {SCHEMA_VERSION}", "save the baseline again"
-            )
+            raise DataError(f"{path}: schema {found}, this version reads {SCHEMA_VERSION}", "save the baseline again")
         baseline = Baseline.model_validate(content)
     except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise DataError(
-            f"{path}: not a baseline ({error})", "restore the folder, or save the baseline again"
-        ) from error
+        raise DataError(f"{path}: not a baseline ({error})", "restore the folder, or save a new one") from error
     _check_files(folder, baseline)
     return baseline
 

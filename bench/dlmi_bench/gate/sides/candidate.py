@@ -16,6 +16,7 @@ from dlmi_bench.gate.sides.baseline import (
     compute_costs,
     file_path,
     load_baseline,
+    read_predictions,
     read_training,
     to_classes,
 )
@@ -27,18 +28,27 @@ from dlmi_bench.instruments.onnx_graph import (
 )
 from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.records import Record
 from dlmi_bench.store import Store, artifact_path
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Exported:
+    """Files of one model, by role, with its costs and the identity of its test set."""
+
+    paths: dict[str, Path]
+    input_shape: tuple[int, ...]
+    costs: dict[str, int]
+    operators: dict[str, int]
+    data_sha256: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate(Exported):
     """One model to judge.
 
     Attributes:
-        paths: Artifacts by role.
         predictions: Classes of the test examples, (n,), by seed.
         has_same_weights: True where the weights are those of the baseline's first seed.
         declared_seeds: Seeds that the run was asked to train.
@@ -47,28 +57,12 @@ class Candidate:
     """
 
     name: str
-    paths: dict[str, Path]
-    input_shape: tuple[int, ...]
-    costs: dict[str, int]
-    operators: dict[str, int]
-    data_sha256: dict[str, str]
     predictions: dict[int, Predictions]
     has_same_weights: bool
     declared_seeds: tuple[int, ...] = ()
     trainings: tuple[Training, ...] = ()
     labels: NDArray[np.int64] | None = None
     n_classes: int = 0
-
-
-@dataclass(frozen=True)
-class Exported:
-    """Fields of a candidate, with the path of its predictions among its files."""
-
-    paths: dict[str, Path]
-    input_shape: tuple[int, ...]
-    costs: dict[str, int | None]
-    operators: dict[str, int]
-    data_sha256: dict[str, str]
 
 
 class ExportRequest(Request[Exported]):
@@ -118,7 +112,8 @@ def run_export_job(request: ExportRequest, _: OnProgress) -> Exported:
         "onnx_size_bytes": paths["onnx"].stat().st_size,
         "peak_activation_bytes": compute_peak_activation_bytes(graph),
     }
-    return Exported(paths, entry.input_shape, costs, count_operators(graph), dict(data.sha256))
+    known = {name: n for name, n in costs.items() if n is not None}  # a counter that failed has no figure
+    return Exported(paths, entry.input_shape, known, count_operators(graph), dict(data.sha256))
 
 
 def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: Worker) -> Candidate:
@@ -128,16 +123,9 @@ def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: 
         JobError: that software cannot export it.
     """
     answer = worker.ask(ExportRequest(baseline=baseline_folder.resolve(), name=entry.name, to=folder))
-    return Candidate(
-        name=entry.name,
-        paths=answer.paths,
-        input_shape=answer.input_shape,
-        costs={name: n for name, n in answer.costs.items() if n is not None},
-        operators=answer.operators,
-        data_sha256=answer.data_sha256,
-        predictions={entry.trainings[0].seed: np.load(answer.paths["predictions"], allow_pickle=False)},
-        has_same_weights=True,
-    )
+    predictions = np.load(answer.paths["predictions"], allow_pickle=False)
+    seed = entry.trainings[0].seed
+    return Candidate(**vars(answer), name=entry.name, predictions={seed: predictions}, has_same_weights=True)
 
 
 def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | None:
@@ -164,7 +152,7 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
         costs=compute_costs(counts, graph),
         operators=count_operators(graph),
         data_sha256=provenance["data"]["sha256"],
-        predictions={r.cell.seed: _load_predictions(store, r) for r in trainings},
+        predictions={r.cell.seed: read_predictions(store, r) for r in trainings},
         has_same_weights=_have_same_weights(paths["torch"], file_path(baseline, entry.artifact("torch"))),
         declared_seeds=tuple(first.cell.model_copy(update={"seed_index": i}).seed for i in range(n_declared)),
         trainings=tuple(read_training(store, record)[0] for record in trainings),
@@ -190,8 +178,3 @@ def _have_same_weights(*paths: Path) -> bool:
     return ours.keys() == theirs.keys() and all(
         np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours
     )
-
-
-def _load_predictions(store: Store, record: Record) -> Predictions:
-    scores = np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False)
-    return to_classes(scores)

@@ -135,10 +135,7 @@ def _judge(path: Path, labelled: LabelledSet) -> NDArray[np.float32]:
     except Exception as error:  # the runtime raises classes of its own for every fault of a file or its input
         raise DataError(f"{path}: cannot run on the test set ({error})", "check the shape of x") from error
     if scores.ndim != 2 or scores.shape[1] < 2:
-        raise DataError(
-            f"{path}: its first output has shape {scores.shape[1:]} per example",
-            "export scores of shape (batch, classes)",
-        )
+        raise DataError(f"{path}: its first output has shape {scores.shape}", "export scores (batch, classes)")
     return scores
 
 

@@ -94,11 +94,7 @@ def _find_files(paths: tuple[Path, ...], labelled: LabelledSet, baseline: Baseli
     known = [entry.name for entry in baseline.entries]
     vanished = f"in the baseline only; renamed to {' or '.join(names)}?"
     rows = [refuse(name, Verdict.INCOMPARABLE, vanished) for name in known if name not in names]
-    rows += [
-        refuse(name, Verdict.INCOMPARABLE, "not in the baseline: save one that has it")
-        for name in names
-        if name not in known
-    ]
+    rows += [refuse(name, Verdict.INCOMPARABLE, "not in the baseline; save it") for name in names if name not in known]
     found: dict[str, Candidate] = {}
     for name in known:
         if name in names:
