@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dlmi_bench.gate.accuracy.seeds import compute_recipe_difference
+from dlmi_bench.gating.accuracy.seeds import compute_recipe_difference
 from dlmi_bench.stats.estimates import (
     Estimate,
     Exact,

@@ -2,14 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from dlmi_bench import api
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
-
-if TYPE_CHECKING:
-    from dlmi_bench.store import Store
 
 
 class Format(StrEnum):
@@ -35,26 +33,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write the accuracy-versus-cost report."""
-    from dlmi_bench.store import Store
-    from dlmi_reports import write_report
-
-    written = write_report(
-        Store(out, must_exist=True),
-        to or out / "report",
-        [f.value for f in format_ or list(Format)],
-        against=Store(against, must_exist=True) if against else None,
-        reference=reference,
-        summary=summary,
-    )
-    for path in written:
-        typer.echo(path, err=as_json)
+    formats = [f.value for f in format_ or ()]
+    answer = api.report(out, to=to, formats=formats, against=against, reference=reference, summary=summary)
+    typer.echo(answer, err=as_json)
     if as_json:
-        print_json({"files": [str(path) for path in written]})
-
-
-def write_default_report(store: "Store", folder: Path, *, is_quiet: bool) -> None:
-    """All formats, as at the end of a run."""
-    from dlmi_reports import write_report
-
-    for path in write_report(store, folder, [f.value for f in Format]):
-        typer.echo(path, err=is_quiet)
+        print_json({"files": [str(path) for path in answer.content]})

@@ -17,14 +17,14 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from dlmi_bench import gate
+from dlmi_bench import gating
 from dlmi_bench.closure import hash_code
-from dlmi_bench.gate.latency.benchmark import Benchmarks, Replicate, Timings
-from dlmi_bench.gate.latency.decision import INPROC
-from dlmi_bench.gate.latency.looks import decide_benchmarks
-from dlmi_bench.gate.latency.noise import pair_with_itself
-from dlmi_bench.gate.latency.session import run_inproc
-from dlmi_bench.gate.sides.baseline import Entry, load_baseline
+from dlmi_bench.gating.latency.benchmark import Benchmarks, Replicate, Timings
+from dlmi_bench.gating.latency.decision import INPROC
+from dlmi_bench.gating.latency.looks import decide_benchmarks
+from dlmi_bench.gating.latency.noise import pair_with_itself
+from dlmi_bench.gating.latency.session import run_inproc
+from dlmi_bench.gating.sides.baseline import Entry, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.stats.intervals import compute_clopper_pearson
 from dlmi_bench.units import format_share
@@ -34,7 +34,7 @@ N_ROUNDS = 100
 MANN_WHITNEY_P = 0.002  # asv's threshold for calling two sets of samples different
 # Modules of the gate, and those that it times and judges with.
 CODE = (
-    *(module.name for module in pkgutil.walk_packages(gate.__path__, "dlmi_bench.gate.")),
+    *(module.name for module in pkgutil.walk_packages(gating.__path__, "dlmi_bench.gating.")),
     *(
         "dlmi_bench.backends.onnxrt",
         "dlmi_bench.instruments.clock",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from dlmi_bench.errors import DataError
-from dlmi_bench.gate.sides.baseline import (
+from dlmi_bench.gating.sides.baseline import (
     Entry,
     Predictions,
     Training,
@@ -77,7 +77,7 @@ class ExportRequest(Request[Exported]):
         to: Folder for the files.
     """
 
-    job: ClassVar[str] = "dlmi_bench.gate.sides.candidate:run_export_job"
+    job: ClassVar[str] = "dlmi_bench.gating.sides.candidate:run_export_job"
     baseline: Path
     name: str
     to: Path

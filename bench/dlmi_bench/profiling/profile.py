@@ -18,7 +18,7 @@ from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, Prep
 from dlmi_bench.jobs.sessions import measure_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.profile.row import ENERGY_WINDOW_S, ProfileContext, RuntimeProfile
+from dlmi_bench.profiling.row import ENERGY_WINDOW_S, ProfileContext, RuntimeProfile
 from dlmi_bench.records import Figure
 
 # Processes behind each latency: one in any case, more while there is time.

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from dlmi_bench.units import clean_line
 
 if TYPE_CHECKING:
-    from dlmi_bench.profile.profile import Profile
-    from dlmi_bench.profile.row import RuntimeProfile
+    from dlmi_bench.profiling.profile import Profile
+    from dlmi_bench.profiling.row import RuntimeProfile
     from dlmi_bench.records import Figure
 
 
