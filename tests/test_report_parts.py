@@ -89,7 +89,7 @@ def test_trainings_of_two_machines_are_not_compared(tmp_path: Path) -> None:
         else:
             with pytest.raises(UnmeasuredError, match="several kinds of machine"):
                 pair_seeds(task.models["a"], task.models["b"], "training_s")
-    assert cells["m2"] == "1.10 x (not taken on one kind of machine)"
+    assert cells["m2"] == "1.10 x (measured on different kinds of machine)"
     assert cells["m1"].endswith("x (not resolved)")
 
 

@@ -61,7 +61,7 @@ def test_looks_at_the_test_split_are_summed_over_artifacts(store: Store) -> None
     store.add_done([(record.model_copy(update={"figures": (*record.figures, *reads)}), "f")])
     results = load_results(store)
     assert (
-        "; 2 artifacts judged on a test split, reads of it: 3, at most 2 for one artifact."
+        " 2 artifacts were evaluated on a test split, with 3 reads of it, at most 2 for one artifact."
         in make_page(results).lead[0]
     )
     table = make_seed_table(results.tasks["toy"])

@@ -128,7 +128,7 @@ def test_profile_looks_at_them_too(echo: BackendEntry, monkeypatch: pytest.Monke
     runner, images = EchoRunner(), repeat_rows(IMAGES, 8)
     calls = {name: runner.prepare(images) for name in (EMPTY, "8")}
     scores = images.reshape(8, -1)[:, :2]
-    monkeypatch.setattr(trial, "_TRIALS", [trial.Trial(echo, runner, runner, scores, calls)])
+    monkeypatch.setattr(trial, "_LOADED", [trial.LoadedRuntime(echo, runner, runner, scores, calls)])
     request = RoundsRequest(n_rounds=2, order_seed=0, n_calls={}, single="8", cpus=tuple(list_cpus()))
     if n_right == 101:
         with pytest.raises(MeasurementError, match="batch 8"):

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def make_document(store: "Store", *, against: "Store | None" = None, reference: str | None = None) -> "Document":
-    """All that the formats need.
+    """Make the page and the records that the formats write.
 
     Args:
-        against: Another store that this one is compared with, in a section of its own.
-        reference: Model that the others are compared with; by default the most accurate one of each task.
+        against: Another store to compare with, in a section of its own.
+        reference: Model to compare the others with; by default the most accurate one of each task.
 
     Raises:
         StoreError: a store holds no finished cell.
@@ -39,7 +39,10 @@ def write_report(
     reference: str | None = None,
     summary: Path | None = None,
 ) -> list[Path]:
-    """Write the report in each of `formats`, append the short form to `summary`; returns the files.
+    """Write the report in each of `formats`, and append the short form to `summary`.
+
+    Returns:
+        The files that were written.
 
     Raises:
         StoreError: a store holds no finished cell.
@@ -59,7 +62,10 @@ def write_report(
 
 
 def write_export(store: "Store", folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the results in each of `formats` (jsonl, csv, parquet, boamps, mlbom, model-card); returns the files.
+    """Write the results in each of `formats`: jsonl, csv, parquet, boamps, mlbom, model-card.
+
+    Returns:
+        The files that were written.
 
     Raises:
         StoreError: the store holds no finished cell.

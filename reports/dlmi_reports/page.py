@@ -1,4 +1,4 @@
-"""The report as a plain structure, which each format writes down in its own syntax."""
+"""The report as a plain structure, which each format writes in its own syntax."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ from dlmi_reports.tables.origins import make_environment_table, make_failure_tab
 from dlmi_reports.tables.overview import list_notes, list_test_reads, make_tables
 from dlmi_reports.tables.references import make_observer_tables
 
-# A page of more rows cannot be read, and would outgrow what a browser or a pull request takes.
+# Longer tables are unreadable, and too large for a browser or a pull request.
 MAX_ROWS = 500
 
 TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
@@ -46,12 +46,12 @@ PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curv
 
 
 def make_page(results: Results, *extra: Section) -> Page:
-    """The report; sections that do not belong to a task come before those that do."""
+    """Make the report. Sections that do not belong to a task come before those that do."""
     reads = [n for record in results.records for n in list_test_reads(record)]
     n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
     lead = (
-        f"{len(results.records)} cells, {len(results.failures)} failed attempts; {n_files} artifacts judged on a test "
-        f"split, reads of it: {n_reads}, at most {most} for one artifact. How each figure is measured is in METHOD.md."
+        f"{len(results.records)} cells, {len(results.failures)} failed attempts. {n_files} artifacts were evaluated on "
+        f"a test split, with {n_reads} reads of it, at most {most} for one artifact. METHOD.md explains every figure."
     )
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
@@ -62,14 +62,14 @@ def make_page(results: Results, *extra: Section) -> Page:
         *_make_ablation_sections(results),
         *(_make_section(task) for task in results.tasks.values()),
         *_make_import_sections(results),
-        Section("origin", "Where this comes from", tables=[table for table in origin if table.rows]),
+        Section("origin", "Origin", tables=[table for table in origin if table.rows]),
     ]
     sections = [replace(s, tables=[cut_table(table) for table in s.tables]) for s in sections]
     return Page("dlmi-bench report", [lead, *said], sections)
 
 
 def cut_table(table: Table) -> Table:
-    """The first MAX_ROWS rows, saying so; in every format alike."""
+    """Keep the first MAX_ROWS rows, with a note, for every format."""
     if len(table.rows) <= MAX_ROWS:
         return table
     note = f"{MAX_ROWS} of {format_count(len(table.rows))} rows are shown; figures.csv has every figure."
@@ -77,7 +77,7 @@ def cut_table(table: Table) -> Table:
 
 
 def make_claim_section(results: Results) -> Section:
-    """The course's claims, judged by these results."""
+    """Test the course's claims on these results."""
     verdicts = judge_claims(load_claims(), results)
     return Section(
         name="claims",
@@ -93,7 +93,7 @@ def _make_ablation_sections(results: Results) -> list[Section]:
     return [
         Section(
             f"ways-{task.name}",
-            f"{'SYNTHETIC DATA: ' if task.is_synthetic else ''}{task.name}, ways of preparing it",
+            f"{'SYNTHETIC DATA: ' if task.is_synthetic else ''}{task.name}, ways of preparing the data",
             tables=[table],
         )
         for task, table in made

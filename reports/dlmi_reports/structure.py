@@ -1,4 +1,4 @@
-"""What a report is made of: sections, tables and plots."""
+"""Parts of a report: sections, tables and plots."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from dlmi_bench.records import Record
 
 @dataclass
 class Table:
-    """A caption that says how to read it, a header, rows of text, notes under it."""
+    """A table of text, with a caption that explains it and notes under it."""
 
     title: str
     caption: str
@@ -18,7 +18,7 @@ class Table:
 
 @dataclass
 class Plot:
-    """One picture: `name` for its file, `alt` for those who do not see it, `svg` without a prologue."""
+    """One picture: `name` is that of its file, `alt` describes it in words, `svg` has no prologue."""
 
     name: str
     title: str
@@ -28,7 +28,7 @@ class Plot:
 
 @dataclass
 class Section:
-    """One task, or another part of the report; `details` are sentences for those who want to know more."""
+    """One task, or another part of the report; `details` are sentences that a reader can unfold."""
 
     name: str
     title: str
@@ -50,7 +50,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Document:
-    """The page as people read it and the records as machines do."""
+    """The page for people, and the records for machines."""
 
     page: Page
     records: list[Record]

@@ -35,13 +35,13 @@ REFERENCE_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What the one look at the test split gave.
+class Evaluation:
+    """Results of the one look at the test split.
 
     Attributes:
-        figures: Of every runtime, the judged one first.
+        figures: All runtimes' figures, the default runtime first.
         artifacts: Scores and labels.
-        confusion: The judged runtime's.
+        confusion: The confusion matrix of the default runtime.
         pictures: A few test examples to look at; none unless they were asked for.
     """
 
@@ -51,7 +51,7 @@ class Judged:
     pictures: list[Picture]
 
 
-def judge(
+def evaluate(
     artifacts: dict[str, Artifact],
     splits: Splits,
     task: Task,
@@ -59,7 +59,7 @@ def judge(
     backends: Iterable[str],
     *,
     n_pictured: int = 0,
-) -> Judged:
+) -> Evaluation:
     """Judge every runtime in `backends`; `n_pictured` right and as many wrong examples of each class are pictured.
 
     The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
@@ -87,11 +87,11 @@ def judge(
     figures += _describe_confusion(confusion, answers[0], task)
     kept = _keep_scores(answers, splits.validation.labels, test.labels, out)
     pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured else []
-    return Judged(figures, kept, confusion, pictures)
+    return Evaluation(figures, kept, confusion, pictures)
 
 
 def _count_reads(test: HeldOut, artifacts: dict[str, Artifact]) -> list[Figure]:
-    """How often the test split was read for each artifact, the judged one first."""
+    """Count how often the test split was read for each artifact, the default runtime's first."""
     return [
         Figure(
             name="n_test_reads",
@@ -117,7 +117,7 @@ def _picture(path: Path, test: Arrays, scores: Scores, n_each: int) -> list[Pict
 
 
 def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[Figure]:
-    """What accuracy hides: figures in which every class, or every step between stages, counts."""
+    """Compute what accuracy hides: figures in which every class, or every step between stages, counts."""
     metrics: dict[str, Metric] = {
         "test_balanced_accuracy": compute_balanced_accuracy,
         "test_macro_f1": compute_macro_f1,
@@ -133,7 +133,7 @@ def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[F
 
 
 def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: Labels, out: Path) -> list[Artifact]:
-    """Of every runtime what its timed runs must repeat; of the judged one all, with which others can judge again."""
+    """Keep validation scores of every runtime, which its timed runs must repeat, and all scores of the default one."""
     kept: dict[str, NDArray[Any]] = {
         "validation_scores": answers[0].validation,
         "validation_labels": validation_labels,
@@ -181,7 +181,7 @@ def _ask(name: str, path: Path | None, validation: Batch, test: Batch) -> Answer
 
 
 def _ask_worker(name: str, path: Path, images: Batch) -> tuple[Scores, dict[str, str | int | float | bool]]:
-    """In a process of its own: a compiler or a runtime that fails takes nothing else with it."""
+    """Ask in a process of its own: a compiler or a runtime that fails takes nothing else with it."""
     with TemporaryDirectory() as folder, Worker() as worker:
         files = {"images": str(Path(folder, "images.npy")), "scores": str(Path(folder, "scores.npy"))}
         np.save(files["images"], images, allow_pickle=False)

@@ -30,7 +30,7 @@ from dlmi_bench.jobs.protocol import (
     RoundsAnswer,
     RoundsRequest,
 )
-from dlmi_bench.jobs.reference import Truth, ask_file, ask_network
+from dlmi_bench.jobs.reference import Reference, ask_file, ask_network
 from dlmi_bench.jobs.subject import Subject, build, register
 from dlmi_bench.records import Conditions, Figure, unavailable
 
@@ -49,16 +49,16 @@ def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> Prepare
     paths, makers = {"images": str(folder / "images.npy")}, dict[str, Callable[[Path], object]]()
     np.save(paths["images"], images, allow_pickle=False)
     if subject.kind == "file":
-        truth = ask_file(Path(subject.name), images)
+        reference = ask_file(Path(subject.name), images)
         paths["onnx"] = subject.name
     else:
         network = build(subject).eval()
         if subject.kind == "model":
-            _settle(network, images)
-        truth = ask_network(subject, network, images)
+            _fit_normalisation(network, images)
+        reference = ask_network(subject, network, images)
         makers |= _list_makers(subject, network)
-    makers["onnx-int8"] = lambda path: _write_int8(paths, images, truth, path)
-    paths |= truth.save(folder)
+    makers["onnx-int8"] = lambda path: _write_int8(paths, images, reference, path)
+    paths |= reference.save(folder)
     missing = {name: BACKENDS[name].find_missing() for name in request.backends}
     roles = {BACKENDS[name].artifact_role for name, lack in missing.items() if not lack}
     if "onnx-int8" in roles:
@@ -76,7 +76,7 @@ def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> Prepare
     return PrepareAnswer(paths=paths, errors=errors, missing=missing)
 
 
-def _settle(network: Any, images: Batch) -> None:
+def _fit_normalisation(network: Any, images: Batch) -> None:
     """Give a fresh network the statistics of these images, as training would have done.
 
     Without them activations fade from layer to layer, and runtimes are compared on scores that hardly differ. Networks
@@ -111,19 +111,19 @@ def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], o
     }
 
 
-def _write_int8(paths: dict[str, str], images: Batch, truth: Truth, path: Path) -> None:
+def _write_int8(paths: dict[str, str], images: Batch, reference: Reference, path: Path) -> None:
     """Calibrated on the random inputs: the times are those of a calibrated model, the errors are not."""
     from dlmi_bench.backends.quantization import write_int8
 
     if "onnx" not in paths:
         raise DataError("it is made from the ONNX file, which could not be exported", "see the row of onnxruntime")
-    if truth.eager is not None and not np.isfinite(truth.eager).all():
+    if reference.eager is not None and not np.isfinite(reference.eager).all():
         raise DataError("the scores in float32 are not finite, so they have no range", "check weights and input range")
     write_int8(Path(paths["onnx"]), images, path)
 
 
 @dataclass(frozen=True)
-class Trial:
+class LoadedRuntime:
     """A runtime loaded in this process, its scores, and its calls by batch."""
 
     entry: BackendEntry
@@ -133,7 +133,7 @@ class Trial:
     calls: dict[str, Callable[[], object]]
 
 
-_TRIALS: list[Trial] = []  # the one that this worker is for
+_LOADED: list[LoadedRuntime] = []  # the one that this worker is for
 
 
 def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
@@ -159,7 +159,7 @@ def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
     with empty.active():
         for call in calls.values():
             call()  # what is compiled at a call is compiled now
-    _TRIALS[:] = [Trial(entry, runner, empty, scores, calls)]
+    _LOADED[:] = [LoadedRuntime(entry, runner, empty, scores, calls)]
     return LoadAnswer(figures=tuple(figures), conditions=dict(conditions), load_s=loading.total_s)
 
 
@@ -169,25 +169,25 @@ def run_rounds_job(request: RoundsRequest, _: OnProgress) -> RoundsAnswer:
     Raises:
         MeasurementError: the timed calls answer otherwise than before.
     """
-    (trial,), hopper = _TRIALS, CpuHopper(request.cpus)  # not its own: it was pinned to load
+    (loaded,), hopper = _LOADED, CpuHopper(request.cpus)  # not its own: it was pinned to load
     plan = Plan(request.n_rounds, request.order_seed, request.n_calls, singles=[request.single])
     outputs: dict[str, object] = {}
-    with trial.empty.active():
+    with loaded.empty.active():
         watch = NeighbourWatch()
-        traces = measure_latency(trial.calls, plan, clock=trial.entry.make_clock(), pin=hopper, outputs=outputs)
+        traces = measure_latency(loaded.calls, plan, clock=loaded.entry.make_clock(), pin=hopper, outputs=outputs)
         neighbours = watch.read()
     del outputs[EMPTY]
     for batch, made in outputs.items():
-        scores = trial.runner.read(made).reshape(int(batch), -1)
-        check_outputs(scores, trial.scores[: int(batch)], f"batch {batch}")
+        scores = loaded.runner.read(made).reshape(int(batch), -1)
+        check_outputs(scores, loaded.scores[: int(batch)], f"batch {batch}")
     return RoundsAnswer(traces=traces, neighbours=neighbours, is_pinned=hopper.is_pinned)
 
 
 def run_calls_job(request: CallsRequest, _: OnProgress) -> None:
     """Make calls of the loaded runtime: work for the parent's energy meter."""
-    (trial,) = _TRIALS
-    call = trial.calls[str(request.batch)]
-    with trial.runner.active():
+    (loaded,) = _LOADED
+    call = loaded.calls[str(request.batch)]
+    with loaded.runner.active():
         for _repeat in range(request.n_calls):
             call()
 

@@ -1,4 +1,4 @@
-"""What parent and worker say to each other: one request a job, and the type of its answer. Loads no torch.
+"""Requests from the parent to a worker, one for each job, and their answers. Loads no torch.
 
 A request names its job as `module:function`; the function takes the request and returns the answer. `Worker.ask` sends
 it, so that type checkers and "find usages" follow a call from one process into the other.
@@ -28,7 +28,7 @@ N_EXAMPLES = 16
 
 
 class Request(Plain, Generic[Answer]):
-    """What a worker is asked to do. A subclass holds the arguments and names the job.
+    """Arguments of one job. A subclass declares them and names the job.
 
     Attributes:
         job: `module:function` of the job, imported in the worker only.

@@ -1,4 +1,4 @@
-"""Sessions of fresh workers."""
+"""Measurements that several parents share, each in a fresh worker."""
 
 from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.instruments.roofline import make_peak_figures
@@ -8,7 +8,7 @@ from dlmi_bench.records import Figure
 
 
 def measure_peaks(n_threads: int) -> list[Figure]:
-    """What the machine can do at best with so many threads; none where it has not as many CPUs."""
+    """Measure the machine's peaks with so many threads; none where it has fewer CPUs."""
     if not _has_cpus(n_threads):
         return []
     with Worker(n_threads=n_threads) as worker:

@@ -53,11 +53,11 @@ class Software:
 
     @property
     def is_older(self) -> bool:
-        """Whether the checkout is older than the packages' names of today."""
+        """True where the checkout is older than today's package names."""
         return not (self.checkout / "bench" / "dlmi_bench").is_dir()
 
     def find_name(self, name: str) -> str:
-        """Name in the checkout of a module or a job of today."""
+        """Find the name that a module or a job of today has in the checkout."""
         return OLDER_NAMES[name] if self.is_older else name
 
 
@@ -183,7 +183,7 @@ class Worker:
         return JobError(cause, f"{hint}; run the same command again to retry")
 
     def _kill(self) -> None:
-        """The worker, and what its jobs started and left behind: they are one session."""
+        """Kill the worker and all processes that its jobs started: they are one session."""
         if not hasattr(os, "killpg"):
             self._process.kill()
             return
@@ -191,7 +191,7 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self) -> int:
-        """Wait for the worker and its last words; what left the session with their pipe is not waited for for long."""
+        """Wait for the worker and for what it printed last; processes that left its session are not waited for."""
         code = self._process.wait()
         self._kill()
         self._drainer.join(DRAIN_S)

@@ -24,8 +24,8 @@ ENERGY_CALLS_S = 0.2
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """What all rows of a profile share.
+class ProfileContext:
+    """Values that all rows of a profile share.
 
     Attributes:
         paths: Artifacts by role, and the arrays to compare with.
@@ -41,7 +41,7 @@ class Sitting:
 
 
 @dataclass
-class Row:
+class RuntimeProfile:
     """One runtime: its figures, or why there are none. What this machine or this kind of model lacks is no failure.
 
     Attributes:
@@ -68,13 +68,13 @@ class Row:
                 return figure
         return None
 
-    def load(self, worker: Worker, sitting: Sitting, cpu: int | None) -> None:
+    def load(self, worker: Worker, context: ProfileContext, cpu: int | None) -> None:
         """Load, compile and compare in a fresh process, pinned to `cpu`; others may do the same on theirs."""
         request = LoadRequest(
-            subject=sitting.subject,
+            subject=context.subject,
             backend=self.backend,
-            paths=sitting.paths | {"artifact": sitting.paths[BACKENDS[self.backend].artifact_role]},
-            batches=sitting.batches,
+            paths=context.paths | {"artifact": context.paths[BACKENDS[self.backend].artifact_role]},
+            batches=context.batches,
             cpu=cpu,
             is_first=not self.loads,
         )
@@ -86,14 +86,14 @@ class Row:
             self.fail(error.cause, error.remedy)
         self.took_s = time.monotonic() - begin_s
 
-    def measure(self, worker: Worker, sitting: Sitting) -> None:
+    def measure(self, worker: Worker, context: ProfileContext) -> None:
         """Time the loaded calls, alone on the machine; the first process then makes them for the energy meter."""
         first = self.rounds[0].traces if self.rounds else {}
         request = RoundsRequest(
             n_rounds=N_ROUNDS,
             order_seed=len(self.rounds),
             n_calls={name: trace.n_calls for name, trace in first.items()},
-            single=str(sitting.batches[0]),
+            single=str(context.batches[0]),
             cpus=tuple(list_cpus()),
         )
         begin_s = time.monotonic()
@@ -101,12 +101,12 @@ class Row:
             self.rounds.append(worker.ask(request))
             self.took_s += time.monotonic() - begin_s
             if not first:
-                self.figures += self._measure_energy(worker, sitting)
+                self.figures += self._measure_energy(worker, context)
         except BenchError as error:
             self.fail(error.cause, error.remedy)
 
-    def _measure_energy(self, worker: Worker, sitting: Sitting) -> list[Figure]:
-        batch, name = sitting.batches[0], "inference_energy_j"
+    def _measure_energy(self, worker: Worker, context: ProfileContext) -> list[Figure]:
+        batch, name = context.batches[0], "inference_energy_j"
         call_s = median(self.rounds[0].traces[str(batch)].wall_s)
         request = CallsRequest(batch=batch, n_calls=max(1, round(ENERGY_CALLS_S / call_s)))
 
@@ -114,7 +114,7 @@ class Row:
             worker.ask(request)
 
         try:
-            sample = measure_energy(work, sitting.meter, min_window_s=ENERGY_WINDOW_S, idle=sitting.idle)
+            sample = measure_energy(work, context.meter, min_window_s=ENERGY_WINDOW_S, idle=context.idle)
         except MeasurementError as error:  # of the meter: the row's other figures stay
             return [unavailable(name, error.cause, backend=self.backend, batch=batch)]
         n_inferences = batch * request.n_calls

@@ -25,7 +25,7 @@ MAX_FALSE = 0.05  # of the calls, which the machine itself made slow
 
 
 class Reading(TypedDict):
-    """What the instrument reads of one spin; `planted` and `severe` tell of each single call."""
+    """Readings of one spin; `planted` and `severe` have one entry for each single call."""
 
     latency_s: float
     p50_s: float
@@ -81,7 +81,7 @@ def _read_simulated(name: str, seed: int) -> Reading:
 
 
 def _describe(name: str, trace: Trace, made: list[int]) -> Reading:
-    """What the instrument reads, beside which of the single calls were planned as slow: they come last, in turns."""
+    """Describe what the instrument reads, and which single calls were planned as slow: they come last, in turns."""
     middle = compute_percentile(trace.single_s, 0.5)
     assert middle is not None
     n_single = len(trace.single_s) // N_TURNS

@@ -1,4 +1,4 @@
-"""Whether instruments find what was planted, and nothing where nothing was: counts, leaks, parity, energy, curves."""
+"""Detection: instruments find what was planted and nothing else, in counts, leaks, parity, energy and curves."""
 
 import math
 from collections.abc import Iterator
@@ -138,7 +138,7 @@ def check_energy(n_windows: int = N_WINDOWS) -> Iterator[Row]:
 
 
 def _read_energy(clock: FakeClock, meter: Meter, length_s: float, tree: Powercap | None = None) -> float:
-    """What one repeat is said to take [J]; the truth is `length_s`."""
+    """Read the energy of one repeat [J]; the true value is `length_s`."""
 
     def work() -> None:
         clock.work(round(length_s * 1e9))

@@ -1,6 +1,6 @@
 """A backend that lies, and one that does not, registered like any other: ONNX Runtime with its scores shifted, or not.
 
-Both take the whole way of a model: written to its files, judged on a test split, timed beside what judging kept.
+Both take the whole way of a model: written to its files, evaluated on a test split, timed beside what judging kept.
 """
 
 from dataclasses import replace
@@ -12,7 +12,7 @@ import numpy as np
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, BackendEntry, Scores, onnxrt
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.jobs.evaluation import judge
+from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.measurement import run_latency_job
 from dlmi_bench.jobs.parity import PARITY
 from dlmi_bench.jobs.protocol import LatencyRequest, ModelFiles, OnProgress, Request, scores_role
@@ -56,7 +56,7 @@ TASKS = {TASK: replace(get_task("usps"), name=TASK, load=load_noise, n_validatio
 
 
 class Caught(Plain):
-    """Whether the evaluation of one network called the backend INVALID, and whether timing refused it."""
+    """Outcome of one network: was the backend called INVALID by the evaluation, and refused by the timing?"""
 
     is_invalid: bool
     is_refused: bool
@@ -85,13 +85,13 @@ def _try_network(seed: int, on_progress: OnProgress) -> Caught:
     with TemporaryDirectory() as folder:
         out = Path(folder)
         artifacts = _write_network(seed, out)
-        judged = judge(artifacts, make_splits(task.load(), task.n_validation), task, out, [NAME])
-        figures = [f for f in judged.figures if f.name in PARITY and f.conditions.get("backend") == NAME]
+        evaluated = evaluate(artifacts, make_splits(task.load(), task.n_validation), task, out, [NAME])
+        figures = [f for f in evaluated.figures if f.name in PARITY and f.conditions.get("backend") == NAME]
         if len(figures) != len(PARITY):
             raise MeasurementError(f"judging gave {len(figures)} figures of parity", "see dlmi_bench.jobs.evaluation")
-        kept = {artifact.role: str(artifact_path(out, artifact)) for artifact in judged.artifacts}
+        kept = {artifact.role: str(artifact_path(out, artifact)) for artifact in evaluated.artifacts}
         files = ModelFiles(path=str(artifact_path(out, artifacts["onnx"])), scores=kept[scores_role(JUDGED_BACKEND)])
-        # Held against what was honestly judged: a program that has changed since.
+        # Held against what was honestly evaluated: a program that has changed since.
         is_refused = _is_refused(files, on_progress)
     is_invalid = all(any(note.startswith("INVALID") for note in figure.notes) for figure in figures)
     return Caught(is_invalid=is_invalid, is_refused=is_refused)
@@ -115,7 +115,7 @@ def _write_network(seed: int, out: Path) -> dict[str, Artifact]:
 
 
 def _is_refused(files: ModelFiles, on_progress: OnProgress) -> bool:
-    """Whether the job that times it refuses to report."""
+    """Ask the job that times the files; True where it refuses to report."""
     request = LatencyRequest(
         backend=NAME,
         task=TASK,

@@ -1,4 +1,4 @@
-"""Whether what is stored of a cell still holds: a hash of all that decides its result.
+"""Fingerprint of a cell: a hash of all that decides its result. A stored result is current while it is the same.
 
 The code behind a result is not listed by hand. It is what the cell's job imports, with the model and the runtimes that
 are named by text, minus the exceptions below, each with its reason.

@@ -37,7 +37,7 @@ MEASURED_SEED = 0
 
 
 class SuiteContext:
-    """What all kinds of cell share: settings, the trained records, and one long-lived worker.
+    """State that all kinds of cell share: settings, the trained records, and one long-lived worker.
 
     Training, counting and energy share the worker, so that its imports are paid for once. Memory and latency need fresh
     processes and make their own.
@@ -61,7 +61,7 @@ class SuiteContext:
         return str(artifact_path(self.folder, self.trained[cell.task, cell.model].artifact(role)))
 
     def find_reason(self, cell: Cell, backend: str) -> str:
-        """Why the backend gave no scores for the model when it was evaluated; empty where it did."""
+        """Find why the backend gave no scores for the model when it was evaluated; empty where it did."""
         figure = self.trained[cell.task, cell.model].figure("test_accuracy", backend=backend)
         return figure.reason if figure else "it was not evaluated; run with --fresh"
 

@@ -1,4 +1,4 @@
-"""Which cells a suite needs, and in which order they are done."""
+"""Plan of a suite: the cells that it needs, in the order in which they are done."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Runs a suite: what is stored and still holds is kept, the rest is done, each step in one transaction."""
+"""Run of a suite: stored results that are current are kept, the rest is done, each step in one transaction."""
 
 import traceback
 from dataclasses import asdict, dataclass, field
@@ -27,7 +27,7 @@ def _show_loading(display: Display, done: int, total: int | None) -> None:
 
 @dataclass
 class Outcome:
-    """How many cells were kept and done, and what failed in the others."""
+    """Numbers of cells kept and done, and what failed in the others."""
 
     n_kept: int = 0
     n_done: int = 0

@@ -18,7 +18,7 @@ from dlmi_bench.suite.suites import Suite
 
 @dataclass(frozen=True)
 class Timing:
-    """What a session found out about one model.
+    """Results of a session for one model.
 
     Attributes:
         rounds_s: Mean time of a call by benchmark, process and round, for ratios of models timed side by side.
@@ -95,7 +95,7 @@ def _run_processes(
 
 
 def refuse_latency(suite: Suite, reason: str, **conditions: str | int) -> list[Figure]:
-    """What stands in place of the figures of a session that gave none."""
+    """Unavailable figures for every latency of a failed session, with the reason."""
     names = ("latency_s", "cold_start_s", "throughput_hz", "overhead_share")
     return [unavailable(name, reason, batch=batch, **conditions) for batch in suite.batches for name in names]
 

@@ -1,4 +1,4 @@
-"""BoAmps reports of energy, one for each training and each measurement of inference, by component.
+"""BoAmps reports of energy, one per training or measurement of inference, and component.
 
 Source: Boavizta, BoAmps data model 0.1 (report, task, measures, system, software, infrastructure).
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.records import Figure, Record
+from dlmi_reports.formats.files import make_name, write_texts
 from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
 from dlmi_reports.results.provenance import read_provenance
 
@@ -19,8 +20,8 @@ STAGES = {"training_energy_j": "training", "inference_energy_j": "inference"}
 
 
 def write_boamps(results: Results, folder: Path) -> list[Path]:
-    """boamps/TASK--MODEL--STAGE-SEED-COMPONENT.json, and -net without what the idle machine draws."""
-    paths = []
+    """Write boamps/TASK--MODEL--STAGE-SEED-COMPONENT.json, with -net if it excludes what the idle machine draws."""
+    texts = {}
     for task in results.tasks.values():
         for model in task.models.values():
             for record in (*model.trainings, *model.measured.values()):
@@ -29,15 +30,13 @@ def write_boamps(results: Results, folder: Path) -> list[Path]:
                         component = make_slug(str(figure.conditions.get("component", "all")))
                         component += "-net" if figure.conditions.get("idle_subtracted") is True else ""
                         name = f"{STAGES[figure.name]}-{record.cell.seed_index}-{component}"
-                        path = folder / "boamps" / f"{make_slug(task.name)}--{make_slug(model.name)}--{name}.json"
-                        path.parent.mkdir(exist_ok=True)
-                        path.write_text(json.dumps(make_boamps(task, model, record, figure), indent=2) + "\n")
-                        paths.append(path)
-    return paths
+                        report = make_boamps(task, model, record, figure)
+                        texts[f"{make_name(task, model)}--{name}.json"] = json.dumps(report, indent=2) + "\n"
+    return write_texts(folder / "boamps", texts)
 
 
 def make_boamps(task: TaskResults, model: ModelResults, record: Record, figure: Figure) -> dict[str, JsonValue]:
-    """One report. Measured and modelled joules stay apart: a component has a report of its own, with its source."""
+    """Make one report. Measured and modelled joules are never mixed: each component has a report of its own."""
     assert figure.value is not None
     accuracy, n_inferences = model.compute_accuracy(), figure.conditions.get("n_inferences")
     provenance = read_provenance(record)

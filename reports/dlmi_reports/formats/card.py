@@ -1,4 +1,4 @@
-"""Model cards with Hugging Face's model-index. YAML is a superset of JSON: every scalar is written as JSON."""
+"""Model cards with Hugging Face's model-index. Its YAML is written as JSON, a subset."""
 
 import json
 from pathlib import Path
@@ -6,28 +6,22 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.units import escape_markdown
+from dlmi_reports.formats.files import list_trained, write_texts
 from dlmi_reports.formats.markdown import format_markdown
 from dlmi_reports.page import TABLES
-from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
+from dlmi_reports.results.load import ModelResults, Results, TaskResults
 from dlmi_reports.structure import Table
 
 
 def write_cards(results: Results, folder: Path) -> list[Path]:
-    """cards/TASK--MODEL.md for every model that was trained."""
-    paths = []
-    for task in results.tasks.values():
-        tables = [table for make in TABLES for table in make(task)]
-        for model in task.models.values():
-            if model.compute_accuracy():
-                path = folder / "cards" / f"{make_slug(task.name)}--{make_slug(model.name)}.md"
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(format_card(task, model, tables), encoding="utf-8")
-                paths.append(path)
-    return paths
+    """Write cards/TASK--MODEL.md for every model that was trained."""
+    tables = {name: [table for make in TABLES for table in make(task)] for name, task in results.tasks.items()}
+    texts = {f"{names}.md": format_card(task, model, tables[task.name]) for names, task, model in list_trained(results)}
+    return write_texts(folder / "cards", texts)
 
 
 def format_card(task: TaskResults, model: ModelResults, tables: list[Table]) -> str:
-    """YAML front matter, then the model's own rows of the report."""
+    """Format YAML front matter and the model's rows of the report."""
     index = json.dumps(make_index(task, model), indent=2, ensure_ascii=True)
     tags = json.dumps(["benchmark", "dlmi-bench", *(["synthetic-data"] if task.is_synthetic else [])])
     parts = [
@@ -44,7 +38,7 @@ def format_card(task: TaskResults, model: ModelResults, tables: list[Table]) -> 
 
 
 def make_index(task: TaskResults, model: ModelResults) -> list[JsonValue]:
-    """The model-index: accuracy with its interval and seeds, on the data it was judged on."""
+    """Make the model-index: accuracy with interval and seeds, and the test data."""
     metrics: list[JsonValue] = []
     for name in ("test_accuracy", "validation_accuracy"):
         accuracy = model.compute_accuracy(name)

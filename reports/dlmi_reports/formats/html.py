@@ -1,4 +1,4 @@
-"""One offline HTML file: nothing is fetched, and everything that comes from outside is escaped."""
+"""HTML format: one offline file that fetches nothing and escapes all names."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from dlmi_reports.structure import Document
 
 
 def write_html(document: Document, folder: Path) -> list[Path]:
-    """report.html, with its style, its script and its plots inside."""
+    """Write report.html, which contains its style, script and plots."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("dlmi_reports.formats", ".")
@@ -19,6 +19,6 @@ def write_html(document: Document, folder: Path) -> list[Path]:
 
 
 def _format_key(text: str) -> str:
-    """What the column sorts by; empty where the cell is a word."""
+    """Format the key by which a column is sorted; empty if the cell is a word."""
     value = parse_quantity(text)
     return "" if value is None else repr(value)

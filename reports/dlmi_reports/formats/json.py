@@ -1,4 +1,4 @@
-"""The JSON format, report.json: the page, and the figures behind it in long form."""
+"""JSON format, report.json: the page, and its figures in long form."""
 
 from pathlib import Path
 from typing import Any
@@ -9,21 +9,21 @@ from dlmi_bench.records import SCHEMA_VERSION, Plain
 from dlmi_reports.formats.longform import FigureRow, list_rows
 from dlmi_reports.structure import Document, Page
 
-# Counts up when a reader of report.json would have to change.
+# Incremented when readers of report.json have to change.
 DOCUMENT_VERSION = 1
 
 
 class Report(Plain):
-    """report.json: every figure of the store, and the tables as text, as all other formats show them."""
+    """Content of report.json: every figure of the store, and the tables as text, as in all other formats."""
 
-    document_version: int = Field(DOCUMENT_VERSION, description="Changes when a reader would have to.")
+    document_version: int = Field(DOCUMENT_VERSION, description="Incremented when readers have to change.")
     record_version: int = Field(SCHEMA_VERSION, description="Schema of the records in the store.")
     page: Page
     figures: tuple[FigureRow, ...]
 
 
 def write_json(document: Document, folder: Path) -> list[Path]:
-    """report.json, as docs/report.schema.json describes it."""
+    """Write report.json, as docs/report.schema.json describes it."""
     report = Report.model_construct(page=document.page, figures=tuple(list_rows(document.records)))
     path = folder / "report.json"
     path.write_bytes(TypeAdapter(Report).dump_json(report))
@@ -31,5 +31,5 @@ def write_json(document: Document, folder: Path) -> list[Path]:
 
 
 def make_schema() -> dict[str, Any]:
-    """JSON Schema of report.json."""
+    """Make the JSON Schema of report.json."""
     return Report.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}

@@ -1,4 +1,4 @@
-r"""LaTeX with booktabs, which pdflatex compiles as it is; everything from outside is text, never a command."""
+r"""LaTeX format with booktabs, which pdflatex compiles. All names are text, never commands."""
 
 import re
 from pathlib import Path
@@ -60,7 +60,7 @@ def _format_list(title: str, texts: list[str]) -> list[str]:
 
 
 def format_latex(table: Table) -> str:
-    """A heading, the caption, a table that breaks over pages, the notes."""
+    """Format heading, caption, a table that breaks across pages, and notes."""
     columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{w:.4f}\linewidth}}" for w in _compute_widths(table))
     head = " & ".join(rf"\textbf{{{escape_latex(name)}}}" for name in table.header) + r" \\"
     lines = [rf"\subsection{{{escape_latex(table.title)}}}", escape_latex(table.caption), "", r"{\footnotesize"]
@@ -71,14 +71,14 @@ def format_latex(table: Table) -> str:
 
 
 def _compute_widths(table: Table) -> list[float]:
-    """Shares of the line by the longest cell of each column, so that no table is wider than the page."""
+    """Compute widths as shares of the line, by the longest cell of each column."""
     longest = [max(6, min(28, max(map(len, column)))) for column in zip(table.header, *table.rows, strict=True)]
     room = 1 - 0.012 * len(longest)
     return [room * n / sum(longest) for n in longest]
 
 
 def escape_latex(text: str) -> str:
-    """Text stays text. What the standard fonts lack is written as its code point; long words may be broken."""
+    """Escape text. Characters that standard fonts lack become code points; long words may be broken."""
     text = " ".join(text.replace(BREAK, "\ufffd").split())
     text = LONG_WORD.sub(lambda found: BREAK.join(re.findall(".{1,6}", found[0])), text)
     return "".join(_escape_character(character) for character in text)

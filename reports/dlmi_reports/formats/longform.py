@@ -1,4 +1,4 @@
-"""The long form for other tools: one row per figure, SI units, everything that the store holds."""
+"""Long form for other tools: one row per figure of the store, in SI units."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from dlmi_reports.results.load import HasRecords
 
 
 def write_csv(document: HasRecords, folder: Path) -> list[Path]:
-    """figures.csv; what has a shape of its own is JSON within its column."""
+    """Write figures.csv; lists and tables within a column are JSON."""
     path = folder / "figures.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -25,7 +25,7 @@ def write_csv(document: HasRecords, folder: Path) -> list[Path]:
 
 
 def write_jsonl(document: HasRecords, folder: Path) -> list[Path]:
-    """figures.jsonl: an object a line."""
+    """Write figures.jsonl, one object per line."""
     path = folder / "figures.jsonl"
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(flatten_row(row), ensure_ascii=False) + "\n" for row in list_rows(document.records))
@@ -33,7 +33,7 @@ def write_jsonl(document: HasRecords, folder: Path) -> list[Path]:
 
 
 def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
-    """figures.parquet; conditions are JSON text, because their keys differ from row to row.
+    """Write figures.parquet; conditions are JSON text, because their keys differ between rows.
 
     Raises:
         UsageError: pyarrow is not installed.
@@ -58,7 +58,7 @@ def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
 
 
 class FigureRow(Plain):
-    """One figure with the cell that it belongs to: the long form, one row per figure, SI units."""
+    """One figure in SI units, with the cell that it belongs to."""
 
     task: str
     model: str
@@ -71,7 +71,7 @@ COLUMNS = ("task", "model", "seed_index", "cell", *Figure.model_fields)
 
 
 def list_rows(records: list[Record]) -> Iterator[FigureRow]:
-    """Every figure, in the order of the store."""
+    """List every figure, in the order of the store."""
     for record in records:
         cell = record.cell
         for figure in record.figures:
@@ -81,6 +81,6 @@ def list_rows(records: list[Record]) -> Iterator[FigureRow]:
 
 
 def flatten_row(row: FigureRow) -> dict[str, JsonValue]:
-    """Keys as in COLUMNS; conditions, notes and samples keep their shape."""
+    """Convert to the keys of COLUMNS; conditions, notes and samples keep their shape."""
     identity = row.model_dump(exclude={"figure"})
     return {**identity, **row.figure.model_dump(mode="json")}

@@ -1,4 +1,4 @@
-"""Markdown that fits a pull request, and the short form of it for a step summary."""
+"""Markdown format for pull requests, and its short form for step summaries."""
 
 from html import escape
 from pathlib import Path
@@ -7,13 +7,13 @@ from dlmi_bench.units import escape_markdown
 from dlmi_reports.plots.canvas import PAPER
 from dlmi_reports.structure import Document, Page, Section, Table
 
-# What a reader of a summary needs first; the rest is in the report.
+# Tables of a summary; the others are in the report.
 SUMMARISED = ("Accuracy", "Relative to", "Failed attempts")
-MAX_OPEN = 50  # rows of a table that is not folded
+MAX_OPEN = 50  # a table with more rows is folded
 
 
 def write_markdown(document: Document, folder: Path) -> list[Path]:
-    """report.md, and the plots beside it."""
+    """Write report.md, and each plot to a file of its own."""
     page, plots = document.page, []
     parts = [f"# {page.title}", *map(escape_markdown, page.lead), _format_contents(page)]
     for number, section in enumerate(page.sections, 1):
@@ -37,7 +37,7 @@ def _format_contents(page: Page) -> str:
 
 
 def _fold(table: Table) -> str:
-    """A long table is folded: the reader scrolls past it by its title."""
+    """Format a table; fold it if it is long."""
     text = format_markdown(table)
     return text if len(table.rows) <= MAX_OPEN else _format_fold(f"{table.title}, {len(table.rows)} rows", text)
 
@@ -51,7 +51,7 @@ def _format_fold(title: str, text: str) -> str:
 
 
 def format_markdown(table: Table) -> str:
-    """A heading, the caption, a pipe table, the notes."""
+    """Format heading, caption, a pipe table, and notes."""
     lines = [f"### {escape_markdown(table.title)}", "", escape_markdown(table.caption), ""]
     lines.append("| " + " | ".join(map(escape_markdown, table.header)) + " |")
     lines.append("|" + " --- |" * len(table.header))
@@ -61,7 +61,7 @@ def format_markdown(table: Table) -> str:
 
 
 def format_summary(page: Page) -> str:
-    """The tables that decide, for GITHUB_STEP_SUMMARY."""
+    """Format the most important tables, for GITHUB_STEP_SUMMARY."""
     parts = [f"## {page.title}", *map(escape_markdown, page.lead)]
     for section in page.sections:
         tables = [table for table in section.tables if table.title.startswith(SUMMARISED)]
@@ -72,5 +72,5 @@ def format_summary(page: Page) -> str:
 
 
 def _is_extra(section: Section) -> bool:
-    """Claims and comparisons, which have no plots of their own, are short and shown whole."""
+    """Select claims and comparisons: sections without plots, which are short and shown whole."""
     return not section.plots and section.name != "origin"

@@ -1,4 +1,4 @@
-"""CycloneDX 1.6 ML-BOM: the model, its file, its accuracy with interval, its energy.
+"""CycloneDX 1.6 ML-BOM: model, file, accuracy with interval, and energy.
 
 Source: CycloneDX 1.6, modelCard, quantitativeAnalysis and environmentalConsiderations.
 """
@@ -10,32 +10,26 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.records import Figure
-from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
+from dlmi_reports.formats.files import list_trained, write_texts
+from dlmi_reports.results.load import ModelResults, Results, TaskResults
 
 KWH = 3.6e6  # joules
-IDENTITY = ("component", "scope", "idle_subtracted", "n_inferences")  # of an energy, without which it cannot be read
+IDENTITY = ("component", "scope", "idle_subtracted", "n_inferences")  # conditions of an energy that its reader needs
 
 
 def write_mlboms(results: Results, folder: Path) -> list[Path]:
-    """mlbom/TASK--MODEL.cdx.json for every model that was trained."""
-    paths = []
-    for task in results.tasks.values():
-        for model in task.models.values():
-            if model.compute_accuracy():
-                path = folder / "mlbom" / f"{make_slug(task.name)}--{make_slug(model.name)}.cdx.json"
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(json.dumps(make_mlbom(task, model), indent=2) + "\n", encoding="utf-8")
-                paths.append(path)
-    return paths
+    """Write mlbom/TASK--MODEL.cdx.json for every model that was trained."""
+    found = ((f"{names}.cdx.json", make_mlbom(task, model)) for names, task, model in list_trained(results))
+    return write_texts(folder / "mlbom", {name: json.dumps(bom, indent=2) + "\n" for name, bom in found})
 
 
 def make_mlbom(task: TaskResults, model: ModelResults) -> dict[str, JsonValue]:
-    """The same document for the same records."""
+    """Make a document that is the same for the same records."""
     first = model.trainings[0]
     hashes = [artifact.sha256 for artifact in first.artifacts if artifact.role == "onnx"]
     considerations: dict[str, JsonValue] = {"environmentalConsiderations": {"energyConsumptions": _list_energy(model)}}
     if task.is_synthetic:
-        considerations["technicalLimitations"] = ["Judged on synthetic data: says nothing about patients."]
+        considerations["technicalLimitations"] = ["Evaluated on synthetic data, which says nothing about patients."]
     card: JsonValue = {
         "modelParameters": {
             "task": "image-classification",
@@ -74,7 +68,7 @@ def _list_metrics(model: ModelResults) -> list[JsonValue]:
 
 
 def _list_energy(model: ModelResults) -> list[JsonValue]:
-    """Training and inference by component, gross and net, each with its source; nothing is ever added up."""
+    """List the energy of training and inference by component, gross and net, each with its source; no sums."""
     training = [(f, "training") for f in model.trainings[0].figures if f.name == "training_energy_j"]
     record = model.measured.get("energy")
     inference = [(f, "inference") for f in (record.figures if record else ()) if f.name == "inference_energy_j"]
@@ -85,7 +79,7 @@ def _make_energy(figure: Figure, activity: str) -> dict[str, JsonValue]:
     assert figure.value is not None
     said = {name: figure.conditions[name] for name in IDENTITY if name in figure.conditions}
     said |= {"kind": figure.kind, "source": figure.source, "method": figure.method}
-    # The schema asks for providers; which ones fed this machine is not known, and it says so.
+    # The schema requires providers; those of this machine are not known.
     provider: JsonValue = {
         "organization": {"name": "unknown"},
         "energySource": "unknown",
@@ -100,7 +94,7 @@ def _make_energy(figure: Figure, activity: str) -> dict[str, JsonValue]:
 
 
 def _to_text(value: str | float) -> str:
-    """The schema's properties are texts; truth is written as in JSON."""
+    """Convert to text, as the schema requires; booleans are written as in JSON."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

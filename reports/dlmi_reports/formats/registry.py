@@ -1,4 +1,4 @@
-"""Formats by name: those of a report, which write down one page, and those that results are exported in."""
+"""Formats by name, of reports and of exports. A new format is a file here and a row below."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ FORMATS: dict[str, Callable[[Document, Path], list[Path]]] = {
     "json": write_json,
 }
 
-# For other people's tools; one file per task and model but for the long form.
+# For other tools: one file per task and model, except for the long form.
 EXPORTS: dict[str, Callable[[Results, Path], list[Path]]] = {
     "jsonl": write_jsonl,
     "csv": write_csv,

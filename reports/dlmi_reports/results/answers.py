@@ -1,4 +1,4 @@
-"""Right and wrong answers by seed and example, from the scores and labels that a run kept."""
+"""Correct and wrong answers by seed and example, from the scores and labels that a run kept."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -23,14 +23,14 @@ N_KEPT = 512  # arrays; a file's name is the hash of its content, so none is eve
 
 
 class UnmeasuredError(BenchError):
-    """The store does not hold what the claim is about. Without a remedy, the claim's own command measures it."""
+    """The store lacks the results for a claim; without a remedy, the claim's own command measures them."""
 
     def __init__(self, cause: str, remedy: str = "") -> None:
         super().__init__(cause, remedy)
 
 
 class Answers:
-    """A metric by seed and example, with what tells whether two of them can be paired."""
+    """A metric by seed and example, with the labels and seeds by which two of them are paired."""
 
     def __init__(self, table: Table, labels: NDArray[Any], seeds: tuple[int, ...]) -> None:
         self.table = table
@@ -38,15 +38,15 @@ class Answers:
         self.seeds = seeds
 
     def check_same_examples(self, other: "Answers") -> None:
-        """Raises UnmeasuredError where the examples differ."""
+        """Raise UnmeasuredError if the examples differ."""
         if not np.array_equal(self.labels, other.labels):
             raise UnmeasuredError(
-                "the two were judged on different examples", "run both on the same data, with --fresh"
+                "the two were evaluated on different examples", "run both on the same data, with --fresh"
             )
 
 
 def read_answers(results: ModelResults, metric: str) -> Answers:
-    """The metric by seed and example: its mean over the table is the figure that the report shows.
+    """Read the metric by seed and example; the mean of the table is the figure that the report shows.
 
     Raises:
         UnmeasuredError: fewer than two seeds, or a store that keeps no labels.
@@ -55,14 +55,14 @@ def read_answers(results: ModelResults, metric: str) -> Answers:
     if len(results.trainings) < 2:
         n = len(results.trainings)
         where = f"{results.name} on {results.task}"
-        raise UnmeasuredError(f"{n} seed of {where}: two at least show how much they differ")
+        raise UnmeasuredError(f"{n} seed of {where}: the spread needs at least two")
     rows, labels = [], None
     for record in results.trainings:
         scores, own = (_find(record, f"{SPLITS[metric]}_{what}", results) for what in ("scores", "labels"))
         if scores.ndim != 2 or own.shape != scores.shape[:1] or not (labels is None or np.array_equal(labels, own)):
-            raise StoreError(f"{record.cell.key}: scores and labels do not fit", "run again with --fresh")
+            raise StoreError(f"{record.cell.key}: scores and labels do not match", "run again with --fresh")
         labels = own
-        right = (scores.argmax(1) == own) & np.isfinite(scores).all(1)  # a score that is no number is no answer
+        right = (scores.argmax(1) == own) & np.isfinite(scores).all(1)  # a score that is not finite is no answer
         rows.append(_weigh(right.astype(float), own, metric, record))
     assert labels is not None
     return Answers(np.stack(rows), labels, tuple(record.cell.seed for record in results.trainings))
@@ -82,12 +82,12 @@ def _load(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: {error}", "the same `dlmi-bench run` makes it again") from error
+        raise StoreError(f"{path}: {error}", "run the same `dlmi-bench run` again to restore it") from error
     return array
 
 
 def _weigh(right: NDArray[np.float64], labels: NDArray[Any], metric: str, record: Record) -> NDArray[np.float64]:
-    """One row of the table of a metric."""
+    """Compute one row of the table of a metric."""
     if metric == "test_balanced_accuracy":
         classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
         return right * (len(labels) / (len(classes) * counts[index]))

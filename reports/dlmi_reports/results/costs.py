@@ -1,4 +1,4 @@
-"""What a model costs: the columns by which models are compared, and where in the store each is found."""
+"""Costs by which models are compared, and where each is found in the store."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -13,10 +13,11 @@ from dlmi_reports.results.marks import find_void
 
 @dataclass(frozen=True)
 class CostSample:
-    """A cost of one model with its bounds, in SI units, and what was sampled to know it.
+    """A cost of one model with its bounds, in SI units, and its samples.
 
-    No `samples`: the cost is exact. Those with a `session` are process medians, which are paired with the ones of the
-    same session and compared with no others; those without are independent. Of several `machines` there is no ratio.
+    Without `samples` the cost is exact. Samples with a `session` are process medians, which are paired with those of
+    the same session and never compared with others; those without are independent. Costs of several `machines` have
+    no ratio.
     """
 
     value: float
@@ -32,13 +33,13 @@ class Cost:
     """One kind of cost.
 
     Attributes:
-        name: One word, also of the plot's file.
-        title: Head of a column.
+        name: One word, also in the name of the plot's file.
+        title: Header of a column.
         axis: Label of an axis, with the unit.
         scale: From SI units to those of the axis.
-        unit: Of the cost itself, as in dlmi_bench.units.
-        cell: Where it comes from; counts are exact anywhere, all else belongs to a machine.
-        find: The model's cost; None where it was not measured, only modelled, or is INVALID.
+        unit: Unit of the cost itself, as in dlmi_bench.units.
+        cell: Kind of cell; counts are exact, all others depend on the machine.
+        find: Finds the model's cost; None if it was not measured, only modelled, or is INVALID.
     """
 
     name: str
@@ -63,32 +64,32 @@ def _find_file(model: ModelResults) -> CostSample | None:
 
 
 def _find_latency(model: ModelResults) -> CostSample | None:
-    """An INVALID one ranks nothing, as in energy."""
+    """Find the latency; an INVALID one is excluded from rankings, as for energy."""
     figure = model.find_latency()
     sample = None if find_void(figure) else _make_sampled(figure)
     return replace(sample, session=find_session(model.measured["latency"])) if sample else None
 
 
 def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | None:
-    """Measured joules only: modelled ones are time multiplied by a constant, and rank nothing."""
+    """Find measured joules: modelled ones are time multiplied by a constant, and excluded from rankings."""
     figure = find_energy(model, is_net=is_net)
     return _make_sampled(figure) if figure and figure.kind == "measured" and not find_void(figure) else None
 
 
 def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
-    """Of 1 000 inferences, processor only; net is without what the idle machine draws."""
+    """Find the energy of 1 000 inferences, processor only; net excludes what the idle machine draws."""
     return model.find("energy", "inference_energy_j", component="cpu", idle_subtracted=is_net)
 
 
 def find_training_energies(model: ModelResults, *, is_net: bool) -> list[Figure]:
-    """Of each whole training that has such a figure, available or not, processor only."""
+    """List the energy of each whole training that has such a figure, available or not, processor only."""
     wanted = {"component": "cpu", "idle_subtracted": is_net}
     found = [record.figure("training_energy_j", **wanted) for record in model.trainings]
     return [figure for figure in found if figure]
 
 
 def list_meters(figures: Iterable[Figure]) -> list[str]:
-    """ "kind, source" of the joules that there are; those of two meters are neither averaged nor compared."""
+    """List "kind, source" of the available joules; those of two meters are neither averaged nor compared."""
     return sorted({f"{figure.kind}, {figure.source}" for figure in figures if figure.value is not None})
 
 
@@ -100,7 +101,7 @@ def _find_training(model: ModelResults) -> CostSample | None:
 
 
 def list_machines(records: Iterable[Record]) -> frozenset[str]:
-    """Kinds of machine that they were made on; seconds of two of them say nothing about models."""
+    """List the kinds of machine of the records; times of different machines do not compare models."""
     return frozenset(str(record.provenance.get("machine_id")) for record in records)
 
 
@@ -118,25 +119,17 @@ def _make_sampled(figure: Figure | None) -> CostSample | None:
     return CostSample(figure.value, lo, hi, figure.samples or (figure.value,))
 
 
-ENERGY = "measured energy of 1 000 inferences, processor"
+ENERGY = "energy of 1 000 inferences, processor, measured"
 COSTS: tuple[Cost, ...] = (
     Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", _find_parameters),
     Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", _find_macs),
     Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", _find_file),
     Cost("latency", "latency", "latency at batch 1, ONNX Runtime, one thread [us]", 1e6, "s", "latency", _find_latency),
-    Cost(
-        "energy",
-        "energy, gross",
-        "energy of 1 000 inferences, processor, measured [J]",
-        1.0,
-        "j",
-        "energy",
-        _find_energy,
-    ),
+    Cost("energy", "energy, gross", f"{ENERGY} [J]", 1.0, "j", "energy", _find_energy),
     Cost(
         "energy-net", "energy, net", "the same, net of idle [J]", 1.0, "j", "energy", partial(_find_energy, is_net=True)
     ),
     Cost("training", "training", "training, one thread [s]", 1.0, "s", "train", _find_training),
 )
-# Those that a device pays for at each answer are plotted; the file is nearly the parameters again.
+# Costs of each inference are plotted; the file is nearly proportional to the parameters.
 PLOTTED = tuple(cost for cost in COSTS if cost.name in ("parameters", "macs", "latency", "energy"))

@@ -1,4 +1,4 @@
-"""The store's records, grouped as reports need them."""
+"""Records of a store, grouped by task and model."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ RANKED = ("latency_s", "inference_energy_j")
 
 @dataclass
 class ModelResults:
-    """All of one model on one task; the files lie in `folder`, that of the store."""
+    """All results of one model on one task; `folder` is that of the store."""
 
     name: str
     trainings: list[Record] = field(default_factory=list)
@@ -33,28 +33,28 @@ class ModelResults:
 
     @property
     def n_parameters(self) -> float:
-        """What models are ordered by; infinite where it was not counted."""
+        """Number of parameters, by which models are ordered; infinite if it was not counted."""
         figure = self.find("counts", "n_parameters")
         return figure.value if figure and figure.value is not None else float("inf")
 
     def find(self, kind: CellKind, name: str, **conditions: str | float) -> Figure | None:
-        """A figure of a measured cell; None where that cell has not been done."""
+        """Find a figure of a measured cell; None if that cell is not done."""
         record = self.measured.get(kind)
         return record.figure(name, **conditions) if record else None
 
     def find_latency(self) -> Figure | None:
-        """The one that models are compared by: ONNX Runtime, one example, one thread."""
+        """Find the latency by which models are compared: ONNX Runtime, one example, one thread."""
         return self.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
 
     def values(self, name: str) -> list[float]:
-        """The figure's value in each training that has one, in the order of the seeds."""
+        """List the figure's value in each training that has one, in the order of the seeds."""
         if name not in self._values:  # thousands of trainings, and every table asks
             figures = [record.figure(name) for record in self.trainings]
             self._values[name] = [f.value for f in figures if f is not None and f.value is not None]
         return self._values[name]
 
     def compute_accuracy(self, name: str = "test_accuracy") -> "Accuracy | None":
-        """Mean over seeds with both kinds of uncertainty; None where no training has the figure."""
+        """Compute the mean over seeds with both kinds of uncertainty; None if no training has the figure."""
         values = self.values(name)
         if not values:
             return None
@@ -63,14 +63,14 @@ class ModelResults:
         return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values))
 
     def compute_reach(self) -> "Reach":
-        """How many trainings met the target, and when; those that did not are censored at their end."""
+        """Compute how many trainings reached the target, and when; the others are censored at their end."""
         pairs = self.list_times_to_target()
         times, reached = [t for t, _ in pairs], [is_hit for _, is_hit in pairs]
         lo, hi = compute_wilson(sum(reached), len(reached)) if reached else (0.0, 1.0)
         return Reach(sum(reached), len(reached), lo, hi, compute_kaplan_meier(times, reached))
 
     def list_times_to_target(self) -> list[tuple[float, bool]]:
-        """For each training the time at which it met the target, or at which it ended without (False) [s]."""
+        """List for each training the time at which it reached the target, or ended without it (False) [s]."""
         found = []
         for record in self.trainings:
             hit, end = record.figure("time_to_target_s"), record.figure("training_s")
@@ -120,7 +120,7 @@ class TaskResults:
 
     @cached_property
     def reference(self) -> ModelResults | None:
-        """The model that the others are compared with: the chosen one, else the most accurate one."""
+        """Model that the others are compared with: the chosen one, otherwise the most accurate one."""
         if self.chosen_reference in self.models:
             return self.models[self.chosen_reference]
         found = [(a.mean, model) for model in self.models.values() if (a := model.compute_accuracy())]
@@ -142,7 +142,7 @@ class TaskResults:
 
 
 class HasRecords(Protocol):
-    """What the long form is written from."""
+    """Anything with records, from which the long form is written."""
 
     @property
     def records(self) -> list[Record]: ...
@@ -150,7 +150,7 @@ class HasRecords(Protocol):
 
 @dataclass
 class Results:
-    """Everything a report shows; `records` holds what other tools measured as well."""
+    """Everything that a report shows; `records` includes those imported from other tools."""
 
     tasks: dict[str, TaskResults]
     records: list[Record]
@@ -159,7 +159,7 @@ class Results:
 
     @property
     def own(self) -> list[Record]:
-        """What was measured here."""
+        """Records that were measured here."""
         return [record for record in self.records if record.cell.kind != "imported"]
 
     @property
@@ -168,7 +168,7 @@ class Results:
 
 
 def load_results(store: Store, *, reference: str | None = None) -> Results:
-    """Current records of the store; `reference` names the model that the others are compared with.
+    """Load the current records of a store; `reference` names the model that the others are compared with.
 
     Raises:
         StoreError: there is none.
@@ -178,8 +178,8 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
     records = [attempt.record for attempt in attempts.values() if attempt.record]
     failures = store.failures()
     if not records:
-        said = f"; the last of {len(failures)} failed: {failures[-1].error}" if failures else ""
-        raise StoreError(f"{store.folder}: no finished cell{said}", "run `dlmi-bench run` first, or mend what failed")
+        said = f"; {len(failures)} attempts failed, the last one with: {failures[-1].error}" if failures else ""
+        raise StoreError(f"{store.folder}: no finished cell{said}", "run `dlmi-bench run` first, or fix what failed")
     tasks = _group(records, reference, store.folder)
     models = sorted({name for task in tasks.values() for name in task.models})
     if reference is not None and reference not in models:
@@ -192,7 +192,7 @@ def _group(records: list[Record], reference: str | None, folder: Path) -> dict[s
     for record in sorted(records, key=lambda r: r.cell.seed_index):
         cell = record.cell
         if cell.kind == "imported":
-            continue  # another way of measuring: it stands beside no model of ours
+            continue  # measured in another way, so never compared with our models
         task = tasks.setdefault(cell.task, TaskResults(clean_text(cell.task), chosen_reference=reference))
         if cell.kind == "references":
             task.observers = record
@@ -210,7 +210,7 @@ def _group(records: list[Record], reference: str | None, folder: Path) -> dict[s
 
 
 def _carry_voids(model: ModelResults) -> None:
-    """Latency and energy of a runtime whose answers are INVALID are so too, and for the same reason."""
+    """Mark latency and energy of a runtime whose answers are INVALID, with the same reason."""
     answers = [f for record in model.trainings[:1] for f in record.figures if f.name == "max_score_error"]
     voids = {f.conditions.get("backend"): note for f in answers if (note := find_void(f))}
     if not voids:
@@ -226,11 +226,11 @@ def _carry_voids(model: ModelResults) -> None:
 
 
 def compute_median_range(values: list[float]) -> tuple[float, float, float]:
-    """Median, smallest and largest."""
+    """Compute median, minimum and maximum."""
     return median(values), min(values), max(values)
 
 
 def make_slug(name: str) -> str:
-    """A file's name for a task or a model, whatever it is called: safe, short, and another one for another name."""
+    """Make a safe, short and unique file name for a task or a model of any name."""
     kept = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60]
     return kept if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")

@@ -1,4 +1,4 @@
-"""Ways of preparing one task's data beside each other: what the signal, the training and the accuracy gain or lose."""
+"""Ways of preparing the data of one task, compared in signal, training and accuracy."""
 
 from dlmi_bench.records import ARM
 from dlmi_bench.stats.intervals import compute_sd
@@ -12,7 +12,7 @@ HEADER = [
     "model",
     "prepared",
     "test %",
-    "against {base}",
+    "difference to {base}",
     "seed sd",
     "reached the target",
     "loss sd",
@@ -20,15 +20,15 @@ HEADER = [
     "pooled SNR",
 ]
 CAPTION = (
-    "Mean test accuracy over seeds, and its difference to {base} with 95 % over seeds and examples, paired; sd of the "
-    "accuracy over seeds; trainings that reached the target; sd over seeds of the last validation loss. SNR is "
-    "striatal contrast over noise of the training images, of each by itself (median) and pooled over all of them, "
-    "which is what one threshold for all patients sees."
+    "Test accuracy is the mean over seeds. Brackets hold 95 % intervals: of the difference to {base} in points, paired "
+    "over seeds and examples; of the share of trainings that reached the target. The standard deviations (sd) of the "
+    "accuracy and of the last validation loss are over seeds. SNR is the striatal contrast divided by the noise of the "
+    "training images: the median over single images, and pooled over all images."
 )
 
 
 def make_ablation_table(tasks: dict[str, TaskResults], name: str) -> Table | None:
-    """Every model of the task `name` that was also trained on an arm of it; None where there is no arm."""
+    """Compare every model of the task `name` that was also trained on an arm of it; None if there is no arm."""
     base = tasks[name]
     ways = [task for other, task in tasks.items() if other.partition(ARM)[0] == name]
     rows = [

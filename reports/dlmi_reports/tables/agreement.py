@@ -1,4 +1,4 @@
-"""How far the answers of every runtime are from those of eager in float64."""
+"""Agreement of the scores of every runtime with those of eager in float64."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ from dlmi_reports.tables.cells import show
 
 
 def make_agreement_tables(task: TaskResults) -> list[Table]:
-    """One table; none where no runtime was compared."""
+    """One table; none if no runtime was compared."""
     rows = [row for model in task.by_size for row in _list_rows(model)]
     caption = (
-        "Scores for the whole test split in the one look at it, first seed: largest error; RMSE in units of float32 "
-        "eager's own; decisions that differ, with the Wilson 95 % interval. INVALID: the error is more than float32 "
-        "explains; such a runtime's latency and energy rank nothing and decide nothing. Vacuous: the network answers "
-        "all inputs alike, so that agreeing says nothing."
+        "Scores of the first seed on the whole test split, which is read once. RMSE is a multiple of that of eager in "
+        "float32. Brackets hold Wilson 95 % intervals. INVALID: float32 does not explain the error; latency and energy "
+        "of such a runtime are excluded from rankings and claims. Vacuous: the output of the network does not depend "
+        "on its input, so agreement shows nothing."
     )
     header = ["model", "runtime", "largest error", "RMSE", "other decisions", "examples"]
     return [Table("Agreement with float64", caption, header, rows)] if rows else []

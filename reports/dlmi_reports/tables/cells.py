@@ -1,4 +1,4 @@
-"""Cells of tables."""
+"""Cells of tables, as text."""
 
 from collections.abc import Callable
 
@@ -12,35 +12,32 @@ MISSING = "not measured"
 
 
 def show(figure: Figure | None, render: Callable[[Figure], str]) -> str:
-    """The figure as `render` writes it, or why there is none."""
+    """Write the figure with `render`, or the reason why there is none."""
     if figure is None:
         return MISSING
     return f"n/a ({figure.reason})" if figure.value is None else render(figure)
 
 
-def _render(figure: Figure | None) -> str:
-    if figure is None:
-        return MISSING
-    if figure.value is None:
-        return f"not available: {figure.reason}"
-    return format_range(figure.value, figure.lo, figure.hi, unit_of(figure.name))
+def render(figure: Figure | None) -> str:
+    """Write a figure with its bounds."""
+    return show(figure, lambda f: format_range(f.value or 0.0, f.lo, f.hi, unit_of(f.name)))
 
 
-def _render_count(figure: Figure | None) -> str:
+def render_count(figure: Figure | None) -> str:
     return format_count(figure.value) if figure and figure.value is not None else MISSING
 
 
-def _render_fraction(figure: Figure | None) -> str:
+def render_fraction(figure: Figure | None) -> str:
     return format_percent(figure.value, 2) if figure and figure.value is not None else MISSING
 
 
 def render_latency(figure: Figure | None) -> str:
-    """With its bounds and what speaks against it."""
-    return add_marks(_render(figure), figure)
+    """Write a latency with its bounds and its marks."""
+    return add_marks(render(figure), figure)
 
 
 def render_gap(model: ModelResults, cost: Cost) -> str:
-    """What stands where a model has no cost to rank it by."""
+    """Write why a model has no cost to rank it by."""
     figure = model.find_latency() if cost.cell == "latency" else None
     if cost.cell == "energy":
         figure = find_energy(model, is_net=False)
@@ -48,7 +45,7 @@ def render_gap(model: ModelResults, cost: Cost) -> str:
 
 
 def render_seed_sd(model: ModelResults) -> str:
-    """How much the test accuracy varies from seed to seed."""
+    """Write the standard deviation of the test accuracy over seeds."""
     accuracy = model.compute_accuracy()
     if accuracy is None:
         return MISSING
@@ -56,14 +53,15 @@ def render_seed_sd(model: ModelResults) -> str:
 
 
 def render_reach(model: ModelResults) -> str:
-    """Trainings that met the target of all, with the Wilson interval of their share."""
+    """Write how many trainings reached the target, with the Wilson interval of their share."""
     reach = model.compute_reach()
     if not reach.n_runs:
         return MISSING
     return f"{reach.n_reached} of {reach.n_runs} [{format_percent(reach.lo, 0)}, {format_percent(reach.hi, 0)} %]"
 
 
-def _render_spread(model: ModelResults, name: str) -> str:
+def render_spread(model: ModelResults, name: str) -> str:
+    """Write the median over seeds, with smallest and largest."""
     values = model.values(name)
     if not values:
         return "censored" if model.trainings else MISSING
@@ -73,7 +71,6 @@ def _render_spread(model: ModelResults, name: str) -> str:
     return f"{format_count(middle)} [{format_count(low)}, {format_count(high)}]" if low < high else format_count(middle)
 
 
-def _render_energy(figure: Figure | None) -> str:
-    if figure is None or figure.value is None:
-        return _render(figure)
-    return add_marks(f"{format_quantity(figure.value, 'j')} ({figure.kind}, {figure.source})", figure)
+def render_energy(figure: Figure | None) -> str:
+    """Write an energy with its kind, source and marks."""
+    return show(figure, lambda f: add_marks(f"{format_quantity(f.value or 0.0, 'j')} ({f.kind}, {f.source})", f))

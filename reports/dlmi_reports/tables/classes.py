@@ -1,11 +1,11 @@
-"""Results class by class: recall, the confusions, and figures that weigh classes alike."""
+"""Results by class: recall, confusions, and figures that weigh all classes equally."""
 
 from dataclasses import dataclass
 from statistics import fmean
 
 from dlmi_bench.records import Record
 from dlmi_bench.stats.intervals import compute_sd
-from dlmi_bench.units import format_count, format_number, format_percent
+from dlmi_bench.units import format_count, format_number, format_percent, format_share
 from dlmi_reports.results.load import ModelResults, TaskResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING
@@ -20,7 +20,7 @@ N_CONFUSIONS = 3
 
 @dataclass(frozen=True)
 class Confusion:
-    """Answers by true class, summed over seeds; rows are the truth."""
+    """Counts of answers by true class (rows), summed over seeds."""
 
     counts: list[list[int]]
 
@@ -29,13 +29,13 @@ class Confusion:
         return [row[i] / sum(row) if sum(row) else None for i, row in enumerate(self.counts)]
 
     def list_mistakes(self) -> list[tuple[int, int, int]]:
-        """(count, truth, answer), the most frequent first."""
+        """List (count, truth, answer), the most frequent first."""
         cells = [(n, t, a) for t, row in enumerate(self.counts) for a, n in enumerate(row) if t != a and n]
         return sorted(cells, key=lambda cell: (-cell[0], cell[1], cell[2]))
 
 
 def compute_confusion(model: ModelResults) -> Confusion | None:
-    """Sum over the model's trainings; None where none has kept a square matrix of counts."""
+    """Sum the confusion matrices of the model's trainings; None if none was kept."""
     found = [matrix for record in model.trainings if (matrix := _read_matrix(record))]
     found = [matrix for matrix in found if len(matrix) == len(found[0])]
     if not found:
@@ -53,7 +53,7 @@ def _read_matrix(record: Record) -> list[list[int]] | None:
 
 
 def make_class_tables(task: TaskResults) -> list[Table]:
-    """Balanced figures, recall by class, the reference's confusion, every model's worst confusions."""
+    """Tables of balanced figures, recall by class, confusions of the reference, and frequent mistakes."""
     tables = [make_balanced_table(task)] if any(m.values(name) for m in task.by_size for name in BALANCED) else []
     confusions = {model.name: c for model in task.by_size if (c := compute_confusion(model))}
     if not confusions:
@@ -66,18 +66,21 @@ def make_class_tables(task: TaskResults) -> list[Table]:
 
 
 def list_classes(task: TaskResults, n: int) -> list[str]:
-    """The names of the first `n` classes as the trainings kept them, else numbers."""
+    """List the names of the first `n` classes; their numbers if the trainings kept no names."""
+    return names[:n] if len(names := read_classes(task)) >= n else list(map(str, range(n)))
+
+
+def read_classes(task: TaskResults) -> list[str]:
+    """Read the class names that the trainings kept; empty if they kept none."""
     found = next((record.details.get("class_names") for record in task.trainings), None)
-    return (
-        [str(name) for name in found[:n]] if isinstance(found, list) and len(found) >= n else list(map(str, range(n)))
-    )
+    return list(map(str, found)) if isinstance(found, list) else []
 
 
 def make_balanced_table(task: TaskResults) -> Table:
     names = [name for name in BALANCED if any(model.values(name) for model in task.by_size)]
     rows = [[model.name, *(_render_mean(model.values(name)) for name in names)] for model in task.by_size]
-    caption = "Mean over seeds, sd over seeds in brackets. Every class counts alike, however many examples it has."
-    return Table("Accuracy, classes weighed alike", caption, ["model", *(BALANCED[name] for name in names)], rows)
+    caption = "Mean over seeds; parentheses hold the standard deviation over seeds. All classes have the same weight."
+    return Table("Accuracy, all classes weighed equally", caption, ["model", *(BALANCED[name] for name in names)], rows)
 
 
 def _render_mean(values: list[float]) -> str:
@@ -92,13 +95,13 @@ def make_recall_table(confusions: dict[str, Confusion], names: list[str]) -> Tab
     for model, confusion in confusions.items():
         recalls = [format_percent(r) if r is not None else "no example" for r in confusion.recalls]
         rows.append([model, *recalls, *("" for _ in names[len(recalls) :])])
-    caption = "Share of the test examples of each true class that got the right answer, all seeds together, in percent."
+    caption = "Percentage of the test examples of each true class that were classified correctly, all seeds together."
     return Table("Recall by class", caption, ["model", *names], rows)
 
 
 def make_confusion_table(model: str, confusion: Confusion, names: list[str]) -> Table:
     rows = [[name, *map(format_count, row)] for name, row in zip(names, confusion.counts, strict=True)]
-    caption = "Rows are the truth, columns the answers; test examples of all seeds together."
+    caption = "Rows are true classes, columns are answers. Test examples of all seeds together."
     return Table(f"Confusion of {model}", caption, ["truth", *names], rows)
 
 
@@ -107,6 +110,6 @@ def make_mistake_table(confusions: dict[str, Confusion], names: list[str]) -> Ta
     for model, confusion in confusions.items():
         for n, truth, answer in confusion.list_mistakes()[:N_CONFUSIONS]:
             share = n / sum(confusion.counts[truth])
-            rows.append([model, names[truth], names[answer], format_count(n), f"{format_percent(share)} %"])
+            rows.append([model, names[truth], names[answer], format_count(n), format_share(share, 1)])
     header = ["model", "truth", "answer", "times", "of that class"]
-    return Table("Most frequent mistakes", f"Up to {N_CONFUSIONS} a model, all seeds together.", header, rows)
+    return Table("Most frequent mistakes", f"Up to {N_CONFUSIONS} per model, all seeds together.", header, rows)

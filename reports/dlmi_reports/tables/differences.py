@@ -1,4 +1,4 @@
-"""Models against a reference and against each other: what is resolved and what is not."""
+"""Differences of models to a reference and to each other, with what is resolved."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING, render_gap
 
 ALPHA = 0.05
-S = TypeVar("S")  # what is compared
-D = TypeVar("D")  # what comes out
+S = TypeVar("S")  # a side of a comparison
+D = TypeVar("D")  # its result
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference or a ratio with its bounds; without bounds it stays undecided, for the reason given."""
+    """A difference or a ratio with its bounds; without bounds it is not resolved, for the reason given."""
 
     value: float
     lo: float | None
@@ -35,10 +35,10 @@ class Difference:
 
 
 def compute_accuracy_difference(a: ModelResults, b: ModelResults, alpha: float = ALPHA) -> Difference | None:
-    """Mean test accuracy of `a` less that of `b`; two-sided at `alpha`, over seeds and over test examples.
+    """Compute the mean test accuracy of `a` minus that of `b`; two-sided at `alpha`, over seeds and test examples.
 
-    Paired by example where both kept their answers to the same ones. Else the examples count as two independent
-    samples, and the bounds are wider than they need be.
+    The examples are paired if both kept their answers to the same ones. Otherwise they count as two independent
+    samples, and the bounds are wider than necessary.
     """
     x, y = a.compute_accuracy(), b.compute_accuracy()
     if x is None or y is None:
@@ -49,7 +49,7 @@ def compute_accuracy_difference(a: ModelResults, b: ModelResults, alpha: float =
 
 
 def _compare_answers(a: ModelResults, b: ModelResults, alpha: float) -> Difference | None:
-    """By what each answered to each example; None where that was not kept, or the examples are not the same."""
+    """Compare the answers to each example; None if they were not kept, or the examples differ."""
     try:
         x, y = (read_answers(model, "test_accuracy") for model in (a, b))
         x.check_same_examples(y)
@@ -59,13 +59,13 @@ def _compare_answers(a: ModelResults, b: ModelResults, alpha: float) -> Differen
 
 
 def compare_answers(x: Answers, y: Answers, alpha: float = ALPHA) -> Difference:
-    """Mean of `x` less that of `y`, of the same examples; paired by seed where the seeds are the same too."""
+    """Compute the mean of `x` minus that of `y` on the same examples; paired by seed if the seeds are the same."""
     estimate = estimate_difference(x.table, y.table, is_paired=x.seeds == y.seeds)
     return Difference(estimate.value, *estimate.compute_interval(alpha))
 
 
 def _compare_means(a: ModelResults, b: ModelResults, x: Accuracy, y: Accuracy, alpha: float) -> Difference:
-    """By Welch over seeds, and two independent samples of examples."""
+    """Compare means with Welch's interval over seeds and two independent samples of examples."""
     value, lo, _ = compute_welch_interval(a.values("test_accuracy"), b.values("test_accuracy"), alpha / 2)
     z = NormalDist().inv_cdf(1 - alpha / 2)
     variance = x.mean * (1 - x.mean) / x.n + y.mean * (1 - y.mean) / y.n
@@ -74,7 +74,7 @@ def _compare_means(a: ModelResults, b: ModelResults, x: Accuracy, y: Accuracy, a
 
 
 def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Difference | None:
-    """Cost of `a` over that of `b`; over processes that timed both, or over seeds; exact for what is counted."""
+    """Compute the cost of `a` over that of `b`, over shared processes or over seeds; counts are exact."""
     if min(a.value, b.value) <= 0:
         return None
     if not a.samples and not b.samples:
@@ -82,7 +82,7 @@ def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Di
         return Difference(ratio, ratio, ratio)
     x, y = ([math.log(v) for v in sample.samples] for sample in (a, b))
     if len(a.machines | b.machines) > 1:
-        return Difference(a.value / b.value, None, None, "not taken on one kind of machine")
+        return Difference(a.value / b.value, None, None, "measured on different kinds of machine")
     if a.session != b.session:
         return Difference(a.value / b.value, None, None, "not timed in the same session")
     if min(len(x), len(y)) < 2:
@@ -96,7 +96,7 @@ def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Di
 
 
 def make_difference_tables(task: TaskResults) -> list[Table]:
-    """Every model against the reference, then all pairs."""
+    """Tables of every model against the reference, and of all pairs."""
     return [make_relative_table(task), make_pair_table(task)] if task.reference and len(task.models) > 1 else []
 
 
@@ -112,10 +112,10 @@ def make_relative_table(task: TaskResults) -> Table:
             difference = compute_accuracy_difference(model, reference)
             rows.append([model.name, format_points(difference), *(_render_ratio(c, model, reference) for c in costs)])
     caption = (
-        f"Differences of accuracy in points and ratios of cost, each with its 95 % interval: over seeds and test "
-        f"examples, which are paired where the answers were kept, over processes that timed both side by side, over "
-        f"seeds for training; counts are exact. "
-        f"{reference.name} is the reference{'' if task.chosen_reference else ', as the most accurate one'}."
+        f"Differences of accuracy in points, and ratios of cost. Brackets hold 95 % intervals: of accuracy over seeds "
+        f"and test examples, paired where the answers were kept; of latency and energy over processes that measured "
+        f"both models side by side; of training over seeds. Counts are exact. "
+        f"The reference is {reference.name}{'' if task.chosen_reference else ', the most accurate model'}."
     )
     header = ["model", "test accuracy, points", *(cost.title for cost in costs)]
     return Table(f"Relative to {reference.name}", caption, header, rows)
@@ -130,7 +130,7 @@ def _render_ratio(cost: Cost, model: ModelResults, reference: ModelResults) -> s
 
 
 def format_points(difference: Difference | None) -> str:
-    """Points with their interval, and a remark where they are not resolved."""
+    """Write points with their interval, and a remark if they are not resolved."""
     if difference is None:
         return MISSING
     value, lo, hi = (None if x is None else 100 * x for x in (difference.value, difference.lo, difference.hi))
@@ -153,13 +153,13 @@ def _mark(text: str, difference: Difference, null: float) -> str:
 
 
 def compare_pairs(sides: Sequence[S], compare: Callable[[S, S, float], D]) -> list[tuple[S, S, D]]:
-    """All pairs at the level at which their intervals hold together (Bonferroni)."""
+    """Compare all pairs at a level corrected for their number (Bonferroni)."""
     pairs = list(combinations(sides, 2))
     return [(a, b, compare(a, b, ALPHA / len(pairs))) for a, b in pairs]
 
 
 def make_pair_table(task: TaskResults) -> Table:
-    """All pairs at once, so that 95 % holds for the whole table."""
+    """Compare all pairs, so that 95 % holds for the whole table."""
     judged = [model for model in task.by_size if model.compute_accuracy()]
     pairs = compare_pairs(judged, compute_accuracy_difference)
     rows, unresolved = [], 0
@@ -173,8 +173,8 @@ def make_pair_table(task: TaskResults) -> Table:
             verdict = f"{a.name if difference.value > 0 else b.name} is more accurate"
         rows.append([a.name, b.name, format_points(difference).split(" (")[0], verdict])
     caption = (
-        "Test accuracy of the first less that of the second, in points. The intervals hold together: 95 % for the "
-        f"whole table (Bonferroni, {len(pairs)} pairs). "
+        "Test accuracy of the first minus that of the second, in points. Brackets hold simultaneous 95 % intervals "
+        f"(Bonferroni, {len(pairs)} pairs). "
         f"{len(pairs) - unresolved} of {len(pairs)} differences are resolved."
     )
     return Table("Which differences are resolved", caption, ["first", "second", "difference", "verdict"], rows)

@@ -1,14 +1,15 @@
-"""What a right answer costs, where that says anything, and what it takes on average to reach the target."""
+"""Efficiency: correct answers per cost, and the average training time until the target is reached."""
 
 from statistics import fmean
 
 from dlmi_bench.records import Figure
 from dlmi_bench.stats.intervals import compute_cost_per_success
-from dlmi_bench.units import format_percent, format_quantity, format_range
+from dlmi_bench.units import format_quantity, format_range, format_share
 from dlmi_reports.results.load import Accuracy, ModelResults, TaskResults
 from dlmi_reports.results.marks import VOID, add_marks, find_void
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING
+from dlmi_reports.tables.classes import read_classes
 from dlmi_reports.tables.differences import compute_accuracy_difference
 
 GIGA = 1e9
@@ -16,27 +17,21 @@ N_INFERENCES = 1000  # of the window of energy
 
 
 def make_efficiency_tables(task: TaskResults) -> list[Table]:
-    """One table; none where the number of classes is not known or nothing was trained."""
-    n_classes = count_classes(task)
+    """One table; none if the number of classes is unknown or nothing was trained."""
+    n_classes = len(read_classes(task))
     if not n_classes or task.reference is None:
         return []
     rows = [[model.name, *_describe(model, task, 1 / n_classes), render_success(model)] for model in task.by_size]
     caption = (
-        f"Right answers beyond chance (1 of {n_classes}) for each 10^9 multiply-accumulates and for each measured "
-        f"joule of the processor, with the Wilson 95 % interval of the test sample. A model that is shown to be less "
-        f"accurate than {task.reference.name} has none: cheap and wrong is not efficient. Modelled joules are time. "
-        "Time per success is what reaching the target takes on average with trainings that fail begun anew: time to "
-        "the target, and (1 - p) / p times a training without it, for the share p that reaches it; bounds by Wilson's "
-        "of p alone."
+        f"Correct answers above chance (1 of {n_classes}) per 10^9 multiply-accumulates and per measured joule of the "
+        f"processor. Models that are significantly less accurate than {task.reference.name} have no such figure, and "
+        "modelled joules give none, because they are only time. Time per success is the average training time until "
+        "the target is reached, if trainings that fail are repeated: the time to the target, plus (1 - p) / p times "
+        "the length of a training that fails, where p is the share that reaches it. Brackets hold 95 % intervals, "
+        "from Wilson's for the accuracy and for p."
     )
-    header = ["model", "right answers per GMAC", "right answers per joule", "training time per success"]
+    header = ["model", "correct answers per GMAC", "correct answers per joule", "training time per success"]
     return [Table("Efficiency", caption, header, rows)]
-
-
-def count_classes(task: TaskResults) -> int:
-    """As the trainings name them; 0 where they do not."""
-    names = next((record.details.get("class_names") for record in task.trainings), None)
-    return len(names) if isinstance(names, list) else 0
 
 
 def _describe(model: ModelResults, task: TaskResults, chance: float) -> list[str]:
@@ -67,7 +62,7 @@ def _render_rate(accuracy: Accuracy, chance: float, cost: Figure | None, scale: 
 
 
 def render_success(model: ModelResults) -> str:
-    """Expected time of training for one that reaches the target."""
+    """Write the expected training time until one training reaches the target."""
     pairs, whole = model.list_times_to_target(), model.values("training_s")
     if not pairs:
         return MISSING
@@ -75,9 +70,9 @@ def render_success(model: ModelResults) -> str:
     reach = model.compute_reach()
     if not reached:
         least = compute_cost_per_success(0.0, fmean(ended), reach.hi)
-        return f"over {format_quantity(least, 's')} (0 of {len(pairs)}, p at most {format_percent(reach.hi, 0)} %)"
-    in_vain = fmean(ended or whole or reached)  # none failed: a failure would take a whole training
+        return f"over {format_quantity(least, 's')} (0 of {len(pairs)}, p at most {format_share(reach.hi)})"
+    in_vain = fmean(ended or whole or reached)  # if none failed, a failure counts as a whole training
     shares = (len(reached) / len(pairs), reach.hi, reach.lo)
-    # The bounds lie far apart and uneven, so each has digits of its own.
+    # The bounds are far apart and asymmetric, so each is rounded on its own.
     value, lo, hi = (format_quantity(compute_cost_per_success(fmean(reached), in_vain, p), "s") for p in shares)
     return f"{value} [{lo}, {hi}]"

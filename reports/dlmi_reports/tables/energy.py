@@ -1,4 +1,4 @@
-"""Tables of energy: by source, gross and net, and when a training has paid for itself."""
+"""Tables of energy: by source, gross and net, and the break-even of trainings."""
 
 from statistics import fmean, median
 
@@ -8,23 +8,23 @@ from dlmi_reports.results.costs import find_energy, find_training_energies, list
 from dlmi_reports.results.load import ModelResults, TaskResults
 from dlmi_reports.results.marks import add_marks, list_marks
 from dlmi_reports.structure import Table
-from dlmi_reports.tables.cells import MISSING
+from dlmi_reports.tables.cells import MISSING, show
 
 OF = {
     "training_energy_j": "one training, first seed",
-    "energy_to_target_j": "the same until the target",
+    "energy_to_target_j": "the same, until the target",
     "inference_energy_j": "1 000 inferences",
 }
 N_INFERENCES = 1000
 
 
 def make_energy_tables(task: TaskResults) -> list[Table]:
-    """All tables of energy."""
+    """Tables of energy by source and of break-even."""
     return [make_source_table(task), *make_break_even_tables(task)]
 
 
 def make_source_table(task: TaskResults) -> Table:
-    """Joules by component, each with its source; measured and modelled ones are never added up."""
+    """Joules by component, each with its source; measured and modelled joules are never added."""
     rows = []
     for model in task.by_size:
         record = model.measured.get("energy")
@@ -41,17 +41,17 @@ def make_source_table(task: TaskResults) -> Table:
             rows.append([model.name, OF[gross.name], component, *cells])
     header = ["model", "of", "component", "gross", "net", "kind", "source", "scope", "how"]
     caption = (
-        "Net is without what the idle machine draws meanwhile; the scope is whose joules the meter counts. Modelled "
-        "energy is time multiplied by a constant or a load curve, net as well as gross: it says nothing that the "
-        "durations do not, and it ranks nothing. Energy until the target is the training's by its share of the time."
+        "Net energy excludes what the idle machine draws in the same time. The scope says whose energy the meter "
+        "counts. Modelled energy is time multiplied by a constant or a load curve: it adds nothing to the durations, "
+        "and is excluded from rankings. Energy until the target is the training's, in proportion to the time."
     )
     return Table("Energy by source", caption, header, rows)
 
 
 def make_break_even_tables(task: TaskResults) -> list[Table]:
-    """After how many inferences each model has cost less than the chosen reference, by default the largest model.
+    """One table of the inferences after which each model has cost less than the reference, by default the largest.
 
-    Empty without two models to compare.
+    Empty with fewer than two models.
     """
     models = task.by_size
     known = [model for model in models if _find_costs(model, "time")]
@@ -67,15 +67,15 @@ def make_break_even_tables(task: TaskResults) -> list[Table]:
             rows.append([model.name, *(format_quantity(cost, "s") for cost in costs), *cells])
     header = ["model", "training", "one inference", "in time, measured", "in energy, gross", "in energy, net"]
     caption = (
-        f"After how many single inferences (ONNX Runtime, batch 1) a model, its training included, has cost less than "
-        f"{chosen.name}. Energy of the processor alone; where it is modelled it can say no more than time does. "
-        "Tuning, pretraining and trainings that were thrown away are not counted."
+        f"Number of single inferences (ONNX Runtime, batch 1) after which a model has cost less than {chosen.name}, "
+        "training included. Energy is that of the processor; modelled energy adds nothing to the time. Tuning, "
+        "pretraining and discarded trainings are not counted."
     )
-    return [Table(f"When a training has paid for itself, against {chosen.name}", caption, header, rows)]
+    return [Table(f"Break-even of training, compared with {chosen.name}", caption, header, rows)]
 
 
 def compute_break_even(train: float, use: float, reference_train: float, reference_use: float) -> tuple[str, float]:
-    """Number of uses from which on training and using one thing costs less than training and using the other.
+    """Compute the number of uses after which one thing has cost less than the other, training included.
 
     Args:
         train, reference_train: Cost of making them, in any unit.
@@ -100,9 +100,9 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
     figures = _list_figures(model, reference, basis=basis)
     meters = [] if basis == "time" else list_meters(figures)
     if len(meters) > 1:
-        return f"not comparable: of different meters ({'; '.join(meters)})"
+        return f"not comparable: different meters ({'; '.join(meters)})"
     if min(*mine, *others) <= 0:
-        return "not comparable: a cost is not above that of the idle machine, so too little to be seen"
+        return "not comparable: a cost is not above that of the idle machine"
     when, n_uses = compute_break_even(*mine, *others)
     words = {"always": "from the first inference", "never": "never"}
     text = words.get(when) or f"{when} {format_count(float(f'{n_uses:.2g}'))} inferences"
@@ -111,7 +111,7 @@ def _render_break_even(model: ModelResults, reference: ModelResults, basis: str)
 
 
 def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
-    """Cost of one training (median or mean over seeds) and of one inference, in seconds or joules of the processor."""
+    """Find the cost of one training (median or mean over seeds) and of one inference [s, or J of the processor]."""
     if basis == "time":
         latency, times = model.find_latency(), model.values("training_s")
         return (median(times), latency.value) if times and latency and latency.value is not None else None
@@ -121,7 +121,7 @@ def _find_costs(model: ModelResults, basis: str) -> tuple[float, float] | None:
 
 
 def _list_figures(*models: ModelResults, basis: str) -> list[Figure]:
-    """What a break-even rests on: latencies, or the joules of every training and of the inferences."""
+    """List the figures of a break-even: latencies, or the joules of every training and of the inferences."""
     if basis == "time":
         return [figure for model in models if (figure := model.find_latency())]
     is_net = basis == "net"
@@ -136,8 +136,4 @@ def _find_net(figures: list[Figure], gross: Figure) -> Figure | None:
 
 
 def _render(figure: Figure | None) -> str:
-    if figure is None:
-        return MISSING
-    if figure.value is None:
-        return f"not available: {figure.reason}"
-    return add_marks(format_quantity(figure.value, "j"), figure)
+    return show(figure, lambda f: add_marks(format_quantity(f.value or 0.0, "j"), f))

@@ -1,4 +1,4 @@
-"""Who is on the front of accuracy against cost, and how sure that is: a bootstrap of seeds, examples, processes."""
+"""Models on the front of accuracy against cost, with probabilities from a bootstrap."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.units import format_percent
+from dlmi_bench.units import format_share
 from dlmi_reports.results.costs import COSTS, Cost
 from dlmi_reports.results.load import ModelResults, TaskResults
 from dlmi_reports.structure import Table
@@ -30,7 +30,7 @@ class Draws:
 
     @property
     def is_on_front(self) -> NDArray[np.bool_]:
-        """Whether no other model costs no more and is no less accurate, with one of the two strict; by replicate."""
+        """Models that no other one dominates in cost and accuracy, by replicate."""
         cost, gain = self.costs, self.accuracies
         is_on = np.ones(cost.shape, bool)
         for c, g in zip(cost, gain, strict=True):
@@ -38,7 +38,7 @@ class Draws:
         return is_on
 
     def compute_band(self, grid: Floats) -> tuple[Floats, Floats]:
-        """2.5 and 97.5 % bounds of the best accuracy that each cost of `grid` buys; NaN where it may buy nothing."""
+        """Compute 2.5 % and 97.5 % bounds of the best accuracy for each cost of `grid`; NaN if it may buy none."""
         best = np.stack([np.where(self.costs <= c, self.accuracies, -np.inf).max(0) for c in grid])
         lo, hi = np.quantile(best, [0.025, 0.975], axis=1, method="closest_observation")
         is_bought = np.isfinite(lo)
@@ -46,7 +46,7 @@ class Draws:
 
 
 def draw_task(task: TaskResults, cost: Cost) -> Draws | None:
-    """Replicates for one cost, the same ones every time; None where no model has both figures."""
+    """Draw reproducible replicates for one cost; None if no model has both figures."""
     pairs = [(model, sample) for model in task.by_size if model.compute_accuracy() and (sample := cost.find(model))]
     if not pairs:
         return None
@@ -65,7 +65,7 @@ def draw_task(task: TaskResults, cost: Cost) -> Draws | None:
 
 
 def draw_accuracies(model: ModelResults, generator: "Generator") -> Floats:
-    """Mean test accuracy of redrawn seeds, on a redrawn test sample (beta posterior, Jeffreys' prior)."""
+    """Draw mean test accuracies: resampled seeds, test sample from the beta posterior (Jeffreys' prior)."""
     values, accuracy = np.array(model.values("test_accuracy")), model.compute_accuracy()
     assert accuracy is not None
     means = values[generator.integers(len(values), size=(N_DRAWS, len(values)))].mean(1)
@@ -73,7 +73,7 @@ def draw_accuracies(model: ModelResults, generator: "Generator") -> Floats:
 
 
 def make_front_tables(task: TaskResults) -> list[Table]:
-    """How probable it is that a model is on the front, for each cost."""
+    """Probability that a model is on the front, for each cost."""
     found: dict[str, dict[str, str]] = {model.name: {} for model in task.by_size}
     columns = []
     for cost in COSTS:
@@ -82,17 +82,16 @@ def make_front_tables(task: TaskResults) -> list[Table]:
             continue
         columns.append(cost)
         shares: Any = draws.is_on_front.mean(1)
-        found_here = {name: f"{format_percent(float(p), 0)} %" for name, p in zip(draws.names, shares, strict=True)}
+        found_here = {name: format_share(float(p)) for name, p in zip(draws.names, shares, strict=True)}
         for model in task.by_size:
             found[model.name][cost.name] = found_here.get(model.name) or render_gap(model, cost)
     if not columns:
         return []
     rows = [[name, *(cells[cost.name] for cost in columns)] for name, cells in found.items()]
     caption = (
-        "Probability that no other model is at least as accurate for the same cost or less: share of "
-        f"{N_DRAWS} redrawings of seeds, test examples and timing processes. All models saw the same test examples; "
-        "they are redrawn for each model on its own, which makes these figures more cautious than they need be; so are "
-        "processes of models that were timed in different sessions, whose drift these figures do not hold. "
-        "Energy counts only where it was measured."
+        "Probability that no other model is at least as accurate at the same cost or less: its share of "
+        f"{N_DRAWS} bootstrap samples of seeds, test examples and timing processes. Test examples are resampled for "
+        "each model separately, which makes the probabilities conservative. So are processes of models that were timed "
+        "in different sessions; drift between sessions is not included. Modelled energy is excluded."
     )
     return [Table("On the front of accuracy against", caption, ["model", *(cost.title for cost in columns)], rows)]

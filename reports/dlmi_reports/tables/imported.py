@@ -1,4 +1,4 @@
-"""Results of other tools, in a section of their own: shown, never compared."""
+"""Results of other tools, in a section of their own. They are shown and never compared."""
 
 from dlmi_bench.records import Figure, Record
 from dlmi_bench.units import clean_text, format_range
@@ -6,13 +6,13 @@ from dlmi_reports.structure import Table
 
 COLUMNS = ("model", "backend", "batch", "threads")
 LEAD = (
-    "Imported with `dlmi-bench import-benchmark`: another way of measuring, in one process. These figures are not "
-    "comparable with the latencies of this report, which come from several fresh processes, and rank nothing."
+    "Imported with `dlmi-bench import-benchmark`. These figures come from one process, the latencies of this report "
+    "from several fresh ones. The two are not comparable, and imported figures are excluded from rankings."
 )
 
 
 def make_import_tables(records: list[Record]) -> list[Table]:
-    """A table for each file."""
+    """One table per file."""
     return [_make_table(record) for record in records]
 
 
@@ -23,7 +23,7 @@ def _make_table(record: Record) -> Table:
         f"{what} {origin[name]}" for what, name in (("Python", "python"), ("commit", "taken_commit")) if name in origin
     ]
     caption = (
-        f"Median over the rounds of one process with its quartiles, by {origin.get('tool', '')}: "
+        f"Median over the rounds of one process; brackets hold the quartiles. Measured by {origin.get('tool', '')}: "
         f"{', '.join(places + words)}. Imported."
     )
     rows = [_make_row(figure) for figure in record.figures]

@@ -1,4 +1,4 @@
-"""The tables of latency: every row, its tail, the models side by side, and what the machine could do."""
+"""Tables of latency: every benchmark, its tail, models compared, and peak rates of the machine."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from dlmi_bench.instruments.roofline import find_roofline
 from dlmi_bench.records import Figure, unavailable
 from dlmi_bench.stats.percentiles import PERCENTILES
 from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved
-from dlmi_bench.units import format_count, format_percent, format_quantity, format_range, unit_of
+from dlmi_bench.units import format_count, format_quantity, format_range, format_share
 from dlmi_reports.results.load import ModelResults, TaskResults
 from dlmi_reports.results.marks import find_void
 from dlmi_reports.structure import Table
-from dlmi_reports.tables.cells import render_latency, show
+from dlmi_reports.tables.cells import render, render_latency, show
 
 HEADER = ["model", "backend", "batch", "threads"]
 
@@ -51,7 +51,7 @@ class LatencyRow:
 
 
 def make_latency_tables(task: TaskResults) -> list[Table]:
-    """All of them; none where no latency was measured."""
+    """All tables of latency; none if no latency was measured."""
     rows = list(_list_rows(task))
     tables = [_make_sweep_table(rows), _make_ratio_table(task), _make_tail_table(rows), _make_peak_table(rows)]
     return [table for table in tables if table.rows]
@@ -67,11 +67,11 @@ def _list_rows(task: TaskResults) -> Iterator[LatencyRow]:
 
 def _make_sweep_table(rows: list[LatencyRow]) -> Table:
     caption = (
-        "Median over fresh processes of the median over rounds, with the smallest and largest process median. Overhead "
-        "is the share that an empty call of the same runtime takes. Attainable is the time at this machine's own rates "
-        "(below), arithmetic or reading weights and activations, whichever is longer, as a share of the latency; above "
-        "100 % the machine was slower while its rates were measured. More "
-        "than one thread is another benchmark, pinned to as many CPUs."
+        "Median over fresh processes of the median over rounds; brackets hold the smallest and largest process median. "
+        "Overhead is the share that an empty call of the same runtime takes. Attainable is the shortest possible time, "
+        "as a share of the latency: that of the arithmetic or of reading weights and activations, whichever is longer, "
+        "at the peak rates below. Above 100 % the machine was slower while its rates were measured. Benchmarks with "
+        "several threads are pinned to as many CPUs."
     )
     header = [*HEADER, "latency", "examples a second", "overhead", "attainable", "bound by"]
     return Table("Latency", caption, header, [[*row.cells, *_describe_row(row)] for row in rows])
@@ -82,21 +82,21 @@ def _describe_row(row: LatencyRow) -> list[str]:
     roofline = find_roofline(row.latency, counts.figures if counts else (), row.model.measured["latency"].figures)
     attainable = [f"n/a ({roofline.reason})", "n/a"]
     if roofline.attainable_s is not None and row.latency.value:
-        attainable = [f"{format_percent(roofline.attainable_s / row.latency.value)} %", roofline.bound]
-    shown = show(row.find("overhead_share"), lambda f: f"{format_percent(f.value or 0, 0)} %")
-    return [render_latency(row.latency), show(row.find("throughput_hz"), _format_range), shown, *attainable]
+        attainable = [format_share(roofline.attainable_s / row.latency.value, 1), roofline.bound]
+    shown = show(row.find("overhead_share"), lambda f: format_share(f.value or 0))
+    return [render_latency(row.latency), render(row.find("throughput_hz")), shown, *attainable]
 
 
 def _make_ratio_table(task: TaskResults) -> Table:
-    """Relative to the chosen reference, by default the smallest model that was timed."""
+    """Compare with the chosen reference, by default the smallest model that was timed."""
     timed = [model for model in task.by_size if "latency" in model.measured]
     if len(timed) < 2:
         return Table("Faster and slower, side by side", "", [], [])
     reference = next((model for model in timed if model.name == task.chosen_reference), timed[0])
     caption = (
         f"Latency as a multiple of that of {reference.name}{', the smallest model' if reference is timed[0] else ''}. "
-        "Rounds are paired, each process gives one number, and the interval is a 95 % t-interval over processes; where "
-        "it holds 1, neither is faster."
+        "Rounds are paired, and each process gives one number. Brackets hold 95 % t-intervals over processes; an "
+        "interval that contains 1 does not resolve which is faster."
     )
     rows = [
         [*row.cells, *_describe_ratio(_compare(reference, row))]
@@ -108,7 +108,7 @@ def _make_ratio_table(task: TaskResults) -> Table:
 
 
 def _compare(reference: ModelResults, row: LatencyRow) -> Figure:
-    """The row's ratio to the same benchmark of the reference; none where either is INVALID."""
+    """Compute the ratio to the same benchmark of the reference; not available if either is INVALID."""
     benchmark = row.benchmark
     for figure in (reference.find("latency", "latency_s", **benchmark), row.latency):
         if void := find_void(figure):
@@ -126,9 +126,9 @@ def _describe_ratio(ratio: Figure) -> list[str]:
 
 def _make_tail_table(rows: list[LatencyRow]) -> Table:
     caption = (
-        "Calls timed one by one, all processes together, each percentile with its one-sided 95 % bound from order "
-        "statistics, or the number of calls that it would need. Outliers lie more than 1.5 (severe: 3) interquartile "
-        "ranges beyond the quartiles of their process; they are counted and stay in."
+        "Calls timed one by one, all processes together. Parentheses hold the one-sided 95 % bound of each percentile, "
+        "from order statistics; with too few calls, the number that is needed. Outliers lie more than 1.5 (severe: 3) "
+        "interquartile ranges beyond the quartiles of their process; they are counted and not removed."
     )
     header = [*HEADER, *PERCENTILES, "outliers (severe)", "calls"]
     shown = [row for row in rows if row.find("single_call_s")]
@@ -144,20 +144,16 @@ def _describe_tail(row: LatencyRow) -> list[str]:
 
 
 def _make_peak_table(rows: list[LatencyRow]) -> Table:
-    """The machine is one, whatever the model: the first that carries peaks shows them."""
+    """Show the peak rates of the machine, from the first model: they are the same for all."""
     record = rows[0].model.measured["latency"] if rows else None
     cells = []
     for figure in record.figures if record else ():
         if figure.name in ("peak_flop_hz", "peak_byte_hz"):
             size = figure.conditions.get("working_set_bytes")
             what = "arithmetic, FLOP" if size is None else f"reading {format_quantity(float(size), 'bytes')}, bytes"
-            cells.append([what, str(figure.conditions["threads"]), _format_range(figure), figure.method])
-    caption = "Measured in a process of its own before the models; median, smallest and largest of its repeats."
-    return Table("What this machine can do", caption, ["what", "threads", "a second", "how"], cells)
-
-
-def _format_range(figure: Figure) -> str:
-    return format_range(figure.value or 0.0, figure.lo, figure.hi, unit_of(figure.name))
+            cells.append([what, str(figure.conditions["threads"]), render(figure), figure.method])
+    caption = "Measured in a separate process before the models. Brackets hold smallest and largest of the repeats."
+    return Table("Peak rates of this machine", caption, ["what", "threads", "a second", "how"], cells)
 
 
 def _format_count(figure: Figure) -> str:
@@ -165,7 +161,7 @@ def _format_count(figure: Figure) -> str:
 
 
 def _format_bound(figure: Figure) -> str:
-    """For instance "5.2 us, at most 5.3 us"; the bound speaks for itself."""
+    """Write, for instance, "5.2 us (<= 5.3 us)"."""
     assert figure.value is not None
     assert figure.hi is not None
     return f"{format_quantity(figure.value, 's')} (<= {format_quantity(figure.hi, 's')})"

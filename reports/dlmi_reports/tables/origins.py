@@ -1,4 +1,4 @@
-"""Where the figures come from: machine, versions and data of all cells, every run, and what failed."""
+"""Origin of the figures: machine, versions and data of all cells, every run, and failures."""
 
 from dlmi_bench.records import Record
 from dlmi_bench.store import Attempt
@@ -9,7 +9,7 @@ from dlmi_reports.structure import Table
 
 
 def make_environment_table(records: list[Record]) -> Table:
-    """Machine, versions, commit and data, each with the number of cells it holds for: more than one is a warning."""
+    """Machine, versions, commit and data, each with the number of its cells. Different values give a warning."""
     seen: dict[tuple[str, str], int] = {}
     for record in records:
         for item in list_facts(read_provenance(record)):
@@ -17,10 +17,10 @@ def make_environment_table(records: list[Record]) -> Table:
     rows = [[name, value, str(n)] for (name, value), n in sorted(seen.items())]
     names = [name for name, _ in seen]
     mixed = sorted({name for name in names if names.count(name) > 1} - {"date", "data source"})
-    caption = "Every cell carries these; the last column counts them."
+    caption = "The last column counts the cells with this value."
     table = Table("Measured on", caption, ["what", "value", "cells"], rows)
     if mixed:
-        table.notes.append(f"Not the same for all cells: {', '.join(mixed)}. Check before comparing rows.")
+        table.notes.append(f"Different between cells: {', '.join(mixed)}. Check before you compare rows.")
     return table
 
 
@@ -39,9 +39,9 @@ def list_facts(provenance: Provenance) -> list[tuple[str, str]]:
 
 
 def make_run_table(results: Results) -> Table:
-    """Every cell by its latest attempt, failed ones too."""
+    """List the latest attempt of every cell, including failed ones."""
     rows = [_make_run_row(attempt) for attempt in results.attempts]
-    caption = "Every cell that was started, by its latest attempt; nothing is left out."
+    caption = "The latest attempt of every cell that was started, without exception."
     header = ["task", "model", "cell", "run", "status", "figures", "finished"]
     return Table("All runs", caption, header, sorted(rows, key=lambda row: (row[4] != "failed", row)))
 
@@ -56,9 +56,9 @@ def _make_run_row(attempt: Attempt) -> list[str]:
 
 
 def make_failure_table(results: Results) -> Table:
-    """Failed attempts, also those that a later one mended."""
+    """List failed attempts, including those that succeeded later."""
     rows = [
         [clean_text(a.key), a.finished_at, clean_text((a.error or "").strip().split("\n")[0])] for a in results.failures
     ]
-    caption = "Kept with their reasons; a later run tries them again."
+    caption = "Failed attempts with their reasons. The next run tries the cells again."
     return Table("Failed attempts", caption, ["cell", "when", "why"], rows)

@@ -1,4 +1,4 @@
-"""The tables of a report, as text: every format shows exactly these cells."""
+"""Tables of accuracy, inference, training and seeds. Every format shows exactly these cells."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,21 +12,21 @@ from dlmi_reports.results.marks import list_marks
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import (
     MISSING,
-    _render,
-    _render_count,
-    _render_energy,
-    _render_fraction,
-    _render_spread,
+    render,
+    render_count,
+    render_energy,
+    render_fraction,
     render_latency,
     render_reach,
     render_seed_sd,
+    render_spread,
 )
 
 Column = tuple[str, Callable[[ModelResults], str]]
 
 
 def make_tables(task: TaskResults) -> list[Table]:
-    """All tables of one task."""
+    """Main tables of one task."""
     return [
         make_accuracy_table(task),
         make_inference_table(task),
@@ -36,7 +36,7 @@ def make_tables(task: TaskResults) -> list[Table]:
 
 
 def _make_table(title: str, caption: str, task: TaskResults, columns: list[Column]) -> Table:
-    rows = [[model.name, *(render(model) for _, render in columns)] for model in task.by_size]
+    rows = [[model.name, *(write(model) for _, write in columns)] for model in task.by_size]
     return Table(title, caption, ["model", *(name for name, _ in columns)], rows)
 
 
@@ -46,11 +46,12 @@ def make_accuracy_table(task: TaskResults) -> Table:
     n = next((a.n for m in task.models.values() if (a := m.compute_accuracy())), 0)
     table = _make_table(
         "Accuracy",
-        f"Test accuracy of the exported ONNX file, mean over seeds; sd over seeds; Wilson 95 % interval of sampling "
-        f"{n} test examples. The gap is validation less test. All launched seeds are in.",
+        f"Test accuracy of the exported ONNX file: mean and standard deviation (sd) over all launched seeds. Brackets "
+        f"hold Wilson 95 % intervals, of the accuracy on {n} test examples and of the share of seeds that reached the "
+        "target. The gap is validation minus test accuracy.",
         task,
         [
-            ("parameters", lambda m: _render_count(m.find("counts", "n_parameters"))),
+            ("parameters", lambda m: render_count(m.find("counts", "n_parameters"))),
             ("test %", lambda m: _render_accuracy(m, "test_accuracy")),
             ("95 % interval", _render_wilson),
             ("seed sd", render_seed_sd),
@@ -67,20 +68,20 @@ def make_accuracy_table(task: TaskResults) -> Table:
 def make_inference_table(task: TaskResults) -> Table:
     return _make_table(
         "Cost of inference",
-        "Latency of one call on one thread: median over fresh processes of the median over rounds, with the smallest "
-        "and largest process median. Memory is what the model adds to a process that has its runtime loaded. Energy "
-        "is per 1 000 single inferences, processor only; net is without what the idle machine draws.",
+        "Latency of one call on one thread: median over fresh processes of the median over rounds. Brackets hold the "
+        "smallest and largest process median. Memory is what the model adds to a process that has loaded its runtime. "
+        "Energy is per 1 000 single inferences, processor only; net excludes what the idle machine draws.",
         task,
         [
-            ("MACs", lambda m: _render(m.find("counts", "macs"))),
-            ("ONNX file", lambda m: _render(m.find("counts", "size_bytes", artifact="onnx"))),
-            ("added memory", lambda m: _render(m.find("memory", "peak_added_bytes", backend="onnxruntime"))),
+            ("MACs", lambda m: render(m.find("counts", "macs"))),
+            ("ONNX file", lambda m: render(m.find("counts", "size_bytes", artifact="onnx"))),
+            ("added memory", lambda m: render(m.find("memory", "peak_added_bytes", backend="onnxruntime"))),
             ("ONNX Runtime, batch 1", lambda m: _render_latency(m, "onnxruntime", 1)),
             ("ONNX Runtime, batch 64", lambda m: _render_latency(m, "onnxruntime", 64)),
             ("torch eager, batch 1", lambda m: _render_latency(m, "eager", 1)),
             ("torch eager, batch 64", lambda m: _render_latency(m, "eager", 64)),
-            ("energy, gross", lambda m: _render_energy(find_energy(m, is_net=False))),
-            ("energy, net", lambda m: _render_energy(find_energy(m, is_net=True))),
+            ("energy, gross", lambda m: render_energy(find_energy(m, is_net=False))),
+            ("energy, net", lambda m: render_energy(find_energy(m, is_net=True))),
         ],
     )
 
@@ -88,16 +89,16 @@ def make_inference_table(task: TaskResults) -> Table:
 def make_training_table(task: TaskResults) -> Table:
     return _make_table(
         "Cost of training",
-        "One thread, evaluation off the clock; median over seeds with smallest and largest. Time to target is the "
-        "Kaplan-Meier median, in which runs that never got there count as censored. Energy is the mean of one "
+        "One thread; evaluation is not timed. Median over seeds; brackets hold the smallest and largest. Time to "
+        "target is the Kaplan-Meier median: runs that did not reach the target are censored. Energy is the mean of one "
         "training with its evaluations, processor only.",
         task,
         [
-            ("training", lambda m: _render_spread(m, "training_s")),
+            ("training", lambda m: render_spread(m, "training_s")),
             ("time to target", _render_time_to_target),
-            ("epochs to target", lambda m: _render_spread(m, "epochs_to_target")),
-            ("samples to target", lambda m: _render_spread(m, "samples_to_target")),
-            ("evaluation", lambda m: _render_spread(m, "evaluation_s")),
+            ("epochs to target", lambda m: render_spread(m, "epochs_to_target")),
+            ("samples to target", lambda m: render_spread(m, "samples_to_target")),
+            ("evaluation", lambda m: render_spread(m, "evaluation_s")),
             ("energy, gross", lambda m: _render_training_energy(m, is_net=False)),
             ("energy, net", lambda m: _render_training_energy(m, is_net=True)),
         ],
@@ -105,7 +106,7 @@ def make_training_table(task: TaskResults) -> Table:
 
 
 def make_seed_table(task: TaskResults) -> Table:
-    """Every training there is; nothing is left out."""
+    """List every training, without exception."""
     rows = []
     for record in task.trainings:
         test, validation = record.figure("test_accuracy"), record.figure("validation_accuracy")
@@ -115,26 +116,26 @@ def make_seed_table(task: TaskResults) -> Table:
                 clean_text(record.cell.model),
                 str(record.cell.seed_index + 1),
                 str(record.cell.seed),
-                _render_fraction(validation),
-                _render_fraction(test),
-                _render_count(epochs) if epochs and epochs.value is not None else "censored",
-                _render(record.figure("training_s")),
+                render_fraction(validation),
+                render_fraction(test),
+                render_count(epochs) if epochs and epochs.value is not None else "censored",
+                render(record.figure("training_s")),
                 format_count(max(reads)) if reads else MISSING,
                 record.artifact("onnx").sha256[:12],
             ]
         )
     header = ["model", "run", "seed", "validation %", "test %", "epochs to target", "training", "test reads", "file"]
-    caption = "One row per training; test reads are the most of any of its files; the file is the first of its sha256."
+    caption = "One row per training. Test reads: the maximum over its files. File: the first digits of its sha256."
     return Table("Every seed", caption, header, rows)
 
 
 def list_test_reads(record: Record) -> list[float]:
-    """How often the test split was read for each artifact of a training."""
+    """List how often the test split was read for each artifact of a training."""
     return [figure.value for figure in record.figures if figure.name == "n_test_reads" and figure.value is not None]
 
 
 def list_notes(task: TaskResults) -> list[str]:
-    """What the instruments said, once each, with the models it concerns; of several trainings about the first."""
+    """List each note of the instruments once, with its models; of several trainings, those on the first."""
     found: dict[str, list[str]] = {}
     for model in task.models.values():
         said: dict[tuple[str, str], list[str]] = {}
@@ -184,11 +185,11 @@ def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:
     figures = find_training_energies(model, is_net=is_net)
     known = [figure for figure in figures if figure.value is not None]
     if not known:
-        return _render(next(iter(figures), None))
+        return render(next(iter(figures), None))
     meters = list_meters(known)
     if len(meters) > 1:
-        return f"no mean: of different meters ({'; '.join(meters)})"
+        return f"no mean: different meters ({'; '.join(meters)})"
     mean_j = fmean(figure.value for figure in known if figure.value is not None)
     marks = Counter(mark for figure in known for mark in list_marks(figure))
     said = (f"({mark} in {n} of {len(known)})" for mark, n in marks.items())
-    return " ".join([_render_energy(known[0].model_copy(update={"value": mean_j, "notes": ()})), *said])
+    return " ".join([render_energy(known[0].model_copy(update={"value": mean_j, "notes": ()})), *said])

@@ -1,4 +1,4 @@
-"""What belongs beside the models: chance, simple classifiers, and on synthetic data the best that is possible."""
+"""Reference classifiers: chance, simple classifiers, and on synthetic data the best possible one."""
 
 from dlmi_bench.records import Figure
 from dlmi_bench.units import format_percent
@@ -11,7 +11,7 @@ VALIDATION = "validation_accuracy"
 
 
 def make_observer_tables(task: TaskResults) -> list[Table]:
-    """References and models in one list by accuracy; with a ceiling, also how much of what is possible each gets."""
+    """List references and models by accuracy; with a ceiling, also their efficiency."""
     if task.observers is None:
         return []
     found = {(f.name, str(f.conditions["observer"])): f for f in task.observers.figures if "observer" in f.conditions}
@@ -19,7 +19,7 @@ def make_observer_tables(task: TaskResults) -> list[Table]:
     figures = {observer: f for (n, observer), f in found.items() if n == name}
     seen = {observer: f.value for (n, observer), f in found.items() if n == VALIDATION}
     chance = _get_value(figures.get(CHANCE))
-    # Several bounds may be known, of less and of more that the images show; the highest one bounds any classifier.
+    # Several bounds may be known, for different information in the images; the highest one bounds any classifier.
     ceilings = [f.value for observer, f in figures.items() if observer.startswith(CEILING) and f.value is not None]
     ceiling = max(ceilings, default=None)
     lines = [(observer, "reference", f.value, f.source, f.reason) for observer, f in figures.items()]
@@ -33,14 +33,14 @@ def make_observer_tables(task: TaskResults) -> list[Table]:
     for who, what, value, how, reason in lines:
         shown = format_percent(value) if value is not None else f"not available: {reason}"
         rows.append([who, what, shown, _format_share(seen.get(who)), _format_efficiency(value, chance, ceiling), how])
-    caption = "Test accuracy of what the models have to be read beside."
+    caption = "Test accuracy of the models and of reference classifiers."
     if ceiling is not None:
         caption += (
-            " The data is synthetic, so the best possible accuracy is known (ceiling); efficiency is "
-            "(accuracy - chance) / (ceiling - chance). The ideal observer on these patients says how hard those of "
-            "each split happen to be: a gap that it has too is theirs, and not the models'."
+            " The data is synthetic, so the best possible accuracy (ceiling) is known. Efficiency is "
+            "(accuracy - chance) / (ceiling - chance). The ideal observer shows how difficult the patients of each "
+            "split are: a gap between validation and test that it shares is not caused by the models."
         )
-    title = "Beside the models" + (", classes weighed alike" if name == "test_balanced_accuracy" else "")
+    title = "Reference classifiers" + (", all classes weighed equally" if name == "test_balanced_accuracy" else "")
     return [Table(title, caption, ["who", "kind", "test %", "validation %", "efficiency %", "how"], rows)]
 
 

@@ -1,4 +1,4 @@
-"""How each of the tools is asked about spins, and what its words mean; this project's own instrument is the first.
+"""Tools: how each is asked about spins, and what its words mean. This project's own instrument is the first.
 
 The others live in an environment of their own, whose interpreter runs the programs of `dlmi_bench.selftest.tools`.
 """
@@ -40,12 +40,12 @@ Ask = Callable[[Path | None, Spins], list[Reading]]
 
 @dataclass(frozen=True)
 class Tool:
-    """How a tool is asked and what its words mean.
+    """One tool: how it is asked, and what its words mean.
 
     Attributes:
         package: What it is installed as, which has its version.
         centre: What it reports first.
-        spread: What stands beside it.
+        spread: Name of the spread that it reports.
         rule: How it tells a difference.
         is_told: Whether it calls the second of two readings slower; by threshold where it has no rule of its own.
     """
