@@ -7,7 +7,7 @@ from dlmi_bench.records import Record
 
 
 class Kept(BaseModel):
-    """Fields that reports show; what else a store keeps is not looked at."""
+    """Fields that reports and the gate read; what else a store keeps is not looked at."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,6 +43,7 @@ class Provenance(Kept):
     commit: str | None = None
     date: str = ""
     suite: dict[str, JsonValue] = {}
+    recipe: dict[str, JsonValue] = {}
     start: dict[str, JsonValue] = {}
 
 
