@@ -7,7 +7,6 @@ import typer
 
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
 from dlmi_bench.errors import UsageError
-from dlmi_bench.records import ARM
 
 if TYPE_CHECKING:
     from dlmi_bench.store import Store
@@ -40,6 +39,7 @@ def _check_names(file: Path, store: "Store") -> None:
     Raises:
         UsageError: names the first that is neither, and its line.
     """
+    from dlmi_bench.records import ARM
     from dlmi_bench.toml import find_line
     from dlmi_models import MODELS
     from dlmi_reports.claims.file import load_claims

@@ -163,6 +163,11 @@ class Results:
         return [record for record in self.records if record.cell.kind != "imported"]
 
     @property
+    def trained(self) -> Iterator[tuple[TaskResults, ModelResults]]:
+        """Every model that was trained, with its task."""
+        return ((task, m) for task in self.tasks.values() for m in task.models.values() if m.compute_accuracy())
+
+    @property
     def imported(self) -> list[Record]:
         return [record for record in self.records if record.cell.kind == "imported"]
 
