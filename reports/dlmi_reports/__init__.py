@@ -43,12 +43,11 @@ def write_report(
 
     Raises:
         StoreError: a store holds no finished cell.
-        UsageError: no such model or format.
+        UsageError: no such model.
     """
     from dlmi_reports.formats.markdown import format_summary
-    from dlmi_reports.formats.registry import FORMATS, check_formats
+    from dlmi_reports.formats.registry import FORMATS
 
-    check_formats(formats or (), FORMATS)
     document = make_document(store, against=against, reference=reference)
     folder.mkdir(parents=True, exist_ok=True)
     written = [path for name in formats or FORMATS for path in FORMATS[name](document, folder)]
@@ -64,12 +63,11 @@ def write_export(store: "Store", folder: Path, formats: Sequence[str]) -> list[P
 
     Raises:
         StoreError: the store holds no finished cell.
-        UsageError: no such format, or it needs a package that is not installed.
+        UsageError: a format needs a package that is not installed.
     """
-    from dlmi_reports.formats.registry import EXPORTS, check_formats
+    from dlmi_reports.formats.registry import EXPORTS
     from dlmi_reports.results.load import load_results
 
-    check_formats(formats, EXPORTS)
     results = load_results(store)
     folder.mkdir(parents=True, exist_ok=True)
     return [path for name in formats for path in EXPORTS[name](results, folder)]

@@ -20,7 +20,9 @@ def export(
     """Write the results for other tools: long form, model cards, ML-BOM, energy reports."""
     from dlmi_bench.store import Store
     from dlmi_reports import write_export
+    from dlmi_reports.formats.registry import EXPORTS, check_formats
 
+    check_formats(format_, EXPORTS)
     written = write_export(Store(out, must_exist=True), to or out / "export", format_)
     for path in written:
         typer.echo(path, err=as_json)

@@ -28,7 +28,9 @@ def report(
     """Write the accuracy-versus-cost report."""
     from dlmi_bench.store import Store
     from dlmi_reports import write_report
+    from dlmi_reports.formats.registry import FORMATS, check_formats
 
+    check_formats(format_ or (), FORMATS)
     written = write_report(
         Store(out, must_exist=True),
         to or out / "report",

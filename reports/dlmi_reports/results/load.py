@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Protocol
 
 from dlmi_bench.errors import StoreError, UsageError
@@ -228,11 +228,6 @@ def _carry_voids(model: ModelResults) -> None:
             for f in record.figures
         )
         model.measured[kind] = record.model_copy(update={"figures": figures})
-
-
-def compute_median_range(values: list[float]) -> tuple[float, float, float]:
-    """Compute median, minimum and maximum."""
-    return median(values), min(values), max(values)
 
 
 def make_slug(name: str) -> str:
