@@ -134,7 +134,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def judge(store: Store, tmp_path: Path, *claims: str, head: str = "") -> Verdicts:
+def evaluate(store: Store, tmp_path: Path, *claims: str, head: str = "") -> Verdicts:
     """Verdicts on claims that are given by their own fields only."""
     blocks = [
         f'[[claim]]\nid = "c{i}"\nsentence = "It is so."\nsource = "us"\n' + claim.replace("; ", "\n")
@@ -146,7 +146,7 @@ def judge(store: Store, tmp_path: Path, *claims: str, head: str = "") -> Verdict
 
 
 def judge_one(store: Store, tmp_path: Path, claim: str) -> Judgement:
-    return judge(store, tmp_path, 'task = "toy"; model = "small"; ' + claim).judgements[0]
+    return evaluate(store, tmp_path, 'task = "toy"; model = "small"; ' + claim).judgements[0]
 
 
 VERDICTS = {
@@ -218,7 +218,7 @@ def test_ratio_by_hand(store: Store, tmp_path: Path) -> None:
 
 def test_modelled_energy_names_the_verdict_beside(store: Store, tmp_path: Path) -> None:
     """Modelled joules decide nothing, whatever they say; the claim on time is named with its verdict."""
-    verdicts = judge(
+    verdicts = evaluate(
         store,
         tmp_path,
         'kind = "ratio"; task = "toy"; model = "small"; against = ["best"]; metric = "inference_energy_j"'
@@ -236,7 +236,7 @@ def test_claims_are_corrected_together(store: Store, tmp_path: Path) -> None:
     """5 of 5 seeds over one half (p = .013) hold alone, not beside an open claim; the reason says so."""
     reaches = 'kind = "reaches"; task = "toy"; model = "small"; target = 0.95; share = 0.5'
     unclear = 'kind = "above"; task = "toy"; model = "small"; value = 0.958'
-    verdicts = judge(store, tmp_path, reaches, unclear)
+    verdicts = evaluate(store, tmp_path, reaches, unclear)
     assert verdicts.get("c0").verdict is Verdict.inconclusive
     assert verdicts.get("c0").p == pytest.approx(2 * 0.01267, rel=1e-3)
     assert "significant on its own" in verdicts.get("c0").decides
@@ -250,7 +250,7 @@ def test_composite_follows_its_parts(store: Store, tmp_path: Path) -> None:
     common = 'task = "toy"; model = "small"; kind = "above"'
     parts = [f"{common}; value = {value}" for value in (0.9, 0.92, 0.99, 0.958)]
     composites = [f'kind = "composite"; all_of = {names}' for names in ('["c0", "c1"]', '["c0", "c2"]', '["c0", "c3"]')]
-    verdicts = judge(store, tmp_path, *parts, *composites)
+    verdicts = evaluate(store, tmp_path, *parts, *composites)
     found = [verdicts.get(f"c{i}").verdict for i in (4, 5, 6)]
     assert found == [Verdict.supported, Verdict.refuted, Verdict.inconclusive]
     assert verdicts.n_tested == 4
@@ -265,24 +265,24 @@ def test_exit_code_is_the_worst(values: tuple[float | None, ...], code: int, sto
         f'kind = "above"; model = "small"; task = "{"toy" if value else "spect"}"; value = {value or 0.5}'
         for value in values
     ]
-    assert judge(store, tmp_path, *claims).exit_code == code
+    assert evaluate(store, tmp_path, *claims).exit_code == code
 
 
 def test_refuted_names_the_nearest_that_holds(store: Store, tmp_path: Path) -> None:
     """The sentence is not repeated as if it held, and what holds instead is said."""
     common = 'kind = "above"; task = "toy"; model = "small"'
-    verdicts = judge(store, tmp_path, f'{common}; value = 0.99; nearest = "c1"', f"{common}; value = 0.9")
+    verdicts = evaluate(store, tmp_path, f'{common}; value = 0.99; nearest = "c1"', f"{common}; value = 0.9")
     text = describe_judgement(verdicts.get("c0"), verdicts)
     assert text.startswith("Refuted: “It is so.”")
     assert "What holds: It is so." in text
-    verdicts = judge(store, tmp_path, f'{common}; value = 0.99; nearest = "c1"', f"{common}; value = 0.98")
+    verdicts = evaluate(store, tmp_path, f'{common}; value = 0.99; nearest = "c1"', f"{common}; value = 0.98")
     assert "is REFUTED itself" in describe_judgement(verdicts.get("c0"), verdicts)
 
 
 def test_table_has_a_line_for_each_claim_with_what_decides(store: Store, tmp_path: Path) -> None:
     """Of two opponents the one with the larger p-value is shown, the other is counted; all stand in the words."""
     claim = 'kind = "ratio"; task = "toy"; model = "small"; against = ["slow", "rival"]; metric = "latency_s"'
-    verdicts = judge(store, tmp_path, claim, 'kind = "above"; task = "toy"; model = "small"; value = 0.99')
+    verdicts = evaluate(store, tmp_path, claim, 'kind = "above"; task = "toy"; model = "small"; value = 0.99')
     ratio = max(verdicts.get("c0").finding.comparisons, key=lambda c: c.p[0])  # type: ignore[union-attr]
     assert describe_evidence(verdicts.get("c0")) == f"{ratio.describe(0.05)}; 1 more below"
     rows = make_claim_table(verdicts).rows
@@ -293,7 +293,7 @@ def test_table_has_a_line_for_each_claim_with_what_decides(store: Store, tmp_pat
 def test_json_holds_what_decided(store: Store, tmp_path: Path) -> None:
     """Plain JSON without infinities, with bounds, threshold and both p-values."""
     claim = 'kind = "ratio"; task = "toy"; model = "small"; against = ["slow"]; metric = "time_to_target_s"'
-    found = json.loads(json.dumps(to_json(judge(store, tmp_path, claim)), allow_nan=False))
+    found = json.loads(json.dumps(to_json(evaluate(store, tmp_path, claim)), allow_nan=False))
     (comparison,) = found["claims"][0]["comparisons"]
     assert comparison["threshold"] == 0
     assert comparison["hi"] is None
@@ -360,7 +360,7 @@ def test_report_opens_with_the_claims(store: Store) -> None:
 
 
 def test_misspelt_model_is_found(store: Store, tmp_path: Path) -> None:
-    """A name that is neither registered nor in the store would never be measured: exit 2 before anything is judged."""
+    """A name that is neither registered nor in the store would never be measured: exit 2 before any verdict."""
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace('"small"', '"smoll"'))
     result = CliRunner().invoke(app, ["claims", "--out", str(store.folder), "--file", str(path)])
@@ -381,6 +381,6 @@ def test_command_as_installed(finished: Command, tmp_path: Path) -> None:
     listed = finished.json("report", "--format", "csv", "--to", str(tmp_path))["files"]  # type: ignore[index]
     with Path(listed[0]).open() as table:
         rows = [row for row in csv.DictReader(table) if row["name"] == "test_accuracy" and row["cell"] == "train"]
-    judged = [float(row["value"]) for row in rows if json.loads(row["conditions"])["backend"] == "onnxruntime"]
-    assert claim["comparisons"][0]["value"] == pytest.approx(np.mean(judged))
+    evaluated = [float(row["value"]) for row in rows if json.loads(row["conditions"])["backend"] == "onnxruntime"]
+    assert claim["comparisons"][0]["value"] == pytest.approx(np.mean(evaluated))
     assert finished("claims").returncode == 12

@@ -17,6 +17,7 @@ from dlmi_bench.instruments.energy import Component, Idle, Meter, measure_idle
 from dlmi_bench.instruments.host.facts import Fact
 from dlmi_bench.instruments.host.neighbours import Neighbours
 from dlmi_bench.jobs.noise import SIZES, make_model
+from dlmi_bench.jobs.protocol import NoiseRequest
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.stats.resolution import Noise, compute_noise
 from stand_ins import Command, FakeClock
@@ -220,8 +221,8 @@ def test_noise_is_measured_on_a_real_net() -> None:
     graph = onnx.load_from_string(make_model()).graph
     assert [tuple(w.dims) for w in graph.initializer] == list(pairwise(SIZES))
     with Worker() as worker:
-        answer = worker.call("dlmi_bench.jobs.noise:run_noise_job", {"n_rounds": 10, "order_seed": 0, "n_calls": 0})
-    noise = compute_noise([(answer["a_s"], answer["b_s"])] * 2, 1.0)
+        answer = worker.ask(NoiseRequest(n_rounds=10, order_seed=0, n_calls=0))
+    noise = compute_noise([([*answer.a_s], [*answer.b_s])] * 2, 1.0)
     assert math.isfinite(noise.paired[0])
     text = format_noise(make_noise(0.004, 0.1))
     assert max(map(len, text.splitlines())) <= 80

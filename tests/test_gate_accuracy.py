@@ -16,22 +16,22 @@ from dlmi_bench.gate.accuracy.decision import (
     judge_recipe,
     judge_weights,
 )
-from dlmi_bench.gate.accuracy.difference import Difference
-from dlmi_bench.gate.accuracy.evidence import Answers, ExampleSet, Runs
+from dlmi_bench.gate.accuracy.difference import AccuracyDifference
+from dlmi_bench.gate.accuracy.evidence import ExampleSet, PredictedClasses, Runs
 
 N = 2000
 SET = ExampleSet("a" * 64, "b" * 64, N)
 LABELS = np.arange(N) % 10
 
 
-def make_answers(*, n_wrong: int = 0, start: int = 0) -> Answers:
+def make_answers(*, n_wrong: int = 0, start: int = 0) -> PredictedClasses:
     """Right answers but for `n_wrong` neighbours from `start` on."""
     predictions = LABELS.copy()
     predictions[start : start + n_wrong] = (predictions[start : start + n_wrong] + 1) % 10
-    return Answers(SET, predictions)
+    return PredictedClasses(SET, predictions)
 
 
-def judge(baseline: Answers, candidate: Answers, limits: Limits | None = None) -> AccuracyVerdict:
+def judge(baseline: PredictedClasses, candidate: PredictedClasses, limits: Limits | None = None) -> AccuracyVerdict:
     return judge_weights(baseline, candidate, LABELS, 10, limits or Limits())
 
 
@@ -108,7 +108,7 @@ def test_refusal_withholds_approval_and_hides_no_loss() -> None:
     limits = Limits(margin=0.001)
 
     def verdict_of(lo: float, hi: float) -> str:
-        return decide(Difference((lo + hi) / 2, lo, hi, psi=0.1, n_examples=2000), limits)[0]
+        return decide(AccuracyDifference((lo + hi) / 2, lo, hi, psi=0.1, n_examples=2000), limits)[0]
 
     verdicts = [verdict_of(*b) for b in ((-0.0005, 0.01), (0.001, 0.01), (-0.3, -0.2), (0.2, 0.3))]
     assert verdicts == ["INCONCLUSIVE", "INCONCLUSIVE", "REGRESSED", "SUSPICIOUS_IMPROVEMENT"]
@@ -138,7 +138,11 @@ def test_answers_that_are_no_class_are_invalid(bad: float, side: str) -> None:
     spoilt[3] = bad
     arrays = {"baseline": LABELS, "candidate": LABELS, "labels": LABELS} | {side: spoilt}
     judged = judge_weights(
-        Answers(SET, arrays["baseline"]), Answers(SET, arrays["candidate"]), arrays["labels"], 10, Limits()
+        PredictedClasses(SET, arrays["baseline"]),
+        PredictedClasses(SET, arrays["candidate"]),
+        arrays["labels"],
+        10,
+        Limits(),
     )
     assert judged.verdict == "INVALID"
     assert judged.reason.startswith(side)
@@ -147,12 +151,12 @@ def test_answers_that_are_no_class_are_invalid(bad: float, side: str) -> None:
 @pytest.mark.parametrize("predictions", [LABELS[:-1], LABELS[:, None], LABELS.astype(str)])
 def test_malformed_answers_are_invalid(predictions: np.ndarray) -> None:
     """A missing answer, another shape or text is INVALID, even on both sides."""
-    assert judge(Answers(SET, predictions), Answers(SET, predictions)).verdict == "INVALID"
+    assert judge(PredictedClasses(SET, predictions), PredictedClasses(SET, predictions)).verdict == "INVALID"
 
 
 def test_no_examples_are_invalid() -> None:
     """Nothing judged is not a pass."""
-    empty = Answers(replace(SET, n_examples=0), LABELS[:0])
+    empty = PredictedClasses(replace(SET, n_examples=0), LABELS[:0])
     assert judge_weights(empty, empty, LABELS[:0], 10, Limits()).verdict == "INVALID"
 
 

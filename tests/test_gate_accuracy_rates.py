@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from dlmi_bench.gate.accuracy.decision import Limits, decide
-from dlmi_bench.gate.accuracy.difference import Difference
+from dlmi_bench.gate.accuracy.difference import AccuracyDifference
 from dlmi_bench.gate.accuracy.discordance import Discordance, compute_tango_difference
 from dlmi_bench.gate.accuracy.seeds import compute_recipe_difference
 
@@ -25,14 +25,14 @@ def recorded() -> dict[str, np.ndarray]:
         return {name: file[name] for name in ("64", "32", "16", "12")}
 
 
-def draw_differences(first: np.ndarray, second: np.ndarray, n: int, n_seeds: int = 5) -> list[Difference]:
+def draw_differences(first: np.ndarray, second: np.ndarray, n: int, n_seeds: int = 5) -> list[AccuracyDifference]:
     """Differences of `n` random pairs of disjoint sets of seeds, (seed, example) each."""
     rng = np.random.default_rng(11)
     orders = [rng.permutation(len(first)) for _ in range(n)]
     return [compute_recipe_difference(first[o[:n_seeds]], second[o[n_seeds : 2 * n_seeds]]) for o in orders]
 
 
-def count_verdicts(differences: list[Difference], margin: float) -> Counter[str]:
+def count_verdicts(differences: list[AccuracyDifference], margin: float) -> Counter[str]:
     return Counter(decide(difference, Limits(margin=margin))[0] for difference in differences)
 
 

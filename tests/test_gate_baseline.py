@@ -8,7 +8,7 @@ import pytest
 
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.gate.sides.baseline import MANIFEST, Baseline, load_baseline, save_baseline
-from dlmi_bench.gate.sides.request import Subject, list_strangers
+from dlmi_bench.gate.sides.request import GateRequest, list_unjudged
 from dlmi_bench.store import Store
 from stand_ins import Command
 
@@ -69,8 +69,8 @@ def test_strangers_of_a_run_are_named(finished: Command) -> None:
     """Models of a run that the baseline lacks are judged by nothing, and said to be."""
     empty = Baseline(reason="x", created="now", environment={}, entries=())
     line = "not judged, in the run only: usps/softmax"
-    assert list_strangers(Subject(out=finished.folder / "out"), empty) == [line]
-    assert list_strangers(Subject(), empty) == []
+    assert list_unjudged(GateRequest(out=finished.folder / "out"), empty) == [line]
+    assert list_unjudged(GateRequest(), empty) == []
 
 
 def test_baseline_commands(finished: Command, tmp_path: Path) -> None:

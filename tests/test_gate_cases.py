@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Command:
     return command
 
 
-def judge(command: Command, *arguments: str) -> tuple[int, dict[str, str]]:
+def evaluate(command: Command, *arguments: str) -> tuple[int, dict[str, str]]:
     """Exit code, and verdicts by name without the task."""
     done = command("gate", "--settings", "gate.toml", "--json", *arguments)
     print(done.stderr, done.stdout)  # noqa: T201 - shown by pytest where a case gets another verdict
@@ -85,14 +87,14 @@ def copy_case(case: Command, tmp_path: Path) -> Command:
 
 def test_unchanged_code_passes(case: Command) -> None:
     """The baseline's weights, exported anew by the same code: the same answers, not slower, exit code 0."""
-    code, verdicts = judge(case)
+    code, verdicts = evaluate(case)
     assert (code, verdicts["softmax same weights"], verdicts["softmax operators"]) == (0, "SAME", "SAME"), verdicts
     assert verdicts["softmax onnxruntime@1"] in ("PASS", "IMPROVED")
 
 
 def test_unchanged_run_passes(case: Command) -> None:
     """The run that the baseline was made of is the same in everything and not slower: exit code 0."""
-    code, verdicts = judge(case, "--out", "out")
+    code, verdicts = evaluate(case, "--out", "out")
     assert (code, verdicts["softmax recipe"], verdicts["softmax counts"]) == (0, "SAME", "SAME"), verdicts
 
 
@@ -123,7 +125,7 @@ def test_slower_model_is_stopped(case: Command, tmp_path: Path) -> None:
     command = copy_case(case, tmp_path)
     write_onnx(Deeper(load_softmax(tmp_path / "out")), (1, 16, 16), tmp_path / "slower.onnx")
     add_training(tmp_path / "out", 0, tmp_path / "slower.onnx", is_other=False)
-    code, verdicts = judge(command, "--out", "out", "--junit", "gate.xml")
+    code, verdicts = evaluate(command, "--out", "out", "--junit", "gate.xml")
     assert code == 10, verdicts
     assert verdicts["softmax onnxruntime@1"] == verdicts["softmax operators"] == "REGRESSED"
     assert verdicts["softmax recipe"] == "SAME"
@@ -145,7 +147,7 @@ def test_less_accurate_recipe_is_stopped(case: Command, tmp_path: Path) -> None:
         run = train(MODELS["softmax"].build, worse, task, task.recipe("softmax"), seed=index)
         write_onnx(run.network, task.input_shape, tmp_path / "worse.onnx")
         add_training(tmp_path / "out", index, tmp_path / "worse.onnx", is_other=True)
-    code, verdicts = judge(command, "--out", "out")
+    code, verdicts = evaluate(command, "--out", "out")
     assert (code, verdicts["softmax recipe"]) == (10, "REGRESSED"), verdicts
 
 
@@ -178,7 +180,7 @@ def test_int8_that_loses_accuracy_is_stopped(case: Command, tmp_path: Path) -> N
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.save(model, tmp_path / "int8.onnx")
     add_training(tmp_path / "out", 0, tmp_path / "int8.onnx", is_other=False)
-    code, verdicts = judge(command, "--out", "out")
+    code, verdicts = evaluate(command, "--out", "out")
     assert (code, verdicts["softmax same weights"]) == (10, "REGRESSED"), verdicts
 
 
@@ -186,6 +188,17 @@ def test_other_commit_runs_beside_this_one(case: Command) -> None:
     """`--against HEAD` exports and times the baseline with the code of the last commit, in processes of its own."""
     if not (Path(__file__).parent.parent / ".git").exists():
         pytest.skip("not a checkout")
-    code, verdicts = judge(case, "--against", "HEAD")
+    code, verdicts = evaluate(case, "--against", "HEAD")
+    assert verdicts["softmax onnxruntime@1"] in ("PASS", "IMPROVED", "INCONCLUSIVE"), verdicts
+    assert code in (0, 11)
+
+
+def test_commit_before_the_move_runs_beside_this_one(case: Command) -> None:
+    """A commit whose modules have their old names is asked by those names; it exports and times the baseline."""
+    words = ["git", "log", "-1", "--diff-filter=D", "--format=%H", "--", "bench/executors.py"]
+    move = subprocess.run(words, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False).stdout
+    if not move:
+        pytest.skip("not a checkout with that part of the history")
+    code, verdicts = evaluate(case, "--against", f"{move.strip()}^", "--against-python", sys.executable)
     assert verdicts["softmax onnxruntime@1"] in ("PASS", "IMPROVED", "INCONCLUSIVE"), verdicts
     assert code in (0, 11)

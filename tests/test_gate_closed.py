@@ -4,8 +4,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -14,14 +12,16 @@ import pytest
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.gate.latency import session
+from dlmi_bench.gate.latency.benchmark import SIDES, Benchmarks, Replicate, RoundRequest, SessionRequest, Timings
 from dlmi_bench.gate.latency.decision import INPROC, TWOPROC
 from dlmi_bench.gate.latency.looks import CONFIRMATION, decide_benchmarks
 from dlmi_bench.gate.latency.retry import RETRY, decide_with_retry
-from dlmi_bench.gate.latency.rounds import SIDES, run_inproc_job
-from dlmi_bench.gate.latency.session import Benchmarks, run_inproc
+from dlmi_bench.gate.latency.rounds import run_inproc_job
+from dlmi_bench.gate.latency.session import run_inproc
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.instruments.clock import Block, HostClock
 from dlmi_bench.instruments.latency import CpuHopper
+from dlmi_bench.jobs.protocol import Answer, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_models import MODELS
 from test_gate_run import IDENTITY, Machine, make_benchmarks
@@ -33,7 +33,7 @@ def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Benchmarks:
     path = tmp_path_factory.mktemp("model") / "a.onnx"
     write_onnx(MODELS["softmax"].build(), (1, 16, 16), path)
     (benchmark,) = make_benchmarks("a").values()
-    return {"a": benchmark | {"baseline": str(path), "candidate": str(path)}}
+    return {"a": benchmark.model_copy(update={"baseline": path, "candidate": path})}
 
 
 @pytest.fixture
@@ -44,10 +44,9 @@ def affinity() -> Iterator[list[int]]:
     os.sched_setaffinity(0, allowed)
 
 
-def run_here(benchmarks: Benchmarks, *_: object) -> dict[str, object]:
+def run_here(benchmarks: Benchmarks, *_: object) -> Replicate:
     """One replicate of 20 rounds in this process."""
-    payload = {"n_rounds": 20, "order_seed": 0, "benchmarks": benchmarks}
-    return run_inproc_job(payload, lambda *_: None)  # type: ignore[return-value]
+    return run_inproc_job(SessionRequest(n_rounds=20, order_seed=0, benchmarks=benchmarks), lambda *_: None)
 
 
 class JumpingClock(HostClock):
@@ -64,7 +63,7 @@ class JumpingClock(HostClock):
 def test_clock_set_back_is_invalid(benchmarks: Benchmarks, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that ends an hour before it began voids its benchmark."""
     monkeypatch.setattr("dlmi_bench.backends.HostClock", JumpingClock)
-    decision = decide_benchmarks(benchmarks, {"a": 0.05}, run_here, INPROC)["a"]  # type: ignore[arg-type]
+    decision = decide_benchmarks(benchmarks, {"a": 0.05}, run_here, INPROC)["a"]
     assert decision.verdict is Verdict.INVALID
     assert "clock" in decision.why
 
@@ -94,10 +93,10 @@ def test_session_with_a_jump_is_repeated() -> None:
     """A machine that stood still once passes in a second session, although the median of the first never saw it."""
 
     class Suspended(Machine):
-        def run(self, index: int) -> dict[str, object]:
+        def run(self, index: int) -> Timings:
             answer = super().run(index)
             if index == 1:
-                answer["rounds_s"]["candidate"][7] = 0.02  # type: ignore[index] # 100 calls of it are two seconds
+                answer.rounds_s["candidate"][7] = 0.02  # 100 calls of it are two seconds
             return answer
 
     machine = Suspended()
@@ -115,7 +114,7 @@ def test_killed_worker_is_invalid(benchmarks: Benchmarks) -> None:
         for child in psutil.Process().children():
             child.kill()
 
-    def measure(asked_for: Benchmarks, index: int) -> dict[str, object]:
+    def measure(asked_for: Benchmarks, index: int) -> Replicate:
         asked.append(index)
         return run_inproc(asked_for, index, 20, kill)
 
@@ -138,8 +137,10 @@ def test_one_cpu_is_enough(benchmarks: Benchmarks, affinity: list[int]) -> None:
     """On a single allowed CPU the sides still take turns there, pinned, and every round is timed."""
     os.sched_setaffinity(0, affinity[:1])
     answer = run_inproc(benchmarks, 0, 20, lambda *_: None)
-    assert answer["is_pinned"]
-    assert {len(times) for times in answer["benchmarks"]["a"]["rounds_s"].values()} == {20}
+    assert answer.is_pinned
+    timings = answer.benchmarks["a"]
+    assert isinstance(timings, Timings)
+    assert {len(times) for times in timings.rounds_s.values()} == {20}
 
 
 def test_pinning_hops_every_second_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,29 +162,28 @@ def test_refused_pinning_is_said(benchmarks: Benchmarks, monkeypatch: pytest.Mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "sched_setaffinity", refuse)
-        assert run_here(benchmarks)["is_pinned"] is False
+        assert run_here(benchmarks).is_pinned is False
 
 
 class StalledWorker(Worker):
     """A real process that is prepared in no time and stands still from its first round on."""
 
-    def call(self, function: str, payload: dict[str, Any], *_: object, timeout_s: float | None = None) -> Any:
+    def ask(self, request: Request[Answer], *_: object, timeout_s: float | None = None) -> Answer:
         assert timeout_s is not None
-        if function.endswith("run_prepare_job"):
-            return {"n_calls": 100, "conditions": IDENTITY}
+        if not isinstance(request, RoundRequest):
+            return request.parse_answer({"n_calls": 100, "conditions": IDENTITY})
         os.kill(self._process.pid, signal.SIGSTOP)
-        return super().call(function, payload, timeout_s=timeout_s)
+        return super().ask(request, timeout_s=timeout_s)
 
 
 def test_round_that_hangs_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of four processes that stops in a round is killed in time; the benchmark is INVALID, and nothing is left."""
     monkeypatch.setattr(session, "Worker", StalledWorker)
-    benchmarks = {"a": make_benchmarks("a")["a"] | {"baseline": "x", "candidate": "y"}}
 
-    def measure(asked: Benchmarks, index: int) -> dict[str, Any]:
+    def measure(asked: Benchmarks, index: int) -> Replicate:
         return session.run_twoproc(asked, index, 10, lambda *_: None, None, timeout_s=0.5)  # type: ignore[arg-type]
 
-    decision = decide_benchmarks(benchmarks, {"a": 0.05}, measure, TWOPROC)["a"]
+    decision = decide_benchmarks(make_benchmarks("a"), {"a": 0.05}, measure, TWOPROC)["a"]
     assert decision.verdict is Verdict.INVALID
     assert "no answer from dlmi_bench.gate.latency.rounds:run_round_job within 0.5 s" in decision.why
     assert not [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
@@ -201,11 +201,11 @@ class FakeWorker:
 
     numbers: list[int] = []
 
-    def call(self, function: str, payload: dict[str, int | None], *, timeout_s: float | None = None) -> object:
-        if function.endswith("run_prepare_job"):
-            return {"n_calls": 100, "conditions": IDENTITY}
-        FakeWorker.turns.append((self.number, payload["cpu"]))
-        return [1e-5, 1e-5, FakeWorker.is_pinned]
+    def ask(self, request: Request[Answer], *, timeout_s: float | None = None) -> Answer:
+        if not isinstance(request, RoundRequest):
+            return request.parse_answer({"n_calls": 100, "conditions": IDENTITY})
+        FakeWorker.turns.append((self.number, request.cpu))
+        return request.parse_answer([1e-5, 1e-5, FakeWorker.is_pinned])
 
     def close(self) -> None:
         pass
@@ -217,21 +217,20 @@ def test_two_processes_take_turns_on_one_cpu(*, is_pinned: bool, monkeypatch: py
     monkeypatch.setattr(session, "Worker", FakeWorker)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     FakeWorker.turns, FakeWorker.numbers, FakeWorker.is_pinned = [], [], is_pinned
-    benchmark = make_benchmarks("a")["a"] | {"baseline": "x", "candidate": "y"}
-    answer = session.run_twoproc({"a": benchmark}, 0, 40, lambda *_: None, None)  # type: ignore[arg-type]
+    answer = session.run_twoproc(make_benchmarks("a"), 0, 40, lambda *_: None, None)  # type: ignore[arg-type]
     rounds = [FakeWorker.turns[i : i + 4] for i in range(0, 160, 4)]
     assert all({cpu for _, cpu in one} == {i // 2 % 2} for i, one in enumerate(rounds))
     orders = [[side for side, _ in one] for one in rounds]
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
     assert all(orders[i + 1] == orders[i][::-1] for i in range(0, 40, 2))
     assert len({tuple(order) for order in orders}) > 4
-    assert answer["is_pinned"] is is_pinned
+    assert answer.is_pinned is is_pinned
 
 
 def test_runtime_has_one_thread(benchmarks: Benchmarks) -> None:
     """A session of ONNX Runtime starts no thread beside the one that calls it."""
     before = {thread.id for thread in psutil.Process().threads()}  # some of other tests may end meanwhile
-    runner = BACKENDS["onnxruntime"].load(Path(str(benchmarks["a"]["baseline"])))
+    runner = BACKENDS["onnxruntime"].load(benchmarks["a"].baseline)
     runner.run(np.zeros((64, 1, 16, 16), np.float32))
     assert {thread.id for thread in psutil.Process().threads()} <= before
 
@@ -239,9 +238,9 @@ def test_runtime_has_one_thread(benchmarks: Benchmarks) -> None:
 class Disturbed(Machine):
     """Interrupted in most of its blocks until the retry."""
 
-    def run(self, index: int) -> dict[str, object]:
+    def run(self, index: int) -> Timings:
         share = 0.9 if index < RETRY else 0.0
-        return super().run(index) | {"preempted_share": dict.fromkeys(SIDES, share)}
+        return replace(super().run(index), preempted_share=dict.fromkeys(SIDES, share))
 
 
 def retry(machine: Machine) -> Decision:
@@ -263,8 +262,8 @@ def test_machine_that_stays_busy_is_invalid() -> None:
     """There is one retry, not two; what it cannot judge is INVALID, and says that the machine was why."""
 
     class Busy(Machine):
-        def run(self, index: int) -> dict[str, object]:
-            return super().run(index) | {"preempted_share": dict.fromkeys(SIDES, 0.9)}
+        def run(self, index: int) -> Timings:
+            return replace(super().run(index), preempted_share=dict.fromkeys(SIDES, 0.9))
 
     machine = Busy()
     decision = retry(machine)
@@ -275,9 +274,9 @@ def test_no_busy_machine_excuses_a_red() -> None:
     """A red whose confirmation was pre-empted is INVALID and is not measured again until it passes."""
 
     class Interrupted(Machine):
-        def run(self, index: int) -> dict[str, object]:
+        def run(self, index: int) -> Timings:
             share = 0.9 if index >= CONFIRMATION else 0.0
-            return super().run(index) | {"preempted_share": dict.fromkeys(SIDES, share)}
+            return replace(super().run(index), preempted_share=dict.fromkeys(SIDES, share))
 
     machine = Interrupted(slowdown=0.2)
     decision = retry(machine)
@@ -290,9 +289,9 @@ def test_impossible_times_are_not_retried(bad: float) -> None:
     """A time of zero or NaN is the benchmark's fault, not the machine's: INVALID at once, and it fails the gate."""
 
     class Broken(Machine):
-        def run(self, index: int) -> dict[str, object]:
+        def run(self, index: int) -> Timings:
             answer = super().run(index)
-            answer["rounds_s"]["candidate"][5] = bad  # type: ignore[index]
+            answer.rounds_s["candidate"][5] = bad
             return answer
 
     machine = Broken()

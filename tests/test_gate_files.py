@@ -15,9 +15,9 @@ from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.errors import DataError
 from dlmi_bench.gate.expense import describe_training
 from dlmi_bench.gate.latency.noise import compute_noise_sd, compute_resolvable, describe_noise
-from dlmi_bench.gate.output import Outcome, Row
+from dlmi_bench.gate.output import GateOutcome, VerdictRow
 from dlmi_bench.gate.settings import Settings
-from dlmi_bench.gate.sides.baseline import Baseline, Energy, Entry, Noise, Training, list_energy, load_baseline
+from dlmi_bench.gate.sides.baseline import Baseline, Energy, Entry, MachineNoise, Training, list_energy, load_baseline
 from dlmi_bench.gate.sides.candidate import Candidate, _have_same_weights
 from dlmi_bench.gate.sides.files import load_file_candidate, load_labelled, save_files
 from dlmi_bench.gate.verdicts import Decision, Verdict
@@ -145,7 +145,7 @@ def test_pytest_passes_an_unchanged_file(repository: Command) -> None:
     assert "4 passed" in done.stdout
 
 
-NOISE = Noise(n_rounds=100, log_ratios={"a onnxruntime@1": (-0.01, 0.0, 0.01)}, preempted_share=0.0)
+NOISE = MachineNoise(n_rounds=100, log_ratios={"a onnxruntime@1": (-0.01, 0.0, 0.01)}, preempted_share=0.0)
 
 
 def test_noise_by_hand() -> None:
@@ -175,7 +175,7 @@ def make_sides(now: Training, kind: str = "measured") -> tuple[Entry, Candidate]
     nothing = {"input_shape": (1,), "data_sha256": {}, "artifacts": (), "costs": {}, "operators": {}}
     before = make_training(2, "a", kind)
     entry = Entry.model_validate({"task": "t", "model": "m", "trainings": (before,), **nothing})
-    return entry, Candidate("t/m", {}, (1,), {}, {}, {}, {}, has_same_weights=False, trainings=(now,))
+    return entry, Candidate({}, (1,), {}, {}, {}, name="t/m", predictions={}, has_same_weights=False, trainings=(now,))
 
 
 def test_training_is_compared_on_one_machine_only() -> None:
@@ -212,7 +212,7 @@ def test_disturbed_rows_warn_only_where_asked() -> None:
 
     def exit_code(*decisions: Decision, disturbed: str) -> int:
         settings = Settings.model_validate({"disturbed": disturbed})
-        return Outcome(tuple(Row("latency", d) for d in decisions), {}, {}, settings).exit_code
+        return GateOutcome(tuple(VerdictRow("latency", d) for d in decisions), {}, {}, settings).exit_code
 
     good, busy = Decision("a", Verdict.PASS), Decision("b", is_disturbed=True)
     assert exit_code(good, busy, disturbed="fail") == 13

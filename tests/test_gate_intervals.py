@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, multinomial
 
 from dlmi_bench.gate.accuracy.convergence import Effort, compute_speedup_p
-from dlmi_bench.gate.accuracy.difference import Difference
+from dlmi_bench.gate.accuracy.difference import AccuracyDifference
 from dlmi_bench.gate.accuracy.discordance import (
     Discordance,
     compute_discordance,
@@ -133,7 +133,7 @@ def test_recipe_ignores_order(baseline: np.ndarray, candidate: np.ndarray, rando
 
 def test_resolution_by_hand() -> None:
     """At 4 % disagreement 2007 examples resolve 1.31 points; one point takes 3434."""
-    difference = Difference(value=0, lo=-0.01, hi=0.01, psi=0.04, n_examples=2007)
+    difference = AccuracyDifference(value=0, lo=-0.01, hi=0.01, psi=0.04, n_examples=2007)
     assert difference.resolvable_margin == pytest.approx(0.01308, abs=1e-5)
     assert difference.compute_n_needed(0.01) == 3434
     assert not difference.resolves(0.01)
@@ -142,15 +142,15 @@ def test_resolution_by_hand() -> None:
 @given(st.floats(1e-4, 1), st.floats(1e-3, 0.2))
 def test_needed_examples_are_enough_and_no_more(psi: float, margin: float) -> None:
     """The n that is asked for resolves the margin, and one example less does not."""
-    n = Difference(0, 0, 0, psi, 1).compute_n_needed(margin)
-    assert Difference(0, 0, 0, psi, n).resolves(margin)
-    assert n == 1 or not Difference(0, 0, 0, psi, n - 1).resolves(margin)
+    n = AccuracyDifference(0, 0, 0, psi, 1).compute_n_needed(margin)
+    assert AccuracyDifference(0, 0, 0, psi, n).resolves(margin)
+    assert n == 1 or not AccuracyDifference(0, 0, 0, psi, n - 1).resolves(margin)
 
 
 def test_resolvable_margin_has_nine_tenths_power() -> None:
     """At the smallest margin that n resolves, an unchanged candidate passes in 89-91 % of all outcomes."""
     n, psi = 2007, 0.03
-    margin = Difference(0, 0, 0, psi, n).resolvable_margin
+    margin = AccuracyDifference(0, 0, 0, psi, n).resolvable_margin
     lost, gained = (grid.ravel() for grid in np.mgrid[:120, :120])
     table = np.stack([lost, gained, n - lost - gained], axis=1)
     weights = multinomial.pmf(table, n, [psi / 2, psi / 2, 1 - psi])

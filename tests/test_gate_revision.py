@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from dlmi_bench.gate.latency.benchmark import Prepared, PrepareSideRequest, RoundRequest
+from dlmi_bench.gate.sides.candidate import ExportRequest
 from dlmi_bench.gate.sides.revision import RevisionError, open_revision
 from stand_ins import plant
+from test_gate_run import IDENTITY, make_benchmarks
 
 VERSIONS = "def describe_versions():\n    return {{'runtime': {version!r}}}\n"
 
@@ -77,3 +80,18 @@ def test_unknown_commits_are_named(*, is_checkout: bool, tmp_path: Path) -> None
     with pytest.raises(RevisionError, match="no-such-commit") as caught, open_revision("no-such-commit", root=tmp_path):
         pass
     assert "git rev-parse" in caught.value.remedy
+
+
+def test_fields_on_the_wire_are_those_of_other_commits() -> None:
+    """Workers of another commit take these fields and answer with these; one that says nothing of pinning is heard."""
+    (benchmark,) = make_benchmarks("a").values()
+    prepare = PrepareSideRequest(benchmark=benchmark, artifact=benchmark.baseline).model_dump(mode="json")
+    sizes = {"batch": 1, "input_shape": [1, 16, 16], "candidate_shape": [1, 16, 16], "extra_calls": 0.0, "n_calls": 0}
+    files = {"baseline": "x", "candidate": "y"}
+    assert prepare == {"benchmark": {"backend": "onnxruntime", **sizes, **files}, "artifact": "x"}
+    assert PrepareSideRequest.parse_answer({"n_calls": 9, "conditions": IDENTITY}) == Prepared(9, IDENTITY)
+    assert RoundRequest(cpu=3).model_dump(mode="json") == {"cpu": 3}
+    assert RoundRequest.parse_answer([2.0, 1.0]) == (2.0, 1.0, True)
+    assert RoundRequest.parse_answer([2.0, 1.0, False]) == (2.0, 1.0, False)
+    export = ExportRequest(baseline=Path("b"), name="usps/a", to=Path("t")).model_dump(mode="json")
+    assert export == {"baseline": "b", "name": "usps/a", "to": "t"}

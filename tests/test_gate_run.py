@@ -10,23 +10,31 @@ import pytest
 from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.gate import output
+from dlmi_bench.gate.latency.benchmark import SIDES, Benchmarks, Failure, GateBenchmark, Replicate, Timings
 from dlmi_bench.gate.latency.decision import INPROC
 from dlmi_bench.gate.latency.looks import CONFIRMATION, decide_benchmarks
-from dlmi_bench.gate.latency.rounds import SIDES
-from dlmi_bench.gate.latency.session import Benchmarks
 from dlmi_bench.gate.settings import Settings, load_settings
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.instruments.onnx_graph import compute_peak_activation_bytes, count_operators, load_graph
 from dlmi_bench.jobs.worker import JobError
+from dlmi_bench.records import Conditions
 from dlmi_models import MODELS
 from stand_ins import Command
 
-IDENTITY = {"provider": "CPU", "precision": "float32", "threads": 1}
+IDENTITY: Conditions = {"provider": "CPU", "precision": "float32", "threads": 1}
 
 
 def make_benchmarks(*names: str) -> Benchmarks:
-    shape = {"input_shape": [1, 16, 16], "candidate_shape": [1, 16, 16]}
-    return {name: {"backend": "onnxruntime", "batch": 1, "n_calls": 0, "extra_calls": 0.0, **shape} for name in names}
+    shape = (1, 16, 16)
+    benchmark = GateBenchmark(
+        backend="onnxruntime",
+        batch=1,
+        input_shape=shape,
+        candidate_shape=shape,
+        baseline=Path("x"),
+        candidate=Path("y"),
+    )
+    return dict.fromkeys(names, benchmark)
 
 
 class Machine:
@@ -35,20 +43,19 @@ class Machine:
     def __init__(self, slowdown: float = 0.0, sd: float = 0.003, extra: float = 0.10) -> None:
         self.slowdown, self.sd, self.extra = slowdown, sd, extra
         self.asked: list[tuple[tuple[str, ...], int]] = []
-        self.conditions = {side: dict(IDENTITY) for side in SIDES}
+        self.conditions: dict[str, Conditions] = {side: {**IDENTITY} for side in SIDES}
         self.is_pinned = True
 
-    def __call__(self, benchmarks: Benchmarks, index: int) -> dict[str, object]:
+    def __call__(self, benchmarks: Benchmarks, index: int) -> Replicate:
         self.asked.append((tuple(benchmarks), index))
-        return {"benchmarks": {name: self.run(index) for name in benchmarks}, "is_pinned": self.is_pinned}
+        return Replicate({name: self.run(index) for name in benchmarks}, self.is_pinned)
 
-    def run(self, index: int) -> dict[str, object]:
+    def run(self, index: int) -> Timings:
         rng = np.random.default_rng(index)
         factors = {"candidate": 1 + self.slowdown, "slowed": 1 + self.extra}
         level = {side: factors.get(side, 1.0) * np.exp(self.sd * rng.standard_normal()) for side in SIDES}
         rounds = {side: (2e-5 * level[side] * np.exp(0.01 * rng.standard_normal(100))).tolist() for side in SIDES}
-        shares = dict.fromkeys(SIDES, 0.0)
-        return {"n_calls": 100, "rounds_s": rounds, "preempted_share": shares, "conditions": self.conditions}
+        return Timings(100, rounds, dict.fromkeys(SIDES, 0.0), self.conditions)
 
 
 def decide(machine: Machine, *names: str) -> dict[str, Decision]:
@@ -76,7 +83,7 @@ def test_a_red_that_does_not_come_back_is_not_red() -> None:
     """A slowdown that new processes do not show is INCONCLUSIVE, never REGRESSED and never PASS."""
 
     class Fickle(Machine):
-        def run(self, index: int) -> dict[str, object]:
+        def run(self, index: int) -> Timings:
             self.slowdown = 0.2 if index < CONFIRMATION else 0.0
             return super().run(index)
 
@@ -87,10 +94,10 @@ def test_undecided_benchmarks_get_more_processes_alone() -> None:
     """At 5 % nothing is resolved: 3, 5, then 8 processes; the one that was decided is not measured again."""
 
     class Half(Machine):
-        def __call__(self, benchmarks: Benchmarks, index: int) -> dict[str, object]:
+        def __call__(self, benchmarks: Benchmarks, index: int) -> Replicate:
             answer = super().__call__(benchmarks, index)
             if "b" in benchmarks:
-                answer["benchmarks"]["b"] = Machine(slowdown=0.05, sd=0.02).run(index)  # type: ignore[index]
+                answer.benchmarks["b"] = Machine(slowdown=0.05, sd=0.02).run(index)
             return answer
 
     machine = Half()
@@ -101,7 +108,7 @@ def test_undecided_benchmarks_get_more_processes_alone() -> None:
 
 
 def test_controls_that_fail_void_the_session() -> None:
-    """Where 10 % extra calls are not found out, nothing else is believed."""
+    """Where 10 % extra calls are not detected, the session is discarded."""
     assert decide(Machine(extra=0.0))["a"].verdict is Verdict.INVALID
 
 
@@ -125,7 +132,7 @@ def test_other_identity_is_incomparable() -> None:
 def test_dead_worker_and_broken_artifact_are_invalid() -> None:
     """Whatever fails, the benchmark ends INVALID with the reason; a broken artifact does not take the others along."""
 
-    def die(benchmarks: Benchmarks, index: int) -> dict[str, object]:
+    def die(benchmarks: Benchmarks, index: int) -> Replicate:
         raise JobError("worker died (signal SIGKILL)", "retry")
 
     dead = decide_benchmarks(make_benchmarks("a"), {"a": 0.05}, die, INPROC)["a"]
@@ -133,10 +140,10 @@ def test_dead_worker_and_broken_artifact_are_invalid() -> None:
     assert "SIGKILL" in dead.why
 
     class Broken(Machine):
-        def __call__(self, benchmarks: Benchmarks, index: int) -> dict[str, object]:
+        def __call__(self, benchmarks: Benchmarks, index: int) -> Replicate:
             answer = super().__call__(benchmarks, index)
             if "b" in benchmarks:
-                answer["benchmarks"]["b"] = {"error": "no such file"}  # type: ignore[index]
+                answer.benchmarks["b"] = Failure("no such file")
             return answer
 
     decisions = decide(Broken(), "a", "b")
@@ -145,9 +152,7 @@ def test_dead_worker_and_broken_artifact_are_invalid() -> None:
 
 def test_replicate_that_reports_nothing_is_invalid() -> None:
     """A benchmark missing from the answer is INVALID, not forgotten."""
-    decisions = decide_benchmarks(
-        make_benchmarks("a"), {"a": 0.05}, lambda *_: {"benchmarks": {}, "is_pinned": True}, INPROC
-    )
+    decisions = decide_benchmarks(make_benchmarks("a"), {"a": 0.05}, lambda *_: Replicate({}, is_pinned=True), INPROC)
     assert decisions["a"].verdict is Verdict.INVALID
 
 
@@ -177,13 +182,13 @@ def test_settings_by_pattern(tmp_path: Path) -> None:
         load_settings(path)
 
 
-def make_outcome(*verdicts: Verdict, inconclusive: str = "fail") -> output.Outcome:
+def make_outcome(*verdicts: Verdict, inconclusive: str = "fail") -> output.GateOutcome:
     rows = tuple(
-        output.Row("latency", Decision(f"usps/m{i} <b>|", v, "because,: 100 %", 1.2, 1.1, 1.3, 0.05, 3, 1))
+        output.VerdictRow("latency", Decision(f"usps/m{i} <b>|", v, "because,: 100 %", 1.2, 1.1, 1.3, 0.05, 3, 1))
         for i, v in enumerate(verdicts)
     )
     settings = Settings.model_validate({"inconclusive": inconclusive})
-    return output.Outcome(rows, {"reason": "x", "created": "now"}, {"machine": {"cpu": "abacus"}}, settings)
+    return output.GateOutcome(rows, {"reason": "x", "created": "now"}, {"machine": {"cpu": "abacus"}}, settings)
 
 
 def test_exit_code_is_the_worst() -> None:

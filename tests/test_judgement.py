@@ -11,7 +11,7 @@ import torch
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
 from dlmi_bench.backends.eager import EagerRunner
 from dlmi_bench.jobs import training
-from dlmi_bench.jobs.evaluation import judge
+from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
 from dlmi_bench.jobs.protocol import NOT_FINITE, scores_role
 from dlmi_bench.records import Artifact, Figure
@@ -49,8 +49,8 @@ def find(figures: list[Figure], name: str, backend: str) -> Figure:
 
 def test_every_artifact_is_judged_in_one_read(artifacts: dict[str, Artifact], splits: Splits, tmp_path: Path) -> None:
     """Three files, one read each; every runtime has accuracy and parity; eager is its own unit of error."""
-    judged = judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
-    figures = judged.figures
+    evaluated = evaluate(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
+    figures = evaluated.figures
     assert set(splits.test.reads) == {artifact.sha256 for artifact in artifacts.values()}
     assert [f.value for f in figures if f.name == "n_test_reads"] == [1, 1, 1]
     assert next(f for f in figures if f.name == "test_accuracy").conditions["backend"] == "onnxruntime"
@@ -59,22 +59,22 @@ def test_every_artifact_is_judged_in_one_read(artifacts: dict[str, Artifact], sp
     assert find(figures, "score_rmse_ratio", "onnxruntime-int8").value > 100  # type: ignore[operator]
     assert find(figures, "test_accuracy", "onnxruntime-int8").n == N
     kinds = {"scores", "labels"}
-    assert judged.pictures == []
+    assert evaluated.pictures == []
     roles = {f"{split}_{kind}" for split in ("validation", "test") for kind in kinds}
     roles |= {"validation_scores-eager", "validation_scores-onnxruntime-int8"}
-    assert {a.role for a in judged.artifacts} == roles
+    assert {a.role for a in evaluated.artifacts} == roles
     with pytest.raises(ValueError, match="already read"):
-        judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
+        evaluate(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS)
 
 
 def test_pictures_come_from_the_same_look(artifacts: dict[str, Artifact], splits: Splits, tmp_path: Path) -> None:
     """Right and wrong as in the confusion matrix, without another read; none unless asked for."""
-    judged = judge(artifacts, splits, TASK, tmp_path, (), n_pictured=1)
+    evaluated = evaluate(artifacts, splits, TASK, tmp_path, (), n_pictured=1)
     assert set(splits.test.reads.values()) == {1}
-    right, wrong = ({p.truth for p in judged.pictures if p.is_right is hit} for hit in (True, False))
-    assert right == {i for i in range(10) if judged.confusion[i, i]}
-    assert wrong == {i for i in range(10) if judged.confusion[i].sum() > judged.confusion[i, i]}
-    assert all(p.decode()[1].max() == 255 for p in judged.pictures)
+    right, wrong = ({p.truth for p in evaluated.pictures if p.is_right is hit} for hit in (True, False))
+    assert right == {i for i in range(10) if evaluated.confusion[i, i]}
+    assert wrong == {i for i in range(10) if evaluated.confusion[i].sum() > evaluated.confusion[i, i]}
+    assert all(p.decode()[1].max() == 255 for p in evaluated.pictures)
 
 
 def test_runtime_that_is_not_here_says_why(
@@ -82,7 +82,7 @@ def test_runtime_that_is_not_here_says_why(
 ) -> None:
     """Its figures are unavailable with the reason; the others come."""
     monkeypatch.setitem(BACKENDS, "cuda", replace(BACKENDS["cuda"], find_missing=lambda: "no CUDA device"))
-    figures = judge(artifacts, splits, TASK, tmp_path, ["cuda", "onnxruntime"]).figures
+    figures = evaluate(artifacts, splits, TASK, tmp_path, ["cuda", "onnxruntime"]).figures
     absent = [find(figures, name, "cuda") for name in (*PARITY, "test_accuracy")]
     assert {(figure.value, figure.reason) for figure in absent} == {(None, "no CUDA device")}
     assert find(figures, "test_accuracy", "onnxruntime").value is not None
@@ -95,7 +95,7 @@ def test_timed_runs_repeat_their_own_scores(
     expected = BACKENDS["onnxruntime"].load(artifact_path(tmp_path, artifacts["onnx"])).run(splits.validation.images)
     read = EagerRunner.read
     monkeypatch.setattr(EagerRunner, "read", lambda self, outputs: read(self, outputs) + np.float32(0.5))
-    kept = {a.role: artifact_path(tmp_path, a) for a in judge(artifacts, splits, TASK, tmp_path, ()).artifacts}
+    kept = {a.role: artifact_path(tmp_path, a) for a in evaluate(artifacts, splits, TASK, tmp_path, ()).artifacts}
     for name, above in (("onnxruntime", 0.0), ("eager", 0.5)):
         assert np.allclose(np.load(kept[scores_role(name)]), expected + above, rtol=0, atol=1e-5)
 
@@ -107,13 +107,13 @@ def test_diverged_network_has_reasons_instead_of_figures(splits: Splits, tmp_pat
         next(network.parameters()).fill_(float("nan"))
     artifacts = training._export(network, "softmax", TASK, splits.train, tmp_path)
     assert set(artifacts) == {"torch", "onnx"}
-    judged = judge(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS, n_pictured=1)
+    evaluated = evaluate(artifacts, splits, TASK, tmp_path, DEFAULT_BACKENDS, n_pictured=1)
     names = ("train_accuracy", "validation_accuracy", "test_accuracy", "test_balanced_accuracy", "test_macro_f1")
-    found = {f.name: (f.value, f.reason) for f in judged.figures if f.conditions.get("backend") == "onnxruntime"}
+    found = {f.name: (f.value, f.reason) for f in evaluated.figures if f.conditions.get("backend") == "onnxruntime"}
     assert {found[name] for name in names} == {(None, NOT_FINITE)}
     assert {found[name][0] for name in PARITY} == {None}
-    assert judged.pictures == []
-    assert find(judged.figures, "test_accuracy", "onnxruntime-int8").reason == NOT_FINITE
+    assert evaluated.pictures == []
+    assert find(evaluated.figures, "test_accuracy", "onnxruntime-int8").reason == NOT_FINITE
 
 
 def test_only_training_images_calibrate(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_
 from dlmi_bench.instruments.latency import N_WARMUP, CpuHopper, Plan, measure_latency
 from dlmi_bench.jobs.parity import compute_tolerance
 from dlmi_bench.jobs.profile import run_prepare_job
+from dlmi_bench.jobs.protocol import PrepareAnswer, PrepareRequest
 from dlmi_bench.jobs.subject import SHAPES, Subject
 from dlmi_bench.records import ARM
 from dlmi_models import MODELS
@@ -78,20 +79,22 @@ def prepare(
     """Files of a model by role, all that the chosen rows load, made when a row first needs one."""
     rows = [item.callspec.params.get("row") for item in request.session.items if hasattr(item, "callspec")]
     chosen = [row for row in rows if isinstance(row, Row)]
-    made: dict[str, Any] = {}
+    made: dict[str, PrepareAnswer] = {}
 
     def find(row: Row) -> dict[str, str]:
         if row.model not in made:
             backends = dict.fromkeys(other.backend for other in chosen if other.model == row.model)
-            payload = {"subject": row.subject.model_dump(), "folder": str(tmp_path_factory.mktemp("row"))}
-            made[row.model] = run_prepare_job(
-                payload | {"n_examples": max(BATCHES), "backends": list(backends)}, lambda *_: None
+            request = PrepareRequest(
+                subject=row.subject,
+                folder=str(tmp_path_factory.mktemp("row")),
+                n_examples=max(BATCHES),
+                backends=tuple(backends),
             )
+            made[row.model] = run_prepare_job(request, lambda *_: None)
         answer = made[row.model]
         role = BACKENDS[row.backend].artifact_role
-        assert role not in answer["errors"], answer["errors"][role]
-        paths: dict[str, str] = answer["paths"]
-        return paths
+        assert role not in answer.errors, answer.errors[role]
+        return answer.paths
 
     return find
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dlmi_bench.errors import UsageError
 from dlmi_bench.instruments.counts import measure_counts
 from dlmi_bench.jobs.counting import run_counts_job
+from dlmi_bench.jobs.protocol import CountsRequest
 from dlmi_bench.jobs.subject import Subject
 
 
@@ -70,7 +71,7 @@ def test_formula_alone_counts_no_input() -> None:
     """Three channels, which the network cannot take: an error, and not the count of its formula."""
     subject = Subject(kind="model", name="softmax", input_shape=(3, 16, 16))
     with pytest.raises(UsageError, match="768"):
-        run_counts_job({"subject": subject.model_dump(mode="json")}, lambda *_: None)
+        run_counts_job(CountsRequest(subject=subject), lambda *_: None)
 
 
 def test_missing_activations_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,5 +82,5 @@ def test_missing_activations_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("dlmi_bench.instruments.counts.trace.count_by_trace", fail)
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
-    figures: Any = run_counts_job({"subject": subject.model_dump(mode="json")}, lambda *_: None)
-    assert [f["reason"] for f in figures if f["name"] == "n_activations"] == ["RuntimeError: no trace"]
+    figures = run_counts_job(CountsRequest(subject=subject), lambda *_: None)
+    assert [f.reason for f in figures if f.name == "n_activations"] == ["RuntimeError: no trace"]

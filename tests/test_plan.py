@@ -16,7 +16,8 @@ from dlmi_bench.backends import BACKENDS
 from dlmi_bench.closure import hash_code, list_closure
 from dlmi_bench.records import Cell
 from dlmi_bench.suite import fingerprint as staleness
-from dlmi_bench.suite.fingerprint import CODE, LEFT_OUT, compute_fingerprint
+from dlmi_bench.suite.fingerprint import LEFT_OUT, compute_fingerprint
+from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.plan import make_steps
 from dlmi_bench.suite.suites import SUITES
 from dlmi_models import MODELS
@@ -101,8 +102,9 @@ def test_code_counts_but_comments_do_not(tmp_path, monkeypatch: pytest.MonkeyPat
 HASHES = """
 from dlmi_bench.closure import hash_code
 from dlmi_bench.records import Cell
-from dlmi_bench.suite.fingerprint import CODE, list_modules
-for kind in CODE:
+from dlmi_bench.suite.fingerprint import list_modules
+from dlmi_bench.suite.measures import MEASURES
+for kind in MEASURES:
     print(kind, hash_code(list_modules(Cell(kind=kind, task="spect", model="vgg16-c"))))
 import sys
 assert "torch" not in sys.modules
@@ -152,7 +154,6 @@ def test_changed_code_makes_stale_what_it_decides(change, stale: set[str], tmp_p
 
 def test_every_exception_is_needed() -> None:
     """A module that is left out is one that some cell would reach."""
-    reached = {
-        name for roots in CODE.values() for name in list_closure([*roots, *(e.module for e in BACKENDS.values())])
-    }
+    runtimes = [entry.module for entry in BACKENDS.values()]
+    reached = {name for measure in MEASURES.values() for name in list_closure([*measure.code, *runtimes])}
     assert set(LEFT_OUT) <= reached | {"dlmi_tasks.files.cache", "dlmi_tasks.files.archives"}

@@ -13,13 +13,14 @@ import pytest
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.instruments.meters import Ladder
-from dlmi_bench.jobs.profile import Trial, run_prepare_job, run_rounds_job
-from dlmi_bench.jobs.protocol import EMPTY
+from dlmi_bench.jobs.profile import LoadedRuntime, run_prepare_job, run_rounds_job
+from dlmi_bench.jobs.protocol import EMPTY, LoadAnswer, PrepareRequest, RoundsRequest
 from dlmi_bench.jobs.subject import Subject
-from dlmi_bench.profile.profile import Portrait, _list_waves, _measure
-from dlmi_bench.profile.row import Row, Sitting, _make_load_figure
-from dlmi_bench.profile.text import format_portrait
+from dlmi_bench.profile.profile import Profile, _list_waves, _measure
+from dlmi_bench.profile.row import ProfileContext, RuntimeProfile, _make_load_figure
+from dlmi_bench.profile.text import format_profile
 from dlmi_bench.records import Figure, unavailable
 from dlmi_bench.selftest.fakes import FakeClock, WattMeter
 from dlmi_bench.units import SCALES
@@ -85,13 +86,13 @@ def command(tmp_path: Path) -> Command:
 def test_rows_that_fail_alike_share_a_sentence() -> None:
     """Each row stands in the table; one sentence names both and the remedy; no line is wider than 80 columns."""
     rows = [
-        Row("a", error="mat1 and mat2 " * 20, remedy="name it"),
-        Row("b", error="mat1 and mat2 " * 20, remedy="name it"),
+        RuntimeProfile("a", error="mat1 and mat2 " * 20, remedy="name it"),
+        RuntimeProfile("b", error="mat1 and mat2 " * 20, remedy="name it"),
     ]
     figure = Figure(name="latency_s", value=1e-3, kind="measured", source="x", conditions={"batch": 1})
-    rows.append(Row("c", figures=[figure, unavailable("max_score_error", "not in float64")]))
-    portrait = Portrait(Subject(kind="model", name="m", input_shape=(1,)), (1,), rows=rows, error="no counts")
-    lines = format_portrait(portrait, "m").splitlines()
+    rows.append(RuntimeProfile("c", figures=[figure, unavailable("max_score_error", "not in float64")]))
+    profile = Profile(Subject(kind="model", name="m", input_shape=(1,)), (1,), rows=rows, error="no counts")
+    lines = format_profile(profile, "m").splitlines()
     assert sum(line.startswith("  a, b: mat1") for line in lines) == 1
     assert sum("see below" in line for line in lines) == 4
     assert any(line.startswith("  c ") and "1.00 ms" in line for line in lines)
@@ -102,9 +103,12 @@ def test_rows_that_fail_alike_share_a_sentence() -> None:
 def test_profile_does_not_steer_the_terminal() -> None:
     """Control characters in the title, in errors, reasons and notes of a model are shown as such, one line for each."""
     note = Figure(name="n_parameters", value=1, kind="counted", source="x", notes=("not counted: \x1b[2J\n  fine",))
-    rows = [Row("a", error="\x1b[31mboom", remedy="\x07"), Row("b", figures=[unavailable("max_score_error", "\x1b")])]
-    portrait = Portrait(Subject(kind="model", name="m", input_shape=(1,)), (1,), counts=[note], rows=rows)
-    lines = format_portrait(portrait, "\x1b]0;m").split("\n")
+    rows = [
+        RuntimeProfile("a", error="\x1b[31mboom", remedy="\x07"),
+        RuntimeProfile("b", figures=[unavailable("max_score_error", "\x1b")]),
+    ]
+    profile = Profile(Subject(kind="model", name="m", input_shape=(1,)), (1,), counts=[note], rows=rows)
+    lines = format_profile(profile, "\x1b]0;m").split("\n")
     assert not any(character in line for line in lines for character in "\x1b\x07")
     assert "  note: not counted: \ufffd[2J   fine" in lines
     assert lines[0].startswith("\ufffd]0;m, one example")
@@ -118,16 +122,16 @@ def test_rows_without_a_roofline_share_a_sentence() -> None:
         Figure(name=name, value=value, kind="measured", source="x", conditions=identity)  # type: ignore[arg-type]
         for name, value in values.items()
     ]
-    rows = [Row(name, figures=figures) for name in "ab"]
-    portrait = Portrait(Subject(kind="model", name="m", input_shape=(1,)), (1,), rows=rows)
-    lines = format_portrait(portrait, "m").splitlines()
+    rows = [RuntimeProfile(name, figures=figures) for name in "ab"]
+    profile = Profile(Subject(kind="model", name="m", input_shape=(1,)), (1,), rows=rows)
+    lines = format_profile(profile, "m").splitlines()
     assert [line.split()[-2:] for line in lines if "10 %" in line] == [["n/a", "n/a"]] * 2
     assert "  attainable of a, b: n/a, peak of float32 only" in lines
 
 
 def test_time_to_load_is_that_of_the_first_process() -> None:
     """It compiled for 40 s, the next found its cache: 40 s, and the range has both."""
-    figure = _make_load_figure([{"load_s": load_s, "conditions": {}} for load_s in (40.0, 3.0, 2.0)])
+    figure = _make_load_figure([LoadAnswer(figures=(), conditions={}, load_s=load_s) for load_s in (40.0, 3.0, 2.0)])
     assert (figure.value, figure.lo, figure.hi, figure.n) == (40.0, 2.0, 40.0, 3)
 
 
@@ -145,14 +149,14 @@ class FakeWorker:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def call(self, function: str, payload: dict[str, Any]) -> Any:
-        job, begin_s = function.partition(":")[2], time.monotonic()
-        if job == "run_load_job" and not BACKENDS[payload["backend"]].is_compiled:
+    def ask(self, request: Any) -> Any:
+        job, begin_s = request.job.partition(":")[2], time.monotonic()
+        if job == "run_load_job" and not BACKENDS[request.backend].is_compiled:
             self.meeting.wait()
         time.sleep(0.002)
         self.log.append((job, begin_s, time.monotonic()))
         trace = {"n_calls": 3, "wall_s": [1e-3], "cpu_s": [1e-3], "single_s": [2e-3] * 60}
-        return {
+        answers = {
             "run_load_job": {"figures": [], "conditions": {"backend": "x"}, "load_s": 0.5},
             "run_rounds_job": {
                 "traces": {"1": trace, EMPTY: trace},
@@ -160,25 +164,26 @@ class FakeWorker:
                 "is_pinned": True,
             },
             "run_calls_job": None,
-        }[job]
+        }
+        return request.parse_answer(answers[job])
 
 
 @pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[RuntimeProfile]:
     """Three runtimes, one of which compiles and so loads alone, measured with a meter that does not work."""
     monkeypatch.setattr("dlmi_bench.profile.profile.Worker", FakeWorker)
     monkeypatch.setattr("dlmi_bench.profile.profile.list_cpus", lambda: [0, 1])
     monkeypatch.setattr(FakeWorker, "log", [])
-    rows = [Row(name) for name in ("eager", "compile", "onnxruntime")]
+    rows = [RuntimeProfile(name) for name in ("eager", "compile", "onnxruntime")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
-    sitting = Sitting(subject, (1,), {"torch": "a", "onnx": "b"}, NO_METER)
-    _measure(rows, sitting, time.monotonic() + 0.2, lambda *_: None)
+    context = ProfileContext(subject, (1,), {"torch": "a", "onnx": "b"}, NO_METER)
+    _measure(rows, context, time.monotonic() + 0.2, lambda *_: None)
     for row in rows:
         row.summarise((1,))
     return rows
 
 
-def test_nothing_runs_beside_what_is_timed(rows: list[Row]) -> None:
+def test_nothing_runs_beside_what_is_timed(rows: list[RuntimeProfile]) -> None:
     """Loads of two runtimes overlap; the rounds of one overlap with nothing."""
     log = FakeWorker.log
     assert [sum(job == name for job, *_ in log) for name in ("run_load_job", "run_rounds_job")] == 2 * [
@@ -194,7 +199,7 @@ def test_nothing_runs_beside_what_is_timed(rows: list[Row]) -> None:
 def test_rows_that_compile_load_together() -> None:
     """The compilers share the CPUs until the last is done, the longest first; the others come two by two, in order."""
     names = ("eager", "compile", "compile-freezing", "aotinductor", "onnxruntime", "onnxruntime-int8")
-    waves = [[row.backend for row in wave] for wave in _list_waves([Row(name) for name in names], 2)]
+    waves = [[row.backend for row in wave] for wave in _list_waves([RuntimeProfile(name) for name in names], 2)]
     compiled = ["aotinductor", "compile-freezing", "compile"]
     assert waves == [compiled, ["eager", "onnxruntime"], ["onnxruntime-int8"]]
     assert _list_waves([], 2) == []
@@ -205,7 +210,7 @@ def test_each_load_has_a_cpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     taken: dict[int, int | None] = {}
     turn, has_third_begun = count(), Event()
 
-    def load(row: Row, _worker: object, _sitting: Sitting, cpu: int | None) -> None:
+    def load(row: RuntimeProfile, _worker: object, _sitting: ProfileContext, cpu: int | None) -> None:
         """The first keeps its CPU until the third has begun, so only the second's can be free."""
         place = next(turn)
         taken[place] = cpu
@@ -217,10 +222,10 @@ def test_each_load_has_a_cpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("dlmi_bench.profile.profile.Worker", FakeWorker)
     monkeypatch.setattr("dlmi_bench.profile.profile.list_cpus", lambda: [4, 7])
-    monkeypatch.setattr(Row, "load", load)
-    rows = [Row(name) for name in ("compile", "compile-freezing", "aotinductor")]
+    monkeypatch.setattr(RuntimeProfile, "load", load)
+    rows = [RuntimeProfile(name) for name in ("compile", "compile-freezing", "aotinductor")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
-    _measure(rows, Sitting(subject, (1,), {"torch": "a"}, NO_METER), 0.0, lambda *_: None)
+    _measure(rows, ProfileContext(subject, (1,), {"torch": "a"}, NO_METER), 0.0, lambda *_: None)
     cpu_of_first, cpu_of_second, cpu_of_third = (taken[place] for place in range(3))
     assert {cpu_of_first, cpu_of_second} == {4, 7}
     assert cpu_of_third == cpu_of_second
@@ -233,15 +238,17 @@ def test_rounds_hop_between_all_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = BACKENDS["onnxruntime"]
     empty, images = entry.load_empty(), np.ones((1, 1, 1, 4), np.float32)
     calls = {name: empty.prepare(images) for name in (EMPTY, "1")}
-    monkeypatch.setattr("dlmi_bench.jobs.profile._TRIALS", [Trial(entry, empty, empty, images.reshape(1, -1), calls)])
-    payload = {"n_rounds": 4, "order_seed": 0, "n_calls": {}, "single": "1", "cpus": [0, 1]}
-    answer: Any = run_rounds_job(payload, lambda *_: None)
+    monkeypatch.setattr(
+        "dlmi_bench.jobs.profile._LOADED", [LoadedRuntime(entry, empty, empty, images.reshape(1, -1), calls)]
+    )
+    request = RoundsRequest(n_rounds=4, order_seed=0, n_calls={}, single="1", cpus=(0, 1))
+    answer = run_rounds_job(request, lambda *_: None)
     assert {cpu for cpus in visited for cpu in cpus} == {0, 1}
-    assert len(answer["traces"]["1"]["single_s"]) == 600
-    assert not answer["traces"][EMPTY]["single_s"]
+    assert len(answer.traces["1"].single_s) == 600
+    assert not answer.traces[EMPTY].single_s
 
 
-def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[Row]) -> None:
+def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[RuntimeProfile]) -> None:
     """Without a meter the energy is missing, with the reason; latencies stay, and say that the machine was busy."""
     energy, latency = rows[0].find("inference_energy_j"), rows[0].find("latency_s")
     assert energy is not None
@@ -256,18 +263,19 @@ def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("dlmi_bench.profile.row.ENERGY_WINDOW_S", 0.0)
     monkeypatch.setattr("dlmi_bench.instruments.energy.HostClock", lambda: clock)
     clock = FakeClock()
-    meter, worker = WattMeter(clock, 1.0), SimpleNamespace(call=lambda *_: clock.work(2_000_000_000))
-    row = Row("eager", rounds=[{"traces": {"8": {"wall_s": [1e-3]}}}])
-    sitting = Sitting(Subject(kind="model", name="m", input_shape=(1,)), (8,), {}, meter)
-    (gross, *_) = row._measure_energy(cast("Any", worker), sitting)
+    meter, worker = WattMeter(clock, 1.0), SimpleNamespace(ask=lambda *_: clock.work(2_000_000_000))
+    row = RuntimeProfile("eager", rounds=[cast("Any", SimpleNamespace(traces={"8": Trace(wall_s=[1e-3])}))])
+    context = ProfileContext(Subject(kind="model", name="m", input_shape=(1,)), (8,), {}, meter)
+    (gross, *_) = row._measure_energy(cast("Any", worker), context)
     assert gross.value == pytest.approx(2.0)
     assert (gross.conditions["batch"], gross.conditions["n_inferences"]) == (8, 1600)
 
 
 def test_fresh_networks_are_compared_on_scores_that_differ(tmp_path: Path) -> None:
     """With the statistics of the images 16 examples of thirteen normalised layers spread; without they are one."""
-    payload = {"subject": {"kind": "model", "name": "vgg16-c", "input_shape": (1, 50, 50), "batch": 1}}
-    run_prepare_job(payload | {"folder": str(tmp_path), "n_examples": 16, "backends": ["eager"]}, lambda *_: None)
+    subject = Subject(kind="model", name="vgg16-c", input_shape=(1, 50, 50))
+    request = PrepareRequest(subject=subject, folder=str(tmp_path), n_examples=16, backends=("eager",))
+    run_prepare_job(request, lambda *_: None)
     assert np.load(tmp_path / "eager.npy").std(0).mean() > 0.1
 
 

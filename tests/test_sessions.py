@@ -18,13 +18,20 @@ from dlmi_bench.instruments.energy import measure_energy
 from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.jobs import profile as trial
 from dlmi_bench.jobs.measurement import repeat_rows, run_energy_job, run_latency_job
-from dlmi_bench.jobs.protocol import EMPTY, NOT_FINITE
+from dlmi_bench.jobs.protocol import (
+    EMPTY,
+    NOT_FINITE,
+    EnergyRequest,
+    LatencyAnswer,
+    LatencyRequest,
+    ModelFiles,
+    RoundsRequest,
+)
 from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.records import Artifact, Cell, Figure, Record
 from dlmi_bench.store.rounds import make_rounds_key
-from dlmi_bench.suite import measures as actions
-from dlmi_bench.suite.measures import Workshop, count, measure_latency, measure_memory
-from dlmi_bench.suite.session import Paths, Timing, refuse_latency, run_latency_session
+from dlmi_bench.suite.measures import SuiteContext, run_counts, run_energy, run_latency, run_memory
+from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
 from dlmi_tasks import get_task
 from stand_ins import FakeClock, WattMeter
@@ -79,7 +86,7 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
     os.sched_setaffinity(0, before)
 
 
-def run_job(folder: Path, **n_wrong: int) -> Any:
+def run_job(folder: Path, **n_wrong: int) -> LatencyAnswer:
     """One process of two batch sizes and of models that were given `n_wrong` other scores when they were judged."""
     models = {}
     for name, n in (n_wrong or {"m": 0}).items():
@@ -87,20 +94,21 @@ def run_job(folder: Path, **n_wrong: int) -> Any:
         np.save(folder / f"{name}.npy", scores)
         models[name] = {"path": name, "scores": str(folder / f"{name}.npy")}
     common = {"backend": "echo", "task": "toy", "batches": [1, 8], "n_rounds": 4, "n_threads": 1, "order_seed": 0}
-    return run_latency_job({**common, "models": models, "n_calls": {}}, lambda *_: None)
+    request = LatencyRequest.model_validate({**common, "models": models, "n_calls": {}})
+    return run_latency_job(request, lambda *_: None)
 
 
 def test_a_batch_is_whole_where_the_task_has_fewer_images(echo: BackendEntry, tmp_path: Path) -> None:
     """Of three images a batch of eight has eight rows, the first after the last again, and so have its scores."""
     answer = run_job(tmp_path)
-    assert set(answer["traces"]) == {EMPTY, "m@1", "m@8"}
+    assert set(answer.traces) == {EMPTY, "m@1", "m@8"}
     assert EchoRunner.shapes == [(n, 1, 2, 2) for n in (1, 1, 8)]
     assert repeat_rows(IMAGES, 8)[:, 0, 0, 0].tolist() == [0, 4, 8, 0, 4, 8, 0, 4]
 
 
 def test_timed_outputs_must_be_those_of_the_accuracy_run(echo: BackendEntry, tmp_path: Path) -> None:
     """Other scores for the last image, which no batch of one could tell; of the model beside it nothing is said."""
-    wrong = run_job(tmp_path, m=1, right=0)["wrong"]
+    wrong = run_job(tmp_path, m=1, right=0).wrong
     assert list(wrong) == ["m"]
     assert "m at batch 8" in wrong["m"][0]
 
@@ -110,7 +118,7 @@ def test_output_of_a_timed_call_is_looked_at(
 ) -> None:
     """A program that changes once it is warm is found."""
     monkeypatch.setattr(EchoRunner, "n_right", 101)
-    assert "differ from the accuracy run's" in run_job(tmp_path)["wrong"]["m"][0]
+    assert "differ from the accuracy run's" in run_job(tmp_path).wrong["m"][0]
 
 
 @pytest.mark.parametrize("n_right", [101, float("inf")])
@@ -120,13 +128,13 @@ def test_profile_looks_at_them_too(echo: BackendEntry, monkeypatch: pytest.Monke
     runner, images = EchoRunner(), repeat_rows(IMAGES, 8)
     calls = {name: runner.prepare(images) for name in (EMPTY, "8")}
     scores = images.reshape(8, -1)[:, :2]
-    monkeypatch.setattr(trial, "_TRIALS", [trial.Trial(echo, runner, runner, scores, calls)])
-    payload = {"n_rounds": 2, "order_seed": 0, "n_calls": {}, "single": "8", "cpus": list_cpus()}
+    monkeypatch.setattr(trial, "_LOADED", [trial.LoadedRuntime(echo, runner, runner, scores, calls)])
+    request = RoundsRequest(n_rounds=2, order_seed=0, n_calls={}, single="8", cpus=tuple(list_cpus()))
     if n_right == 101:
         with pytest.raises(MeasurementError, match="batch 8"):
-            trial.run_rounds_job(payload, lambda *_: None)
+            trial.run_rounds_job(request, lambda *_: None)
     else:
-        trial.run_rounds_job(payload, lambda *_: None)
+        trial.run_rounds_job(request, lambda *_: None)
 
 
 def test_energy_of_1000_inferences_says_of_how_many_it_is(
@@ -138,10 +146,10 @@ def test_energy_of_1000_inferences_says_of_how_many_it_is(
     monkeypatch.setattr("dlmi_bench.jobs.measurement.measure_energy", partial(measure_energy, clock=clock))
     monkeypatch.setattr("dlmi_bench.jobs.measurement.energy_meter", lambda: WattMeter(clock, 1.0))
     monkeypatch.setattr("dlmi_bench.jobs.measurement.idle_baseline", lambda _: None)
-    payload = {"backend": "echo", "path": "p", "task": "toy", "energy_window_s": 3.0}
-    answer: Any = run_energy_job(payload, lambda *_: None)
-    assert (answer[0]["value"], answer[0]["n"]) == (pytest.approx(10.0), 2)
-    assert answer[0]["method"] == "one window of 4.0 s, 2 repeats of 200 calls, scaled to 1 000; gross"
+    request = EnergyRequest(backend="echo", path="p", task="toy", energy_window_s=3.0)
+    answer = run_energy_job(request, lambda *_: None)
+    assert (answer[0].value, answer[0].n) == (pytest.approx(10.0), 2)
+    assert answer[0].method == "one window of 4.0 s, 2 repeats of 200 calls, scaled to 1 000; gross"
 
 
 TIMED = (EMPTY, "m@1", "m@8", "other@1", "other@8")
@@ -163,7 +171,10 @@ class FakeWorker:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def call(self, function: str, payload: dict[str, Any], *_: object) -> Any:
+    def ask(self, request: Any, *_: object) -> Any:
+        return request.parse_answer(self._answer(request.job, request.model_dump(mode="json")))
+
+    def _answer(self, function: str, payload: dict[str, Any]) -> Any:
         self.payloads.append(payload)
         if payload.get("backend") in self.broken:
             raise JobError("worker died (signal SIGSEGV)\nlast words", "run it again")
@@ -193,7 +204,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 
 
 def run_session(n_threads: int = 1) -> Timing:
-    models: Paths = {"m": {"path": "p", "scores": "s"}}
+    models = {"m": ModelFiles(path="p", scores="s")}
     return run_latency_session("eager", "toy", models, SUITE, lambda *_: None, n_threads=n_threads)["m"]
 
 
@@ -240,7 +251,7 @@ def test_session_that_dies_gives_reasons(worker: type[FakeWorker]) -> None:
 def test_wrong_answers_of_one_model_take_no_other_with_it(worker: type[FakeWorker]) -> None:
     """They were wrong in one process of two: the model has no latency, says why, and its neighbour keeps its own."""
     worker.wrong = {"other": ["outputs differ by 1e-2", "measure anew"]}
-    models: Paths = {name: {"path": "p", "scores": "s"} for name in ("m", "other")}
+    models = {name: ModelFiles(path="p", scores="s") for name in ("m", "other")}
     timings = run_latency_session("eager", "toy", models, SUITE, lambda *_: None)
     assert {figure.reason for figure in timings["other"].figures} == {"failed: outputs differ by 1e-2"}
     assert timings["other"].failures == ("latency on eager, 1 threads: outputs differ by 1e-2\n  remedy: measure anew",)
@@ -249,14 +260,14 @@ def test_wrong_answers_of_one_model_take_no_other_with_it(worker: type[FakeWorke
     assert not timings["m"].failures
 
 
-def test_meter_that_fails_costs_the_energy_only(worker: type[FakeWorker], shop: Workshop) -> None:
+def test_meter_that_fails_costs_the_energy_only(worker: type[FakeWorker], context: SuiteContext) -> None:
     """Gross and net say what happened; the record is no finished one."""
 
     def call(*_: object) -> None:
         raise MeasurementError("the counter stands still", "run on bare metal")
 
-    shop.call = call  # type: ignore[method-assign,assignment]
-    (record,) = actions.measure_energy(shop, [Cell(kind="energy", task="usps", model="m")], lambda *_: None)
+    context.ask = call  # type: ignore[method-assign,assignment]
+    (record,) = run_energy(context, [Cell(kind="energy", task="usps", model="m")], lambda *_: None)
     reasons = [(f.name, f.reason, f.conditions["idle_subtracted"]) for f in record.figures]
     assert reasons == [("inference_energy_j", "failed: the counter stands still", is_net) for is_net in (False, True)]
     assert record.failures == ("energy on onnxruntime: the counter stands still\n  remedy: run on bare metal",)
@@ -264,21 +275,22 @@ def test_meter_that_fails_costs_the_energy_only(worker: type[FakeWorker], shop: 
 
 @pytest.mark.parametrize(("kind", "n"), [("measured", 2), ("modelled", 1)])
 def test_measured_joules_have_a_spread(
-    worker: type[FakeWorker], shop: Workshop, monkeypatch: pytest.MonkeyPatch, kind: str, n: int
+    worker: type[FakeWorker], context: SuiteContext, monkeypatch: pytest.MonkeyPatch, kind: str, n: int
 ) -> None:
     """Those of a counter come from as many processes as the suite says, those of a model from one."""
     readings = iter((3.0, 5.0))
 
-    def call(_: object, __: object, payload: dict[str, Any], *___: object) -> Any:
+    def ask(_: object, request: Any, *__: object) -> Any:
         joules = {"name": "inference_energy_j", "kind": kind, "source": "x", "method": "one window", "n": 9}
-        return [
+        answer = [
             {**joules, "value": next(readings), "conditions": {"component": "cpu", "idle_subtracted": False}},
             Figure(name="inference_energy_j", value=None, reason="too short", kind="measured", source="").model_dump(),
         ]
+        return request.parse_answer(answer)
 
-    monkeypatch.setattr(worker, "call", call)
-    monkeypatch.setattr(shop, "call", partial(call, shop))
-    (record,) = actions.measure_energy(shop, [Cell(kind="energy", task="usps", model="m")], lambda *_: None)
+    monkeypatch.setattr(worker, "ask", ask)
+    monkeypatch.setattr(context, "ask", partial(ask, context))
+    (record,) = run_energy(context, [Cell(kind="energy", task="usps", model="m")], lambda *_: None)
     joules, lacking = record.figures
     assert (joules.value, joules.lo, joules.hi, joules.n) == ((4.0, 3.0, 5.0, 2) if n == 2 else (3.0, None, None, 9))
     assert joules.samples == ((3.0, 5.0) if n == 2 else ())
@@ -294,7 +306,7 @@ def test_more_threads_than_cpus_is_no_failure(worker: type[FakeWorker]) -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Workshop:
+def context(tmp_path: Path) -> SuiteContext:
     """With a model that was judged on every runtime of the suite, CUDA included."""
     cell = Cell(kind="train", task="usps", model="m")
     backends = (*SUITE.backends, "cuda")
@@ -305,20 +317,20 @@ def shop(tmp_path: Path) -> Workshop:
     roles = ("torch", "onnx", "validation_scores", *(f"validation_scores-{name}" for name in backends))
     artifacts = [Artifact(role=role, sha256="0" * 64, size_bytes=1, suffix=".x") for role in roles]
     suite = SUITE.model_copy(update={"backends": backends, "threads": (1, 2)})
-    workshop = Workshop(suite, tmp_path, {"usps": get_task("usps")})
-    workshop.trained["usps", "m"] = Record(cell=cell, figures=tuple(judged), artifacts=tuple(artifacts))
-    return workshop
+    context = SuiteContext(suite, tmp_path, {"usps": get_task("usps")})
+    context.trained["usps", "m"] = Record(cell=cell, figures=tuple(judged), artifacts=tuple(artifacts))
+    return context
 
 
 def test_runtime_that_dies_takes_no_other_with_it(
-    worker: type[FakeWorker], shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    worker: type[FakeWorker], context: SuiteContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory and latency of the others are there, wherever there are CPUs for two threads; the record is unfinished."""
     for module in ("suite.session", "jobs.sessions"):
         monkeypatch.setattr(f"dlmi_bench.{module}.list_cpus", lambda: [0, 1])
     worker.broken = {"eager"}
-    for kind, measure, name in (("memory", measure_memory, "peak_bytes"), ("latency", measure_latency, "latency_s")):
-        (record,) = measure(shop, [Cell(kind=kind, task="usps", model="m")], lambda *_: None)  # type: ignore[arg-type]
+    for kind, measure, name in (("memory", run_memory, "peak_bytes"), ("latency", run_latency, "latency_s")):
+        (record,) = measure(context, [Cell(kind=kind, task="usps", model="m")], lambda *_: None)  # type: ignore[arg-type]
         assert all(failure.startswith(f"{kind} on eager") for failure in record.failures)
         assert record.failures
         figures = [figure for figure in record.figures if figure.name == name]
@@ -327,42 +339,48 @@ def test_runtime_that_dies_takes_no_other_with_it(
 
 
 def test_one_cpu_has_no_rows_of_two_threads(
-    worker: type[FakeWorker], shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    worker: type[FakeWorker], context: SuiteContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They say what they need and what there is, nothing is started for them, and the record is a finished one."""
     for module in ("suite.session", "jobs.sessions"):
         monkeypatch.setattr(f"dlmi_bench.{module}.list_cpus", lambda: [3])
-    (record,) = measure_latency(shop, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
+    (record,) = run_latency(context, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
     found = {(f.conditions["threads"], f.reason) for f in record.figures if f.name == "latency_s"}
     assert found == {(1, ""), (2, "needs 2 CPUs to pin to, 1 are allowed")}
     assert {payload.get("n_threads") for payload in worker.payloads} == {1}
     assert not record.failures
 
 
-def test_memory_of_a_compiled_program_is_read_in_the_second_process(worker: type[FakeWorker], shop: Workshop) -> None:
+def test_memory_of_a_compiled_program_is_read_in_the_second_process(
+    worker: type[FakeWorker], context: SuiteContext
+) -> None:
     """The first one holds the compiler; its figures are not kept."""
-    (record,) = measure_memory(shop, [Cell(kind="memory", task="usps", model="m")], lambda *_: None)
+    (record,) = run_memory(context, [Cell(kind="memory", task="usps", model="m")], lambda *_: None)
     assert [p["backend"] for p in worker.payloads] == ["eager", "onnxruntime", "compile", "compile", "cuda"]
     assert len(record.figures) == 4
 
 
 def test_device_is_timed_with_one_thread(
-    shop: Workshop, worker: type[FakeWorker], monkeypatch: pytest.MonkeyPatch
+    context: SuiteContext, worker: type[FakeWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Several threads of the host are sessions of their own, but not for a runtime that computes on the GPU."""
     asked: list[tuple[str, int]] = []
 
-    def run(backend: str, _: str, models: Paths, suite: Suite, __: object, *, n_threads: int) -> dict[str, Timing]:
+    def run(
+        backend: str, _: str, models: dict[str, ModelFiles], suite: Suite, __: object, *, n_threads: int
+    ) -> dict[str, Timing]:
         asked.append((backend, n_threads))
         return {name: Timing(refuse_latency(suite, "fake", backend=backend)) for name in models}
 
     monkeypatch.setattr("dlmi_bench.suite.measures.run_latency_session", run)
-    measure_latency(shop, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
+    run_latency(context, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
     assert asked == [*((b, n) for b in ("eager", "onnxruntime", "compile") for n in (1, 2)), ("cuda", 1)]
 
 
-def test_model_that_diverged_has_a_reason_in_place_of_its_8_bit_size(shop: Workshop, worker: type[FakeWorker]) -> None:
+def test_model_that_diverged_has_a_reason_in_place_of_its_8_bit_size(
+    context: SuiteContext, worker: type[FakeWorker]
+) -> None:
     """The training wrote no such file; the files that there are have their sizes."""
-    (record,) = count(shop, [Cell(kind="counts", task="usps", model="m")], lambda *_: None)
+    (record,) = run_counts(context, [Cell(kind="counts", task="usps", model="m")], lambda *_: None)
     found = {f.conditions["artifact"]: (f.value, f.reason) for f in record.figures}
     assert found == {"torch": (1, ""), "onnx": (1, ""), "onnx-int8": (None, NOT_FINITE)}

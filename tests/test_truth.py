@@ -12,7 +12,7 @@ from dlmi_bench.backends import Batch
 from dlmi_bench.errors import BenchError
 from dlmi_bench.jobs.parity import PARITY
 from dlmi_bench.jobs.profile import _compare
-from dlmi_bench.jobs.reference import Truth, ask_file, ask_network
+from dlmi_bench.jobs.reference import Reference, ask_file, ask_network
 from dlmi_bench.jobs.subject import Subject
 from stand_ins import PRODUCT, write_product
 
@@ -34,7 +34,7 @@ def make_images(n: int = 16) -> Batch:
     return np.random.default_rng(0).standard_normal((n, 6)).astype(np.float32)
 
 
-def ask(finish: Callable[[Tensor], object]) -> Truth:
+def ask(finish: Callable[[Tensor], object]) -> Reference:
     return ask_network(SUBJECT, Network(finish), make_images())
 
 

@@ -1,4 +1,4 @@
-"""The commands `baseline` and `gate`: arguments, progress, exit codes. Heavy imports wait until a command runs."""
+"""Commands `baseline` and `gate`: arguments, progress, exit codes. Heavy imports wait until a command runs."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -20,33 +20,33 @@ class Severity(StrEnum):
 
 
 baseline_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="The artifacts that the gate judges against."
+    no_args_is_help=True, rich_markup_mode=None, help="Models that the gate compares candidates with."
 )
-OnnxOption = Annotated[list[Path] | None, typer.Option("--onnx", help="A model of yours; may be repeated.")]
-TestOption = Annotated[Path | None, typer.Option("--test", help="Its test set: .npz with x (n, ...) and y (n,).")]
+OnnxOption = Annotated[list[Path] | None, typer.Option("--onnx", help="ONNX file of your own model; may be repeated.")]
+TestOption = Annotated[Path | None, typer.Option("--test", help="Test set, .npz with x (n, ...) and y (n,).")]
 BaselineOption = Annotated[Path, typer.Option("--baseline", help="Folder of the baseline.")]
 
 
 @baseline_app.command("save")
 def baseline_save(
-    reason: Annotated[str, typer.Option(help="Why it is set or changed; kept with it.")],
+    reason: Annotated[str, typer.Option(help="Why the baseline is set or changed; kept with it.")],
     baseline: BaselineOption = Path("baseline"),
     out: OutOption = Path("out"),
-    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Keep only this model; may be repeated.")] = None,
     onnx: OnnxOption = None,
     test: TestOption = None,
-    noise: Annotated[int, typer.Option(help="Processes of the A/A session (2 or more); 0 leaves it out.")] = 5,
+    noise: Annotated[int, typer.Option(help="Processes of the A/A session, 2 to 100; 0 leaves it out.")] = 5,
 ) -> None:
-    """Keep the artifacts of a finished run, or ONNX files, as the new baseline, with the noise of this machine."""
+    """Save the artifacts of a finished run, or ONNX files, as the new baseline, with the noise of this machine."""
     from dlmi_bench.gate.latency.noise import record_noise
     from dlmi_bench.gate.sides.baseline import load_baseline, save_baseline
     from dlmi_bench.gate.sides.files import save_files
     from dlmi_bench.store import Store
 
     if bool(onnx) != bool(test):
-        raise UsageError("ONNX files are judged by a test set", "name both: --onnx FILE.onnx --test FILE.npz")
+        raise UsageError("ONNX files and their test set go together", "name both: --onnx FILE.onnx --test FILE.npz")
     if noise not in (0, *range(2, 101)):
-        raise UsageError(f"--noise {noise}", "a spread takes 2 to 100 processes; 0 leaves it out")
+        raise UsageError(f"--noise {noise}: not a number of processes", "use 2 to 100, or 0 to leave it out")
     if onnx and test:
         save_files(tuple(onnx), test, baseline, reason)
     else:
@@ -54,7 +54,7 @@ def baseline_save(
     if noise:
         record_noise(baseline, noise, _make_progress("noise"))
     saved = load_baseline(baseline)
-    typer.echo(f"{len(saved.entries)} models kept in {baseline}: {', '.join(e.name for e in saved.entries)}")
+    typer.echo(f"{len(saved.entries)} models saved in {baseline}: {', '.join(e.name for e in saved.entries)}")
     _print_noise(saved)
 
 
@@ -67,7 +67,7 @@ def _print_noise(baseline: "Baseline") -> None:
 
 @baseline_app.command("list")
 def baseline_list(baseline: BaselineOption = Path("baseline"), as_json: JsonOption = False) -> None:
-    """Models of a baseline, once all its files have been checked."""
+    """Check all files of a baseline and list its models."""
     from dlmi_bench.gate.sides.baseline import load_baseline
 
     loaded = load_baseline(baseline)
@@ -85,44 +85,44 @@ def baseline_list(baseline: BaselineOption = Path("baseline"), as_json: JsonOpti
 def baseline_show(
     name: Annotated[str, typer.Argument(help="TASK/MODEL")], baseline: BaselineOption = Path("baseline")
 ) -> None:
-    """Everything that is kept of one model, as JSON, with the A/A noise of the machine that saved it."""
+    """Show all that the baseline keeps of one model, as JSON, with the A/A noise of the machine that saved it."""
     from dlmi_bench.gate.latency.noise import describe_entry_noise
     from dlmi_bench.gate.sides.baseline import load_baseline
 
     loaded = load_baseline(baseline)
     entries = {entry.name: entry for entry in loaded.entries}
     if name not in entries:
-        raise UsageError(f"no {name!r} in {baseline}", f"use one of {', '.join(entries)}")
+        raise UsageError(f"{baseline}: no model {name!r}", f"use one of {', '.join(entries)}")
     print_json(entries[name].model_dump(mode="json") | {"noise": describe_entry_noise(loaded, name)})
 
 
 def gate(
     baseline: BaselineOption = Path("baseline"),
-    out: Annotated[Path | None, typer.Option(help="Judge this run; else the baseline's weights anew.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Judge this run, not the baseline's weights.")] = None,
     onnx: OnnxOption = None,
     test: TestOption = None,
     against: Annotated[str | None, typer.Option(help="Run the baseline with the code of this commit.")] = None,
-    against_python: Annotated[Path | None, typer.Option(help="Interpreter for it, else one is found or made.")] = None,
-    settings: Annotated[Path | None, typer.Option(help="Limits in TOML.")] = None,
-    inconclusive: Annotated[Severity | None, typer.Option(help="What an undecided benchmark does.")] = None,
-    disturbed: Annotated[Severity | None, typer.Option(help="What one does that the machine disturbed twice.")] = None,
+    against_python: Annotated[Path | None, typer.Option(help="Interpreter for it; by default found or made.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="Limits, a TOML file.")] = None,
+    inconclusive: Annotated[Severity | None, typer.Option(help="Effect of an undecided benchmark.")] = None,
+    disturbed: Annotated[Severity | None, typer.Option(help="Effect of one that the machine disturbed twice.")] = None,
     extra_calls: Annotated[float, typer.Option(min=0, max=10, help="Slow the candidate down, to try the gate.")] = 0.0,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary, as to GITHUB_STEP_SUMMARY.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge models against their baseline, side by side on this machine."""
+    """Compare models with their baseline, side by side on this machine, and stop what is slower or worse."""
     import os
 
     from dlmi_bench.gate import output
     from dlmi_bench.gate.gate import run_gate
     from dlmi_bench.gate.settings import load_settings
-    from dlmi_bench.gate.sides.request import Subject
+    from dlmi_bench.gate.sides.request import GateRequest
 
     severities = {"inconclusive": inconclusive, "disturbed": disturbed}
     chosen = load_settings(settings).model_copy(update={name: s.value for name, s in severities.items() if s})
-    subject = Subject(out, tuple(onnx or ()), test, against, against_python, extra_calls)
-    outcome = run_gate(baseline, chosen, subject, _make_progress("gate"))
+    request = GateRequest(out, tuple(onnx or ()), test, against, against_python, extra_calls)
+    outcome = run_gate(baseline, chosen, request, _make_progress("gate"))
     if as_json:
         print_json(output.to_json(outcome))
     else:
@@ -139,7 +139,7 @@ def gate(
 
 
 def _make_progress(what: str) -> "OnProgress":
-    """A line on standard error for each new thing that is done; the parent draws nothing while a block is timed."""
+    """Print a line to standard error for each new step; nothing is drawn while a block is timed."""
     seen: set[str] = set()
 
     def show(doing: str, _: float) -> None:

@@ -19,7 +19,7 @@ def list_(
     what: Annotated[Registry | None, typer.Argument(help="Which registry; all of them by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What there is: tasks, models, backends, suites."""
+    """List tasks, models, backends and suites."""
     found = list_registries(what.value if what else None)
     if as_json:
         print_json(found)

@@ -7,10 +7,10 @@ import typer
 from dlmi_bench.cli.count import InputOption, SubjectArgument
 from dlmi_bench.cli.options import JsonOption, print_json
 from dlmi_bench.errors import UsageError
-from dlmi_bench.profile.text import format_portrait
+from dlmi_bench.profile.text import format_profile
 
 if TYPE_CHECKING:
-    from dlmi_bench.profile.profile import Portrait
+    from dlmi_bench.profile.profile import Profile
 
 EXIT_FAILED_ROWS = 1
 
@@ -26,7 +26,7 @@ def profile(
     """Counts, memory, latency, energy and parity of one model on every runtime, on random inputs."""
     from dlmi_bench.backends import BACKENDS
     from dlmi_bench.jobs.subject import parse_subject
-    from dlmi_bench.profile.profile import draw
+    from dlmi_bench.profile.profile import profile_model
 
     parsed = parse_subject(subject, input_)
     for name in backend or ():
@@ -34,12 +34,12 @@ def profile(
             raise UsageError(f"no backend {name!r}", f"use one of {', '.join(BACKENDS)}")
     batches = tuple(dict.fromkeys(batch or (parsed.batch,)))
     names = tuple(dict.fromkeys(backend or BACKENDS))
-    portrait = draw(parsed, names, batches, budget_s=seconds, on_progress=_show)
+    profile = profile_model(parsed, names, batches, budget_s=seconds, on_progress=_show)
     if as_json:
-        print_json(_to_json(portrait))
+        print_json(_to_json(profile))
     else:
-        typer.echo(format_portrait(portrait, subject))
-    if portrait.error or any(row.error and (backend or not row.is_missing) for row in portrait.rows):
+        typer.echo(format_profile(profile, subject))
+    if profile.error or any(row.error and (backend or not row.is_missing) for row in profile.rows):
         raise typer.Exit(EXIT_FAILED_ROWS)
 
 
@@ -47,17 +47,17 @@ def _show(doing: str, _: float) -> None:
     typer.echo(f"profile: {doing}", err=True)
 
 
-def _to_json(portrait: "Portrait") -> dict[str, object]:
+def _to_json(profile: "Profile") -> dict[str, object]:
     rows = [
         {"backend": r.backend, "figures": [f.model_dump(mode="json") for f in r.figures]}
         | ({"error": r.error, "remedy": r.remedy, "is_missing": r.is_missing} if r.error else {})
-        for r in portrait.rows
+        for r in profile.rows
     ]
     return {
-        "subject": portrait.subject.model_dump(mode="json"),
-        "counts": [figure.model_dump(mode="json") for figure in portrait.counts],
-        "error": portrait.error,
+        "subject": profile.subject.model_dump(mode="json"),
+        "counts": [figure.model_dump(mode="json") for figure in profile.counts],
+        "error": profile.error,
         "rows": rows,
-        "peaks": [figure.model_dump(mode="json") for figure in portrait.peaks],
-        "took_s": portrait.took_s,
+        "peaks": [figure.model_dump(mode="json") for figure in profile.peaks],
+        "took_s": profile.took_s,
     }

@@ -29,25 +29,25 @@ def run(
     with_report: Annotated[bool, typer.Option("--report", help="Write OUT/report at the end.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train and measure. Run the same command again to go on where it was interrupted."""
+    """Train and measure. Run the same command again to resume."""
     from rich.console import Console
 
     from dlmi_bench.store import Store
     from dlmi_bench.suite.display import RunDisplay
     from dlmi_bench.suite.runner import Runner
-    from dlmi_bench.suite.suites import load_suite, narrow, parse_shard
+    from dlmi_bench.suite.suites import load_suite, override, parse_shard
     from dlmi_tasks.files import folders
 
     folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)
-    chosen = narrow(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
+    chosen = override(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
     share = parse_shard(shard) if shard else None
     store = Store(out)
     try:
         with RunDisplay(Console(stderr=True)) as display:
             outcome = Runner(chosen, store, is_fresh=fresh, shard=share).run(display)
     except KeyboardInterrupt:
-        typer.echo("interrupted: finished cells are kept; the same command goes on from here", err=True)
+        typer.echo("interrupted: finished cells are kept; run the same command again to resume", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         print_json({"kept": outcome.n_kept, "done": outcome.n_done, "failed": outcome.failures})

@@ -1,1 +1,1 @@
-"""Verdicts: baseline against candidate, side by side."""
+"""Verdicts on a candidate that is compared with its baseline, side by side on one machine."""

@@ -1,4 +1,4 @@
-"""What needs no clock: exact costs on any machine, and accuracy on the same test examples."""
+"""Checks that need no clock: exact costs on any machine, and accuracy on the same test examples."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.gate.accuracy.convergence import Effort
 from dlmi_bench.gate.accuracy.decision import AccuracyVerdict, Limits, judge_convergence, judge_recipe, judge_weights
-from dlmi_bench.gate.accuracy.evidence import Answers, ExampleSet, Runs
+from dlmi_bench.gate.accuracy.evidence import ExampleSet, PredictedClasses, Runs
 from dlmi_bench.gate.settings import Settings
 from dlmi_bench.gate.sides.baseline import Entry, Predictions, Training
 from dlmi_bench.gate.sides.candidate import Candidate
@@ -17,7 +17,7 @@ from dlmi_tasks import get_task
 
 
 def check_costs(entry: Entry, candidate: Candidate) -> list[Decision]:
-    """One decision for the counts that must not grow, one for the operators that must not change."""
+    """Compare exact costs: one decision for the counts, which must not grow, one for the operators."""
     before, now = entry.costs, candidate.costs
     missing = sorted(set(before) ^ set(now))
     if missing:
@@ -31,13 +31,13 @@ def check_costs(entry: Entry, candidate: Candidate) -> list[Decision]:
 
 
 def _check_operators(entry: Entry, candidate: Candidate) -> Decision:
-    """Another graph is another program: it may be as fast, but it is not unchanged, and a new baseline says so."""
+    """Compare the operators. A changed graph may be as fast, but it needs a new baseline to be accepted."""
     names = sorted({*entry.operators, *candidate.operators})
     pairs = [(name, entry.operators.get(name, 0), candidate.operators.get(name, 0)) for name in names]
     changes = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
     n_before, n_now = sum(entry.operators.values()), sum(candidate.operators.values())
     if not changes:
-        return Decision(f"{entry.name} operators", Verdict.SAME, f"{n_now} operators, all as before")
+        return Decision(f"{entry.name} operators", Verdict.SAME, f"{n_now} operators, unchanged")
     verdict = Verdict.REGRESSED if n_now >= n_before else Verdict.IMPROVED
     return Decision(f"{entry.name} operators", verdict, "; ".join(changes))
 
@@ -45,7 +45,7 @@ def _check_operators(entry: Entry, candidate: Candidate) -> Decision:
 def check_accuracy(
     entry: Entry, candidate: Candidate, predictions: Mapping[int, Predictions], settings: Settings
 ) -> Decision:
-    """Same weights: paired over examples. A recipe trained anew: over seeds and examples. Fails closed.
+    """Judge accuracy: the same weights paired over examples, a retrained recipe over seeds and examples. Fails closed.
 
     Args:
         predictions: The baseline's classes of the test examples, by seed.
@@ -75,8 +75,8 @@ def _judge_weights(
     before, now = predictions[first], next(iter(candidate.predictions.values()))
     labels, n_classes = _load_labels(entry, candidate)
     return judge_weights(
-        Answers(_make_examples(entry.data_sha256, len(before)), before),
-        Answers(_make_examples(candidate.data_sha256, len(now)), now),
+        PredictedClasses(_make_examples(entry.data_sha256, len(before)), before),
+        PredictedClasses(_make_examples(candidate.data_sha256, len(now)), now),
         labels,
         n_classes,
         limits,
@@ -105,14 +105,14 @@ def _judge_recipe(
         for sha256, by_seed, declared in sides
     ]
     verdict = judge_recipe(runs[0], runs[1], limits)
-    if verdict.verdict in ("PASS", "IMPROVED"):
+    if verdict.verdict in (Verdict.PASS, Verdict.IMPROVED):
         speed = judge_convergence(_list_efforts(entry.trainings), _list_efforts(candidate.trainings), limits)
-        return speed if speed.verdict == "SUSPICIOUS_IMPROVEMENT" else verdict
+        return speed if speed.verdict is Verdict.SUSPICIOUS_IMPROVEMENT else verdict
     return verdict
 
 
 def _compare(classes: Predictions, labels: NDArray[np.int64]) -> Predictions:
-    """Correctness, (example,); arrays of another length stay as they are and are refused by their shape."""
+    """Correctness, (example,); an array of another length is returned as it is, to be refused for its shape."""
     return (classes == labels).astype(np.uint8) if classes.shape == labels.shape else classes
 
 
@@ -122,5 +122,5 @@ def _list_efforts(trainings: tuple[Training, ...]) -> list[Effort]:
 
 def _to_decision(name: str, verdict: AccuracyVerdict, margin: float) -> Decision:
     found = verdict.difference
-    decision = Decision(name, Verdict(verdict.verdict), verdict.reason, tau=margin)
+    decision = Decision(name, verdict.verdict, verdict.reason, tau=margin)
     return replace(decision, estimate=found.value, lo=found.lo, hi=found.hi) if found else decision

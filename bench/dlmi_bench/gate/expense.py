@@ -1,4 +1,4 @@
-"""What training cost, beside the accuracy verdicts. It never decides: nothing here was run side by side."""
+"""Cost of training, reported with the accuracy verdicts. It decides nothing, as nothing was run side by side."""
 
 from statistics import median
 
@@ -6,14 +6,14 @@ from dlmi_bench.gate.sides.baseline import Entry, Training
 from dlmi_bench.gate.sides.candidate import Candidate
 from dlmi_bench.units import format_quantity
 
-Joules = dict[tuple[str, str, str], list[float]]  # by component, kind and source: never added up across them
+Joules = dict[tuple[str, str, str], list[float]]  # by component, kind and source, which are never added up
 
 
 def describe_training(entry: Entry, candidate: Candidate) -> list[str]:
-    """Lines on duration and energy of the trainings of both sides; none where nothing was trained.
+    """Describe duration and energy of the trainings of both sides, line by line; empty where nothing was trained.
 
-    Durations are compared only between trainings of one machine, measured joules only from the same meter there;
-    modelled joules are durations times a constant, marked, and compared with nothing.
+    Durations are compared between trainings on one machine only, measured energy also from the same meter only.
+    Modelled energy is a duration times a constant: it is marked as modelled and not compared.
     """
     if not candidate.trainings or candidate.has_same_weights:
         return []
@@ -42,8 +42,8 @@ def _collect(trainings: tuple[Training, ...]) -> Joules:
 def _compare(before: list[float], now: list[float], *, unit: str, is_same: bool) -> str:
     after = f"{_format(now, unit)} (median [min, max], n={len(now)})"
     if is_same and before:
-        return f"{_format(before, unit)} -> {after}; another hour, so not judged"
-    return f"{after}; the baseline's is not comparable"
+        return f"{_format(before, unit)} -> {after}; measured at different times, so not judged"
+    return f"{after}; the baseline's value is not comparable"
 
 
 def _format(values: list[float], unit: str) -> str:

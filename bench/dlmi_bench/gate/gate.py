@@ -1,4 +1,4 @@
-"""The gate: baseline and candidate side by side; costs exactly, accuracy on the same examples, latency in turns."""
+"""Run the gate: exact costs, accuracy on the same examples, latency with both sides in turns."""
 
 import time
 from collections.abc import Iterator
@@ -6,22 +6,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+
+from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.gate.checks import check_accuracy, check_costs
 from dlmi_bench.gate.expense import describe_training
+from dlmi_bench.gate.latency.benchmark import Benchmarks, GateBenchmark, Replicate, name_benchmark
 from dlmi_bench.gate.latency.decision import INPROC, TWOPROC
 from dlmi_bench.gate.latency.looks import Measure
 from dlmi_bench.gate.latency.noise import describe_noise
 from dlmi_bench.gate.latency.retry import decide_with_retry
-from dlmi_bench.gate.latency.session import TWOPROC_ROUNDS, Benchmarks, run_inproc, run_twoproc
-from dlmi_bench.gate.output import Outcome, Row
+from dlmi_bench.gate.latency.session import TWOPROC_ROUNDS, run_inproc, run_twoproc
+from dlmi_bench.gate.output import GateOutcome, VerdictRow
 from dlmi_bench.gate.settings import Settings
 from dlmi_bench.gate.sides.baseline import Baseline, Entry, load_baseline, load_predictions
 from dlmi_bench.gate.sides.candidate import Candidate
-from dlmi_bench.gate.sides.request import Paths, Subject, find_baseline_paths, find_candidates, list_strangers
+from dlmi_bench.gate.sides.request import GateRequest, Paths, find_baseline_paths, find_candidates, list_unjudged
 from dlmi_bench.gate.sides.revision import Revision, open_revision
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_environment, describe_versions
@@ -31,64 +33,65 @@ from dlmi_bench.jobs.protocol import OnProgress
 def run_gate(
     folder: Path,
     settings: Settings,
-    subject: Subject = Subject(),  # noqa: B008 - frozen
+    request: GateRequest = GateRequest(),  # noqa: B008 - frozen
     on_progress: OnProgress = lambda *_: None,
-) -> Outcome:
-    """Judge every model of the baseline in `folder`. One that is missing or damaged is INCOMPARABLE, with the remedy.
+) -> GateOutcome:
+    """Judge every model of the baseline in `folder`; a missing or damaged baseline is INCOMPARABLE, with the remedy.
 
     Raises:
-        StoreError: no results in the run that is judged.
-        DataError: the test set that files are judged by cannot be used.
+        StoreError: the run to judge holds no results.
+        DataError: the test set of the files cannot be used.
         RevisionError: the other commit cannot be checked out or installed.
     """
     try:
         baseline = load_baseline(folder)
     except DataError as error:
         fault = Decision("baseline", Verdict.INCOMPARABLE, f"{error.cause}; {error.remedy}")
-        return Outcome((Row("cost", fault),), {}, describe_environment(), settings)
+        return GateOutcome((VerdictRow("cost", fault),), {}, describe_environment(), settings)
     with TemporaryDirectory() as scratch:
-        candidates, rows = find_candidates(subject, baseline, folder, Path(scratch) / "new")
+        candidates, rows = find_candidates(request, baseline, folder, Path(scratch) / "new")
         for entry in baseline.entries:
             if candidate := candidates.get(entry.name):
                 rows += _judge_exactly(entry, candidate, folder, settings)
-        with _open_measure(subject, settings, on_progress) as (measure, looks, revision):
+        with _open_measure(request, settings, on_progress) as (measure, looks, revision):
             paths, unknown = find_baseline_paths(
                 baseline, folder, Path(scratch) / "old", revision.software if revision else None
             )
-            benchmarks = make_benchmarks(baseline, candidates, paths, settings, subject.extra_calls)
+            benchmarks = make_benchmarks(baseline, candidates, paths, settings, request.extra_calls)
             taus = {name: settings.find_tau(name) for name in benchmarks}
             decided = decide_with_retry(benchmarks, taus, measure, looks, time.sleep) if benchmarks else {}
         changes = revision.list_changes(describe_versions()) if revision else ()
-        timed = [Row("latency", replace(d, notes=(*d.notes, *changes))) for d in decided.values()]
-    described = {"reason": baseline.reason, "created": baseline.created, "against": revision and revision.describe()}
-    beside = [*list_strangers(subject, baseline), describe_noise(baseline, compute_machine_id())]
+        timed = [VerdictRow("latency", replace(d, notes=(*d.notes, *changes))) for d in decided.values()]
+    against = revision.describe() if revision else None
+    described: dict[str, JsonValue] = {"reason": baseline.reason, "created": baseline.created, "against": against}
+    beside = [*list_unjudged(request, baseline), describe_noise(baseline, compute_machine_id())]
     beside += [line for e in baseline.entries if (c := candidates.get(e.name)) for line in describe_training(e, c)]
-    return Outcome((*rows, *unknown, *timed), described, describe_environment(), settings, tuple(beside))
+    return GateOutcome((*rows, *unknown, *timed), described, describe_environment(), settings, tuple(beside))
 
 
-def _judge_exactly(entry: Entry, candidate: Candidate, folder: Path, settings: Settings) -> list[Row]:
-    rows = [Row("cost", decision) for decision in check_costs(entry, candidate)]
+def _judge_exactly(entry: Entry, candidate: Candidate, folder: Path, settings: Settings) -> list[VerdictRow]:
+    rows = [VerdictRow("cost", decision) for decision in check_costs(entry, candidate)]
     predictions = {training.seed: load_predictions(folder, training) for training in entry.trainings}
     decision = check_accuracy(entry, candidate, predictions, settings)
-    return [*rows, Row("accuracy", decision)]
+    return [*rows, VerdictRow("accuracy", decision)]
 
 
 @contextmanager
 def _open_measure(
-    subject: Subject, settings: Settings, on_progress: OnProgress
+    request: GateRequest, settings: Settings, on_progress: OnProgress
 ) -> Iterator[tuple[Measure, tuple[int, ...], Revision | None]]:
-    """How a replicate is measured: in one process, or in several where the software differs."""
+    """Open what measures a replicate: one process, or several where the software differs."""
     limit = {"timeout_s": settings.timeout_s}
-    if subject.against is None:
+    if request.against is None:
 
-        def measure(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
+        def measure(benchmarks: Benchmarks, index: int) -> Replicate:
             return run_inproc(benchmarks, index, settings.n_rounds, on_progress, **limit)
 
         yield measure, INPROC, None
         return
-    with open_revision(subject.against, subject.python, on_progress=on_progress) as revision:
+    with open_revision(request.against, request.python, on_progress=on_progress) as revision:
 
-        def measure_apart(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
+        def measure_apart(benchmarks: Benchmarks, index: int) -> Replicate:
             return run_twoproc(benchmarks, index, TWOPROC_ROUNDS, on_progress, revision.software, **limit)
 
         yield measure_apart, TWOPROC, revision
@@ -97,28 +100,27 @@ def _open_measure(
 def make_benchmarks(
     baseline: Baseline, candidates: dict[str, Candidate], paths: Paths, settings: Settings, extra_calls: float
 ) -> Benchmarks:
-    """Every model that there is on both sides, on every backend at every batch size of the settings.
+    """Make the benchmarks: every model that both sides have, by every backend and batch size of the settings.
 
     Raises:
-        UsageError: the settings want a backend that a model has no file for.
+        UsageError: the settings name a backend for which a model has no file.
     """
     benchmarks: Benchmarks = {}
     for entry in baseline.entries:
         for backend in settings.backends if entry.name in candidates and entry.name in paths else ():
             role = BACKENDS[backend].artifact_role
-            sides = {"baseline": paths[entry.name], "candidate": candidates[entry.name].paths}
-            if not all(role in files for files in sides.values()):
+            if not all(role in files for files in (paths[entry.name], candidates[entry.name].paths)):
                 raise UsageError(
                     f"settings: backends: {entry.name} has no {role} file", 'use backends = ["onnxruntime"]'
                 )
             for batch in settings.batches:
-                benchmarks[f"{entry.name} {backend}@{batch}"] = {
-                    "backend": backend,
-                    "batch": batch,
-                    "input_shape": list(entry.input_shape),
-                    "candidate_shape": list(candidates[entry.name].input_shape),
-                    **{side: str(files[role].resolve()) for side, files in sides.items()},
-                    "extra_calls": extra_calls,
-                    "n_calls": 0,
-                }
+                benchmarks[name_benchmark(entry.name, backend, batch)] = GateBenchmark(
+                    backend=backend,
+                    batch=batch,
+                    input_shape=entry.input_shape,
+                    candidate_shape=candidates[entry.name].input_shape,
+                    baseline=paths[entry.name][role].resolve(),
+                    candidate=candidates[entry.name].paths[role].resolve(),
+                    extra_calls=extra_calls,
+                )
     return benchmarks

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from xml.etree import ElementTree as ET
+
+from pydantic import JsonValue
 
 from dlmi_bench.gate.settings import Settings
 from dlmi_bench.gate.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided
@@ -14,22 +16,22 @@ Kind = Literal["latency", "accuracy", "cost"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One decision and what it is about: a ratio of times, a difference of accuracies, or an exact count."""
+class VerdictRow:
+    """One decision and its kind: a ratio of times, a difference of accuracies, or an exact count."""
 
     kind: Kind
     decision: Decision
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """All rows of a gate, with what it was run against and on."""
+class GateOutcome:
+    """All rows of a gate, with its baseline, machine and settings."""
 
-    rows: tuple[Row, ...]
-    baseline: dict[str, Any]
-    environment: dict[str, Any]
+    rows: tuple[VerdictRow, ...]
+    baseline: dict[str, JsonValue]
+    environment: dict[str, JsonValue]
     settings: Settings
-    beside: tuple[str, ...] = ()  # lines that are reported and judge nothing
+    beside: tuple[str, ...] = ()  # lines that are reported and decide nothing
 
     @property
     def decisions(self) -> list[Decision]:
@@ -37,13 +39,13 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """As in METHOD.md; rows that only warn do not count, but something has to."""
+        """Exit code, by the table in docs/gate.md. Rows that only warn do not count, but at least one row must."""
         return compute_exit_code([d for d in self.decisions if not self.only_warns(d)])
 
     def only_warns(self, decision: Decision) -> bool:
-        """Whether the row passes with a warning: undecided, or disturbed by the machine, as the settings say.
+        """Return True where the settings let an undecided or disturbed row pass with a warning.
 
-        A failed control excuses no ratio that lies beyond the limit all the same.
+        A failed control does not excuse a ratio whose interval lies beyond the limit.
         """
         is_open = decision.verdict is Verdict.INCONCLUSIVE and self.settings.inconclusive == "warn"
         is_excused = decision.is_disturbed and not decision.reads_slower and self.settings.disturbed == "warn"
@@ -60,36 +62,36 @@ class Outcome:
 HEADER = ["verdict", "benchmark", "change", "interval", "allowed", "why"]
 
 
-def format_change(row: Row) -> str:
-    """Percent for times, points for accuracies; an exact count has its change in the sentence."""
+def format_change(row: VerdictRow) -> str:
+    """Change in percent for times, in points for accuracies; empty for an exact count, whose reason states it."""
     value = row.decision.estimate
     return "" if value is None else f"{_scale(row, value):+.1f} {_get_unit(row)}"
 
 
-def format_interval(row: Row) -> str:
-    """Bounds in the unit of the change."""
+def format_interval(row: VerdictRow) -> str:
+    """Bounds of the change, in its unit."""
     d = row.decision
     return f"[{_scale(row, d.lo):+.1f}, {_scale(row, d.hi):+.1f}]" if d.lo is not None and d.hi is not None else ""
 
 
-def _scale(row: Row, value: float) -> float:
+def _scale(row: VerdictRow, value: float) -> float:
     return 100 * (value - 1) if row.kind == "latency" else 100 * value
 
 
-def _get_unit(row: Row) -> str:
+def _get_unit(row: VerdictRow) -> str:
     return "%" if row.kind == "latency" else "points"
 
 
-def format_cells(row: Row) -> list[str]:
-    """As in HEADER. Good rows need no reason: their figures say it."""
+def format_cells(row: VerdictRow) -> list[str]:
+    """Cells of a row in the order of HEADER. Good rows have no reason: their figures are enough."""
     d = row.decision
     limit = "" if d.tau is None else f"{100 * d.tau:g} {_get_unit(row)}"
     why = "; ".join([d.why, *d.notes]) if d.verdict.exit_code or row.kind == "cost" else "; ".join(d.notes)
     return [d.verdict.value, d.name, format_change(row), format_interval(row), limit, why]
 
 
-def print_table(outcome: Outcome) -> None:
-    """Bad news on top, then what was measured; reasons below, what is unchanged in a line, the sum of it all last."""
+def print_table(outcome: GateOutcome) -> None:
+    """Print the rows, the worst first, then the reasons, the unchanged models and the summary."""
     from rich.console import Console
     from rich.table import Table
 
@@ -108,13 +110,13 @@ def print_table(outcome: Outcome) -> None:
     console.print(f"{outcome.summary}; exit code {outcome.exit_code}", style="bold")
 
 
-def _list_reasons(outcome: Outcome) -> list[str]:
-    """Why each row that is not simply good is what it is."""
+def _list_reasons(outcome: GateOutcome) -> list[str]:
+    """Reason of each row that is not simply good."""
     return [f"{row.decision.name}: {why}" for row in _list_shown(outcome) if (why := format_cells(row)[-1])]
 
 
-def _list_unchanged(outcome: Outcome) -> list[str]:
-    """For instance "SAME in counts, operators: usps/softmax, usps/cnn-4"."""
+def _list_unchanged(outcome: GateOutcome) -> list[str]:
+    """List unchanged models by aspect, for instance "SAME in counts, operators: usps/softmax, usps/cnn-4"."""
     models: dict[str, list[str]] = {}
     for row in outcome.rows:
         if row.decision.verdict is Verdict.SAME:
@@ -126,24 +128,24 @@ def _list_unchanged(outcome: Outcome) -> list[str]:
     return [f"SAME in {', '.join(found)}: {names}" for names, found in aspects.items()]
 
 
-def _list_shown(outcome: Outcome) -> list[Row]:
-    """What deserves a row of its own: all but the unchanged."""
+def _list_shown(outcome: GateOutcome) -> list[VerdictRow]:
+    """Rows of the table: all but the unchanged."""
     return [row for row in sort_rows(outcome.rows) if row.decision.verdict is not Verdict.SAME]
 
 
-def sort_rows(rows: Sequence[Row]) -> list[Row]:
-    """The worst first, otherwise as they came."""
+def sort_rows(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
+    """Sort rows, the worst first, otherwise in their given order."""
     return sorted(rows, key=lambda row: WORST_FIRST.index(row.decision.verdict.exit_code))
 
 
-def to_json(outcome: Outcome) -> dict[str, Any]:
+def to_json(outcome: GateOutcome) -> dict[str, object]:
     rows = [{"kind": row.kind, **asdict(row.decision)} for row in outcome.rows]
     head = {"exit_code": outcome.exit_code, "summary": outcome.summary, "beside": list(outcome.beside)}
     return {**head, "decisions": rows, "baseline": outcome.baseline, "environment": outcome.environment}
 
 
-def write_junit(outcome: Outcome, path: Path) -> None:
-    """What could not be judged is an error, what only warns is skipped with its reason, all else not good a failure."""
+def write_junit(outcome: GateOutcome, path: Path) -> None:
+    """Write JUnit XML: an error where nothing could be judged, skipped where a row only warns, else pass or failure."""
     errors = (Verdict.INVALID, Verdict.INCOMPARABLE)
     suite = ET.Element("testsuite", name="dlmi-gate", tests=str(len(outcome.rows)))
     counts = {"failure": 0, "error": 0, "skipped": 0}
@@ -160,8 +162,8 @@ def write_junit(outcome: Outcome, path: Path) -> None:
     ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def format_annotations(outcome: Outcome) -> list[str]:
-    """GitHub workflow commands: an error or a warning for each row that is not well."""
+def format_annotations(outcome: GateOutcome) -> list[str]:
+    """Format GitHub workflow commands: an error or a warning for each row that is not good."""
     lines = []
     for row in sort_rows(outcome.rows):
         d = row.decision
@@ -174,19 +176,20 @@ def format_annotations(outcome: Outcome) -> list[str]:
 
 
 def _escape(text: str, more: str = "") -> str:
-    """As GitHub's runner unescapes it: percent, line breaks, and in properties also colon and comma."""
+    """Escape text for GitHub's runner: percent, line breaks, and in properties also colon and comma."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     for character in more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text
 
 
-def format_summary(outcome: Outcome) -> str:
-    """A Markdown table for a step summary or a pull request; what is unchanged in a line below."""
+def format_summary(outcome: GateOutcome) -> str:
+    """Format a Markdown table for a step summary or a pull request, with the unchanged models in a line below."""
     lines = [f"### Gate: {outcome.summary}", "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
     lines += ["| " + " | ".join(map(escape_markdown, format_cells(row))) + " |" for row in _list_shown(outcome)]
-    machine = outcome.environment.get("machine", {})
+    machine = outcome.environment.get("machine")
+    cpu = machine.get("cpu") if isinstance(machine, dict) else None
     made = f"Baseline of {outcome.baseline.get('created')}: {outcome.baseline.get('reason')}."
-    notes = [*_list_unchanged(outcome), f"{made} Run on {machine.get('cpu')}.", *outcome.beside]
+    notes = [*_list_unchanged(outcome), f"{made} Run on {cpu}.", *outcome.beside]
     lines += ["", *(f"- {escape_markdown(note)}" for note in notes)]
     return "\n".join(lines) + "\n"

@@ -9,14 +9,14 @@ import pytest
 from dlmi_bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from dlmi_bench.gate.output import Outcome, Row
+    from dlmi_bench.gate.output import GateOutcome, VerdictRow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dlmi-bench")
-    group.addoption("--dlmi-gate", action="store_true", help="gate models against a baseline, side by side")
+    group.addoption("--dlmi-gate", action="store_true", help="compare models with a baseline, side by side")
     group.addoption("--dlmi-baseline", default="baseline", metavar="DIR", help="folder of the baseline")
-    group.addoption("--dlmi-out", default=None, metavar="DIR", help="judge this run; else the baseline's weights anew")
+    group.addoption("--dlmi-out", default=None, metavar="DIR", help="judge this run, not the baseline's weights")
     group.addoption("--dlmi-onnx", action="append", default=[], metavar="FILE", help="judge this file; may be repeated")
     group.addoption("--dlmi-test", default=None, metavar="FILE", help="test set of the files, .npz with x and y")
     group.addoption("--dlmi-settings", default=None, metavar="FILE", help="limits in TOML")
@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the gate once and add its decisions to whatever else was collected."""
+    """Run the gate once and add its decisions to the tests that were collected."""
     if not config.getoption("--dlmi-gate"):
         return
     collector = GateCollector.from_parent(session, name="dlmi-gate")
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 class GateCollector(pytest.Collector):
-    """Holds the gate's outcome."""
+    """Collector that runs the gate and yields one test per decision."""
 
     options: dict[str, Path | None]
     onnx: tuple[Path, ...]
@@ -53,12 +53,12 @@ class GateCollector(pytest.Collector):
     def collect(self) -> Iterator["GateItem"]:
         from dlmi_bench.gate.gate import run_gate
         from dlmi_bench.gate.settings import load_settings
-        from dlmi_bench.gate.sides.request import Subject
+        from dlmi_bench.gate.sides.request import GateRequest
 
         baseline = self.options["baseline"]
         assert baseline is not None
-        subject = Subject(out=self.options["out"], onnx=self.onnx, test=self.options["test"])
-        outcome = run_gate(baseline, load_settings(self.options["settings"]), subject)
+        request = GateRequest(out=self.options["out"], onnx=self.onnx, test=self.options["test"])
+        outcome = run_gate(baseline, load_settings(self.options["settings"]), request)
         for row in outcome.rows:
             item = GateItem.from_parent(self, name=f"{row.decision.name} [{row.kind}]")
             item.row, item.outcome = row, outcome
@@ -66,10 +66,10 @@ class GateCollector(pytest.Collector):
 
 
 class GateItem(pytest.Item):
-    """One decision: only a good one passes."""
+    """Test of one decision: only a good one passes."""
 
-    row: "Row"
-    outcome: "Outcome"
+    row: "VerdictRow"
+    outcome: "GateOutcome"
 
     def runtest(self) -> None:
         decision = self.row.decision

@@ -1,4 +1,4 @@
-"""What a gate can say: verdicts, their exit codes, one decision per benchmark, one exit code per suite."""
+"""Verdicts of the gate, their exit codes, and one decision per benchmark."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class Verdict(StrEnum):
 
     @property
     def is_decided(self) -> bool:
-        """Whether the evidence was enough for an answer, good or bad."""
+        """True where the evidence was enough for an answer, good or bad."""
         return self in (Verdict.PASS, Verdict.IMPROVED, Verdict.SAME, Verdict.REGRESSED)
 
 
-# 1 is a crash of the tool and 2 its usage. Too good to be true needs a person's look, as INCONCLUSIVE does.
+# 1 is a crash of the tool and 2 wrong usage. A suspicious improvement needs a person to look, like INCONCLUSIVE.
 EXIT_CODES = {
     Verdict.PASS: 0,
     Verdict.IMPROVED: 0,
@@ -43,17 +43,17 @@ WORST_FIRST = (13, 10, 12, 11, 0)
 
 @dataclass(frozen=True)
 class Decision:
-    """What is said of one benchmark. It starts INVALID and only evidence upgrades it.
+    """Decision on one benchmark. It starts INVALID and only evidence upgrades it.
 
     Attributes:
         why: One sentence for a person.
         estimate: Candidate over baseline; None where nothing was measured.
-        lo: Lower bound of the ratio; None where the data bound it on no level that counts.
-        hi: Upper bound, likewise.
+        lo: Lower bound of the estimate; None where the data are too few for a bound.
+        hi: Upper bound of the estimate; None likewise.
         tau: Largest slowdown that passes, as a fraction.
         n_processes: Processes behind the interval.
-        look: Which look at the data this is, from 1; 0 before the first.
-        is_disturbed: Whether the machine alone is why it is INVALID: pre-empted, stopped, or a failed control.
+        look: Number of the look at the data, from 1; 0 before the first.
+        is_disturbed: True where it is INVALID because of the machine alone: pre-empted, stopped, or a failed control.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Decision:
 
     @property
     def reads_slower(self) -> bool:
-        """Whether the interval lies beyond the limit, whatever the verdict."""
+        """True where the interval lies beyond the limit, whatever the verdict."""
         return self.lo is not None and self.tau is not None and self.lo > 1 + self.tau
 
 
 def judge_closed(name: str, judge: Callable[[], Decision]) -> Decision:
-    """The decision of `judge`; INVALID with the reason where anything at all goes wrong in it."""
+    """Return the decision of `judge`, or INVALID with the reason where anything goes wrong in it."""
     try:
         return judge()
     except Exception as error:  # noqa: BLE001 - a gate that fails must fail closed, whatever the cause
@@ -83,11 +83,11 @@ def judge_closed(name: str, judge: Callable[[], Decision]) -> Decision:
 
 
 def compute_exit_code(decisions: Sequence[Decision]) -> int:
-    """Exit code of the suite: the worst in the order of WORST_FIRST. A suite without benchmarks shows nothing: 13."""
+    """Compute the exit code of the gate: the worst in the order of WORST_FIRST; 13 without any decision."""
     codes = {decision.verdict.exit_code for decision in decisions} or {Verdict.INVALID.exit_code}
     return next(code for code in WORST_FIRST if code in codes)
 
 
 def format_decided(decisions: Sequence[Decision]) -> str:
-    """For instance "5 of 6 decided"."""
+    """Count the decided benchmarks, for instance "5 of 6 decided"."""
     return f"{sum(d.verdict.is_decided for d in decisions)} of {len(decisions)} decided"

@@ -4,12 +4,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue
-
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.counts import FORMULA, MAX_DISAGREEMENT, Counts, compute_disagreement, measure_counts
 from dlmi_bench.instruments.counts.products import Products
-from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.protocol import CountsRequest, OnProgress
 from dlmi_bench.jobs.subject import Subject, build, compute_closed_form
 from dlmi_bench.records import Figure, unavailable
 
@@ -19,13 +17,13 @@ TRAINING_RULE = (
 NO_ACTIVATIONS = "only a trace of the module has them"
 
 
-def run_counts_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `subject`; `onnx`, a file of the same network, or None. Returns figures."""
-    subject = Subject.model_validate(payload["subject"])
+def run_counts_job(request: CountsRequest, _: OnProgress) -> tuple[Figure, ...]:
+    """Count a model by every counter, and a file of it by its graph."""
+    subject = request.subject
     import_module(
         "dlmi_bench.instruments.counts.trace"
     )  # before code of the user's, which may set what its packages stumble over
-    file = subject.name if subject.kind == "file" else payload.get("onnx")
+    file = subject.name if subject.kind == "file" else request.onnx
     graph = (_count_file(Path(file), subject),) if file else ()
     if subject.kind == "file":
         figures = [*_make_file_figures(Path(subject.name)), *make_macs_figures(graph)]
@@ -37,7 +35,7 @@ def run_counts_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
                 "check the shape that --input names, batch first; inputs are one tensor of floating-point numbers",
             )
         figures = make_count_figures(counts, graph)
-    return [figure.model_dump(mode="json") for figure in figures]
+    return tuple(figures)
 
 
 def make_count_figures(counts: Counts, graph: tuple[Products, ...] = ()) -> list[Figure]:

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, Batch, Scores, predict
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
 from dlmi_bench.jobs.parity import Answer, make_parity
-from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, scores_role
+from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, PredictRequest, scores_role
 from dlmi_bench.jobs.saliency import compute_saliency
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.records import Artifact, Figure, unavailable
+from dlmi_bench.records import Artifact, Conditions, Figure, unavailable
 from dlmi_bench.stats.confusion import (
     Counts,
     Metric,
@@ -36,13 +35,13 @@ REFERENCE_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What the one look at the test split gave.
+class Evaluation:
+    """Results of the one look at the test split.
 
     Attributes:
-        figures: Of every runtime, the judged one first.
+        figures: All runtimes' figures, the default runtime first.
         artifacts: Scores and labels.
-        confusion: The judged runtime's.
+        confusion: The confusion matrix of the default runtime.
         pictures: A few test examples to look at; none unless they were asked for.
     """
 
@@ -52,7 +51,7 @@ class Judged:
     pictures: list[Picture]
 
 
-def judge(
+def evaluate(
     artifacts: dict[str, Artifact],
     splits: Splits,
     task: Task,
@@ -60,7 +59,7 @@ def judge(
     backends: Iterable[str],
     *,
     n_pictured: int = 0,
-) -> Judged:
+) -> Evaluation:
     """Judge every runtime in `backends`; `n_pictured` right and as many wrong examples of each class are pictured.
 
     The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
@@ -88,11 +87,11 @@ def judge(
     figures += _describe_confusion(confusion, answers[0], task)
     kept = _keep_scores(answers, splits.validation.labels, test.labels, out)
     pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured else []
-    return Judged(figures, kept, confusion, pictures)
+    return Evaluation(figures, kept, confusion, pictures)
 
 
 def _count_reads(test: HeldOut, artifacts: dict[str, Artifact]) -> list[Figure]:
-    """How often the test split was read for each artifact, the judged one first."""
+    """Count how often the test split was read for each artifact, the default runtime's first."""
     return [
         Figure(
             name="n_test_reads",
@@ -118,7 +117,7 @@ def _picture(path: Path, test: Arrays, scores: Scores, n_each: int) -> list[Pict
 
 
 def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[Figure]:
-    """What accuracy hides: figures in which every class, or every step between stages, counts."""
+    """Compute what accuracy hides: figures in which every class, or every step between stages, counts."""
     metrics: dict[str, Metric] = {
         "test_balanced_accuracy": compute_balanced_accuracy,
         "test_macro_f1": compute_macro_f1,
@@ -134,7 +133,7 @@ def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[F
 
 
 def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: Labels, out: Path) -> list[Artifact]:
-    """Of every runtime what its timed runs must repeat; of the judged one all, with which others can judge again."""
+    """Keep validation scores of every runtime, which its timed runs must repeat, and all scores of the default one."""
     kept: dict[str, NDArray[Any]] = {
         "validation_scores": answers[0].validation,
         "validation_labels": validation_labels,
@@ -182,20 +181,19 @@ def _ask(name: str, path: Path | None, validation: Batch, test: Batch) -> Answer
 
 
 def _ask_worker(name: str, path: Path, images: Batch) -> tuple[Scores, dict[str, str | int | float | bool]]:
-    """In a process of its own: a compiler or a runtime that fails takes nothing else with it."""
+    """Ask in a process of its own: a compiler or a runtime that fails takes nothing else with it."""
     with TemporaryDirectory() as folder, Worker() as worker:
         files = {"images": str(Path(folder, "images.npy")), "scores": str(Path(folder, "scores.npy"))}
         np.save(files["images"], images, allow_pickle=False)
-        payload = {"backend": name, "path": str(path), **files}
-        conditions = worker.call("dlmi_bench.jobs.evaluation:run_predict_job", payload)
+        conditions = worker.ask(PredictRequest(backend=name, path=str(path), **files))
         return np.load(files["scores"], allow_pickle=False), conditions
 
 
-def run_predict_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `backend`, `path` of its artifact, `images` and `scores` (paths). Returns the conditions."""
-    runner = BACKENDS[payload["backend"]].load(Path(payload["path"]))
-    scores = predict(runner, np.load(payload["images"], allow_pickle=False))
-    np.save(payload["scores"], scores, allow_pickle=False)
+def run_predict_job(request: PredictRequest, _: OnProgress) -> Conditions:
+    """Write the scores of images by one artifact; return the runtime's conditions."""
+    runner = BACKENDS[request.backend].load(Path(request.path))
+    scores = predict(runner, np.load(request.images, allow_pickle=False))
+    np.save(request.scores, scores, allow_pickle=False)
     return dict(runner.conditions)
 
 

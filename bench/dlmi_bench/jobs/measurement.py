@@ -1,11 +1,8 @@
 """The cells that measure a trained artifact, as they run in a worker."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores
 from dlmi_bench.errors import MeasurementError
@@ -22,29 +19,41 @@ from dlmi_bench.instruments.memory import (
     measure_peak_memory,
 )
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
+from dlmi_bench.instruments.roofline import Peak
 from dlmi_bench.jobs.parity import compute_tolerance
 from dlmi_bench.jobs.peaks import measure_peaks
-from dlmi_bench.jobs.protocol import EMPTY, OnProgress
+from dlmi_bench.jobs.protocol import (
+    EMPTY,
+    EnergyRequest,
+    LatencyAnswer,
+    LatencyRequest,
+    MemoryRequest,
+    OnProgress,
+    PeaksRequest,
+    ReferencesRequest,
+    Refusal,
+)
+from dlmi_bench.records import Figure
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import make_splits
 
 N_INFERENCES = 1000
 
 
-def run_references_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `task`. Returns figures that need the data only."""
-    task = get_task(payload["task"])
+def run_references_job(request: ReferencesRequest, _: OnProgress) -> tuple[Figure, ...]:
+    """Compute the figures of a task that need the data only."""
+    task = get_task(request.task)
     assert task.references is not None
-    return [figure.model_dump(mode="json") for figure in task.references(task.load())]
+    return tuple(task.references(task.load()))
 
 
-def run_memory_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `backend`, `path`, `input_shape`. For a fresh worker. Returns figures."""
-    entry = BACKENDS[payload["backend"]]
-    batch = np.zeros((1, *payload["input_shape"]), np.float32)
-    runner, peaks = measure_memory(entry, Path(payload["path"]), batch, entry.load_empty())
-    conditions = {"backend": payload["backend"], "batch": 1, **runner.conditions}
-    return [figure.model_dump(mode="json") for figure in make_memory_figures(peaks, conditions)]
+def run_memory_job(request: MemoryRequest, _: OnProgress) -> tuple[Figure, ...]:
+    """Read the peak memory of one artifact. For a fresh worker."""
+    entry = BACKENDS[request.backend]
+    batch = np.zeros((1, *request.input_shape), np.float32)
+    runner, peaks = measure_memory(entry, Path(request.path), batch, entry.load_empty())
+    conditions = {"backend": request.backend, "batch": 1, **runner.conditions}
+    return tuple(make_memory_figures(peaks, conditions))
 
 
 def measure_memory(
@@ -81,12 +90,12 @@ def measure_memory(
     return runners[0], peaks
 
 
-def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """Payload: `backend`, `path`, `task`, `energy_window_s`. Returns figures for N_INFERENCES single inferences."""
+def run_energy_job(request: EnergyRequest, on_progress: OnProgress) -> tuple[Figure, ...]:
+    """Read the energy of N_INFERENCES single inferences."""
     CpuHopper()(0)
-    runner = BACKENDS[payload["backend"]].load(Path(payload["path"]))
-    call = runner.prepare(_load_inputs(payload["task"], 1))
-    meter, window_s = energy_meter(), payload["energy_window_s"]
+    runner = BACKENDS[request.backend].load(Path(request.path))
+    call = runner.prepare(_load_inputs(request.task, 1))
+    meter, window_s = energy_meter(), request.energy_window_s
     on_progress(f"{N_INFERENCES} inferences", 0.0)
     with runner.active():
         # The warm-up calibrates: slow models fill the window with fewer calls.
@@ -98,58 +107,43 @@ def run_energy_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
 
         sample = measure_energy(work, meter, min_window_s=window_s, idle=idle_baseline(window_s))
     sample = sample.scale(n_calls, N_INFERENCES)
-    conditions: dict[str, Any] = {"backend": payload["backend"], "batch": 1, "n_inferences": N_INFERENCES}
-    figures = make_energy_figures("inference_energy_j", sample, **conditions)
-    return [figure.model_dump(mode="json") for figure in figures]
+    return tuple(
+        make_energy_figures("inference_energy_j", sample, backend=request.backend, batch=1, n_inferences=N_INFERENCES)
+    )
 
 
-def run_latency_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """One process of a session: all models of one backend, interleaved. For a fresh worker.
-
-    Payload: `backend`, `task`, `batches`, `n_rounds`, `n_threads`, `order_seed`, `n_calls` (by benchmark, empty in the
-    first process), `models` (name -> `path` of its artifact, `scores` of the accuracy run). Returns the traces by
-    benchmark, the conditions, the neighbours, whether the process was pinned, and cause and remedy for each model that
-    was `wrong`.
-    """
-    entry = BACKENDS[payload["backend"]]
-    inputs = _load_inputs(payload["task"], max(payload["batches"]))
-    n_threads = payload["n_threads"]
-    hopper = CpuHopper(n_threads=n_threads)
-    hopper(2 * payload["order_seed"])  # before the runtime makes its threads, which inherit it
-    runners = {name: entry.load(Path(m["path"]), n_threads=n_threads) for name, m in payload["models"].items()}
-    empty = entry.load_empty(n_threads=n_threads)
+def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> LatencyAnswer:
+    """Time all models of one backend, interleaved: one process of a session. For a fresh worker."""
+    entry = BACKENDS[request.backend]
+    inputs = _load_inputs(request.task, max(request.batches))
+    hopper = CpuHopper(n_threads=request.n_threads)
+    hopper(2 * request.order_seed)  # before the runtime makes its threads, which inherit it
+    runners = {name: entry.load(Path(m.path), n_threads=request.n_threads) for name, m in request.models.items()}
+    empty = entry.load_empty(n_threads=request.n_threads)
     calls = {EMPTY: empty.prepare(inputs[:1])}
     for name, runner in runners.items():
-        for batch in payload["batches"]:
+        for batch in request.batches:
             calls[f"{name}@{batch}"] = runner.prepare(inputs[:batch])
-    on_progress(f"process {payload['order_seed'] + 1}", 0.0)
-    groups = [[f"{name}@{batch}" for name in runners] for batch in payload["batches"]]
-    plan = Plan(
-        payload["n_rounds"],
-        payload["order_seed"],
-        payload["n_calls"],
-        singles=[f"{name}@1" for name in runners],
-        groups=groups,
-    )
+    on_progress(f"process {request.order_seed + 1}", 0.0)
+    groups = [[f"{name}@{batch}" for name in runners] for batch in request.batches]
+    singles = [f"{name}@1" for name in runners]
+    plan = Plan(request.n_rounds, request.order_seed, request.n_calls, singles=singles, groups=groups)
     outputs: dict[str, object] = {}
     with empty.active():
         watch = NeighbourWatch()
         traces = measure_latency(calls, plan, clock=entry.make_clock(), pin=hopper, outputs=outputs)
         neighbours = watch.read()
-    wrong: dict[str, JsonValue] = {}
+    wrong: dict[str, Refusal] = {}
     for name, runner in runners.items():
-        made = {batch: runner.read(outputs[f"{name}@{batch}"]) for batch in payload["batches"]}
+        made = {batch: runner.read(outputs[f"{name}@{batch}"]) for batch in request.batches}
         try:
-            _check_model(name, made, np.load(payload["models"][name]["scores"], allow_pickle=False))
+            _check_model(name, made, np.load(request.models[name].scores, allow_pickle=False))
         except MeasurementError as error:  # its own; what was timed beside it stays
-            wrong[name] = [error.cause, error.remedy]
-    return {
-        "traces": {name: asdict(trace) for name, trace in traces.items()},
-        "conditions": {name: dict(runner.conditions) for name, runner in runners.items()},
-        "neighbours": asdict(neighbours),
-        "is_pinned": hopper.is_pinned,
-        "wrong": wrong,
-    }
+            wrong[name] = (error.cause, error.remedy)
+    conditions = {name: dict(runner.conditions) for name, runner in runners.items()}
+    return LatencyAnswer(
+        traces=traces, conditions=conditions, neighbours=neighbours, is_pinned=hopper.is_pinned, wrong=wrong
+    )
 
 
 def _check_model(name: str, made: dict[int, Scores], scores: Scores) -> None:
@@ -157,10 +151,10 @@ def _check_model(name: str, made: dict[int, Scores], scores: Scores) -> None:
         check_outputs(outputs, repeat_rows(scores, batch), f"{name} at batch {batch}")
 
 
-def run_peaks_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `n_threads`. For a fresh worker of as many. Returns the machine's own peaks."""
-    CpuHopper(n_threads=payload["n_threads"])(0)
-    return [asdict(peak) for peak in measure_peaks(payload["n_threads"])]
+def run_peaks_job(request: PeaksRequest, _: OnProgress) -> tuple[Peak, ...]:
+    """Measure what the machine can do at best. For a fresh worker of as many threads."""
+    CpuHopper(n_threads=request.n_threads)(0)
+    return tuple(measure_peaks(request.n_threads))
 
 
 def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
@@ -180,7 +174,7 @@ def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
     if not worst <= compute_tolerance(expected):
         raise MeasurementError(
             f"latency of {what}: outputs of the timed run differ from the accuracy run's by up to {worst:.1e}",
-            "the artifact changed under the run, or the runtime is broken; measure anew (run: --fresh)",
+            "the artifact changed under the run, or the runtime is broken; measure again (run: --fresh)",
         )
 
 

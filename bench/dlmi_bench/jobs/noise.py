@@ -1,13 +1,11 @@
 """The machine's own noise: a small net timed against itself, in fresh processes, by the rules of every latency here."""
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from pydantic import JsonValue
 
 from dlmi_bench.instruments.clock import Stopwatch
-from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.protocol import NoiseAnswer, NoiseRequest, OnProgress
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.stats.resolution import Noise, compute_noise
 
@@ -20,29 +18,29 @@ SIZES = (256, 64, 32, 10)  # the course's net: microseconds, where noise shows m
 def measure_noise(on_progress: OnProgress, *, budget_s: float = BUDGET_S, n_rounds: int = N_ROUNDS) -> Noise:
     """Fresh processes, one after the other, until the time is spent; this one sleeps."""
     rounds: list[tuple[list[float], list[float]]] = []
-    payload: dict[str, Any] = {"n_rounds": n_rounds, "n_calls": 0}
+    n_calls = 0
     watch = Stopwatch()
     while len(rounds) < MAX_PROCESSES and (len(rounds) < MIN_PROCESSES or watch.total_s < budget_s):
         on_progress(f"process {len(rounds) + 1}", min(1.0, watch.total_s / budget_s))
         with watch, Worker(len(rounds)) as worker:
-            answer = worker.call("dlmi_bench.jobs.noise:run_noise_job", payload | {"order_seed": len(rounds)})
-        payload["n_calls"] = answer["n_calls"]
-        rounds.append((answer["a_s"], answer["b_s"]))
+            answer = worker.ask(NoiseRequest(n_rounds=n_rounds, order_seed=len(rounds), n_calls=n_calls))
+        n_calls = answer.n_calls
+        rounds.append(([*answer.a_s], [*answer.b_s]))
     return compute_noise(rounds, watch.total_s / len(rounds))
 
 
-def run_noise_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `n_rounds`, `order_seed`, `n_calls` (0: calibrate). Returns the times of both sides and the calls."""
+def run_noise_job(request: NoiseRequest, _: OnProgress) -> NoiseAnswer:
+    """Time a net against itself; with `n_calls` 0 calibrate first. For a fresh worker."""
     from dlmi_bench.backends.onnxrt import OnnxRunner
     from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
 
     model = make_model()
     inputs = np.random.default_rng(0).standard_normal((1, SIZES[0])).astype(np.float32)
     calls = {side: OnnxRunner(model, n_threads=1).prepare(inputs) for side in ("a", "b")}
-    n_calls = payload["n_calls"] or measure_latency({"a": calls["a"]}, Plan(n_rounds=1))["a"].n_calls
-    plan = Plan(payload["n_rounds"], payload["order_seed"], dict.fromkeys(calls, n_calls))
+    n_calls = request.n_calls or measure_latency({"a": calls["a"]}, Plan(n_rounds=1))["a"].n_calls
+    plan = Plan(request.n_rounds, request.order_seed, dict.fromkeys(calls, n_calls))
     traces = measure_latency(calls, plan, pin=CpuHopper())
-    return {"a_s": list(traces["a"].wall_s), "b_s": list(traces["b"].wall_s), "n_calls": n_calls}
+    return NoiseAnswer(a_s=tuple(traces["a"].wall_s), b_s=tuple(traces["b"].wall_s), n_calls=n_calls)
 
 
 def make_model() -> bytes:

@@ -1,4 +1,4 @@
-"""What this machine can do at best: arithmetic and reading by the quickest of the libraries that the models run on."""
+"""Peaks of this machine: arithmetic and reading by the fastest of the libraries that the models run on."""
 
 import time
 from collections.abc import Callable

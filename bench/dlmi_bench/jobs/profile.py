@@ -4,12 +4,11 @@ The model is the user's and may do anything, crash included; it runs here and no
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
 from dlmi_bench.errors import BenchError, DataError, MeasurementError
@@ -19,44 +18,52 @@ from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
 from dlmi_bench.instruments.memory import make_memory_figures
 from dlmi_bench.jobs.measurement import check_outputs, measure_memory
 from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
-from dlmi_bench.jobs.protocol import EMPTY, OnProgress
-from dlmi_bench.jobs.reference import Truth, ask_file, ask_network
+from dlmi_bench.jobs.protocol import (
+    EMPTY,
+    CallsRequest,
+    LoadAnswer,
+    LoadRequest,
+    OnProgress,
+    PrepareAnswer,
+    PrepareRequest,
+    Refusal,
+    RoundsAnswer,
+    RoundsRequest,
+)
+from dlmi_bench.jobs.reference import Reference, ask_file, ask_network
 from dlmi_bench.jobs.subject import Subject, build, register
 from dlmi_bench.records import Conditions, Figure, unavailable
 
 INPUT_SEED = 0
 
 
-def run_prepare_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """Payload: `subject`, `folder`, `n_examples`, `backends`. For a fresh worker.
-
-    Writes random inputs, what the answers to them are compared with, and every artifact that can be made. Returns the
-    paths by role, cause and remedy by role of those that cannot, and what each backend lacks here.
+def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> PrepareAnswer:
+    """Write random inputs, what the answers to them are compared with, and every artifact that can be made.
 
     Raises:
         UsageError, DataError: the model does not take inputs of this shape, or its answers are no scores.
     """
-    subject, folder = Subject.model_validate(payload["subject"]), Path(payload["folder"])
-    shape = (payload["n_examples"], *subject.input_shape)
+    subject, folder = request.subject, Path(request.folder)
+    shape = (request.n_examples, *subject.input_shape)
     images = np.random.default_rng(INPUT_SEED).standard_normal(shape).astype(np.float32)
     paths, makers = {"images": str(folder / "images.npy")}, dict[str, Callable[[Path], object]]()
     np.save(paths["images"], images, allow_pickle=False)
     if subject.kind == "file":
-        truth = ask_file(Path(subject.name), images)
+        reference = ask_file(Path(subject.name), images)
         paths["onnx"] = subject.name
     else:
         network = build(subject).eval()
         if subject.kind == "model":
-            _settle(network, images)
-        truth = ask_network(subject, network, images)
+            _fit_normalisation(network, images)
+        reference = ask_network(subject, network, images)
         makers |= _list_makers(subject, network)
-    makers["onnx-int8"] = lambda path: _write_int8(paths, images, truth, path)
-    paths |= truth.save(folder)
-    missing: dict[str, JsonValue] = {name: BACKENDS[name].find_missing() for name in payload["backends"]}
+    makers["onnx-int8"] = lambda path: _write_int8(paths, images, reference, path)
+    paths |= reference.save(folder)
+    missing = {name: BACKENDS[name].find_missing() for name in request.backends}
     roles = {BACKENDS[name].artifact_role for name, lack in missing.items() if not lack}
     if "onnx-int8" in roles:
         roles.add("onnx")  # it is made from that one
-    errors: dict[str, JsonValue] = {}
+    errors: dict[str, Refusal] = {}
     for role, make in makers.items():
         if role not in roles:
             continue
@@ -66,10 +73,10 @@ def run_prepare_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonVal
             paths[role] = str(folder / role)
         except Exception as error:  # noqa: BLE001 - whatever an exporter raises is the reason of its rows
             errors[role] = _explain(role, error)
-    return {"paths": dict(paths), "errors": errors, "missing": missing}
+    return PrepareAnswer(paths=paths, errors=errors, missing=missing)
 
 
-def _settle(network: Any, images: Batch) -> None:
+def _fit_normalisation(network: Any, images: Batch) -> None:
     """Give a fresh network the statistics of these images, as training would have done.
 
     Without them activations fade from layer to layer, and runtimes are compared on scores that hardly differ. Networks
@@ -87,12 +94,12 @@ def _settle(network: Any, images: Batch) -> None:
     network.eval()
 
 
-def _explain(role: str, error: Exception) -> JsonValue:
+def _explain(role: str, error: Exception) -> Refusal:
     if isinstance(error, BenchError):
-        return [error.cause, error.remedy]
+        return error.cause, error.remedy
     error = error.__cause__ if isinstance(error.__cause__, Exception) else error  # the exporter's own text is advice
     first = next((line for line in str(error).splitlines() if line.strip()), "")
-    return [f"does not export ({role}): {type(error).__name__}: {first[:200]}", "use operators that the exporter knows"]
+    return f"does not export ({role}): {type(error).__name__}: {first[:200]}", "use operators that the exporter knows"
 
 
 def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], object]]:
@@ -104,19 +111,19 @@ def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], o
     }
 
 
-def _write_int8(paths: dict[str, str], images: Batch, truth: Truth, path: Path) -> None:
+def _write_int8(paths: dict[str, str], images: Batch, reference: Reference, path: Path) -> None:
     """Calibrated on the random inputs: the times are those of a calibrated model, the errors are not."""
     from dlmi_bench.backends.quantization import write_int8
 
     if "onnx" not in paths:
         raise DataError("it is made from the ONNX file, which could not be exported", "see the row of onnxruntime")
-    if truth.eager is not None and not np.isfinite(truth.eager).all():
+    if reference.eager is not None and not np.isfinite(reference.eager).all():
         raise DataError("the scores in float32 are not finite, so they have no range", "check weights and input range")
     write_int8(Path(paths["onnx"]), images, path)
 
 
 @dataclass(frozen=True)
-class Trial:
+class LoadedRuntime:
     """A runtime loaded in this process, its scores, and its calls by batch."""
 
     entry: BackendEntry
@@ -126,29 +133,25 @@ class Trial:
     calls: dict[str, Callable[[], object]]
 
 
-_TRIALS: list[Trial] = []  # the one that this worker is for
+_LOADED: list[LoadedRuntime] = []  # the one that this worker is for
 
 
-def run_load_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """First job of one process of one runtime, alone on its CPU while others load too. For a fresh worker.
-
-    Payload: `subject`, `backend`, `paths` (of its `artifact`, `images`, `eager`, `reference`), `batches`, `cpu` (or
-    None), `is_first`. Returns the time from the file to the first answer, conditions, and of the first process of a
-    runtime figures of memory and parity.
+def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
+    """Load one runtime, alone on its CPU while others load too. The first job of a fresh worker.
 
     Raises:
         MeasurementError: scores that are not finite.
     """
-    register(Subject.model_validate(payload["subject"]))
-    entry, paths, batches = BACKENDS[payload["backend"]], payload["paths"], payload["batches"]
+    register(request.subject)
+    entry, paths, batches = BACKENDS[request.backend], request.paths, request.batches
     images = np.load(paths["images"], allow_pickle=False)
-    CpuHopper([payload["cpu"]] if payload["cpu"] is not None else None)(0)
+    CpuHopper([request.cpu] if request.cpu is not None else None)(0)
     loading, empty = Stopwatch(), entry.load_empty()
     runner, peaks = measure_memory(entry, Path(paths["artifact"]), images[: batches[0]], empty, loading=loading)
-    conditions = {"backend": payload["backend"], **runner.conditions}
+    conditions = {"backend": request.backend, **runner.conditions}
     scores = _answer(runner, images, batches[0])
-    figures = []
-    if payload["is_first"]:
+    figures: list[Figure] = []
+    if request.is_first:
         figures = make_memory_figures(peaks, conditions | {"batch": batches[0]})
         figures += _compare(scores, paths, conditions)
     calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
@@ -156,43 +159,37 @@ def run_load_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
     with empty.active():
         for call in calls.values():
             call()  # what is compiled at a call is compiled now
-    _TRIALS[:] = [Trial(entry, runner, empty, scores, calls)]
-    dumped: list[JsonValue] = [figure.model_dump(mode="json") for figure in figures]
-    return {"figures": dumped, "conditions": dict(conditions), "load_s": loading.total_s}
+    _LOADED[:] = [LoadedRuntime(entry, runner, empty, scores, calls)]
+    return LoadAnswer(figures=tuple(figures), conditions=dict(conditions), load_s=loading.total_s)
 
 
-def run_rounds_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
+def run_rounds_job(request: RoundsRequest, _: OnProgress) -> RoundsAnswer:
     """Time what was loaded, alone on the machine.
-
-    Payload: `n_rounds`, `order_seed`, `n_calls` (empty in the first process), `single` (the batch whose calls are timed
-    one by one too), `cpus` to hop between. Returns traces by batch, neighbours, and whether the process was pinned.
 
     Raises:
         MeasurementError: the timed calls answer otherwise than before.
     """
-    (trial,), hopper = _TRIALS, CpuHopper(payload["cpus"])  # not its own: it was pinned to load
-    plan = Plan(payload["n_rounds"], payload["order_seed"], payload["n_calls"], singles=[payload["single"]])
+    (loaded,), hopper = _LOADED, CpuHopper(request.cpus)  # not its own: it was pinned to load
+    plan = Plan(request.n_rounds, request.order_seed, request.n_calls, singles=[request.single])
     outputs: dict[str, object] = {}
-    with trial.empty.active():
+    with loaded.empty.active():
         watch = NeighbourWatch()
-        traces = measure_latency(trial.calls, plan, clock=trial.entry.make_clock(), pin=hopper, outputs=outputs)
+        traces = measure_latency(loaded.calls, plan, clock=loaded.entry.make_clock(), pin=hopper, outputs=outputs)
         neighbours = watch.read()
     del outputs[EMPTY]
     for batch, made in outputs.items():
-        scores = trial.runner.read(made).reshape(int(batch), -1)
-        check_outputs(scores, trial.scores[: int(batch)], f"batch {batch}")
-    dumped: dict[str, JsonValue] = {name: asdict(trace) for name, trace in traces.items()}
-    return {"traces": dumped, "neighbours": asdict(neighbours), "is_pinned": hopper.is_pinned}
+        scores = loaded.runner.read(made).reshape(int(batch), -1)
+        check_outputs(scores, loaded.scores[: int(batch)], f"batch {batch}")
+    return RoundsAnswer(traces=traces, neighbours=neighbours, is_pinned=hopper.is_pinned)
 
 
-def run_calls_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `batch`, `n_calls`. Makes so many calls: work for the parent's meter."""
-    (trial,) = _TRIALS
-    call = trial.calls[str(payload["batch"])]
-    with trial.runner.active():
-        for _repeat in range(payload["n_calls"]):
+def run_calls_job(request: CallsRequest, _: OnProgress) -> None:
+    """Make calls of the loaded runtime: work for the parent's energy meter."""
+    (loaded,) = _LOADED
+    call = loaded.calls[str(request.batch)]
+    with loaded.runner.active():
+        for _repeat in range(request.n_calls):
             call()
-    return None
 
 
 def _answer(runner: Runner, images: Batch, batch: int) -> Scores:

@@ -1,16 +1,21 @@
-"""What parent and worker say to each other: one request a job, and the type of its answer. Loads no torch.
+"""Requests from the parent to a worker, one for each job, and their answers. Loads no torch.
 
 A request names its job as `module:function`; the function takes the request and returns the answer. `Worker.ask` sends
 it, so that type checkers and "find usages" follow a call from one process into the other.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
 from dlmi_bench.backends import JUDGED_BACKEND
-from dlmi_bench.records import Plain
+from dlmi_bench.instruments.host.neighbours import Neighbours
+from dlmi_bench.instruments.latency import Trace
+from dlmi_bench.instruments.roofline import Peak
+from dlmi_bench.jobs.subject import Subject
+from dlmi_bench.records import Cell, Conditions, Figure, Plain, Record
 
 Answer = TypeVar("Answer")
 # Called with what is being done, in the job's own words, and the fraction of the job that is done.
@@ -23,7 +28,7 @@ N_EXAMPLES = 16
 
 
 class Request(Plain, Generic[Answer]):
-    """What a worker is asked to do. A subclass holds the arguments and names the job.
+    """Arguments of one job. A subclass declares them and names the job.
 
     Attributes:
         job: `module:function` of the job, imported in the worker only.
@@ -38,12 +43,219 @@ class Request(Plain, Generic[Answer]):
         Raises:
             ValidationError: it is not of the type that the request declares.
         """
+        return cls._make_adapter().validate_python(content)
+
+    @classmethod
+    @cache
+    def _make_adapter(cls) -> TypeAdapter[Answer]:
         (answer,) = next(
             base.__pydantic_generic_metadata__["args"]
             for base in cls.__mro__
             if issubclass(base, Request) and base.__pydantic_generic_metadata__["origin"] is Request
         )
-        return TypeAdapter(answer).validate_python(content)
+        return TypeAdapter(answer)
+
+
+Figures = tuple[Figure, ...]
+# Cause and remedy of an error that costs one model or one file only.
+Refusal = tuple[str, str]
+
+
+class TrainRequest(Request[Record]):
+    """Train one model, export it and evaluate the files.
+
+    Attributes:
+        out: Folder of the store.
+        backends: Runtimes to evaluate, with their state.
+        n_pictured: Test examples of each class to keep pictures of.
+    """
+
+    job = "dlmi_bench.jobs.training:run_train_cell"
+    cell: Cell
+    out: str
+    energy_window_s: float
+    backends: dict[str, str]
+    n_pictured: int
+
+
+class ReferencesRequest(Request[Figures]):
+    """Compute the figures of a task that need the data only."""
+
+    job = "dlmi_bench.jobs.measurement:run_references_job"
+    task: str
+
+
+class CountsRequest(Request[Figures]):
+    """Count a model or a file; `onnx` is a file of the same network."""
+
+    job = "dlmi_bench.jobs.counting:run_counts_job"
+    subject: Subject
+    onnx: str | None = None
+
+
+class MemoryRequest(Request[Figures]):
+    """Read the peak memory of one artifact. For a fresh worker."""
+
+    job = "dlmi_bench.jobs.measurement:run_memory_job"
+    backend: str
+    path: str
+    input_shape: tuple[int, ...]
+
+
+class EnergyRequest(Request[Figures]):
+    """Read the energy of single inferences of one artifact."""
+
+    job = "dlmi_bench.jobs.measurement:run_energy_job"
+    backend: str
+    path: str
+    task: str
+    energy_window_s: float
+
+
+class PeaksRequest(Request[tuple[Peak, ...]]):
+    """Measure what the machine can do at best. For a fresh worker of as many threads."""
+
+    job = "dlmi_bench.jobs.measurement:run_peaks_job"
+    n_threads: int
+
+
+class ModelFiles(Plain):
+    """Paths of an artifact and of the scores of its accuracy run, which its timed runs must repeat."""
+
+    path: str
+    scores: str
+
+
+class LatencyAnswer(Plain):
+    """One process of a latency session.
+
+    Attributes:
+        traces: By benchmark, `model@batch` or EMPTY.
+        conditions: By model.
+        wrong: Models whose timed answers were wrong.
+    """
+
+    traces: dict[str, Trace]
+    conditions: dict[str, Conditions]
+    neighbours: Neighbours
+    is_pinned: bool
+    wrong: dict[str, Refusal]
+
+
+class LatencyRequest(Request[LatencyAnswer]):
+    """Time all models of one backend, interleaved. For a fresh worker.
+
+    Attributes:
+        n_calls: Calls per block by benchmark; empty in the first process, which calibrates.
+        models: By name.
+    """
+
+    job = "dlmi_bench.jobs.measurement:run_latency_job"
+    backend: str
+    task: str
+    batches: tuple[int, ...]
+    n_rounds: int
+    n_threads: int
+    order_seed: int
+    n_calls: dict[str, int]
+    models: dict[str, ModelFiles]
+
+
+class NoiseAnswer(Plain):
+    """Mean time of a call by block, of both sides [s], and calls per block."""
+
+    a_s: tuple[float, ...]
+    b_s: tuple[float, ...]
+    n_calls: int
+
+
+class NoiseRequest(Request[NoiseAnswer]):
+    """Time a net against itself; with `n_calls` 0 the process calibrates. For a fresh worker."""
+
+    job = "dlmi_bench.jobs.noise:run_noise_job"
+    n_rounds: int
+    order_seed: int
+    n_calls: int
+
+
+class PredictRequest(Request[Conditions]):
+    """Write the scores of images by one artifact; `images` and `scores` are paths of .npy files."""
+
+    job = "dlmi_bench.jobs.evaluation:run_predict_job"
+    backend: str
+    path: str
+    images: str
+    scores: str
+
+
+class PrepareAnswer(Plain):
+    """Paths by role, why roles are lacking that cannot be made, and what each backend lacks on this machine."""
+
+    paths: dict[str, str]
+    errors: dict[str, Refusal]
+    missing: dict[str, str]
+
+
+class PrepareRequest(Request[PrepareAnswer]):
+    """Build a model, write random inputs, reference outputs and every artifact. For a fresh worker."""
+
+    job = "dlmi_bench.jobs.profile:run_prepare_job"
+    subject: Subject
+    folder: str
+    n_examples: int
+    backends: tuple[str, ...]
+
+
+class LoadAnswer(Plain):
+    """Time from the file to the first answer, and of the first process figures of memory and agreement."""
+
+    figures: Figures
+    conditions: Conditions
+    load_s: float
+
+
+class LoadRequest(Request[LoadAnswer]):
+    """Load one runtime, alone on its CPU while others load too. The first job of a fresh worker.
+
+    Attributes:
+        paths: Of its `artifact`, `images`, `eager`, `reference` and `no_reference`.
+        cpu: To pin to; None where the system does not pin.
+    """
+
+    job = "dlmi_bench.jobs.profile:run_load_job"
+    subject: Subject
+    backend: str
+    paths: dict[str, str]
+    batches: tuple[int, ...]
+    cpu: int | None
+    is_first: bool
+
+
+class RoundsAnswer(Plain):
+    """Traces by batch, and what else went on."""
+
+    traces: dict[str, Trace]
+    neighbours: Neighbours
+    is_pinned: bool
+
+
+class RoundsRequest(Request[RoundsAnswer]):
+    """Time what was loaded, alone on the machine; calls of the batch `single` are timed one by one too."""
+
+    job = "dlmi_bench.jobs.profile:run_rounds_job"
+    n_rounds: int
+    order_seed: int
+    n_calls: dict[str, int]
+    single: str
+    cpus: tuple[int, ...]
+
+
+class CallsRequest(Request[None]):
+    """Make calls of the loaded runtime: work for the parent's energy meter."""
+
+    job = "dlmi_bench.jobs.profile:run_calls_job"
+    batch: int
+    n_calls: int
 
 
 def scores_role(backend: str) -> str:

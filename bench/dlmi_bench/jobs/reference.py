@@ -1,4 +1,4 @@
-"""What the answers of all runtimes to the same random inputs are compared with."""
+"""Reference outputs on fixed random inputs: eager in float32 and float64, or ONNX's own evaluator."""
 
 import copy
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ REPEAT_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)
-class Truth:
+class Reference:
     """Scores (n, score) in float32 and float64; without the second nothing can be compared, and `reason` says why."""
 
     eager: Scores | None
@@ -39,8 +39,8 @@ class Truth:
         return paths
 
 
-def ask_network(subject: Subject, network: Any, images: Batch) -> Truth:
-    """What eager answers in float32 and, where it can, in float64.
+def ask_network(subject: Subject, network: Any, images: Batch) -> Reference:
+    """Compute the outputs of eager in float32 and, where it can, in float64.
 
     Raises:
         UsageError: the network does not take these images, or its answers are no scores of theirs.
@@ -60,8 +60,8 @@ def ask_network(subject: Subject, network: Any, images: Batch) -> Truth:
         with torch.inference_mode():
             exact = copy.deepcopy(network).double()(inputs.double())
     except Exception as error:  # noqa: BLE001 - a network for float32 alone has all figures but those of parity
-        return Truth(eager, None, f"eager does not run in float64: {_describe(error)}")
-    return Truth(eager, exact.flatten(1).numpy())
+        return Reference(eager, None, f"eager does not run in float64: {_describe(error)}")
+    return Reference(eager, exact.flatten(1).numpy())
 
 
 def _ask(name: str, network: Any, inputs: "torch.Tensor") -> Scores:
@@ -83,8 +83,8 @@ def _ask(name: str, network: Any, inputs: "torch.Tensor") -> Scores:
     return flat
 
 
-def ask_file(path: Path, images: Batch) -> Truth:
-    """What onnx's own evaluator answers, which shares no code with the runtimes and lacks operators that some have.
+def ask_file(path: Path, images: Batch) -> Reference:
+    """Compute the outputs of ONNX's own evaluator, which shares no code with the runtimes and lacks some operators.
 
     Raises:
         DataError: the file does not take these images, or its answers are no scores of theirs.
@@ -105,11 +105,11 @@ def ask_file(path: Path, images: Batch) -> Truth:
         run: Any = evaluator.run
         scores = run_in_parts(lambda part: run(None, {port.name: part})[0], images, batch or len(images))
     except Exception as error:  # noqa: BLE001 - what it does not run, a runtime may
-        return Truth(None, None, f"onnx's own evaluator does not run the file: {_describe(error)}")
+        return Reference(None, None, f"onnx's own evaluator does not run the file: {_describe(error)}")
     if scores.dtype != np.float32 or (len(scores) != len(images) and batch != 1):
         raise _refuse(str(path), f"{scores.shape} of {scores.dtype}")
     scores = scores.reshape(len(images), -1)
-    return Truth(scores, scores.astype(np.float64))
+    return Reference(scores, scores.astype(np.float64))
 
 
 def _refuse(name: str, made: str) -> DataError:

@@ -1,4 +1,4 @@
-"""Which pixels an answer hangs on: the gradient of its score by the image, averaged over noisy copies (SmoothGrad)."""
+"""Saliency: the gradient of an answer's score by the image, averaged over noisy copies (SmoothGrad)."""
 
 import numpy as np
 import torch

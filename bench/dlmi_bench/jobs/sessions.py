@@ -1,18 +1,19 @@
-"""Sessions of fresh workers."""
+"""Measurements that several parents share, each in a fresh worker."""
 
 from dlmi_bench.instruments.latency import list_cpus
-from dlmi_bench.instruments.roofline import Peak, make_peak_figures
+from dlmi_bench.instruments.roofline import make_peak_figures
+from dlmi_bench.jobs.protocol import PeaksRequest
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Figure
 
 
 def measure_peaks(n_threads: int) -> list[Figure]:
-    """What the machine can do at best with so many threads; none where it has not as many CPUs."""
+    """Measure the machine's peaks with so many threads; none where it has fewer CPUs."""
     if not _has_cpus(n_threads):
         return []
     with Worker(n_threads=n_threads) as worker:
-        peaks = worker.call("dlmi_bench.jobs.measurement:run_peaks_job", {"n_threads": n_threads})
-    return make_peak_figures([Peak(**peak) for peak in peaks], n_threads)
+        peaks = worker.ask(PeaksRequest(n_threads=n_threads))
+    return make_peak_figures([*peaks], n_threads)
 
 
 def _has_cpus(n_threads: int) -> bool:

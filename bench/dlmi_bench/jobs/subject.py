@@ -1,4 +1,4 @@
-"""What somebody wants counted or profiled: a registered model, an ONNX file, or a factory of their own."""
+"""Models to count or profile: a registered one, an ONNX file, or a factory of the user's."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal

@@ -1,11 +1,10 @@
-"""The training cell, as it runs in a worker: train, export, judge the exported files once, account for energy."""
+"""The training cell, as it runs in a worker: train, export, evaluate the exported files once, account for energy."""
 
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from pydantic import JsonValue
@@ -19,8 +18,8 @@ from dlmi_bench.instruments.energy import EnergySample, measure_energy
 from dlmi_bench.instruments.energy_figures import make_energy_figures, make_target_figures
 from dlmi_bench.instruments.latency import CpuHopper
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
-from dlmi_bench.jobs.evaluation import judge
-from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.evaluation import evaluate
+from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import put_artifact
 from dlmi_models import MODELS, ModelEntry
@@ -30,13 +29,10 @@ from dlmi_tasks.training.loop import TrainingRun, train, warm_up
 from dlmi_tasks.training.start import Start, begin, load_start
 
 
-def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """Payload: `cell`, `out` (folder of the store), `energy_window_s`, `backends` to judge, `n_pictured`.
-
-    Returns the record.
-    """
-    cell = Cell.model_validate(payload["cell"])
-    out, task = Path(payload["out"]), get_task(cell.task)
+def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
+    """Train one model, export it, evaluate every file once on the test split."""
+    cell = request.cell
+    out, task = Path(request.out), get_task(cell.task)
     entry = MODELS[cell.model]
     torch.set_num_threads(1)
     CpuHopper()(0)
@@ -46,18 +42,18 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
     recipe = task.recipe(cell.model)
     start = load_start(entry, task, on_progress)
     build = partial(begin, entry, start)
-    run, energy, is_reproducible = _train(build, cell, splits, task, recipe, payload["energy_window_s"], on_progress)
+    run, energy, is_reproducible = _train(build, cell, splits, task, recipe, request.energy_window_s, on_progress)
     on_progress("exporting and judging", 1.0)
     artifacts = _export(run.network, cell.model, task, splits.train, out)
-    judged = judge(artifacts, splits, task, out, payload["backends"], n_pictured=payload["n_pictured"])
-    figures = [*_describe_run(run, task), *judged.figures, *_describe_energy(energy, run)]
+    evaluated = evaluate(artifacts, splits, task, out, request.backends, n_pictured=request.n_pictured)
+    figures = [*_describe_run(run, task), *evaluated.figures, *_describe_energy(energy, run)]
     figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
     if start and start.training_s is not None:
         figures.append(_make_pretraining(start.training_s))
-    record = Record(
+    return Record(
         cell=cell,
         figures=tuple(figures),
-        artifacts=(*artifacts.values(), *judged.artifacts),
+        artifacts=(*artifacts.values(), *evaluated.artifacts),
         provenance={
             "data": data.describe(),
             "recipe": asdict(recipe),
@@ -70,12 +66,11 @@ def run_train_cell(payload: dict[str, Any], on_progress: OnProgress) -> JsonValu
             "curve": [asdict(e) for e in run.curve],
             "repeats_are_identical": is_reproducible,
             "class_names": list(task.class_names),
-            "confusion": judged.confusion.tolist(),
-            "pictures": [picture.model_dump() for picture in judged.pictures],
-            "judged": payload["backends"],
+            "confusion": evaluated.confusion.tolist(),
+            "pictures": [picture.model_dump() for picture in evaluated.pictures],
+            "judged": request.backends,
         },
     )
-    return record.model_dump(mode="json")
 
 
 def _train(
@@ -122,7 +117,7 @@ def _train(
 
 
 def describe_start(entry: ModelEntry, start: Start | None) -> dict[str, JsonValue]:
-    """Source of the start, sha256 over its weights, and of published ones file, its sha256 and licence."""
+    """Describe where the weights came from: source, sha256, and of published ones the file and its licence."""
     found: dict[str, JsonValue] = {"source": entry.start, "is_frozen": entry.is_frozen}
     return found | ({"sha256": start.sha256, **start.origin} if start else {"sha256": None})
 
@@ -151,7 +146,7 @@ def _export(network: nn.Module, model: str, task: Task, train_split: Arrays, out
 
 
 def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun) -> list[Figure]:
-    """Of the whole training and until the target; where the meter failed, why there is none."""
+    """Make the energies of the whole training and until the target, or say why there are none."""
     name = "training_energy_j"
     if isinstance(energy, MeasurementError):
         asked = [{"component": "cpu", "idle_subtracted": is_net} for is_net in (False, True)]

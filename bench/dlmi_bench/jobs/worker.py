@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, get_type_hints
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.host.facts import limit_threads
@@ -53,11 +53,11 @@ class Software:
 
     @property
     def is_older(self) -> bool:
-        """Whether the checkout is older than the packages' names of today."""
+        """True where the checkout is older than today's package names."""
         return not (self.checkout / "bench" / "dlmi_bench").is_dir()
 
     def find_name(self, name: str) -> str:
-        """Name in the checkout of a module or a job of today."""
+        """Find the name that a module or a job of today has in the checkout."""
         return OLDER_NAMES[name] if self.is_older else name
 
 
@@ -112,45 +112,30 @@ class Worker:
 
         Raises:
             UsageError: the job raised one.
-            JobError: it raised anything else, the worker died or did not answer in time.
+            JobError: it raised anything else, the worker died, did not answer in time or answered something else.
         """
-        payload = request.model_dump(mode="json")
-        return request.parse_answer(self.call(request.job, payload, on_progress, timeout_s=timeout_s))
-
-    def call(
-        self,
-        function: str,
-        payload: dict[str, Any],
-        on_progress: OnProgress | None = None,
-        *,
-        timeout_s: float | None = None,
-    ) -> Any:
-        """Run `module:function` with `payload` in the worker, which is killed when it takes longer than `timeout_s`.
-
-        Raises:
-            UsageError: the job raised one.
-            JobError: it raised anything else, the worker died or did not answer in time.
-        """
-        if timeout_s is None:
-            return self._exchange(function, payload, on_progress)
-        start_s = time.monotonic()
-        timer = threading.Timer(timeout_s, self._kill)
-        timer.start()
+        start_s, timer = time.monotonic(), threading.Timer(timeout_s or 0.0, self._kill)
+        if timeout_s is not None:
+            timer.start()
         try:
-            return self._exchange(function, payload, on_progress)
+            return request.parse_answer(self._exchange(request, on_progress))
+        except ValidationError as error:
+            raise JobError(f"{request.job}: unknown answer ({error})", "run the same version on both sides") from error
         except JobError as error:
-            if time.monotonic() - start_s < timeout_s:
+            if timeout_s is None or time.monotonic() - start_s < timeout_s:
                 raise
-            raise JobError(f"no answer from {function} within {timeout_s:g} s", "allow it more time") from error
+            raise JobError(f"no answer from {request.job} within {timeout_s:g} s", "allow it more time") from error
         finally:
             timer.cancel()
 
-    def _exchange(self, function: str, payload: dict[str, Any], on_progress: OnProgress | None) -> Any:
+    def _exchange(self, request: Request[Any], on_progress: OnProgress | None) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        function = self._software.find_name(function) if self._software else function
+        function = self._software.find_name(request.job) if self._software else request.job
         try:
-            self._process.stdin.write(json.dumps({"function": function, "payload": payload}) + "\n")
+            self._process.stdin.write(
+                json.dumps({"function": function, "payload": request.model_dump(mode="json")}) + "\n"
+            )
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._death(function) from None
@@ -198,7 +183,7 @@ class Worker:
         return JobError(cause, f"{hint}; run the same command again to retry")
 
     def _kill(self) -> None:
-        """The worker, and what its jobs started and left behind: they are one session."""
+        """Kill the worker and all processes that its jobs started: they are one session."""
         if not hasattr(os, "killpg"):
             self._process.kill()
             return
@@ -206,7 +191,7 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self) -> int:
-        """Wait for the worker and its last words; what left the session with their pipe is not waited for for long."""
+        """Wait for the worker and for what it printed last; processes that left its session are not waited for."""
         code = self._process.wait()
         self._kill()
         self._drainer.join(DRAIN_S)

@@ -1,4 +1,4 @@
-"""A profile: what one model costs on every runtime, row by row; a row that fails says why and the others still come."""
+"""Profile of one model: its cost on every runtime, row by row. A row that fails says why; the others still come."""
 
 import time
 from collections.abc import Sequence
@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.energy import Idle, Meter, measure_idle
 from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.instruments.meters import energy_meter
-from dlmi_bench.jobs.protocol import N_EXAMPLES, OnProgress
+from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, PrepareAnswer, PrepareRequest
 from dlmi_bench.jobs.sessions import measure_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.profile.row import ENERGY_WINDOW_S, Row, Sitting
+from dlmi_bench.profile.row import ENERGY_WINDOW_S, ProfileContext, RuntimeProfile
 from dlmi_bench.records import Figure
 
 # Processes behind each latency: one in any case, more while there is time.
@@ -29,87 +28,86 @@ NO_ARTIFACT = "this runtime cannot load what was given", "give a module, or use 
 
 
 @dataclass
-class Portrait:
+class Profile:
     """Counts of the model, one row for each runtime, and the machine's own peaks."""
 
     subject: Subject
     batches: tuple[int, ...]
     counts: list[Figure] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[RuntimeProfile] = field(default_factory=list)
     peaks: list[Figure] = field(default_factory=list)
     error: str = ""
     took_s: float = 0.0
 
 
-def draw(
+def profile_model(
     subject: Subject, backends: Sequence[str], batches: tuple[int, ...], *, budget_s: float, on_progress: OnProgress
-) -> Portrait:
+) -> Profile:
     """Profile `subject`; after `budget_s` no process is started but the first of each row."""
     begin_s = time.monotonic()
-    portrait = Portrait(subject, batches, rows=[Row(name) for name in backends])
+    profile = Profile(subject, batches, rows=[RuntimeProfile(name) for name in backends])
     with TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         meter = pool.submit(energy_meter)  # its first start takes seconds, in which nothing is timed yet
-        prepared = _prepare(portrait, Path(folder), on_progress)
+        prepared = _prepare(profile, Path(folder), on_progress)
         if prepared:
-            _spread_errors(portrait.rows, prepared)
+            _spread_errors(profile.rows, prepared)
             on_progress("what the machine can do, and draws at rest", 0.0)
             ladder = meter.result()
-            sitting = Sitting(subject, batches, prepared["paths"], ladder, _look_at_rest(ladder))
-            portrait.peaks = measure_peaks(n_threads=1)
-            _measure(portrait.rows, sitting, begin_s + budget_s, on_progress)
-    for row in portrait.rows:
+            context = ProfileContext(subject, batches, prepared.paths, ladder, _look_at_rest(ladder))
+            profile.peaks = measure_peaks(n_threads=1)
+            _measure(profile.rows, context, begin_s + budget_s, on_progress)
+    for row in profile.rows:
         if not row.error:
             row.summarise(batches)
-    portrait.took_s = time.monotonic() - begin_s
-    return portrait
+    profile.took_s = time.monotonic() - begin_s
+    return profile
 
 
 def _look_at_rest(meter: Meter) -> Idle | None:
-    """None where the meter fails; each row then says so, for there it fails again."""
+    """Read the machine at rest; None where the meter fails, which each row then reports."""
     try:
         return measure_idle(meter, window_s=ENERGY_WINDOW_S)
     except MeasurementError:
         return None
 
 
-def _prepare(portrait: Portrait, folder: Path, on_progress: OnProgress) -> dict[str, Any] | None:
+def _prepare(profile: Profile, folder: Path, on_progress: OnProgress) -> PrepareAnswer | None:
     """Artifacts, and counts of the model; what fails here is the error of every row that needed it."""
-    subject = portrait.subject.model_dump(mode="json")
-    n_examples = max(N_EXAMPLES, *portrait.batches)
-    prepared: dict[str, Any] | None = None
+    subject = profile.subject
+    n_examples = max(N_EXAMPLES, *profile.batches)
+    prepared: PrepareAnswer | None = None
     on_progress("building and exporting", 0.0)
-    names = [row.backend for row in portrait.rows]
-    payload = {"subject": subject, "folder": str(folder), "n_examples": n_examples, "backends": names}
+    names = tuple(row.backend for row in profile.rows)
+    request = PrepareRequest(subject=subject, folder=str(folder), n_examples=n_examples, backends=names)
     with ExitStack() as stack:
         worker = stack.enter_context(Worker())
         try:
-            prepared = worker.call("dlmi_bench.jobs.profile:run_prepare_job", payload, on_progress)
+            prepared = worker.ask(request, on_progress)
         except BenchError as error:
-            for row in portrait.rows:
+            for row in profile.rows:
                 row.fail(error.cause, error.remedy)
         on_progress("counting", 0.0)
-        onnx = prepared["paths"].get("onnx") if prepared else None
+        onnx = prepared.paths.get("onnx") if prepared else None
         if not worker.is_alive:  # a model that took it down may still be counted
             worker = stack.enter_context(Worker())
         try:
-            answer = worker.call("dlmi_bench.jobs.counting:run_counts_job", {"subject": subject, "onnx": onnx})
-            portrait.counts = [Figure.model_validate(item) for item in answer]
+            profile.counts = [*worker.ask(CountsRequest(subject=subject, onnx=onnx))]
         except BenchError as error:
-            portrait.error = f"{error.cause.splitlines()[0]}\nremedy: {error.remedy}"
+            profile.error = f"{error.cause.splitlines()[0]}\nremedy: {error.remedy}"
     return prepared
 
 
-def _spread_errors(rows: list[Row], prepared: dict[str, Any]) -> None:
+def _spread_errors(rows: list[RuntimeProfile], prepared: PrepareAnswer) -> None:
     for row in rows:
         role = BACKENDS[row.backend].artifact_role
-        if missing := prepared["missing"][row.backend]:
+        if missing := prepared.missing[row.backend]:
             row.fail(f"not available: {missing}", "see `dlmi-bench list backends`")
-        elif role not in prepared["paths"]:
-            row.fail(*prepared["errors"].get(role, NO_ARTIFACT))
-        row.is_missing = bool(missing) or role not in {**prepared["paths"], **prepared["errors"]}
+        elif role not in prepared.paths:
+            row.fail(*prepared.errors.get(role, NO_ARTIFACT))
+        row.is_missing = bool(missing) or role not in {**prepared.paths, **prepared.errors}
 
 
-def _measure(rows: list[Row], sitting: Sitting, end_s: float, on_progress: OnProgress) -> None:
+def _measure(rows: list[RuntimeProfile], context: ProfileContext, end_s: float, on_progress: OnProgress) -> None:
     """Processes of all rows in turns, so that drift of the machine hits all alike.
 
     The rows of a wave load first, one to a CPU at a time; then each is timed while the others wait.
@@ -128,15 +126,15 @@ def _measure(rows: list[Row], sitting: Sitting, end_s: float, on_progress: OnPro
                 ExitStack() as stack,
             ):  # workers end first, also when interrupted
                 workers = [stack.enter_context(Worker(index)) for _ in wave]
-                loads = [pool.submit(_load, *pair, sitting, cpus) for pair in zip(wave, workers, strict=True)]
+                loads = [pool.submit(_load, *pair, context, cpus) for pair in zip(wave, workers, strict=True)]
                 for load in loads:
                     load.result()
                 for row, worker in zip(wave, workers, strict=True):
                     if not row.error:
-                        row.measure(worker, sitting)
+                        row.measure(worker, context)
 
 
-def _list_waves(rows: Sequence[Row], n_loading: int) -> list[Sequence[Row]]:
+def _list_waves(rows: Sequence[RuntimeProfile], n_loading: int) -> list[Sequence[RuntimeProfile]]:
     """All that compile together, because a CPU whose compiler is done takes the next; the others as many as load.
 
     The longest compiler, the last of the registry, begins: begun last it would run alone.
@@ -146,9 +144,9 @@ def _list_waves(rows: Sequence[Row], n_loading: int) -> list[Sequence[Row]]:
     return [*([compiled] if compiled else []), *(others[i : i + n_loading] for i in range(0, len(others), n_loading))]
 
 
-def _load(row: Row, worker: Worker, sitting: Sitting, cpus: "SimpleQueue[int | None]") -> None:
+def _load(row: RuntimeProfile, worker: Worker, context: ProfileContext, cpus: "SimpleQueue[int | None]") -> None:
     cpu = cpus.get()
     try:
-        row.load(worker, sitting, cpu)
+        row.load(worker, context, cpu)
     finally:
         cpus.put(cpu)

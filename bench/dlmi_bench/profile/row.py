@@ -4,16 +4,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.energy import Idle, Meter, measure_energy
 from dlmi_bench.instruments.energy_figures import make_energy_figures
 from dlmi_bench.instruments.host.neighbours import list_complaints
-from dlmi_bench.instruments.latency import Trace, list_cpus
+from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.instruments.latency_figures import make_latency_figures
-from dlmi_bench.jobs.protocol import EMPTY
+from dlmi_bench.jobs.protocol import EMPTY, CallsRequest, LoadAnswer, LoadRequest, RoundsAnswer, RoundsRequest
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Figure, unavailable
@@ -25,8 +24,8 @@ ENERGY_CALLS_S = 0.2
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """What all rows of a profile share.
+class ProfileContext:
+    """Values that all rows of a profile share.
 
     Attributes:
         paths: Artifacts by role, and the arrays to compare with.
@@ -42,7 +41,7 @@ class Sitting:
 
 
 @dataclass
-class Row:
+class RuntimeProfile:
     """One runtime: its figures, or why there are none. What this machine or this kind of model lacks is no failure.
 
     Attributes:
@@ -55,8 +54,8 @@ class Row:
     error: str = ""
     remedy: str = ""
     is_missing: bool = False
-    loads: list[dict[str, Any]] = field(default_factory=list)
-    rounds: list[dict[str, Any]] = field(default_factory=list)
+    loads: list[LoadAnswer] = field(default_factory=list)
+    rounds: list[RoundsAnswer] = field(default_factory=list)
     took_s: float = 0.0
 
     def fail(self, cause: str, remedy: str) -> None:
@@ -69,68 +68,66 @@ class Row:
                 return figure
         return None
 
-    def load(self, worker: Worker, sitting: Sitting, cpu: int | None) -> None:
+    def load(self, worker: Worker, context: ProfileContext, cpu: int | None) -> None:
         """Load, compile and compare in a fresh process, pinned to `cpu`; others may do the same on theirs."""
-        payload = {
-            "subject": sitting.subject.model_dump(mode="json"),
-            "backend": self.backend,
-            "paths": sitting.paths | {"artifact": sitting.paths[BACKENDS[self.backend].artifact_role]},
-            "batches": list(sitting.batches),
-            "cpu": cpu,
-            "is_first": not self.loads,
-        }
+        request = LoadRequest(
+            subject=context.subject,
+            backend=self.backend,
+            paths=context.paths | {"artifact": context.paths[BACKENDS[self.backend].artifact_role]},
+            batches=context.batches,
+            cpu=cpu,
+            is_first=not self.loads,
+        )
         begin_s = time.monotonic()
         try:
-            self.loads.append(worker.call("dlmi_bench.jobs.profile:run_load_job", payload))
-            self.figures += [Figure.model_validate(item) for item in self.loads[-1]["figures"]]
+            self.loads.append(worker.ask(request))
+            self.figures += self.loads[-1].figures
         except BenchError as error:
             self.fail(error.cause, error.remedy)
         self.took_s = time.monotonic() - begin_s
 
-    def measure(self, worker: Worker, sitting: Sitting) -> None:
+    def measure(self, worker: Worker, context: ProfileContext) -> None:
         """Time the loaded calls, alone on the machine; the first process then makes them for the energy meter."""
-        first = self.rounds[0]["traces"] if self.rounds else {}
-        payload = {
-            "n_rounds": N_ROUNDS,
-            "order_seed": len(self.rounds),
-            "n_calls": {name: trace["n_calls"] for name, trace in first.items()},
-            "single": str(sitting.batches[0]),
-            "cpus": list_cpus(),
-        }
+        first = self.rounds[0].traces if self.rounds else {}
+        request = RoundsRequest(
+            n_rounds=N_ROUNDS,
+            order_seed=len(self.rounds),
+            n_calls={name: trace.n_calls for name, trace in first.items()},
+            single=str(context.batches[0]),
+            cpus=tuple(list_cpus()),
+        )
         begin_s = time.monotonic()
         try:
-            self.rounds.append(worker.call("dlmi_bench.jobs.profile:run_rounds_job", payload))
+            self.rounds.append(worker.ask(request))
             self.took_s += time.monotonic() - begin_s
             if not first:
-                self.figures += self._measure_energy(worker, sitting)
+                self.figures += self._measure_energy(worker, context)
         except BenchError as error:
             self.fail(error.cause, error.remedy)
 
-    def _measure_energy(self, worker: Worker, sitting: Sitting) -> list[Figure]:
-        batch, name = sitting.batches[0], "inference_energy_j"
-        call_s = median(self.rounds[0]["traces"][str(batch)]["wall_s"])
-        payload = {"batch": batch, "n_calls": max(1, round(ENERGY_CALLS_S / call_s))}
+    def _measure_energy(self, worker: Worker, context: ProfileContext) -> list[Figure]:
+        batch, name = context.batches[0], "inference_energy_j"
+        call_s = median(self.rounds[0].traces[str(batch)].wall_s)
+        request = CallsRequest(batch=batch, n_calls=max(1, round(ENERGY_CALLS_S / call_s)))
 
         def work() -> None:
-            worker.call("dlmi_bench.jobs.profile:run_calls_job", payload)
+            worker.ask(request)
 
         try:
-            sample = measure_energy(work, sitting.meter, min_window_s=ENERGY_WINDOW_S, idle=sitting.idle)
+            sample = measure_energy(work, context.meter, min_window_s=ENERGY_WINDOW_S, idle=context.idle)
         except MeasurementError as error:  # of the meter: the row's other figures stay
             return [unavailable(name, error.cause, backend=self.backend, batch=batch)]
-        n_inferences = batch * payload["n_calls"]
+        n_inferences = batch * request.n_calls
         return make_energy_figures(name, sample, backend=self.backend, batch=batch, n_inferences=n_inferences)
 
     def summarise(self, batches: Sequence[int]) -> None:
         """Figures of latency from all processes."""
         self.figures.append(_make_load_figure(self.loads))
-        is_pinned = all(answer["is_pinned"] for answer in self.rounds)
-        complaints = list_complaints([answer["neighbours"] for answer in self.rounds])
+        is_pinned = all(answer.is_pinned for answer in self.rounds)
+        complaints = list_complaints([answer.neighbours for answer in self.rounds])
         for batch in batches:
-            traces, floors = (
-                [Trace(**answer["traces"][name]) for answer in self.rounds] for name in (str(batch), EMPTY)
-            )
-            conditions = {**self.loads[0]["conditions"], "batch": batch}
+            traces, floors = ([answer.traces[name] for answer in self.rounds] for name in (str(batch), EMPTY))
+            conditions = {**self.loads[0].conditions, "batch": batch}
             made = make_latency_figures(
                 traces, floors, is_pinned=is_pinned, conditions=conditions, complaints=complaints
             )
@@ -138,8 +135,8 @@ class Row:
             self.figures += [figure for figure in made if figure.name != "cold_start_s"]
 
 
-def _make_load_figure(loads: list[dict[str, Any]]) -> Figure:
-    times = [answer["load_s"] for answer in loads]
+def _make_load_figure(loads: list[LoadAnswer]) -> Figure:
+    times = [answer.load_s for answer in loads]
     return Figure(
         name="load_s",
         value=times[0],
@@ -150,5 +147,5 @@ def _make_load_figure(loads: list[dict[str, Any]]) -> Figure:
         source="perf_counter_ns",
         method="from the file to the first answer in the first process, one to a CPU; a compiler may have a cache",
         n=len(times),
-        conditions=loads[0]["conditions"],
+        conditions=loads[0].conditions,
     )

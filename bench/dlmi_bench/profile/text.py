@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from dlmi_bench.units import clean_line
 
 if TYPE_CHECKING:
-    from dlmi_bench.profile.profile import Portrait
-    from dlmi_bench.profile.row import Row
+    from dlmi_bench.profile.profile import Profile
+    from dlmi_bench.profile.row import RuntimeProfile
     from dlmi_bench.records import Figure
 
 
@@ -16,16 +16,16 @@ WIDTH = 78  # of a note, so that the whole fits 80 columns
 GIGA = 1e9
 
 
-def format_portrait(portrait: "Portrait", title: str) -> str:
+def format_profile(profile: "Profile", title: str) -> str:
     """The whole as text of 80 columns."""
-    lines = [f"{title}, one example of {'x'.join(map(str, portrait.subject.input_shape))}", "", "counts"]
-    lines += format_counts(portrait.counts) if portrait.counts else _wrap(*portrait.error.split("\n"))
-    for batch in portrait.batches:
-        lines += ["", *_format_latency(portrait, batch), *_format_rates(portrait, batch)]
-    lines += [*_explain_rates(portrait), "", *_format_singles(portrait), "", *_format_costs(portrait)]
+    lines = [f"{title}, one example of {'x'.join(map(str, profile.subject.input_shape))}", "", "counts"]
+    lines += format_counts(profile.counts) if profile.counts else _wrap(*profile.error.split("\n"))
+    for batch in profile.batches:
+        lines += ["", *_format_latency(profile, batch), *_format_rates(profile, batch)]
+    lines += [*_explain_rates(profile), "", *_format_singles(profile), "", *_format_costs(profile)]
     errors: dict[tuple[str, str], list[str]] = {}
     notes: dict[str, list[str]] = {}
-    for row in portrait.rows:
+    for row in profile.rows:
         if row.error:
             errors.setdefault((row.error.splitlines()[0], row.remedy), []).append(row.backend)
         if (parity := row.find("max_score_error")) and parity.value is None:
@@ -36,13 +36,13 @@ def format_portrait(portrait: "Portrait", title: str) -> str:
         lines += _wrap(f"{', '.join(backends)}: {error}", f"remedy: {remedy}")
     for note, backends in notes.items():
         lines += _wrap(f"{', '.join(backends)}: {note}")
-    lines.append(f"random inputs of a fixed seed, one thread; took {portrait.took_s:.0f} s")
+    lines.append(f"random inputs of a fixed seed, one thread; took {profile.took_s:.0f} s")
     return "\n".join(map(clean_line, lines))
 
 
-def _format_latency(portrait: "Portrait", batch: int) -> list[str]:
+def _format_latency(profile: "Profile", batch: int) -> list[str]:
     lines = [f"{f'latency of batch {batch}':<22}{'median [min, max of processes]':<34}{'n':>2}  {'load':>12}"]
-    for row in portrait.rows:
+    for row in profile.rows:
         latency = row.find("latency_s", batch=batch)
         if latency is None:
             lines.append(f"  {row.backend:<20}n/a, see below")
@@ -52,17 +52,17 @@ def _format_latency(portrait: "Portrait", batch: int) -> list[str]:
     return lines
 
 
-def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
-    """What a latency means: examples a second, and how near it is to an empty call and to the machine's own peaks."""
+def _format_rates(profile: "Profile", batch: int) -> list[str]:
+    """Format what a latency means: examples a second, share of an empty call, share of the machine's peaks."""
     from dlmi_bench.instruments.roofline import find_roofline
     from dlmi_bench.units import format_percent
 
     lines = [f"{f'rates at batch {batch}':<22}{'examples':>12}{'overhead':>12}{'attainable':>14}  bound by"]
-    for row in portrait.rows:
+    for row in profile.rows:
         latency, overhead = row.find("latency_s", batch=batch), row.find("overhead_share", batch=batch)
         if latency is None or latency.value is None or overhead is None or overhead.value is None:
             continue
-        roofline = find_roofline(latency, portrait.counts, portrait.peaks)
+        roofline = find_roofline(latency, profile.counts, profile.peaks)
         share = "n/a" if roofline.attainable_s is None else f"{format_percent(roofline.attainable_s / latency.value)} %"
         rate = _format(row.find("throughput_hz", batch=batch), is_plain=True)
         lines.append(
@@ -72,25 +72,25 @@ def _format_rates(portrait: "Portrait", batch: int) -> list[str]:
     return lines
 
 
-def _explain_rates(portrait: "Portrait") -> list[str]:
-    """What the rates are shares of, and why some have none; once for all batches."""
+def _explain_rates(profile: "Profile") -> list[str]:
+    """Explain once for all batches what the rates are shares of, and why some are missing."""
     from dlmi_bench.instruments.roofline import find_roofline
 
     reasons: dict[str, list[str]] = {}
-    for row in portrait.rows:
+    for row in profile.rows:
         latency = row.find("latency_s")
-        if latency and (reason := find_roofline(latency, portrait.counts, portrait.peaks).reason):
+        if latency and (reason := find_roofline(latency, profile.counts, profile.peaks).reason):
             reasons.setdefault(reason, []).append(row.backend)
     return _wrap(
         "overhead: an empty call; attainable: the time at the machine's own rates; shares of the latency; above 100 % "
         "the machine was slower while its rates were measured",
         *(f"attainable of {', '.join(names)}: n/a, {reason}" for reason, names in reasons.items()),
-        *_format_peaks(portrait.peaks),
+        *_format_peaks(profile.peaks),
     )
 
 
 def _format_peaks(peaks: "list[Figure]") -> list[str]:
-    """For instance "this machine: 249 GFLOP/s; reads 512 KiB at 145, 8 MiB at 123, 256 MiB at 41 GB/s"."""
+    """Format for instance "this machine: 249 GFLOP/s; reads 512 KiB at 145, 8 MiB at 123, 256 MiB at 41 GB/s"."""
     from dlmi_bench.units import format_number, format_quantity
 
     rates = [(f.conditions.get("working_set_bytes"), format_number((f.value or 0) / GIGA)) for f in peaks]
@@ -99,11 +99,11 @@ def _format_peaks(peaks: "list[Figure]") -> list[str]:
     return [f"this machine: {', '.join(flops)}; reads {', '.join(reads)} GB/s"] if flops and reads else []
 
 
-def _format_singles(portrait: "Portrait") -> list[str]:
+def _format_singles(profile: "Profile") -> list[str]:
     """Calls timed one by one; a percentile has a bound or the number of calls that it needs."""
-    batch = portrait.batches[0]
+    batch = profile.batches[0]
     lines = [f"{f'single calls, batch {batch}':<22}{'p50':>10}{'p90 (<=)':>20}{'p99 (<=)':>20}{'calls':>6}"]
-    for row in portrait.rows:
+    for row in profile.rows:
         shown = [row.find("single_call_s", batch=batch, percentile=name) for name in ("p50", "p90", "p99")]
         if any(figure is None for figure in shown):
             continue
@@ -126,10 +126,10 @@ def _mark(figure: "Figure") -> str:
     return f" {', '.join(marks)}" if marks else ""
 
 
-def _format_costs(portrait: "Portrait") -> list[str]:
+def _format_costs(profile: "Profile") -> list[str]:
     head = f"{'other costs':<22}{'memory':>10}{'added':>10}{'energy/example':>15}{'max error':>11}{'decisions':>11}"
     lines = [head]
-    for row in portrait.rows:
+    for row in profile.rows:
         if row.error:
             lines.append(f"  {row.backend:<20}n/a, see below")
             continue
@@ -140,19 +140,19 @@ def _format_costs(portrait: "Portrait") -> list[str]:
         lines.append(
             f"  {row.backend:<20}{cells[0]:>10}{cells[1]:>10}{_format_energy(row):>16}{worst:>11}{n_other:>10}"
         )
-    kinds = sorted({f"{f.kind}: {f.source}" for row in portrait.rows for f in _list_energies(row)})
+    kinds = sorted({f"{f.kind}: {f.source}" for row in profile.rows for f in _list_energies(row)})
     lines += _wrap("max error and other decisions than eager in float64 (an ONNX file: than onnx's own evaluator)")
     if kinds:
         lines += _wrap(f"gross energy of the processor, {'; '.join(kinds)}; * is no measurement")
     return lines
 
 
-def _list_energies(row: "Row") -> "list[Figure]":
+def _list_energies(row: "RuntimeProfile") -> "list[Figure]":
     figures = [f for f in row.figures if f.name == "inference_energy_j" and f.value is not None]
     return [f for f in figures if f.conditions["component"] == "cpu" and not f.conditions["idle_subtracted"]]
 
 
-def _format_energy(row: "Row") -> str:
+def _format_energy(row: "RuntimeProfile") -> str:
     from dlmi_bench.units import format_quantity
 
     figure = next(iter(_list_energies(row)), None)

@@ -32,7 +32,7 @@ SAME_HARD, OTHER_HARD = 0.95, 0.9  # latent correlation of two seeds of one reci
 
 
 def draw_ease(rng: Generator, n_recipes: int = 1, n: int = N_EXAMPLES) -> list[Floats]:
-    """How easy each example is for each recipe, standard normal; what is hard for one is mostly hard for another."""
+    """Draw how easy each example is for each recipe, standard normal; recipes mostly agree on what is hard."""
     common = rng.standard_normal(n)
     return [_mix(common, OTHER_HARD, rng) for _ in range(n_recipes)]
 
@@ -151,7 +151,7 @@ def simulate_common_examples(rng: Generator) -> Bounds:
 
 
 def simulate_two_test_sets(rng: Generator) -> Bounds:
-    """What Welch's interval takes for granted: other examples for each model, seeds that differ by their luck alone."""
+    """Simulate what Welch's interval assumes: other examples for each model, seeds that differ by chance alone."""
     from scipy.special import ndtri
 
     sides = [(rng.standard_normal(N_EXAMPLES), draw_luck(rng, a)) for a in (0.95, 0.94)]
@@ -160,7 +160,7 @@ def simulate_two_test_sets(rng: Generator) -> Bounds:
 
 
 def _bound_models(first: Floats, second: Floats) -> Bounds:
-    """Of models whose answers were not kept, only their accuracies."""
+    """Bound the difference of models of which only accuracies were kept."""
     found = compute_accuracy_difference(make_model(first), make_model(second))
     assert found is not None
     return *_get_bounds(found), 0.01

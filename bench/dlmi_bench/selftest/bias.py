@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import cycle
 from statistics import fmean, median
-from typing import Any
-
-from pydantic import JsonValue
+from typing import TypedDict
 
 from dlmi_bench.instruments.latency import N_TURNS, N_UNTIMED, CpuHopper, Plan, Trace, measure_latency
-from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.selftest.fakes import FakeClock
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
@@ -24,7 +22,16 @@ N_SIMULATED = 20
 TRUTH_SEED = 99
 SLOW_FACTOR = 4.0  # times the median above which a call was planned as one of the tail
 MAX_FALSE = 0.05  # of the calls, which the machine itself made slow
-Reading = dict[str, Any]  # `latency_s`, `p50_s`, `n_calls`, and of single calls `planted` and `severe`
+
+
+class Reading(TypedDict):
+    """Readings of one spin; `planted` and `severe` have one entry for each single call."""
+
+    latency_s: float
+    p50_s: float
+    n_calls: int
+    planted: list[bool]
+    severe: list[bool]
 
 
 def check_simulated(n_sessions: int = N_SIMULATED) -> Iterator[Row]:
@@ -40,16 +47,24 @@ def check_real(n_processes: int = N_PROCESSES) -> Iterator[Row]:
         readings = []
         for seed in range(n_processes):
             with Worker(seed) as worker:
-                readings.append(worker.call("dlmi_bench.selftest.bias:run_spin_job", {"spin": name, "seed": seed}))
+                readings.append(worker.ask(SpinRequest(spin=name, seed=seed)))
         yield from _make_rows(name, readings, "this machine", MAX_BIAS)
 
 
-def run_spin_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `spin`, `seed`. Returns what the instrument reads."""
+class SpinRequest(Request[Reading]):
+    """Read a spin with the instrument. For a fresh worker."""
+
+    job = "dlmi_bench.selftest.bias:run_spin_job"
+    spin: str
+    seed: int
+
+
+def run_spin_job(request: SpinRequest, _: OnProgress) -> Reading:
+    """Read a spin with the instrument. For a fresh worker."""
     made: list[int] = []
-    spin = make_spin(DURATIONS_S[payload["spin"]], payload["seed"], made)
-    plan = Plan(N_ROUNDS[payload["spin"]], payload["seed"], singles=["spin"])
-    return _describe(payload["spin"], measure_latency({"spin": spin}, plan, pin=CpuHopper())["spin"], made)
+    spin = make_spin(DURATIONS_S[request.spin], request.seed, made)
+    plan = Plan(N_ROUNDS[request.spin], request.seed, singles=["spin"])
+    return _describe(request.spin, measure_latency({"spin": spin}, plan, pin=CpuHopper())["spin"], made)
 
 
 def _read_simulated(name: str, seed: int) -> Reading:
@@ -66,7 +81,7 @@ def _read_simulated(name: str, seed: int) -> Reading:
 
 
 def _describe(name: str, trace: Trace, made: list[int]) -> Reading:
-    """What the instrument reads, beside which of the single calls were planned as slow: they come last, in turns."""
+    """Describe what the instrument reads, and which single calls were planned as slow: they come last, in turns."""
     middle = compute_percentile(trace.single_s, 0.5)
     assert middle is not None
     n_single = len(trace.single_s) // N_TURNS

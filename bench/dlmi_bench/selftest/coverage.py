@@ -75,7 +75,7 @@ METHODS: tuple[Method, ...] = (
 
 
 def check_coverage(n_sessions: int = N_SESSIONS, methods: tuple[Method, ...] = METHODS) -> Iterator[Row]:
-    """How often the bounds hold the truth, method by method; the same draws every time."""
+    """Measure how often the bounds hold the true value, method by method, on the same draws every time."""
     for method in methods:
         rng = np.random.default_rng(zlib.crc32(method.name.encode()))
         sessions = (method.simulate(rng) for _ in range(n_sessions))

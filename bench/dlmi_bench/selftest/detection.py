@@ -1,4 +1,4 @@
-"""Whether instruments find what was planted, and nothing where nothing was: counts, leaks, parity, energy, curves."""
+"""Detection: instruments find what was planted and nothing else, in counts, leaks, parity, energy and curves."""
 
 import math
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from pydantic import JsonValue
 
 from dlmi_bench.instruments.energy import Meter, measure_energy
 from dlmi_bench.instruments.memory import measure_peak_memory
 from dlmi_bench.instruments.meters.rapl import RaplMeter
 from dlmi_bench.jobs.parity import Answer, make_parity
-from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.selftest.fakes import FakeClock, Powercap, WattMeter
+from dlmi_bench.selftest.faulty_backend import FaultyRequest
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
 from dlmi_bench.stats.intervals import compute_kaplan_meier
 
@@ -63,7 +63,7 @@ def check_leaks(n_processes: int = N_LEAKS) -> Iterator[Row]:
     for index in range(n_processes):
         for is_leaking, found in added.items():
             with Worker(index) as worker:
-                found.append(worker.call("dlmi_bench.selftest.detection:run_leak_job", {"is_leaking": is_leaking}))
+                found.append(worker.ask(LeakRequest(is_leaking=is_leaking)))
     truth = LEAK_BYTES * N_LEAKING
     hits = [abs(found / truth - 1) < LEAK_TOLERANCE for found in added[True]]
     subject = f"leak of {N_LEAKING} x 1 MiB in peak memory, within {LEAK_TOLERANCE:.0%}"
@@ -72,14 +72,21 @@ def check_leaks(n_processes: int = N_LEAKS) -> Iterator[Row]:
     yield make_share("detection", "no leak where each call gives its MiB back", hits, lowest=1.0)
 
 
-def run_leak_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `is_leaking`. Returns what the calls added to the peak [bytes]."""
+class LeakRequest(Request[int]):
+    """Make calls that keep one MiB each, or give it back; answer what they added to the peak [bytes]."""
+
+    job = "dlmi_bench.selftest.detection:run_leak_job"
+    is_leaking: bool
+
+
+def run_leak_job(request: LeakRequest, _: OnProgress) -> int:
+    """Make the calls and return what they added to the peak [bytes]."""
     kept: list[bytes] = []
 
     def work() -> None:
         for _ in range(N_LEAKING):
             block = b"x" * LEAK_BYTES
-            if payload["is_leaking"]:
+            if request.is_leaking:
                 kept.append(block)
 
     return measure_peak_memory(work).added_bytes
@@ -89,13 +96,12 @@ def check_backends(n_networks: int = N_NETWORKS) -> Iterator[Row]:
     """A float32 backend that is off by 1e-2, and one that is not, judged and timed like any other."""
     with Worker() as worker:
         for is_lying, name in ((True, f"backend off by {OFFSET:g}"), (False, "honest backend")):
-            payload = {"is_lying": is_lying, "seeds": list(range(n_networks))}
-            found = worker.call("dlmi_bench.selftest.faulty_backend:run_liar_job", payload)
+            found = worker.ask(FaultyRequest(is_lying=is_lying, seeds=tuple(range(n_networks))))
             for how, key in (
                 ("is called INVALID", "is_invalid"),
                 ("is refused when timed as the honest one", "is_refused"),
             ):
-                hits, share = [answer[key] for answer in found], float(is_lying)
+                hits, share = [getattr(answer, key) for answer in found], float(is_lying)
                 yield make_share("detection", f"{name} {how}", hits, lowest=share, highest=share)
 
 
@@ -132,7 +138,7 @@ def check_energy(n_windows: int = N_WINDOWS) -> Iterator[Row]:
 
 
 def _read_energy(clock: FakeClock, meter: Meter, length_s: float, tree: Powercap | None = None) -> float:
-    """What one repeat is said to take [J]; the truth is `length_s`."""
+    """Read the energy of one repeat [J]; the true value is `length_s`."""
 
     def work() -> None:
         clock.work(round(length_s * 1e9))

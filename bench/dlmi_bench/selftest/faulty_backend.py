@@ -1,6 +1,6 @@
 """A backend that lies, and one that does not, registered like any other: ONNX Runtime with its scores shifted, or not.
 
-Both take the whole way of a model: written to its files, judged on a test split, timed beside what judging kept.
+Both take the whole way of a model: written to its files, evaluated on a test split, timed beside what judging kept.
 """
 
 from dataclasses import replace
@@ -9,15 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, BackendEntry, Scores, onnxrt
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.jobs.evaluation import judge
+from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.measurement import run_latency_job
 from dlmi_bench.jobs.parity import PARITY
-from dlmi_bench.jobs.protocol import OnProgress, scores_role
-from dlmi_bench.records import Artifact
+from dlmi_bench.jobs.protocol import LatencyRequest, ModelFiles, OnProgress, Request, scores_role
+from dlmi_bench.records import Artifact, Plain
 from dlmi_bench.store import artifact_path, put_artifact
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS as MODULES
@@ -56,34 +55,46 @@ def load_noise() -> Dataset:
 TASKS = {TASK: replace(get_task("usps"), name=TASK, load=load_noise, n_validation=N_VALIDATION)}
 
 
-def run_liar_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """Payload: `is_lying`, `seeds` of networks. For a worker of its own, whose registries it adds to.
+class Caught(Plain):
+    """Outcome of one network: was the backend called INVALID by the evaluation, and refused by the timing?"""
 
-    Returns by network whether judging called the backend INVALID, and whether timing refused it.
-    """
-    options = {"is_lying": payload["is_lying"]}
+    is_invalid: bool
+    is_refused: bool
+
+
+class FaultyRequest(Request[tuple[Caught, ...]]):
+    """Evaluate and time networks of these seeds on a backend that may be wrong. For a worker of its own."""
+
+    job = "dlmi_bench.selftest.faulty_backend:run_faulty_job"
+    is_lying: bool
+    seeds: tuple[int, ...]
+
+
+def run_faulty_job(request: FaultyRequest, on_progress: OnProgress) -> tuple[Caught, ...]:
+    """Evaluate and time each network; adds to the registries of its worker."""
+    options: dict[str, str | bool] = {"is_lying": request.is_lying}
     BACKENDS[NAME] = BackendEntry(
         "dlmi_bench.selftest.faulty_backend", "onnx", "ONNX Runtime", "onnxruntime", options=options, is_isolated=False
     )
     MODULES[TASK] = "dlmi_bench.selftest.faulty_backend"
-    return [_try_network(seed, on_progress) for seed in payload["seeds"]]
+    return tuple(_try_network(seed, on_progress) for seed in request.seeds)
 
 
-def _try_network(seed: int, on_progress: OnProgress) -> dict[str, JsonValue]:
+def _try_network(seed: int, on_progress: OnProgress) -> Caught:
     task = get_task(TASK)
     with TemporaryDirectory() as folder:
         out = Path(folder)
         artifacts = _write_network(seed, out)
-        judged = judge(artifacts, make_splits(task.load(), task.n_validation), task, out, [NAME])
-        figures = [f for f in judged.figures if f.name in PARITY and f.conditions.get("backend") == NAME]
+        evaluated = evaluate(artifacts, make_splits(task.load(), task.n_validation), task, out, [NAME])
+        figures = [f for f in evaluated.figures if f.name in PARITY and f.conditions.get("backend") == NAME]
         if len(figures) != len(PARITY):
             raise MeasurementError(f"judging gave {len(figures)} figures of parity", "see dlmi_bench.jobs.evaluation")
-        kept = {artifact.role: str(artifact_path(out, artifact)) for artifact in judged.artifacts}
-        files = {"path": str(artifact_path(out, artifacts["onnx"])), "scores": kept[scores_role(JUDGED_BACKEND)]}
-        # Held against what was honestly judged: a program that has changed since.
+        kept = {artifact.role: str(artifact_path(out, artifact)) for artifact in evaluated.artifacts}
+        files = ModelFiles(path=str(artifact_path(out, artifacts["onnx"])), scores=kept[scores_role(JUDGED_BACKEND)])
+        # Held against what was honestly evaluated: a program that has changed since.
         is_refused = _is_refused(files, on_progress)
     is_invalid = all(any(note.startswith("INVALID") for note in figure.notes) for figure in figures)
-    return {"is_invalid": is_invalid, "is_refused": is_refused}
+    return Caught(is_invalid=is_invalid, is_refused=is_refused)
 
 
 def _write_network(seed: int, out: Path) -> dict[str, Artifact]:
@@ -103,8 +114,17 @@ def _write_network(seed: int, out: Path) -> dict[str, Artifact]:
     }
 
 
-def _is_refused(files: dict[str, str], on_progress: OnProgress) -> bool:
-    """Whether the job that times it refuses to report."""
-    payload = {"backend": NAME, "task": TASK, "batches": BATCHES, "n_rounds": 2, "n_threads": 1, "order_seed": 0}
-    answer: Any = run_latency_job(payload | {"n_calls": {}, "models": {MODEL: files}}, on_progress)
-    return "outputs of the timed run" in "".join(answer["wrong"].get(MODEL, ()))
+def _is_refused(files: ModelFiles, on_progress: OnProgress) -> bool:
+    """Ask the job that times the files; True where it refuses to report."""
+    request = LatencyRequest(
+        backend=NAME,
+        task=TASK,
+        batches=BATCHES,
+        n_rounds=2,
+        n_threads=1,
+        order_seed=0,
+        n_calls={},
+        models={MODEL: files},
+    )
+    answer = run_latency_job(request, on_progress)
+    return "outputs of the timed run" in "".join(answer.wrong.get(MODEL, ()))

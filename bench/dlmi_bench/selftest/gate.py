@@ -1,8 +1,8 @@
-"""The gate measured by itself: sessions of known truth on this machine, beside the rules that others use.
+"""Self-test of the gate: sessions of known truth on this machine, compared with the rules of other tools.
 
-`python -m dlmi_bench.selftest.gate` appends one line per session to a file, so that it can be interrupted, and prints
-the table at the end: of the lines of this model, machine and code, whatever else the file holds. The rivals judge the
-same rounds, but as they would see them: the baseline's from one process, the candidate's from a later one.
+`python -m dlmi_bench.selftest.gate` appends one line per session to a file, so that you can stop and resume it, and
+prints a table of the sessions of this model, machine and code, whatever else the file holds. The rivals judge the same
+rounds as they would see them: the baseline's from one process, the candidate's from a later one.
 """
 
 import argparse
@@ -19,18 +19,20 @@ from typing import Any
 
 from dlmi_bench import gate
 from dlmi_bench.closure import hash_code
+from dlmi_bench.gate.latency.benchmark import Benchmarks, Replicate, Timings
 from dlmi_bench.gate.latency.decision import INPROC
 from dlmi_bench.gate.latency.looks import decide_benchmarks
-from dlmi_bench.gate.latency.rounds import SIDES
-from dlmi_bench.gate.latency.session import Benchmarks, run_inproc
-from dlmi_bench.gate.sides.baseline import Entry, file_path, load_baseline
+from dlmi_bench.gate.latency.noise import pair_with_itself
+from dlmi_bench.gate.latency.session import run_inproc
+from dlmi_bench.gate.sides.baseline import Entry, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.stats.intervals import compute_clopper_pearson
+from dlmi_bench.units import format_share
 
 TAU = 0.05
 N_ROUNDS = 100
 MANN_WHITNEY_P = 0.002  # asv's threshold for calling two sets of samples different
-# All of the gate, and what it times and judges with.
+# Modules of the gate, and those that it times and judges with.
 CODE = (
     *(module.name for module in pkgutil.walk_packages(gate.__path__, "dlmi_bench.gate.")),
     *(
@@ -45,22 +47,18 @@ CODE = (
 
 
 def run_session(baseline: Path, name: str, extra_calls: float) -> dict[str, Any]:
-    """One session: the gate's verdict, and what the rivals say of its first two processes."""
-    entry = _find_entry(baseline, name)
-    path = str(file_path(baseline, entry.artifact("onnx")).resolve())
-    shape = {"input_shape": list(entry.input_shape), "candidate_shape": list(entry.input_shape)}
-    files = {"baseline": path, "candidate": path}
-    common = {"backend": "onnxruntime", "batch": 1, "n_calls": 0, "extra_calls": extra_calls}
-    answers: list[dict[str, Any]] = []
+    """Run one session: the gate's verdict, and those of the rivals on its first two processes."""
+    benchmark = pair_with_itself(_find_entry(baseline, name), baseline, extra_calls)
+    timings: list[Timings] = []
 
-    def measure(benchmarks: Benchmarks, index: int) -> dict[str, Any]:
-        answers.append(run_inproc(benchmarks, index, N_ROUNDS, lambda *_: None))
-        return answers[-1]
+    def measure(benchmarks: Benchmarks, index: int) -> Replicate:
+        answer = run_inproc(benchmarks, index, N_ROUNDS, lambda *_: None)
+        timings.extend(t for t in answer.benchmarks.values() if isinstance(t, Timings))
+        return answer
 
-    decision = decide_benchmarks({name: {**common, **shape, **files}}, {name: TAU}, measure, INPROC)[name]
-    rounds = [answer["benchmarks"][name]["rounds_s"] for answer in answers[:2]]
-    preempted = [max(a["benchmarks"][name]["preempted_share"][side] for side in SIDES) for a in answers]
-    rivals = judge_as_others(rounds[0]["baseline"], rounds[1]["candidate"])
+    decision = decide_benchmarks({name: benchmark}, {name: TAU}, measure, INPROC)[name]
+    preempted = [max(t.preempted_share.values()) for t in timings]
+    rivals = judge_as_others(timings[0].rounds_s["baseline"], timings[1].rounds_s["candidate"])
     return {"extra_calls": extra_calls, "decision": asdict(decision), "preempted": preempted, "rivals": rivals}
 
 
@@ -69,7 +67,7 @@ def _find_entry(baseline: Path, name: str) -> Entry:
 
 
 def describe_subject(baseline: Path, name: str) -> dict[str, Any]:
-    """All that sessions must share to be counted together."""
+    """Describe all that sessions must share to be counted together."""
     return {
         "model": name,
         "sha256": _find_entry(baseline, name).artifact("onnx").sha256,
@@ -86,13 +84,13 @@ def format_subject(subject: dict[str, Any]) -> str:
 
 
 def load_lines(path: Path, subject: dict[str, Any]) -> list[dict[str, Any]]:
-    """Sessions of this subject; those of others stay in the file, uncounted."""
+    """Load the sessions of this subject; others stay in the file, uncounted."""
     lines = [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
     return [line for line in lines if line.get("subject") == subject]
 
 
 def judge_as_others(baseline_s: list[float], candidate_s: list[float]) -> dict[str, bool]:
-    """Whether each rival calls the candidate slower, from one run of each side in a process of its own."""
+    """Judge by each rival whether the candidate is slower, from one run of each side in a process of its own."""
     from scipy.stats import mannwhitneyu
 
     p = float(mannwhitneyu(baseline_s, candidate_s).pvalue)
@@ -107,7 +105,7 @@ def judge_as_others(baseline_s: list[float], candidate_s: list[float]) -> dict[s
 
 @contextmanager
 def hog(n_hogs: int) -> Iterator[None]:
-    """Processes that do nothing but compete for the CPUs."""
+    """Run processes that do nothing but compete for the CPUs."""
     hogs = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(n_hogs)]
     for process in hogs:
         process.start()
@@ -124,12 +122,13 @@ def _spin() -> None:
 
 
 def make_table(lines: list[dict[str, Any]]) -> str:
-    """Counts by condition, with exact 95 % bounds of the share that was called slower."""
+    """Make a table of counts by condition, with exact 95 % bounds of the share that was called slower."""
     rows = ["| truth | machine | rule | called slower | 95 % bounds | not decided | n |", "|" + " --- |" * 7]
     for extra, n_hogs in sorted({(line["extra_calls"], line["n_hogs"]) for line in lines}):
         group = [line for line in lines if (line["extra_calls"], line["n_hogs"]) == (extra, n_hogs)]
         verdicts = [line["decision"]["verdict"] for line in group]
-        head = f"| {f'+{extra:.0%} calls' if extra else 'unchanged'} | {f'{n_hogs} hog' if n_hogs else 'quiet'} |"
+        truth = f"+{format_share(extra)} calls" if extra else "unchanged"
+        head = f"| {truth} | {f'{n_hogs} hog' if n_hogs else 'quiet'} |"
         open_ = sum(v in ("INCONCLUSIVE", "INVALID") for v in verdicts)
         rows.append(
             f"{head} this gate {_format_share(verdicts.count('REGRESSED'), len(group))} {open_} | {len(group)} |"
@@ -157,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--baseline", type=Path, default=Path("baseline"))
     parser.add_argument("--model", default="usps/mlp-64-32")
-    parser.add_argument("--sessions", type=int, default=60, help="sessions to have in the file for this condition")
+    parser.add_argument("--sessions", type=int, default=60, help="total of sessions in the file for this condition")
     parser.add_argument("--extra-calls", type=float, default=0.0)
     parser.add_argument("--hogs", type=int, default=0)
     parser.add_argument("--to", type=Path, default=Path("out/gate-selftest.jsonl"))

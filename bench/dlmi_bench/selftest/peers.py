@@ -22,7 +22,7 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one tool says of one spin; or why there is nothing, in `centre`."""
+    """Reading of one spin by one tool, or in `centre` why there is none."""
 
     tool: str
     version: str
@@ -43,7 +43,7 @@ class Comparison:
 
 @dataclass
 class Answers:
-    """What a tool read, request by request, until it failed for the reason given."""
+    """Readings of a tool, request by request, until it failed for the reason given."""
 
     version: str = ""
     readings: list[list[Reading]] = field(default_factory=list)
@@ -141,5 +141,5 @@ def _describe_spin(tool: Tool, version: str, name: str, duration_s: float, readi
 
 
 def compute_mean(median_s: float) -> float:
-    """Of one call, its share of the tail included [s]."""
+    """Mean time of one call, its share of the tail included [s]."""
     return median_s * (1 + TAIL_SHARE * (TAIL_FACTOR - 1)) * math.exp(JITTER**2 / 2)

@@ -57,7 +57,7 @@ class Row:
 def make_share(
     part: Part, subject: str, hits: Sequence[bool], *, lowest: float, highest: float = 1.0, remark: str = ""
 ) -> Row:
-    """How often it was right."""
+    """Make a row that says how often it was right."""
     n = len(hits)
     lo, hi = compute_clopper_pearson(sum(hits), n)
     return Row(part, subject, sum(hits) / n, lo, hi, n, lowest, highest, remark)

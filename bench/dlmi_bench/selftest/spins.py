@@ -32,7 +32,7 @@ def choose_seed(seed: int, process: int) -> int:
 
 
 def compute_median(median_s: float) -> float:
-    """Of one call: a little above that of the body, because the tail lies on one side of it [s]."""
+    """Median time of one call: a little above that of the body, because the tail lies on one side [s]."""
     from statistics import NormalDist
 
     return median_s * math.exp(JITTER * NormalDist().inv_cdf(0.5 / (1 - TAIL_SHARE)))
@@ -64,7 +64,7 @@ def _spin(planned_ns: list[int], made: list[int]) -> Callable[[], None]:
 
 
 def _measure_overhead() -> int:
-    """What a spin takes beyond its plan, by the quickest of many blocks: what else ran is no overhead [ns]."""
+    """Measure what a spin takes beyond its plan, by the fastest of many blocks [ns]."""
     spin = _spin([CALIBRATION_NS], [])
     blocks_ns = []
     for _ in range(N_BLOCKS):

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a live line on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live line on a terminal, plain lines elsewhere."""
 
 import time
 from types import TracebackType
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """Told what goes on."""
+    """Receiver of a run's progress."""
 
     def start_step(self, step: "Step", index: int, total: int) -> None: ...
 
@@ -22,7 +22,7 @@ class Display(Protocol):
 
 
 class RunDisplay:
-    """Cells done and to do, what the current one is at, and the time left.
+    """Show cells done and to do, the current one, and the time left.
 
     The screen is drawn when something happens, not on a timer: a busy parent would disturb what is measured. For the
     same reason it is not drawn more often than every MIN_INTERVAL_S.
@@ -84,7 +84,7 @@ class RunDisplay:
         self._bar.refresh()
 
     def _estimate_left(self, now_s: float) -> str:
-        """From the mean of the steps done in this run; what was kept took no time and predicts none."""
+        """Estimate from the mean of the steps done in this run; steps that were kept took no time."""
         n_done = self._index - self._n_kept
         if n_done < 1:
             return ""

@@ -1,4 +1,4 @@
-"""Whether what is stored of a cell still holds: a hash of all that decides its result.
+"""Fingerprint of a cell: a hash of all that decides its result. A stored result is current while it is the same.
 
 The code behind a result is not listed by hand. It is what the cell's job imports, with the model and the runtimes that
 are named by text, minus the exceptions below, each with its reason.
@@ -14,21 +14,13 @@ from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
 from dlmi_bench.closure import hash_code, list_closure
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.records import Cell, CellKind
+from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Task
 from dlmi_tasks.training.imagenet import identify
 
-# What runs a cell, in the worker and in the parent.
-CODE: dict[CellKind, tuple[str, ...]] = {
-    "train": ("dlmi_bench.jobs.training",),
-    "references": (),  # its job only calls the task's own function
-    "counts": ("dlmi_bench.jobs.counting",),
-    "memory": ("dlmi_bench.jobs.measurement", "dlmi_bench.jobs.worker"),
-    "latency": ("dlmi_bench.jobs.measurement", "dlmi_bench.jobs.worker", "dlmi_bench.suite.session"),
-    "energy": ("dlmi_bench.jobs.measurement",),
-}
 # Modules that are imported and decide no result.
 LEFT_OUT = {
     "dlmi_bench.errors": "words",
@@ -68,12 +60,13 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
     Args:
         inputs: What it works on: hashes of the data for training, of the artifacts for measuring.
     """
+    measure = MEASURES[cell.kind]
     parts: dict[str, Any] = {
         "cell": cell.model_dump(),
         "inputs": inputs,
         "versions": describe_versions() | {"dlmi-bench": ""},
         "code": hash_code(list_modules(cell)),
-        "settings": _select_settings(cell, suite),
+        "settings": suite.model_dump(mode="json", include={*measure.settings}),
     }
     if cell.kind == "train":
         parts["seed"] = cell.seed
@@ -85,38 +78,27 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
         parts["pictured"] = task.n_pictured
-    if cell.kind != "references":
+    if measure.scope != "data":
         row = MODELS[cell.model]
         parts["row"] = [row.module, row.factory, row.arguments]
-    if cell.kind in ("memory", "latency", "energy"):
-        names = suite.backends if cell.kind != "energy" else (JUDGED_BACKEND,)
+    if measure.has_runtimes and measure.needs_training:
+        names = suite.backends if "backends" in measure.settings else (JUDGED_BACKEND,)
         parts["backends"] = {name: [BACKENDS[name].describe_state(), BACKENDS[name].options] for name in names}
-    if cell.kind not in ("counts", "references"):
+    if measure.has_runtimes:
         parts["machine"] = compute_machine_id()  # times, bytes and the last bits of weights belong to a machine
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _select_settings(cell: Cell, suite: Suite) -> dict[str, Any]:
-    fields: dict[CellKind, tuple[str, ...]] = {
-        "train": ("energy_window_s",),
-        "references": (),
-        "counts": (),
-        "memory": ("backends",),
-        "latency": ("backends", "n_processes", "n_rounds", "batches", "threads"),
-        "energy": ("energy_window_s", "n_processes"),
-    }
-    return suite.model_dump(mode="json", include=set(fields[cell.kind]))
-
-
 def list_modules(cell: Cell) -> tuple[str, ...]:
     """List the modules whose code decides the cell's result."""
-    roots, left_out = [*CODE[cell.kind]], {**LEFT_OUT, **LEFT_OUT_OF.get(cell.kind, {})}
-    if cell.kind == "references":
+    measure = MEASURES[cell.kind]
+    roots, left_out = [*measure.code], {**LEFT_OUT, **LEFT_OUT_OF.get(cell.kind, {})}
+    if measure.scope == "data":
         references = get_task(cell.task).references
         roots += [references.__module__] if references else []
     else:
         roots.append(MODELS[cell.model].module)
-    if cell.kind not in ("references", "counts"):
+    if measure.has_runtimes:
         roots += [entry.module for entry in BACKENDS.values()]
     if cell.kind == "train":
         start = MODELS[cell.model].start

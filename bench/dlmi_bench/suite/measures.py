@@ -1,30 +1,46 @@
-"""What each kind of step does: jobs for workers, and records from what they answer."""
+"""Kinds of cell, one row each in MEASURES: what a suite does with a task, and how."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
-from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
+from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS, JUDGED_BACKEND
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.energy_figures import join_processes
-from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, scores_role
+from dlmi_bench.jobs.protocol import (
+    NOT_FINITE,
+    Answer,
+    CountsRequest,
+    EnergyRequest,
+    Figures,
+    MemoryRequest,
+    ModelFiles,
+    OnProgress,
+    ReferencesRequest,
+    Request,
+    TrainRequest,
+    scores_role,
+)
 from dlmi_bench.jobs.sessions import measure_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
+from dlmi_bench.records import Artifact, Cell, CellKind, Conditions, Figure, Record, unavailable
 from dlmi_bench.store import artifact_path
-from dlmi_bench.suite.plan import MEASURED_SEED, list_judged
 from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
 from dlmi_tasks.spec import Task
 
+# The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
+MEASURED_SEED = 0
 
-class Workshop:
-    """What the actions share: settings, the trained records, and one long-lived worker.
 
-    Training, counting and energy share the worker, so that its imports are paid for once; memory and latency need
-    fresh processes and make their own.
+class SuiteContext:
+    """State that all kinds of cell share: settings, the trained records, and one long-lived worker.
+
+    Training, counting and energy share the worker, so that its imports are paid for once. Memory and latency need fresh
+    processes and make their own.
     """
 
     def __init__(self, suite: Suite, folder: Path, tasks: dict[str, Task]) -> None:
@@ -34,20 +50,20 @@ class Workshop:
         self.trained: dict[tuple[str, str], Record] = {}
         self._worker: Worker | None = None
 
-    def call(self, function: str, payload: dict[str, Any], on_progress: OnProgress) -> Any:
+    def ask(self, request: Request[Answer], on_progress: OnProgress) -> Answer:
         """Run a job in the shared worker, which is replaced after it died."""
         if self._worker is None or not self._worker.is_alive:
             self._worker = Worker()
-        return self._worker.call(function, payload, on_progress)
+        return self._worker.ask(request, on_progress)
 
     def find_path(self, cell: Cell, role: str) -> str:
-        """Of the file of that role that the cell's training left."""
+        """Path of the artifact that the cell's training wrote under this role."""
         return str(artifact_path(self.folder, self.trained[cell.task, cell.model].artifact(role)))
 
     def find_reason(self, cell: Cell, backend: str) -> str:
-        """Why the backend gave no scores for the model when it was judged; empty where it did."""
+        """Find why the backend gave no scores for the model when it was evaluated; empty where it did."""
         figure = self.trained[cell.task, cell.model].figure("test_accuracy", backend=backend)
-        return figure.reason if figure else "it was not judged; run with --fresh"
+        return figure.reason if figure else "it was not evaluated; run with --fresh"
 
     def close(self) -> None:
         """End the worker, also in the middle of a job."""
@@ -55,48 +71,86 @@ class Workshop:
             self._worker.close()
 
 
-def train(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
-    payload = {"out": str(shop.folder), "energy_window_s": shop.suite.energy_window_s}
-    answers = []
-    for cell in cells:
-        n_pictured = shop.tasks[cell.task].n_pictured if cell.seed_index == MEASURED_SEED else 0
-        own = {"cell": cell.model_dump(), "backends": list_judged(cell, shop.suite), "n_pictured": n_pictured}
-        answers.append(shop.call("dlmi_bench.jobs.training:run_train_cell", payload | own, on_progress))
-    return [Record.model_validate(answer) for answer in answers]
+Run = Callable[[SuiteContext, list[Cell], OnProgress], list[Record]]
 
 
-def list_references(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
-    """What the data alone says: figures to stand beside every model's."""
+@dataclass(frozen=True)
+class Measure:
+    """One kind of cell.
+
+    Attributes:
+        run: Makes the records of cells that are done together.
+        scope: What a step covers: the data of a task, one training, one trained model, or all of them side by side.
+        code: Modules of the job, and of the parent where it computes figures; their imports decide what is stale.
+        settings: Fields of the suite that the result depends on.
+        has_runtimes: Whether runtimes are run, so that machine and code of the runtimes decide the result.
+    """
+
+    run: Run
+    scope: Literal["data", "training", "model", "joint"]
+    code: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+    has_runtimes: bool = True
+
+    @property
+    def needs_training(self) -> bool:
+        return self.scope in ("model", "joint")
+
+
+def list_judged(cell: Cell, suite: Suite) -> dict[str, str]:
+    """List the backends that a training is evaluated on, with their state.
+
+    These are the default ones, and for the measured seed those of the suite. They are not part of the fingerprint: a
+    training that was evaluated on more backends is still current.
+    """
+    names = (*DEFAULT_BACKENDS, *(suite.backends if cell.seed_index == MEASURED_SEED else ()))
+    return {name: BACKENDS[name].describe_state() for name in names}
+
+
+def run_train(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """Train each cell's model with its seed."""
     records = []
     for cell in cells:
-        answer = shop.call("dlmi_bench.jobs.measurement:run_references_job", {"task": cell.task}, on_progress)
-        records.append(Record(cell=cell, figures=tuple(_to_figures(answer))))
+        request = TrainRequest(
+            cell=cell,
+            out=str(context.folder),
+            energy_window_s=context.suite.energy_window_s,
+            backends=list_judged(cell, context.suite),
+            n_pictured=context.tasks[cell.task].n_pictured if cell.seed_index == MEASURED_SEED else 0,
+        )
+        records.append(context.ask(request, on_progress))
     return records
 
 
-def count(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+def run_references(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """Compute figures from the data alone, to compare every model with."""
+    return [Record(cell=cell, figures=context.ask(ReferencesRequest(task=cell.task), on_progress)) for cell in cells]
+
+
+def run_counts(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """Count each model and the sizes of its files."""
     records = []
     for cell in cells:
-        subject = Subject(kind="model", name=cell.model, input_shape=shop.tasks[cell.task].input_shape)
-        payload = {"subject": subject.model_dump(mode="json"), "onnx": shop.find_path(cell, "onnx")}
-        figures = _to_figures(shop.call("dlmi_bench.jobs.counting:run_counts_job", payload, on_progress))
-        files = {artifact.role: artifact for artifact in shop.trained[cell.task, cell.model].artifacts}
+        subject = Subject(kind="model", name=cell.model, input_shape=context.tasks[cell.task].input_shape)
+        figures = context.ask(CountsRequest(subject=subject, onnx=context.find_path(cell, "onnx")), on_progress)
+        files = {artifact.role: artifact for artifact in context.trained[cell.task, cell.model].artifacts}
         roles = dict.fromkeys(entry.artifact_role for entry in BACKENDS.values())
-        figures += [_make_size(role, files.get(role)) for role in roles]
-        records.append(Record(cell=cell, figures=tuple(figures)))
+        sizes = (_make_size(role, files.get(role)) for role in roles)
+        records.append(Record(cell=cell, figures=(*figures, *sizes)))
     return records
 
 
-def measure_memory(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+def run_memory(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """Read the peak memory of each model on each backend."""
     records = []
     for cell in cells:
         figures: list[Figure] = []
         failures = []
-        for backend in shop.suite.backends:
-            reason = shop.find_reason(cell, backend)
+        for backend in context.suite.backends:
+            reason = context.find_reason(cell, backend)
             if not reason:
                 try:
-                    figures += _measure_memory(shop, cell, backend, on_progress)
+                    figures += _run_memory(context, cell, backend, on_progress)
                     continue
                 except BenchError as error:
                     reason = f"failed: {error.cause.splitlines()[0]}"
@@ -107,33 +161,33 @@ def measure_memory(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -
     return records
 
 
-def _measure_memory(shop: Workshop, cell: Cell, backend: str, on_progress: OnProgress) -> list[Figure]:
-    """Of a fresh process; where there is a compiler, of the second one, which finds the program compiled."""
+def _run_memory(context: SuiteContext, cell: Cell, backend: str, on_progress: OnProgress) -> Figures:
+    """Ask a fresh process. Compiled runtimes are measured in a second one, after the first has filled the cache."""
     entry = BACKENDS[backend]
-    path, shape = shop.find_path(cell, entry.artifact_role), shop.tasks[cell.task].input_shape
-    payload = {"backend": backend, "path": path, "input_shape": shape}
-    answer: Any = None
+    path, shape = context.find_path(cell, entry.artifact_role), context.tasks[cell.task].input_shape
+    figures: Figures = ()
     for _ in range(2 if entry.is_compiled else 1):
         with Worker() as worker:
-            answer = worker.call("dlmi_bench.jobs.measurement:run_memory_job", payload, on_progress)
-    return _to_figures(answer)
+            figures = worker.ask(MemoryRequest(backend=backend, path=path, input_shape=shape), on_progress)
+    return figures
 
 
-def measure_energy(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+def run_energy(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """Read the energy of single inferences of each model on the default runtime."""
     records = []
     for cell in cells:
-        payload = {
-            "backend": JUDGED_BACKEND,
-            "path": shop.find_path(cell, BACKENDS[JUDGED_BACKEND].artifact_role),
-            "task": cell.task,
-            "energy_window_s": shop.suite.energy_window_s,
-        }
+        request = EnergyRequest(
+            backend=JUDGED_BACKEND,
+            path=context.find_path(cell, BACKENDS[JUDGED_BACKEND].artifact_role),
+            task=cell.task,
+            energy_window_s=context.suite.energy_window_s,
+        )
         failures: tuple[str, ...] = ()
         try:
-            figures = _measure_energy(shop, payload, on_progress)
+            figures = _run_energy(context, request, on_progress)
         except BenchError as error:
             failures = (f"energy on {JUDGED_BACKEND}: {error}",)
-            identity: dict[str, Any] = {"backend": JUDGED_BACKEND, "batch": 1, "component": "cpu"}
+            identity: Conditions = {"backend": JUDGED_BACKEND, "batch": 1, "component": "cpu"}
             reason = f"failed: {error.cause.splitlines()[0]}"
             figures = [
                 unavailable("inference_energy_j", reason, **identity, idle_subtracted=is_net)
@@ -143,31 +197,31 @@ def measure_energy(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -
     return records
 
 
-def _measure_energy(shop: Workshop, payload: dict[str, Any], on_progress: OnProgress) -> list[Figure]:
-    """Of as many processes as latencies have where joules are measured; the spread of a model would say nothing."""
-    job = "dlmi_bench.jobs.measurement:run_energy_job"
-    answers = [_to_figures(shop.call(job, payload, on_progress))]
+def _run_energy(context: SuiteContext, request: EnergyRequest, on_progress: OnProgress) -> list[Figure]:
+    """Ask as many processes as latencies have where joules are measured; the spread of a model would say nothing."""
+    answers = [[*context.ask(request, on_progress)]]
     is_measured = any(figure.kind == "measured" and figure.value is not None for figure in answers[0])
-    while len(answers) < (shop.suite.n_processes if is_measured else 1):
+    while len(answers) < (context.suite.n_processes if is_measured else 1):
         with Worker(len(answers)) as worker:
-            answers.append(_to_figures(worker.call(job, payload, on_progress)))
+            answers.append([*worker.ask(request, on_progress)])
     return join_processes(answers)
 
 
-def measure_latency(shop: Workshop, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
-    """All models side by side, so that drift of the machine cancels between them, and the machine's own peaks."""
+def run_latency(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """Time all models side by side, so that drift of the machine cancels between them, and the machine's own peaks."""
     on_progress("what the machine can do", 0.0)
-    peaks = [figure for n_threads in shop.suite.threads for figure in measure_peaks(n_threads)]
+    suite = context.suite
+    peaks = [figure for n_threads in suite.threads for figure in measure_peaks(n_threads)]
     found: dict[str, list[Timing]] = {cell.model: [] for cell in cells}
-    for backend in shop.suite.backends:
+    for backend in suite.backends:
         models = {}
         for cell in cells:
-            if reason := shop.find_reason(cell, backend):
-                found[cell.model].append(Timing(refuse_latency(shop.suite, reason, backend=backend)))
+            if reason := context.find_reason(cell, backend):
+                found[cell.model].append(Timing(refuse_latency(suite, reason, backend=backend)))
             else:
-                models[cell.model] = _find_paths(shop, cell, backend)
-        for n_threads in _list_threads(backend, shop.suite) if models else ():
-            session = run_latency_session(backend, cells[0].task, models, shop.suite, on_progress, n_threads=n_threads)
+                models[cell.model] = _find_files(context, cell, backend)
+        for n_threads in _list_threads(backend, suite) if models else ():
+            session = run_latency_session(backend, cells[0].task, models, suite, on_progress, n_threads=n_threads)
             for model, timing in session.items():
                 found[model].append(timing)
     session_id = uuid4().hex  # only rounds of the same session pair
@@ -179,10 +233,10 @@ def _list_threads(backend: str, suite: Suite) -> tuple[int, ...]:
     return (1,) if BACKENDS[backend].is_cuda else suite.threads
 
 
-def _find_paths(shop: Workshop, cell: Cell, backend: str) -> dict[str, str]:
-    """The artifact, and the scores that its timed runs must repeat."""
-    roles = {"path": BACKENDS[backend].artifact_role, "scores": scores_role(backend)}
-    return {key: shop.find_path(cell, role) for key, role in roles.items()}
+def _find_files(context: SuiteContext, cell: Cell, backend: str) -> ModelFiles:
+    """Paths of the artifact, and of the scores that its timed runs must repeat."""
+    path = context.find_path(cell, BACKENDS[backend].artifact_role)
+    return ModelFiles(path=path, scores=context.find_path(cell, scores_role(backend)))
 
 
 def _make_latency_record(cell: Cell, timings: list[Timing], peaks: list[Figure], session_id: str) -> Record:
@@ -196,24 +250,27 @@ def _make_latency_record(cell: Cell, timings: list[Timing], peaks: list[Figure],
     return Record(cell=cell, figures=(*figures, *peaks), failures=failures, details=details)
 
 
-def _to_figures(items: Any) -> list[Figure]:
-    return [Figure.model_validate(item) for item in items]
-
-
 def _make_size(role: str, artifact: Artifact | None) -> Figure:
-    """None is a file that the training could not write: 8-bit integers have no range for what is not a number."""
+    """Size of a file. None is one that the training could not write: 8-bit integers have no range for NaN."""
     if artifact is None:
         return unavailable("size_bytes", NOT_FINITE, artifact=role)
-    conditions: dict[str, str | int | float | bool] = {"artifact": role}
-    return Figure(name="size_bytes", value=artifact.size_bytes, kind="counted", source="file", conditions=conditions)
+    return Figure(
+        name="size_bytes", value=artifact.size_bytes, kind="counted", source="file", conditions={"artifact": role}
+    )
 
 
-Action = Callable[[Workshop, list[Cell], OnProgress], list[Record]]
-ACTIONS: dict[str, Action] = {
-    "train": train,
-    "references": list_references,
-    "counts": count,
-    "memory": measure_memory,
-    "energy": measure_energy,
-    "latency": measure_latency,
+JOBS = "dlmi_bench.jobs"
+# In the order in which a task's steps are done.
+MEASURES: dict[CellKind, Measure] = {
+    "references": Measure(run_references, "data", (), has_runtimes=False),  # the job only calls the task's function
+    "train": Measure(run_train, "training", (f"{JOBS}.training",), ("energy_window_s",)),
+    "counts": Measure(run_counts, "model", (f"{JOBS}.counting",), has_runtimes=False),
+    "memory": Measure(run_memory, "model", (f"{JOBS}.measurement", f"{JOBS}.worker"), ("backends",)),
+    "energy": Measure(run_energy, "model", (f"{JOBS}.measurement",), ("energy_window_s", "n_processes")),
+    "latency": Measure(
+        run_latency,
+        "joint",
+        (f"{JOBS}.measurement", f"{JOBS}.worker", "dlmi_bench.suite.session"),
+        ("backends", "n_processes", "n_rounds", "batches", "threads"),
+    ),
 }

@@ -1,4 +1,4 @@
-"""Runs a suite: what is stored and still holds is kept, the rest is done, each step in one transaction."""
+"""Run of a suite: stored results that are current are kept, the rest is done, each step in one transaction."""
 
 import traceback
 from dataclasses import asdict, dataclass, field
@@ -14,8 +14,8 @@ from dlmi_bench.records import Cell, CellKind, Record
 from dlmi_bench.store import Attempt, Store
 from dlmi_bench.suite.display import Display
 from dlmi_bench.suite.fingerprint import compute_fingerprint
-from dlmi_bench.suite.measures import ACTIONS, Workshop
-from dlmi_bench.suite.plan import FROM_DATA, MEASURED_SEED, Step, list_judged, make_steps, select_shard
+from dlmi_bench.suite.measures import MEASURED_SEED, MEASURES, SuiteContext, list_judged
+from dlmi_bench.suite.plan import Step, make_steps, select_shard
 from dlmi_bench.suite.suites import Suite, select_models
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
@@ -27,7 +27,7 @@ def _show_loading(display: Display, done: int, total: int | None) -> None:
 
 @dataclass
 class Outcome:
-    """How many cells were kept and done, and what failed in the others."""
+    """Numbers of cells kept and done, and what failed in the others."""
 
     n_kept: int = 0
     n_done: int = 0
@@ -47,7 +47,7 @@ class Runner:
         self._store = store
         self._is_fresh = is_fresh
         self._tasks = {name: get_task(name) for name in suite.tasks}
-        self._shop = Workshop(suite, store.folder, self._tasks)
+        self._context = SuiteContext(suite, store.folder, self._tasks)
         self._environment: dict[str, JsonValue] = describe_environment() | {"suite": suite.model_dump(mode="json")}
         self._data: dict[str, dict[str, Any]] = {}
 
@@ -73,7 +73,7 @@ class Runner:
                         todo.append(cell)
                 display.end_step(step, self._run_step(step, todo, display, outcome) if todo else "kept")
         finally:
-            self._shop.close()
+            self._context.close()
         return outcome
 
     def _is_current(self, attempt: Attempt) -> bool:
@@ -89,20 +89,20 @@ class Runner:
     def _remember(self, record: Record) -> None:
         cell = record.cell
         if cell.kind == "train" and cell.seed_index == MEASURED_SEED:
-            self._shop.trained[cell.task, cell.model] = record
+            self._context.trained[cell.task, cell.model] = record
 
     def _fingerprint(self, cell: Cell) -> str:
         """Empty where the training that the cell measures has not been done: then nothing stored can match."""
-        if cell.kind in FROM_DATA:
+        if not MEASURES[cell.kind].needs_training:
             inputs: dict[str, Any] = {"data": self._data[cell.task]["sha256"]}
-        elif trained := self._shop.trained.get((cell.task, cell.model)):
+        elif trained := self._context.trained.get((cell.task, cell.model)):
             inputs = {artifact.role: artifact.sha256 for artifact in trained.artifacts}
         else:
             return ""
         return compute_fingerprint(cell, self._suite, self._tasks[cell.task], inputs)
 
     def _run_step(self, step: Step, todo: list[Cell], display: Display, outcome: Outcome) -> str:
-        ready = [c for c in todo if c.kind in FROM_DATA or (c.task, c.model) in self._shop.trained]
+        ready = [c for c in todo if not MEASURES[c.kind].needs_training or (c.task, c.model) in self._context.trained]
         for cell in todo:
             if cell not in ready:
                 self._fail([cell], f"{cell.model} has no trained artifact: its training failed", outcome)
@@ -126,7 +126,7 @@ class Runner:
 
     def _act(self, kind: CellKind, cells: list[Cell], display: Display) -> list[Record]:
         try:
-            return ACTIONS[kind](self._shop, cells, display.progress)
+            return MEASURES[kind].run(self._context, cells, display.progress)
         except BenchError:
             raise
         except Exception as error:  # a fault of the program costs its own step: the store keeps it, the others come

@@ -1,6 +1,6 @@
 """A latency session: several fresh processes, in each of which all models of a backend are timed side by side."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -8,20 +8,17 @@ from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.host.neighbours import list_complaints
 from dlmi_bench.instruments.latency import Trace, list_cpus
 from dlmi_bench.instruments.latency_figures import make_latency_figures
-from dlmi_bench.jobs.protocol import EMPTY, OnProgress
+from dlmi_bench.jobs.protocol import EMPTY, LatencyAnswer, LatencyRequest, ModelFiles, OnProgress
 from dlmi_bench.jobs.sessions import _has_cpus
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Conditions, Figure, unavailable
 from dlmi_bench.store.rounds import make_rounds_key
 from dlmi_bench.suite.suites import Suite
 
-# Model -> `path` of its artifact and of the `scores` of its accuracy run.
-Paths = dict[str, dict[str, str]]
-
 
 @dataclass(frozen=True)
 class Timing:
-    """What a session found out about one model.
+    """Results of a session for one model.
 
     Attributes:
         rounds_s: Mean time of a call by benchmark, process and round, for ratios of models timed side by side.
@@ -38,7 +35,7 @@ class Timing:
 
 
 def run_latency_session(
-    backend: str, task: str, models: Paths, suite: Suite, on_progress: OnProgress, *, n_threads: int = 1
+    backend: str, task: str, models: dict[str, ModelFiles], suite: Suite, on_progress: OnProgress, *, n_threads: int = 1
 ) -> dict[str, Timing]:
     """Timings by model. The first process calibrates the calls per block, all use the same.
 
@@ -50,14 +47,14 @@ def run_latency_session(
         reason = f"needs {n_threads} CPUs to pin to, {len(list_cpus())} are allowed"
         return {name: Timing(refuse_latency(suite, reason, **common)) for name in models}
     try:
-        results = _run_processes(backend, task, models, suite, on_progress, n_threads)
+        answers = _run_processes(backend, task, models, suite, on_progress, n_threads)
     except BenchError as error:
         return {name: _refuse(error, suite, common) for name in models}
-    wrong = {name: MeasurementError(*words) for result in results for name, words in result["wrong"].items()}
+    wrong = {name: MeasurementError(*words) for answer in answers for name, words in answer.wrong.items()}
     return {
         name: _refuse(wrong[name], suite, common)
         if name in wrong
-        else _summarise(name, backend, suite, n_threads, results)
+        else _summarise(name, backend, suite, n_threads, answers)
         for name in models
     }
 
@@ -68,45 +65,50 @@ def _refuse(error: BenchError, suite: Suite, common: dict[str, Any]) -> Timing:
 
 
 def _run_processes(
-    backend: str, task: str, models: Paths, suite: Suite, on_progress: OnProgress, n_threads: int
-) -> list[dict[str, Any]]:
-    payload: dict[str, Any] = {
-        "backend": backend,
-        "task": task,
-        "batches": list(suite.batches),
-        "n_rounds": suite.n_rounds,
-        "n_threads": n_threads,
-        "models": models,
-        "n_calls": {},
-    }
-    results: list[dict[str, Any]] = []
+    backend: str,
+    task: str,
+    models: dict[str, ModelFiles],
+    suite: Suite,
+    on_progress: OnProgress,
+    n_threads: int,
+) -> list[LatencyAnswer]:
+    answers: list[LatencyAnswer] = []
     n_wanted = suite.n_processes
-    while len(results) < n_wanted:
-        index = len(results)
+    while len(answers) < n_wanted:
+        index = len(answers)
         on_progress(f"{backend}, {n_threads} threads, process {index + 1} of {n_wanted}", index / n_wanted)
+        request = LatencyRequest(
+            backend=backend,
+            task=task,
+            batches=suite.batches,
+            n_rounds=suite.n_rounds,
+            n_threads=n_threads,
+            order_seed=index,
+            n_calls={name: trace.n_calls for name, trace in answers[0].traces.items()} if answers else {},
+            models=models,
+        )
         with Worker(index, n_threads=n_threads) as worker:
-            results.append(worker.call("dlmi_bench.jobs.measurement:run_latency_job", payload | {"order_seed": index}))
-        payload["n_calls"] = {name: trace["n_calls"] for name, trace in results[0]["traces"].items()}
-        if not results[0]["is_pinned"]:
+            answers.append(worker.ask(request))
+        if not answers[0].is_pinned:
             n_wanted = 2 * suite.n_processes  # unpinned processes vary more; more of them make up for it
-    return results
+    return answers
 
 
 def refuse_latency(suite: Suite, reason: str, **conditions: str | int) -> list[Figure]:
-    """What stands in place of the figures of a session that gave none."""
+    """Unavailable figures for every latency of a failed session, with the reason."""
     names = ("latency_s", "cold_start_s", "throughput_hz", "overhead_share")
     return [unavailable(name, reason, batch=batch, **conditions) for batch in suite.batches for name in names]
 
 
-def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: list[dict[str, Any]]) -> Timing:
-    floors = _get_traces(results, EMPTY)
-    is_pinned = all(result["is_pinned"] for result in results)
-    complaints = list_complaints([result["neighbours"] for result in results])
+def _summarise(model: str, backend: str, suite: Suite, n_threads: int, answers: list[LatencyAnswer]) -> Timing:
+    floors = _get_traces(answers, EMPTY)
+    is_pinned = all(answer.is_pinned for answer in answers)
+    complaints = list_complaints([answer.neighbours for answer in answers])
     timing = Timing([])
     for batch in suite.batches:
         key = make_rounds_key(backend, batch, n_threads)
-        traces = _get_traces(results, f"{model}@{batch}")
-        conditions: Conditions = {"backend": backend, "batch": batch, **results[0]["conditions"][model]}
+        traces = _get_traces(answers, f"{model}@{batch}")
+        conditions: Conditions = {"backend": backend, "batch": batch, **answers[0].conditions[model]}
         timing.figures.extend(
             make_latency_figures(traces, floors, is_pinned=is_pinned, conditions=conditions, complaints=complaints)
         )
@@ -115,16 +117,16 @@ def _summarise(model: str, backend: str, suite: Suite, n_threads: int, results: 
         timing.processes[key] = [
             {
                 "order_seed": index,
-                **result["neighbours"],
+                **asdict(answer.neighbours),
                 "n_switches": sum(trace.n_switches),
                 "preempted_share": trace.preempted_share,
                 "preempted_rounds": trace.preempted,
                 "empty_call_s": median(floor.wall_s),
             }
-            for index, (result, trace, floor) in enumerate(zip(results, traces, floors, strict=True))
+            for index, (answer, trace, floor) in enumerate(zip(answers, traces, floors, strict=True))
         ]
     return timing
 
 
-def _get_traces(results: list[dict[str, Any]], name: str) -> list[Trace]:
-    return [Trace(**result["traces"][name]) for result in results]
+def _get_traces(answers: list[LatencyAnswer], name: str) -> list[Trace]:
+    return [answer.traces[name] for answer in answers]

@@ -1,4 +1,4 @@
-"""What to run: the suites that come with the program, and the user's own in TOML."""
+"""Suites: those that come with the program, and the user's own in TOML."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -98,7 +98,7 @@ def load_suite(name: str) -> Suite:
     return check_names(suite.model_copy(update={"name": path.stem}), str(path))
 
 
-def narrow(suite: Suite, **changes: Any) -> Suite:
+def override(suite: Suite, **changes: Any) -> Suite:
     """The suite with what the command line says instead; None and empty lists change nothing.
 
     Where models are named and tasks are not, only the tasks that these models fit remain.

@@ -1,1 +1,1 @@
-"""Whether a candidate is less accurate."""
+"""Decide whether a candidate is less accurate than its baseline."""

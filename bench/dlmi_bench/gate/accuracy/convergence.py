@@ -1,4 +1,4 @@
-"""How much sooner a candidate converges, when some runs never got there: too fast is a reason to look, not to cheer."""
+"""Test for a candidate that converges suspiciously fast, with runs that never reached the target (censored)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Effort:
-    """One run: epochs or samples to the target, or to the end of the run where it was not reached (right-censored)."""
+    """Epochs or samples of one run to its target, or to its end where the target was not reached (right-censored)."""
 
     amount: float
     is_reached: bool
 
 
 def compute_speedup_p(baseline: Sequence[Effort], candidate: Sequence[Effort], speedup: float) -> float:
-    """P-value, one-sided, of the hypothesis that the candidate is not more than `speedup` times faster.
+    """Compute the one-sided p-value of the hypothesis that the candidate is not more than `speedup` times faster.
 
     Gehan's generalised Wilcoxon test: pairs of runs are ordered only where censoring leaves the order known. The
     distribution over all assignments of runs to sides is exact, ties included. Between 5 and 5 runs it can reach 1/252.
@@ -31,7 +31,7 @@ def compute_speedup_p(baseline: Sequence[Effort], candidate: Sequence[Effort], s
 
 
 def _order(run: Effort, other: Effort) -> int:
-    """1 where `run` surely took more than `other`, -1 where surely less, 0 where that is not known."""
+    """Order of two runs: 1 where `run` certainly took more, -1 where certainly less, 0 where censoring hides it."""
     if other.is_reached and (run.amount > other.amount or (run.amount == other.amount and not run.is_reached)):
         return 1
     if run.is_reached and (run.amount < other.amount or (run.amount == other.amount and not other.is_reached)):
@@ -40,7 +40,7 @@ def _order(run: Effort, other: Effort) -> int:
 
 
 def _count_sums(scores: Sequence[int], size: int) -> Counter[int]:
-    """How many subsets of `size` scores have each sum."""
+    """Number of subsets of `size` scores, by their sum."""
     by_size: list[Counter[int]] = [Counter({0: 1}), *(Counter[int]() for _ in range(size))]
     for score in scores:
         for k in range(size, 0, -1):

@@ -1,4 +1,4 @@
-"""A difference of two accuracies with its bounds, and the smallest margin that its test set can resolve."""
+"""Difference of two accuracies with its bounds, and the smallest margin that its test set can resolve."""
 
 import math
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ RESOLUTION_Z = 2.93  # z(.95) + z(.90): one-sided 5 % test, power 90 % when noth
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Candidate minus baseline; negative is a loss.
+class AccuracyDifference:
+    """Accuracy of the candidate minus that of the baseline; negative is a loss.
 
     Attributes:
-        value: Difference of the accuracies [fraction].
+        value: AccuracyDifference of the accuracies [fraction].
         lo: Lower bound, one-sided confidence CONFIDENCE [fraction].
         hi: Upper bound, one-sided confidence CONFIDENCE [fraction].
         psi: Disagreement rate: mean over examples of the squared difference of correctness. One run on each side: the
@@ -35,9 +35,9 @@ class Difference:
         return RESOLUTION_Z * math.sqrt(self.psi / self.n_examples)
 
     def compute_n_needed(self, margin: float) -> int:
-        """Test examples that would resolve `margin` at this disagreement rate."""
+        """Number of test examples that would resolve `margin` at this disagreement rate."""
         return math.ceil(self.psi * (RESOLUTION_Z / margin) ** 2)
 
     def resolves(self, margin: float) -> bool:
-        """Whether the test set is large enough for `margin`."""
+        """Return True where the test set is large enough for `margin`."""
         return self.compute_n_needed(margin) <= self.n_examples

@@ -1,4 +1,4 @@
-"""Same weights, two programs: the examples that one gets right and the other wrong decide, the rest cannot."""
+"""Compare one set of weights in two programs, by the examples that only one of them classifies correctly."""
 
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -6,14 +6,14 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlmi_bench.gate.accuracy.difference import CONFIDENCE, Difference
+from dlmi_bench.gate.accuracy.difference import CONFIDENCE, AccuracyDifference
 
 TOLERANCE = 1e-10  # width at which the search for a bound ends [fraction]
 
 
 @dataclass(frozen=True)
 class Discordance:
-    """Counts of examples: right before and wrong now, wrong before and right now, predicted otherwise, all."""
+    """Numbers of examples: lost by the candidate, gained by it, with another prediction, and in all."""
 
     n_lost: int
     n_gained: int
@@ -24,7 +24,7 @@ class Discordance:
 def compute_discordance(
     baseline: NDArray[np.integer], candidate: NDArray[np.integer], labels: NDArray[np.integer]
 ) -> Discordance:
-    """Count the examples on which two predictions part; all arrays (example,), class indices."""
+    """Count the examples on which two predictions differ; all arrays (example,), class indices."""
     was_right, is_right = baseline == labels, candidate == labels
     return Discordance(
         n_lost=int(np.sum(was_right & ~is_right)),
@@ -58,11 +58,11 @@ def compute_tango_z(n_lost: ArrayLike, n_gained: ArrayLike, n_examples: int, dif
     return np.divide(excess, sd, out=np.zeros_like(excess), where=sd > 0)
 
 
-def compute_tango_difference(counts: Discordance, confidence: float = CONFIDENCE) -> Difference:
-    """Difference of the accuracies with Tango's score bounds, each of one-sided `confidence`."""
+def compute_tango_difference(counts: Discordance, confidence: float = CONFIDENCE) -> AccuracyDifference:
+    """Compute the difference of the accuracies with Tango's score bounds, each of one-sided `confidence`."""
     lost, gained, n = counts.n_lost, counts.n_gained, counts.n_examples
     value = (gained - lost) / n
-    return Difference(
+    return AccuracyDifference(
         value=value,
         lo=-_search_upper(gained, lost, n, confidence),
         hi=_search_upper(lost, gained, n, confidence),

@@ -1,4 +1,4 @@
-"""What the accuracy gate is given, and what disqualifies it before any statistics."""
+"""Evidence of the accuracy gate, and the faults that disqualify it before any statistics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class ExampleSet:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Classes that one artifact predicted, (example,), and the test set it was asked about."""
+class PredictedClasses:
+    """Classes that one artifact predicted, (example,), and the test set."""
 
     examples: ExampleSet
     predictions: NDArray[np.generic]
@@ -41,7 +41,7 @@ class Runs:
 
 
 def describe_mismatch(baseline: ExampleSet, candidate: ExampleSet) -> str:
-    """How two test sets differ."""
+    """Describe how two test sets differ."""
     pairs = {
         "number of examples": (baseline.n_examples, candidate.n_examples),
         "images": (baseline.images_sha256[:12], candidate.images_sha256[:12]),
@@ -52,24 +52,24 @@ def describe_mismatch(baseline: ExampleSet, candidate: ExampleSet) -> str:
 
 
 def find_problem(values: NDArray[np.generic], n_examples: int, n_classes: int) -> str:
-    """What is wrong with an array of classes; empty where nothing is."""
+    """Describe the fault of an array of classes; empty where there is none."""
     if values.shape != (n_examples,) or n_examples == 0:
         return f"shape {values.shape}, expected ({n_examples},) and at least one example"
     if values.dtype.kind not in "biuf":
-        return f"{values.dtype} is no number"
+        return f"{values.dtype} is not a numeric type"
     with np.errstate(invalid="ignore"):
         n_bad = n_examples - int(np.isin(values, np.arange(n_classes)).sum())
-    return f"{n_bad} of {n_examples} are no class in [0, {n_classes})" if n_bad else ""
+    return f"{n_bad} of {n_examples} are not a class in [0, {n_classes})" if n_bad else ""
 
 
 def find_seed_problem(runs: Runs) -> str:
-    """What is wrong with the runs of one side; empty where nothing is."""
+    """Describe the fault of the runs of one side; empty where there is none."""
     missing, extra = sorted(set(runs.declared) - set(runs.correct)), sorted(set(runs.correct) - set(runs.declared))
     if missing or extra:
         return f"seeds missing {missing}, not declared {extra}"
     if len(set(runs.declared)) != len(runs.declared):
         return "a seed is declared twice"
     if len(runs.declared) < MIN_SEEDS:
-        return f"{len(runs.declared)} seeds, {MIN_SEEDS} are needed"
+        return f"{len(runs.declared)} seeds; {MIN_SEEDS} are needed"
     problems = {seed: find_problem(values, runs.examples.n_examples, 2) for seed, values in runs.correct.items()}
     return "; ".join(f"seed {seed}: {problem}" for seed, problem in problems.items() if problem)

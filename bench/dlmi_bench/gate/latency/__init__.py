@@ -1,1 +1,1 @@
-"""Whether a candidate is slower."""
+"""Decide whether a candidate is slower than its baseline."""

@@ -1,4 +1,4 @@
-"""Latency verdicts: rounds of baseline and candidate in, decisions out. Pure: no clock, no file, no process.
+"""Latency verdicts: rounds of baseline and candidate in, decisions out. No clock, no file, no process.
 
 One number leaves each level: block mean -> round (log ratio) -> process (median) -> session (interval over processes).
 The replicate is the process, never the round. Error rates, each with its n, are in METHOD.md, section Gate.
@@ -12,16 +12,16 @@ from statistics import median
 from dlmi_bench.gate.verdicts import Decision, Verdict
 from dlmi_bench.stats.intervals import compute_sign_interval, compute_t_interval
 from dlmi_bench.stats.ratios import compute_log_ratio
-from dlmi_bench.units import format_percent
+from dlmi_bench.units import format_share
 
-TAU = 0.05  # slowdown that passes, unless the benchmark declares its own
+TAU = 0.05  # slowdown that passes, unless the settings allow another
 ALPHA = 0.02  # one-sided, of each look
 # The sign test knows few levels: 1/32 at 5 processes, 9/256 at 8. A limit of ALPHA would leave the extremes of 8, so
 # that one slow process would keep a session from ever passing.
 SIGN_ALPHA = 0.04
 MIN_GAIN = 0.02  # a smaller gain is PASS: two processes of one program differ by as much
 MAX_PREEMPTED = 0.5  # share of a process's blocks; beyond it the median itself is of interrupted blocks
-# A block that lasted longer, and as many times the usual one of its side, was not measured: no scheduler does that.
+# A block longer than both limits (the second times the median of its side) is no measurement: no scheduler does that.
 STALL_S = 1.0
 STALL_RATIO = 10.0
 MIN_ROUNDS = 10
@@ -35,13 +35,13 @@ TWOPROC = (5, 8)
 
 @dataclass(frozen=True)
 class Process:
-    """What one process timed, round by round: mean duration of a call [s].
+    """Times of one process, round by round: mean duration of a call [s].
 
     Attributes:
         twin_s: Negative control, a second instance of the baseline.
         slowed_s: Positive control, the baseline with 10 % extra calls.
-        preempted_share: Share of its blocks during which something else held the CPU.
-        n_calls: Calls of a block.
+        preempted_share: Share of blocks during which something else held the CPU.
+        n_calls: Calls per block.
     """
 
     baseline_s: Sequence[float]
@@ -57,7 +57,7 @@ class Process:
 
     @property
     def n_stalled(self) -> int:
-        """Blocks in which the clock jumped ahead or the machine stood still."""
+        """Number of blocks in which the clock jumped ahead or the machine stood still."""
         limits_s = [max(STALL_S / self.n_calls, STALL_RATIO * median(times)) for times in self.series]
         return sum(t > limit_s for limit_s, times in zip(limits_s, self.series, strict=True) for t in times)
 
@@ -73,10 +73,10 @@ class Interval:
 
 
 def count_outlying(logs: Sequence[float], tau: float) -> int:
-    """Processes of another regime than the median one.
+    """Count the processes far from the median one.
 
-    Outlying is farther from the median than ln(1 + tau), so that it could decide the verdict by itself, and than
-    N_ROBUST_SD, so that a session that is merely wide keeps its t-interval.
+    An outlying process is farther from the median than ln(1 + tau), so that it could decide the verdict by itself, and
+    farther than N_ROBUST_SD, so that a session that is merely wide keeps its t-interval.
     """
     centre = median(logs)
     distances = [abs(x - centre) for x in logs]
@@ -85,7 +85,7 @@ def count_outlying(logs: Sequence[float], tau: float) -> int:
 
 
 def compute_interval(logs: Sequence[float], tau: float) -> Interval:
-    """Interval of the log ratio from one number per process; infinite where the sign test has too few processes."""
+    """Compute the interval of the log ratio from one number per process; infinite where they are too few."""
     n_outlying = count_outlying(logs, tau)
     if not n_outlying:
         return Interval(math.fsum(logs) / len(logs), *compute_t_interval(logs, ALPHA), 0)
@@ -93,7 +93,7 @@ def compute_interval(logs: Sequence[float], tau: float) -> Interval:
 
 
 def judge_interval(interval: Interval, tau: float) -> Verdict:
-    """The verdict is the interval's; its centre alone decides nothing."""
+    """Verdict of an interval; its centre alone decides nothing."""
     limit = math.log1p(tau)
     if interval.lo > limit:
         return Verdict.REGRESSED
@@ -106,18 +106,18 @@ def judge_interval(interval: Interval, tau: float) -> Verdict:
 def decide_latency(
     name: str, processes: Sequence[Process], *, tau: float = TAU, looks: Sequence[int] = INPROC
 ) -> Decision:
-    """The verdict of one session at the look that its number of processes stands for.
+    """Judge one session, at the look to which its number of processes belongs.
 
     A verdict counts only where both controls hold. Where one does not yet, the session is INCONCLUSIVE until its last
-    look, then INVALID: it could not have told a slower candidate from an equal one.
+    look, then INVALID: it could not have detected a slower candidate.
 
     Args:
-        processes: All of the session, those of earlier looks included.
+        processes: All processes of the session, those of earlier looks included.
         tau: Largest slowdown that passes, as a fraction.
         looks: Processes at each look: INPROC, TWOPROC, or either of them doubled where pinning is refused.
 
     Raises:
-        ValueError: `tau` is no fraction in (0, 1).
+        ValueError: `tau` is not in (0, 1).
     """
     if not 0 < tau < 1:
         raise ValueError(f"tau must lie between 0 and 1, got {tau}")
@@ -126,7 +126,7 @@ def decide_latency(
     if fault := find_disturbance(processes):
         return Decision(name, why=fault, tau=tau, n_processes=len(processes), is_disturbed=True)
     if len(processes) not in looks or min(looks) < 3:
-        fault = f"{len(processes)} processes reported; a look needs {' or '.join(map(str, looks))}, 3 at least"
+        fault = f"{len(processes)} processes reported; a look needs {' or '.join(map(str, looks))}, at least 3"
         return Decision(name, why=fault, tau=tau, n_processes=len(processes))
     interval = compute_interval([compute_log_ratio(p.baseline_s, p.candidate_s) for p in processes], tau)
     decision = _describe(Decision(name, tau=tau, n_processes=len(processes)), interval)
@@ -139,17 +139,17 @@ def decide_latency(
 
 
 def count_more_processes(decision: Decision, looks: Sequence[int] = INPROC) -> int:
-    """Processes that the next look needs; 0 where the session is over."""
+    """Number of processes that the next look needs; 0 where the session is over."""
     is_open = decision.verdict is Verdict.INCONCLUSIVE and 0 < decision.look < len(looks)
     return looks[decision.look] - decision.n_processes if is_open else 0
 
 
 def confirm_regression(first: Decision, second: Decision) -> Decision:
-    """What a red and a second session of new processes say together.
+    """Combine a regression with a second session of new processes.
 
-    Red twice is REGRESSED, with the second interval: the first was picked for being large. A second session that could
-    not measure takes the verdict with it, and no busy machine excuses a red that was seen. Any other disagrees with the
-    first, which is INCONCLUSIVE and never a pass.
+    Two regressions are REGRESSED, with the second interval: the first was selected for being large. If the second
+    session could not measure, its verdict stands, and a busy machine does not excuse the first. Any other verdict
+    disagrees with the first, which is INCONCLUSIVE and never a pass.
     """
     if first.verdict is not Verdict.REGRESSED or first.name != second.name:
         raise ValueError(f"{second.name}/{second.verdict} cannot confirm {first.name}/{first.verdict}")
@@ -166,7 +166,7 @@ def _find_fault(processes: Sequence[Process]) -> str | None:
     for number, process in enumerate(processes, 1):
         lengths = {len(series) for series in process.series}
         if len(lengths) > 1 or min(lengths) < MIN_ROUNDS:
-            return f"process {number}: rounds missing; every series needs the same number, {MIN_ROUNDS} at least"
+            return f"process {number}: rounds missing; every series needs the same number, at least {MIN_ROUNDS}"
         if not all(math.isfinite(t) and t > 0 for series in process.series for t in series):
             return f"process {number}: a time is zero, negative or not a number"
         if not 0 <= process.preempted_share <= 1:
@@ -175,37 +175,37 @@ def _find_fault(processes: Sequence[Process]) -> str | None:
 
 
 def find_disturbance(processes: Sequence[Process]) -> str | None:
-    """What the machine did that voids a session, whatever its later processes read."""
+    """Describe the disturbance by the machine that voids the session, whatever later processes measure; else None."""
     for number, process in enumerate(processes, 1):
         if n_stalled := process.n_stalled:
             blocks = f"{n_stalled} of its blocks took over {STALL_S:g} s and {STALL_RATIO:g} x the usual one"
             return f"process {number}: {blocks}; the clock jumped, or the machine stood still"
         if process.preempted_share > MAX_PREEMPTED:
-            return f"process {number}: pre-empted in {process.preempted_share:.0%} of its blocks"
+            return f"process {number}: pre-empted in {format_share(process.preempted_share)} of its blocks"
     return None
 
 
 def _find_control_fault(processes: Sequence[Process], tau: float) -> str | None:
-    """Controls are judged like the candidate; the positive one never by a tau that its 10 % could not exceed."""
+    """Describe the control that failed. Both are judged like the candidate, the positive one by TAU at most."""
     twin = compute_interval([compute_log_ratio(p.baseline_s, p.twin_s) for p in processes], tau)
     if not -math.log1p(tau) < twin.lo <= twin.hi < math.log1p(tau):
-        return f"negative control: the baseline against itself reads {_format_interval(twin)}"
+        return f"negative control: the baseline compared with itself: {_format_interval(twin)}"
     strict = min(tau, TAU)
     slowed = compute_interval([compute_log_ratio(p.baseline_s, p.slowed_s) for p in processes], strict)
     if judge_interval(slowed, strict) is not Verdict.REGRESSED:
-        return f"positive control: 10 % extra calls read {_format_interval(slowed)}, not a regression"
+        return f"positive control: 10 % extra calls were not detected: {_format_interval(slowed)}"
     return None
 
 
 def _describe(decision: Decision, interval: Interval) -> Decision:
-    """The decision with the figures of `interval` and the sentence that goes with them; its verdict is untouched."""
+    """Add the figures of `interval` and a sentence on them to the decision; its verdict stays."""
     assert decision.tau is not None
     words = {Verdict.REGRESSED: "beyond", Verdict.INCONCLUSIVE: "not resolved from"}
     word = words.get(judge_interval(interval, decision.tau), "within")
     outlying = f"{interval.n_outlying} of {decision.n_processes} processes outlying: sign-test interval"
     return replace(
         decision,
-        why=f"{_format_interval(interval)}, {word} the limit of +{format_percent(decision.tau)} %",
+        why=f"{_format_interval(interval)}, {word} the limit of +{format_share(decision.tau, 1)}",
         estimate=math.exp(interval.centre),
         lo=math.exp(interval.lo) if math.isfinite(interval.lo) else None,
         hi=math.exp(interval.hi) if math.isfinite(interval.hi) else None,

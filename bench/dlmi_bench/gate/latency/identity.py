@@ -1,4 +1,4 @@
-"""Whether two benchmarks are the same experiment. Where they are not, no time of theirs may be compared."""
+"""Compare the identity of two benchmarks. Times of different experiments must not be compared."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from dlmi_bench.gate.verdicts import Decision, Verdict
 
 Identity = Mapping[str, str | int | float | bool]
 
-# A benchmark that does not state all of these cannot show that it is the one it is compared with.
+# Without all of these a benchmark cannot show that it is the same experiment as another.
 REQUIRED = ("backend", "batch", "precision", "provider", "shape", "threads")
 
 
 def find_incomparable(baseline: Mapping[str, Identity], candidate: Mapping[str, Identity]) -> list[Decision]:
-    """A decision for each benchmark, by name, that is on one side only or means something else on the other."""
+    """Refuse each benchmark, by name, that only one side has or that is another experiment on the other side."""
     vanished = [name for name in baseline if name not in candidate]
     added = [name for name in candidate if name not in baseline]
     hint = f", or renamed to {' or '.join(added)}" if added else ""

@@ -1,10 +1,9 @@
-"""Latency decisions for many benchmarks: looks, stops, and one confirmation of every red."""
+"""Latency decisions for many benchmarks: looks, stops, and one confirmation of every regression."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 from dlmi_bench.errors import BenchError
+from dlmi_bench.gate.latency.benchmark import Benchmarks, Failure, GateBenchmark, Replicate, Timings
 from dlmi_bench.gate.latency.decision import (
     Process,
     confirm_regression,
@@ -13,25 +12,25 @@ from dlmi_bench.gate.latency.decision import (
     find_disturbance,
 )
 from dlmi_bench.gate.latency.identity import find_incomparable
-from dlmi_bench.gate.latency.session import Benchmarks
 from dlmi_bench.gate.verdicts import Decision, Verdict, judge_closed
+from dlmi_bench.records import Conditions
 
-# Runs the benchmarks in the replicate of that number and answers like `session.run_inproc`.
-Measure = Callable[[Benchmarks, int], dict[str, Any]]
-# Replicates of a confirmation are numbered apart: other layouts in memory, other orders.
+# Runs the benchmarks in the replicate of that number.
+Measure = Callable[[Benchmarks, int], Replicate]
+# First number of a confirmation's replicates: other layouts in memory, other orders.
 CONFIRMATION = 1000
 
 
 def decide_benchmarks(
     benchmarks: Benchmarks, taus: dict[str, float], measure: Measure, looks: tuple[int, ...]
 ) -> dict[str, Decision]:
-    """One decision per benchmark; a red stands only when new processes are red too.
+    """Decide on each benchmark; a regression stands only when new processes confirm it.
 
     Args:
-        benchmarks: What `session.run_inproc` takes, by name.
+        benchmarks: Benchmarks to judge, by name.
         taus: Allowed slowdown by name.
-        measure: One replicate.
-        looks: Processes at each look; doubled where pinning is refused.
+        measure: Runs one replicate.
+        looks: Number of processes at each look; doubled where pinning is refused.
     """
     decisions = _decide(benchmarks, taus, measure, looks, 0)
     red = {name: b for name, b in benchmarks.items() if decisions[name].verdict is Verdict.REGRESSED}
@@ -44,7 +43,7 @@ def decide_benchmarks(
 def _decide(
     benchmarks: Benchmarks, taus: dict[str, float], measure: Measure, looks: tuple[int, ...], first: int
 ) -> dict[str, Decision]:
-    open_ = {name: dict(benchmark) for name, benchmark in benchmarks.items()}
+    open_ = dict(benchmarks)
     decisions = {name: Decision(name) for name in benchmarks}
     processes: dict[str, list[Process]] = {name: [] for name in benchmarks}
     n_wanted = looks[0]
@@ -55,13 +54,13 @@ def _decide(
         except BenchError as error:
             decisions |= {name: Decision(name, why=f"process {index + 1}: {error.cause}") for name in open_}
             break
-        if not answer["is_pinned"] and not any(processes.values()):
+        if not answer.is_pinned and not any(processes.values()):
             looks = tuple(2 * k for k in looks)  # unpinned processes vary more; more of them make up for it
             n_wanted = looks[0]
-        decisions |= _take(answer["benchmarks"], open_, processes)
+        decisions |= _take(answer.benchmarks, open_, processes)
         is_look = any(len(processes[name]) == n_wanted for name in open_)
         for name in list(open_):
-            if is_look or find_disturbance(processes[name]):  # which no later process mends
+            if is_look or find_disturbance(processes[name]):  # which no later process undoes
                 decisions[name] = _judge(name, processes[name], taus[name], looks)
                 if not count_more_processes(decisions[name], looks):
                     del open_[name]
@@ -74,36 +73,33 @@ def _judge(name: str, processes: list[Process], tau: float, looks: tuple[int, ..
     return judge_closed(name, lambda: decide_latency(name, processes, tau=tau, looks=looks))
 
 
-def _take(answers: dict[str, Any], open_: Benchmarks, processes: dict[str, list[Process]]) -> dict[str, Decision]:
+def _take(
+    answers: dict[str, Timings | Failure], open_: Benchmarks, processes: dict[str, list[Process]]
+) -> dict[str, Decision]:
     """Add one replicate to `processes`; benchmarks that failed or do not compare leave `open_` with a decision."""
     closed: dict[str, Decision] = {}
-    for name in list(open_):
-        answer = answers.get(name, {"error": "the worker did not report it"})
-        fault = _find_fault(name, open_[name], answer)
-        if fault:
+    for name, benchmark in open_.items():
+        answer = answers.get(name, Failure("the worker did not report it"))
+        if isinstance(answer, Failure):
+            closed[name] = Decision(name, why=answer.error)
+        elif fault := _find_fault(name, benchmark, answer):
             closed[name] = fault
-            del open_[name]
-            continue
-        open_[name]["n_calls"] = answer["n_calls"]
-        rounds = {f"{side}_s": times for side, times in answer["rounds_s"].items()}
-        share = max(answer["preempted_share"].values())
-        processes[name].append(Process(**rounds, preempted_share=share, n_calls=answer["n_calls"]))
+        else:
+            open_[name] = benchmark.model_copy(update={"n_calls": answer.n_calls})
+            rounds = {f"{side}_s": times for side, times in answer.rounds_s.items()}
+            share = max(answer.preempted_share.values())
+            processes[name].append(Process(**rounds, preempted_share=share, n_calls=answer.n_calls))
+    for name in closed:
+        del open_[name]
     return closed
 
 
-def _drop_version(conditions: dict[str, Any]) -> dict[str, Any]:
-    """Another version of a runtime is another candidate, not another benchmark."""
-    return {key: value for key, value in conditions.items() if key != "version"}
-
-
-def _find_fault(name: str, benchmark: dict[str, Any], answer: dict[str, Any]) -> Decision | None:
-    if "error" in answer:
-        return Decision(name, why=str(answer["error"]))
-    stated = {"backend": benchmark["backend"], "batch": benchmark["batch"]}
-    shapes = {"baseline": benchmark["input_shape"], "candidate": benchmark["candidate_shape"]}
-    sides = {
-        side: {name: {**_drop_version(answer["conditions"][side]), **stated, "shape": "x".join(map(str, shape))}}
+def _find_fault(name: str, benchmark: GateBenchmark, answer: Timings) -> Decision | None:
+    stated: Conditions = {"backend": benchmark.backend, "batch": benchmark.batch}
+    shapes = {"baseline": benchmark.input_shape, "candidate": benchmark.candidate_shape}
+    # Another version of a runtime is another candidate, not another benchmark.
+    baseline, candidate = (
+        {name: {**answer.conditions[side], **stated, "shape": "x".join(map(str, shape)), "version": "any"}}
         for side, shape in shapes.items()
-    }
-    found = find_incomparable(sides["baseline"], sides["candidate"])
-    return replace(found[0], name=name) if found else None
+    )
+    return next(iter(find_incomparable(baseline, candidate)), None)

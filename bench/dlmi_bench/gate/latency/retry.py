@@ -1,15 +1,14 @@
-"""A second session where the machine, not the benchmark, is why the first could not be judged."""
+"""Second session for benchmarks whose first one was disturbed by the machine."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
+from dlmi_bench.gate.latency.benchmark import Benchmarks, Replicate
 from dlmi_bench.gate.latency.looks import Measure, decide_benchmarks
-from dlmi_bench.gate.latency.session import Benchmarks
 from dlmi_bench.gate.verdicts import Decision
 
-PAUSE_S = 10.0  # for whatever ran beside it to end
-# Replicates of the second session are numbered apart, as those of a confirmation are.
+PAUSE_S = 10.0  # lets whatever ran at the same time end
+# First number of the second session's replicates, so that they differ from all others.
 RETRY = 2000
 
 
@@ -20,17 +19,17 @@ def decide_with_retry(
     looks: tuple[int, ...],
     pause: Callable[[float], object],
 ) -> dict[str, Decision]:
-    """Decisions like those of `decide_benchmarks`; what the machine disturbed is measured once more, all anew.
+    """Decide like `decide_benchmarks`, and measure once more, from the start, what the machine disturbed.
 
-    A disturbed session was not judged by its ratio, so that nothing is selected by repeating it. A verdict, a red that
-    waits for its confirmation, a worker that died and a time that cannot be are never measured again.
+    A disturbed session was not judged by its ratio, so repeating it selects nothing. A verdict, a regression that waits
+    for its confirmation, a dead worker and an impossible time are never measured again.
     """
     decisions = decide_benchmarks(benchmarks, taus, measure, looks)
     disturbed = {name: b for name, b in benchmarks.items() if decisions[name].is_disturbed}
     if disturbed:
         pause(PAUSE_S)
 
-        def measure_again(asked: Benchmarks, index: int) -> dict[str, Any]:
+        def measure_again(asked: Benchmarks, index: int) -> Replicate:
             return measure(asked, RETRY + index)
 
         second = decide_benchmarks(disturbed, taus, measure_again, looks)
@@ -39,4 +38,4 @@ def decide_with_retry(
 
 
 def _note(second: Decision, first: Decision) -> Decision:
-    return replace(second, notes=(*second.notes, f"second session; first {first.why}"))
+    return replace(second, notes=(*second.notes, f"second session; first session: {first.why}"))

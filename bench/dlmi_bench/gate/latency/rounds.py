@@ -1,104 +1,101 @@
-"""Rounds of baseline and candidate in one worker, with the controls that show whether the session can be believed."""
+"""Rounds of baseline and candidate in one worker, with the controls that show whether the session can be trusted."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, Batch, Runner
+from dlmi_bench.gate.latency.benchmark import (
+    SIDES,
+    Failure,
+    GateBenchmark,
+    Prepared,
+    PrepareSideRequest,
+    Replicate,
+    RoundRequest,
+    RoundTime,
+    SessionRequest,
+    Timings,
+)
 from dlmi_bench.instruments.clock import HostClock
 from dlmi_bench.instruments.latency import CpuHopper, Plan, Trace, measure_latency, time_block
 from dlmi_bench.jobs.protocol import OnProgress
 
-SIDES = ("baseline", "candidate", "twin", "slowed")
-# The positive control makes this share of extra calls and must be found out.
-EXTRA_CALLS = 0.10
 # Enough calls in a block for a tenth of them to be at least one.
 MIN_CALLS = 10
 # Where that makes a block longer than usual, fewer of them average over as much time.
 LONG_ROUNDS = 40
 
 
-def run_inproc_job(payload: dict[str, Any], on_progress: OnProgress) -> JsonValue:
-    """One process in which both artifacts of every benchmark run side by side. For a fresh worker.
-
-    Payload: `benchmarks` (name -> `backend`, `batch`, `input_shape`, `baseline`, `candidate` (paths), `extra_calls`
-    (share by which the candidate is slowed down on purpose, for the self-test), `n_calls` (0 in the first process)),
-    `n_rounds`, `order_seed`. Returns, by benchmark, the seconds of each round of each side, the share of pre-empted
-    rounds, the calls per block and the conditions of both sides.
-    """
+def run_inproc_job(request: SessionRequest, on_progress: OnProgress) -> Replicate:
+    """Time both artifacts of every benchmark side by side in this process, which should be a fresh worker."""
     hopper = CpuHopper()
-    answer: dict[str, Any] = {}
-    for index, (name, benchmark) in enumerate(payload["benchmarks"].items()):
-        on_progress(name, index / len(payload["benchmarks"]))
-        plan = Plan(n_rounds=payload["n_rounds"], order_seed=payload["order_seed"])
+    answers: dict[str, Timings | Failure] = {}
+    for index, (name, benchmark) in enumerate(request.benchmarks.items()):
+        on_progress(name, index / len(request.benchmarks))
         try:
-            answer[name] = _run_benchmark(benchmark, plan, hopper)
+            answers[name] = _time_sides(benchmark, request, hopper)
         except Exception as error:  # noqa: BLE001 - an artifact may fail in any way; the other benchmarks still run
-            answer[name] = {"error": f"{type(error).__name__}: {error}"}
-    return {"benchmarks": answer, "is_pinned": hopper.is_pinned}
+            answers[name] = Failure(f"{type(error).__name__}: {error}")
+    return Replicate(answers, hopper.is_pinned)
 
 
-def _run_benchmark(benchmark: dict[str, Any], plan: Plan, hopper: CpuHopper) -> dict[str, Any]:
-    """The four sides, interleaved: twin is a second instance of the baseline, slowed a third with extra calls."""
-    entry = BACKENDS[benchmark["backend"]]
-    paths = {side: Path(benchmark["candidate" if side == "candidate" else "baseline"]) for side in SIDES}
-    runners = {side: entry.load(path) for side, path in paths.items()}
-    inputs = make_inputs(benchmark["batch"], tuple(benchmark["input_shape"]))
+def _time_sides(benchmark: GateBenchmark, request: SessionRequest, hopper: CpuHopper) -> Timings:
+    """Interleave the four sides: twin is a second instance of the baseline, slowed a third with extra calls."""
+    entry = BACKENDS[benchmark.backend]
+    runners = {side: entry.load(benchmark.find_artifact(side)) for side in SIDES}
+    inputs = make_inputs(benchmark.batch, benchmark.input_shape)
     calls = {side: runner.prepare(inputs) for side, runner in runners.items()}
-    n_calls = benchmark["n_calls"] or _calibrate(runners["baseline"], inputs)
-    n_extra = {"slowed": EXTRA_CALLS, "candidate": benchmark["extra_calls"]}
-    counts = {side: round(n_calls * (1 + n_extra.get(side, 0.0))) for side in SIDES}
+    n_calls = benchmark.n_calls or _calibrate(runners["baseline"], inputs)
+    counts = {side: round(n_calls * (1 + benchmark.find_extra_calls(side))) for side in SIDES}
     with runners["baseline"].active():
-        n_rounds = plan.n_rounds if n_calls > MIN_CALLS else min(plan.n_rounds, LONG_ROUNDS)
-        plan = Plan(n_rounds, plan.order_seed, counts)
+        n_rounds = request.n_rounds if n_calls > MIN_CALLS else min(request.n_rounds, LONG_ROUNDS)
+        plan = Plan(n_rounds, request.order_seed, counts)
         traces = measure_latency(calls, plan, clock=entry.make_clock(), pin=hopper)
-    return {
-        "n_calls": n_calls,
-        # Time per call of the baseline's count: extra calls show as extra time.
-        "rounds_s": {side: [s * counts[side] / n_calls for s in trace.wall_s] for side, trace in traces.items()},
-        "preempted_share": {side: trace.preempted_share for side, trace in traces.items()},
-        "conditions": {side: dict(runner.conditions) for side, runner in runners.items()},
-    }
+    return Timings(
+        n_calls=n_calls,
+        rounds_s={side: [s * counts[side] / n_calls for s in trace.wall_s] for side, trace in traces.items()},
+        preempted_share={side: trace.preempted_share for side, trace in traces.items()},
+        conditions={side: dict(runner.conditions) for side, runner in runners.items()},
+    )
 
 
 class Server:
-    """One side of a two-process session: a worker that times a block of its own calls whenever it is told to."""
+    """One side of a two-process session: a worker that times a block of its own calls on request."""
 
-    def __init__(self, benchmark: dict[str, Any], artifact: Path) -> None:
-        self.runner = BACKENDS[benchmark["backend"]].load(artifact)
-        inputs = make_inputs(benchmark["batch"], tuple(benchmark["input_shape"]))
+    def __init__(self, benchmark: GateBenchmark, artifact: Path) -> None:
+        self.runner = BACKENDS[benchmark.backend].load(artifact)
+        inputs = make_inputs(benchmark.batch, benchmark.input_shape)
         self.call = self.runner.prepare(inputs)
-        self.base_calls = benchmark["n_calls"] or _calibrate(self.runner, inputs)
-        self.n_calls = round(self.base_calls * (1 + benchmark["extra_calls"]))
+        self.base_calls = benchmark.n_calls or _calibrate(self.runner, inputs)
+        self.n_calls = round(self.base_calls * (1 + benchmark.extra_calls))
         with self.runner.active():
             warm_up = Plan(n_rounds=1, n_calls={"side": self.n_calls})
             measure_latency({"side": self.call}, warm_up)
 
-    def time_round(self, cpu: int | None) -> tuple[float, float, bool]:
-        """Wall and CPU seconds of a call in one block, and whether it was pinned; the clock stays in this process."""
+    def time_round(self, cpu: int | None) -> RoundTime:
+        """Time one block; the clock stays in this process."""
         hopper = CpuHopper([cpu] if cpu is not None else None)
         hopper(0)
         trace = Trace(n_calls=self.n_calls)
         with self.runner.active():
             time_block("side", self.call, trace, HostClock())
         scale = self.n_calls / self.base_calls
-        return trace.wall_s[0] * scale, trace.cpu_s[0] * scale, hopper.is_pinned
+        return RoundTime(trace.wall_s[0] * scale, trace.cpu_s[0] * scale, hopper.is_pinned)
 
 
 _SERVERS: list[Server] = []  # the benchmark that this worker serves now
 
 
-def run_prepare_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `benchmark` as in `run_inproc_job`, `artifact` (path). Loads, warms up; returns calls and conditions."""
-    _SERVERS[:] = [Server(payload["benchmark"], Path(payload["artifact"]))]
-    return {"n_calls": _SERVERS[0].base_calls, "conditions": dict(_SERVERS[0].runner.conditions)}
+def run_prepare_job(request: PrepareSideRequest, _: OnProgress) -> Prepared:
+    """Load and warm up one side, which later rounds time."""
+    _SERVERS[:] = [Server(request.benchmark, request.artifact)]
+    return Prepared(_SERVERS[0].base_calls, dict(_SERVERS[0].runner.conditions))
 
 
-def run_round_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `cpu`. Times one block of the benchmark prepared before; returns wall and CPU seconds, and if pinned."""
-    return list(_SERVERS[0].time_round(payload["cpu"]))
+def run_round_job(request: RoundRequest, _: OnProgress) -> RoundTime:
+    """Time one block of the side that was prepared before."""
+    return _SERVERS[0].time_round(request.cpu)
 
 
 def _calibrate(runner: Runner, inputs: Batch) -> int:

@@ -1,7 +1,7 @@
 """The baseline: a small folder with the artifacts themselves, fit for version control or a cache.
 
-Numbers from another machine decide nothing; files can be run again anywhere. `baseline.json` describes them, `files/`
-holds them under their sha256.
+Numbers from another machine decide nothing, but files can be run again anywhere. `baseline.json` describes them,
+`files/` holds them under their sha256.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ Predictions = NDArray[np.unsignedinteger]  # (n,) class of each test example
 
 
 class Energy(Plain):
-    """Joules of one component during a training, gross."""
+    """Gross energy of one component during a training."""
 
     component: str
     kind: FigureKind
@@ -43,7 +43,7 @@ class Energy(Plain):
 
 
 class Training(Plain):
-    """One seed of the recipe; None and nothing where it was trained elsewhere."""
+    """Training with one seed; optional fields are empty where the model was trained elsewhere."""
 
     seed: int
     predictions: Artifact
@@ -56,7 +56,7 @@ class Training(Plain):
 
 
 class Entry(Plain):
-    """One model on one task."""
+    """Everything that the baseline keeps of one model on one task."""
 
     task: str
     model: str
@@ -76,13 +76,13 @@ class Entry(Plain):
         return next(artifact for artifact in self.artifacts if artifact.role == role)
 
 
-class Noise(Plain):
+class MachineNoise(Plain):
     """A/A session of the machine that saved the baseline: every model against itself.
 
     Attributes:
         n_rounds: Rounds in each process.
-        log_ratios: Of each process, by benchmark.
-        preempted_share: Of the blocks of the process that was interrupted most.
+        log_ratios: Log ratio of each process, by benchmark.
+        preempted_share: Share of interrupted blocks in the process that was interrupted most.
     """
 
     n_rounds: int
@@ -91,24 +91,24 @@ class Noise(Plain):
 
 
 class Baseline(Plain):
-    """The manifest."""
+    """Content of the manifest, `baseline.json`."""
 
     schema_version: int = SCHEMA_VERSION
     reason: str
     created: str
     environment: dict[str, JsonValue]
     entries: tuple[Entry, ...]
-    noise: Noise | None = None
+    noise: MachineNoise | None = None
 
 
 def save_baseline(store: Store, folder: Path, reason: str, models: tuple[str, ...] = ()) -> Baseline:
-    """Copy what the gate needs from a finished run; replaces what is in the folder, whole or not at all.
+    """Copy what the gate needs from a finished run; replaces the folder as a whole or not at all.
 
     Args:
-        store: The run.
-        folder: Where the baseline is kept.
+        store: Results of the run.
+        folder: Folder of the baseline.
         reason: Why it is set or changed; kept with it.
-        models: Only these; all by default.
+        models: Models to keep; all by default.
 
     Raises:
         StoreError: the run has no finished training, or lacks the counts of a model.
@@ -127,14 +127,14 @@ def save_baseline(store: Store, folder: Path, reason: str, models: tuple[str, ..
 
 
 def write_baseline(folder: Path, reason: str, save: Callable[[Path], tuple[Entry, ...]]) -> Baseline:
-    """A folder with the entries that `save` puts into the new one; the old one goes when that is whole.
+    """Write a new folder with the entries that `save` puts into it, then replace the old one.
 
     Raises:
         UsageError: the folder holds something else, which would be lost.
     """
     folder = folder.resolve()
     if folder.exists() and not (folder / MANIFEST).is_file() and (folder.is_file() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: holds something else, which saving would replace", "name a folder of its own")
+        raise UsageError(f"{folder}: holds something else, which saving would replace", "name an empty or a new folder")
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "files").mkdir(parents=True)
@@ -147,7 +147,7 @@ def write_baseline(folder: Path, reason: str, save: Callable[[Path], tuple[Entry
 
 
 def write_manifest(folder: Path, baseline: Baseline) -> None:
-    """`baseline.json`, whole or not at all."""
+    """Write `baseline.json`, whole or not at all."""
     fresh = folder / f"{MANIFEST}.new"
     fresh.write_text(baseline.model_dump_json(indent=1) + "\n", encoding="utf-8")
     fresh.replace(folder / MANIFEST)
@@ -187,7 +187,7 @@ def _save_entry(store: Store, folder: Path, trainings: list[Record], records: li
 
 
 def compute_costs(counts: Record, graph: Any) -> dict[str, int]:
-    """What gates exactly, on any machine: counts of the network, bytes of its file and of its activations."""
+    """Compute costs that are exact on any machine: counts of the network, bytes of its file and activations."""
     found = {name: counts.figure(name) for name in ("n_parameters", "macs")}
     found["onnx_size_bytes"] = counts.figure("size_bytes", artifact="onnx")
     costs = {name: int(f.value) for name, f in found.items() if f is not None and f.value is not None}
@@ -201,19 +201,23 @@ def _save_training(store: Store, folder: Path, record: Record) -> Training:
 
 
 def read_training(store: Store, record: Record) -> tuple[Training, bytes]:
-    """One seed of a run, and the content of the file with its predictions."""
-    scores = np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False)
-    content = to_npy(to_classes(scores))
+    """Read one training of a run, and make the content of the file with its predictions."""
+    content = to_npy(read_predictions(store, record))
     digest = hashlib.sha256(content).hexdigest()
     artifact = Artifact(role="predictions", sha256=digest, size_bytes=len(content), suffix=".npy")
     figures = {name: record.figure(name) for name in ("test_accuracy", "training_s", "n_epochs", "epochs_to_target")}
-    values: dict[str, Any] = {name: f.value if f else None for name, f in figures.items()}
+    values: dict[str, object] = {name: f.value if f else None for name, f in figures.items()}
     values |= {"seed": record.cell.seed, "predictions": artifact, "energy": list_energy(record)}
     return Training.model_validate(values | {"machine_id": record.provenance.get("machine_id")}), content
 
 
+def read_predictions(store: Store, record: Record) -> Predictions:
+    """Read the predicted class of each test example, (n,), from the scores of a run."""
+    return to_classes(np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False))
+
+
 def list_energy(record: Record) -> list[Energy]:
-    """What a training took, by component; gross only, for gross and net are not one sample."""
+    """List the energy of a training by component. Gross only: gross and net figures must not be mixed."""
     found = [f for f in record.figures if f.name == "training_energy_j" and f.value is not None]
     found = [f for f in found if not f.conditions.get("idle_subtracted")]
     parts = [{"component": str(f.conditions["component"]), "energy_j": f.value} for f in found]
@@ -223,13 +227,13 @@ def list_energy(record: Record) -> list[Energy]:
 
 
 def to_classes(scores: NDArray[np.float32]) -> Predictions:
-    """Classes (n,) of scores (n, classes), in as few bytes as they need.
+    """Convert scores (n, classes) to classes (n,), in as few bytes as they need.
 
     Raises:
-        DataError: a score is not a number; then no class is right.
+        DataError: a score is not finite, so that no class is right.
     """
     if not np.isfinite(scores).all():
-        raise DataError("scores of the test examples: not finite", "the model is broken; look at its training")
+        raise DataError("scores of the test examples are not finite", "the model is broken: check its training")
     classes: Predictions = scores.argmax(1).astype(np.min_scalar_type(scores.shape[1] - 1))
     return classes
 
@@ -245,22 +249,22 @@ def file_path(folder: Path, artifact: Artifact) -> Path:
 
 
 def load_baseline(folder: Path) -> Baseline:
-    """The manifest, once every file has been checked against it.
+    """Load the manifest and check every file of the baseline.
 
     Raises:
-        DataError: nothing there, another format, or a file that is missing, altered or not named in the manifest.
+        DataError: no baseline, another format, or a file that is missing, altered or not named in the manifest.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise DataError(f"{folder}: no baseline there", f"make one: dlmi-bench baseline save --baseline {folder}")
+        raise DataError(f"{folder}: no baseline found", f"make one: dlmi-bench baseline save --baseline {folder}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = content.get("schema_version") if isinstance(content, dict) else None
         if found != SCHEMA_VERSION:
-            raise DataError(f"{path}: schema {found}, this program reads {SCHEMA_VERSION}", "save it again")
+            raise DataError(f"{path}: schema {found}, this version reads {SCHEMA_VERSION}", "save the baseline again")
         baseline = Baseline.model_validate(content)
     except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise DataError(f"{path}: not a baseline ({error})", "restore the folder, or save it again") from error
+        raise DataError(f"{path}: not a baseline ({error})", "restore the folder, or save a new one") from error
     _check_files(folder, baseline)
     return baseline
 
@@ -268,7 +272,7 @@ def load_baseline(folder: Path) -> Baseline:
 def _check_files(folder: Path, baseline: Baseline) -> None:
     artifacts = [a for e in baseline.entries for a in (*e.artifacts, *(t.predictions for t in e.trainings))]
     expected = {file_path(folder, artifact): artifact.sha256 for artifact in artifacts}
-    remedy = "restore the folder from version control, or save it again"
+    remedy = "restore the folder from version control, or save the baseline again"
     for path, digest in expected.items():
         if not path.is_file():
             raise DataError(f"{path}: missing", remedy)
@@ -280,6 +284,6 @@ def _check_files(folder: Path, baseline: Baseline) -> None:
 
 
 def load_predictions(folder: Path, training: Training) -> Predictions:
-    """Class of each test example, (n,)."""
+    """Load the predicted class of each test example, (n,)."""
     predictions: Predictions = np.load(file_path(folder, training.predictions), allow_pickle=False)
     return predictions

@@ -1,12 +1,11 @@
-"""What is judged against the baseline: its own weights exported anew by this code, or the models of another run."""
+"""Candidates to compare with the baseline: its own weights exported by this code, or the models of another run."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from dlmi_bench.errors import DataError
@@ -17,6 +16,7 @@ from dlmi_bench.gate.sides.baseline import (
     compute_costs,
     file_path,
     load_baseline,
+    read_predictions,
     read_training,
     to_classes,
 )
@@ -26,32 +26,37 @@ from dlmi_bench.instruments.onnx_graph import (
     find_input_shape,
     load_graph,
 )
-from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.records import Record
 from dlmi_bench.store import Store, artifact_path
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One model as it is now.
+class Exported:
+    """Files of one model, by role, with its costs and the identity of its test set."""
 
-    Attributes:
-        paths: Its artifacts by role.
-        predictions: Classes of the test examples, one array per seed, by seed.
-        has_same_weights: Whether it is the baseline's first seed, exported anew.
-        declared_seeds: Seeds that the run set out to train.
-        labels: True classes of the test examples, (n,), where no task of ours knows them, with their number.
-    """
-
-    name: str
     paths: dict[str, Path]
     input_shape: tuple[int, ...]
     costs: dict[str, int]
     operators: dict[str, int]
     data_sha256: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate(Exported):
+    """One model to judge.
+
+    Attributes:
+        predictions: Classes of the test examples, (n,), by seed.
+        has_same_weights: True where the weights are those of the baseline's first seed.
+        declared_seeds: Seeds that the run was asked to train.
+        labels: True classes of the test examples, (n,), for models of no registered task.
+        n_classes: Number of classes, with `labels`.
+    """
+
+    name: str
     predictions: dict[int, Predictions]
     has_same_weights: bool
     declared_seeds: tuple[int, ...] = ()
@@ -60,21 +65,38 @@ class Candidate:
     n_classes: int = 0
 
 
-def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """The baseline's weights through this code and these versions: model, exporter, runtime.
+class ExportRequest(Request[Exported]):
+    """Export one model of the baseline with the worker's code and versions.
 
-    Payload: `baseline` (folder), `name` of the entry, `to` (folder for the files). Returns the fields of a candidate,
-    with the path of its predictions. The test split is read for this one file, as for any artifact.
+    Workers of other commits understand the JSON of this request, and answer with that of Exported: fields keep their
+    names and meaning.
+
+    Attributes:
+        baseline: Folder of the baseline.
+        name: Name of the model's entry.
+        to: Folder for the files.
+    """
+
+    job: ClassVar[str] = "dlmi_bench.gate.sides.candidate:run_export_job"
+    baseline: Path
+    name: str
+    to: Path
+
+
+def run_export_job(request: ExportRequest, _: OnProgress) -> Exported:
+    """Export the baseline's weights with this code and these versions: model, exporter, runtime.
+
+    The test split is read for this one file, as for any artifact.
     """
     from safetensors.torch import load_file
 
     from dlmi_bench.backends.export import write_onnx, write_torch
     from dlmi_bench.instruments.counts import measure_counts
 
-    folder, to = Path(payload["baseline"]), Path(payload["to"])
-    entry = next(e for e in load_baseline(folder).entries if e.name == payload["name"])
+    to = request.to
+    entry = next(e for e in load_baseline(request.baseline).entries if e.name == request.name)
     network = MODELS[entry.model].build()
-    network.load_state_dict(load_file(file_path(folder, entry.artifact("torch"))))
+    network.load_state_dict(load_file(file_path(request.baseline, entry.artifact("torch"))))
     to.mkdir(parents=True, exist_ok=True)
     paths = {"torch": to / "candidate.safetensors", "onnx": to / "candidate.onnx", "predictions": to / "classes.npy"}
     write_torch(network, entry.model, entry.input_shape, paths["torch"])
@@ -84,43 +106,30 @@ def run_export_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
     data = get_task(entry.task).load()
     scores = predict(BACKENDS[JUDGED_BACKEND].load(paths["onnx"]), data.test.images)
     np.save(paths["predictions"], to_classes(scores), allow_pickle=False)
-    return {
-        "paths": {role: str(path) for role, path in paths.items()},
-        "input_shape": list(entry.input_shape),
-        "costs": {
-            "n_parameters": counts.n_parameters,
-            "macs": counts.macs,
-            "onnx_size_bytes": paths["onnx"].stat().st_size,
-            "peak_activation_bytes": compute_peak_activation_bytes(graph),
-        },
-        "operators": dict(count_operators(graph)),
-        "data_sha256": dict(data.sha256),
+    costs = {
+        "n_parameters": counts.n_parameters,
+        "macs": counts.macs,
+        "onnx_size_bytes": paths["onnx"].stat().st_size,
+        "peak_activation_bytes": compute_peak_activation_bytes(graph),
     }
+    known = {name: n for name, n in costs.items() if n is not None}  # a counter that failed has no figure
+    return Exported(paths, entry.input_shape, known, count_operators(graph), dict(data.sha256))
 
 
 def export_candidate(entry: Entry, baseline_folder: Path, folder: Path, worker: Worker) -> Candidate:
-    """The baseline's first seed, exported anew in `worker`, whose software it then is.
+    """Export the first seed of the baseline with the software of `worker`.
 
     Raises:
-        JobError: it cannot be exported by that software.
+        JobError: that software cannot export it.
     """
-    payload = {"baseline": str(baseline_folder.resolve()), "name": entry.name, "to": str(folder)}
-    answer = worker.call("dlmi_bench.gate.sides.candidate:run_export_job", payload)
-    paths = {role: Path(path) for role, path in answer["paths"].items()}
-    return Candidate(
-        name=entry.name,
-        paths=paths,
-        input_shape=tuple(answer["input_shape"]),
-        costs=answer["costs"],
-        operators=answer["operators"],
-        data_sha256=answer["data_sha256"],
-        predictions={entry.trainings[0].seed: np.load(paths["predictions"], allow_pickle=False)},
-        has_same_weights=True,
-    )
+    answer = worker.ask(ExportRequest(baseline=baseline_folder.resolve(), name=entry.name, to=folder))
+    predictions = np.load(answer.paths["predictions"], allow_pickle=False)
+    seed = entry.trainings[0].seed
+    return Candidate(**vars(answer), name=entry.name, predictions={seed: predictions}, has_same_weights=True)
 
 
 def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | None:
-    """The model of a run that belongs to `entry` of a `baseline`; None where the run has not trained or counted it.
+    """Load the model of a run that belongs to `entry`; None where the run has not trained or counted it.
 
     Raises:
         DataError: its file cannot be read, or its scores are not finite.
@@ -135,7 +144,7 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
     paths = {role: artifact_path(store.folder, first.artifact(role)) for role in ("torch", "onnx")}
     graph = load_graph(paths["onnx"])
     provenance: dict[str, Any] = dict(first.provenance)
-    n_declared = provenance["suite"]["n_seeds"]  # a training that failed is missed, not forgotten
+    n_declared = provenance["suite"]["n_seeds"]  # so that a failed training counts as missing
     return Candidate(
         name=entry.name,
         paths=paths,
@@ -143,7 +152,7 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
         costs=compute_costs(counts, graph),
         operators=count_operators(graph),
         data_sha256=provenance["data"]["sha256"],
-        predictions={r.cell.seed: _load_predictions(store, r) for r in trainings},
+        predictions={r.cell.seed: read_predictions(store, r) for r in trainings},
         has_same_weights=_have_same_weights(paths["torch"], file_path(baseline, entry.artifact("torch"))),
         declared_seeds=tuple(first.cell.model_copy(update={"seed_index": i}).seed for i in range(n_declared)),
         trainings=tuple(read_training(store, record)[0] for record in trainings),
@@ -151,10 +160,10 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
 
 
 def _have_same_weights(*paths: Path) -> bool:
-    """Whatever else the files say.
+    """Compare the weights of two files; their metadata may differ.
 
     Raises:
-        DataError: one of them is no such file.
+        DataError: one of them is not a safetensors file.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -163,12 +172,9 @@ def _have_same_weights(*paths: Path) -> bool:
         ours, theirs = (load_file(path) for path in paths)
     except SafetensorError as error:
         names = " or ".join(str(path) for path in paths)
-        raise DataError(f"weights cannot be read from {names}: {error}", "train again, or save the baseline") from error
+        raise DataError(
+            f"weights cannot be read from {names}: {error}", "train again, or save the baseline again"
+        ) from error
     return ours.keys() == theirs.keys() and all(
         np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours
     )
-
-
-def _load_predictions(store: Store, record: Record) -> Predictions:
-    scores = np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False)
-    return to_classes(scores)

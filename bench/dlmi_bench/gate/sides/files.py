@@ -1,4 +1,4 @@
-"""Models that were trained elsewhere: ONNX files and a labelled test set, for gates in other repositories."""
+"""Models trained elsewhere: ONNX files and a labelled test set, for gates in other repositories."""
 
 import hashlib
 import zipfile
@@ -24,12 +24,12 @@ from dlmi_bench.instruments.onnx_graph import (
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-TASK = "file"  # of every such model; its name is the file's, without suffix
+TASK = "file"  # task of every such model; the model is called like its file, without suffix
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images (n, ...) float32 and classes (n,) int64, with the hashes that say which ones they are."""
+    """Images (n, ...) float32 and classes (n,) int64, with the hashes that identify them."""
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -41,28 +41,28 @@ class LabelledSet:
 
 
 def load_labelled(path: Path) -> LabelledSet:
-    """The arrays `x` and `y` of an .npz file; nothing in it is unpickled.
+    """Load the arrays `x` and `y` of an .npz file; nothing in it is unpickled.
 
     Raises:
-        DataError: unreadable, an array is missing, or they do not fit each other.
+        DataError: the file is unreadable, an array is missing, or their lengths or types do not fit.
     """
     remedy = "write it with np.savez(path, x=inputs, y=classes): float32 (n, ...) and whole numbers (n,)"
     try:
         with np.load(path, allow_pickle=False) as file:
             x, y = file["x"], file["y"]
     except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: no test set ({error})", remedy) from error
+        raise DataError(f"{path}: not a test set ({error})", remedy) from error
     if x.dtype != np.float32 or y.dtype.kind not in "iu" or y.ndim != 1 or len(x) != len(y) or not len(y):
         raise DataError(f"{path}: x is {x.dtype} {x.shape}, y is {y.dtype} {y.shape}", remedy)
     return LabelledSet(x, y.astype(np.int64))
 
 
 def save_files(paths: tuple[Path, ...], test: Path, folder: Path, reason: str) -> Baseline:
-    """A baseline of these ONNX files, each with its answers to the test set; replaces what is in the folder.
+    """Save a baseline of ONNX files, each with its predictions on the test set; replaces the baseline in the folder.
 
     Raises:
         DataError: a file or the test set cannot be used.
-        UsageError: two files of one name.
+        UsageError: two files have the same name.
     """
     if len({path.stem for path in paths}) < len(paths):
         raise UsageError("two ONNX files have the same name", "a model is called like its file; rename one")
@@ -91,10 +91,10 @@ def _save_entry(path: Path, labelled: LabelledSet, fresh: Path) -> Entry:
 
 
 def load_file_candidate(path: Path, labelled: LabelledSet) -> Candidate:
-    """The model in an ONNX file and its answers to the test set.
+    """Load the model in an ONNX file and its predictions on the test set.
 
     Raises:
-        DataError: not a classifier that can be timed, or its scores are not finite.
+        DataError: the file is not a classifier that can be timed, or its scores are not finite.
     """
     graph = _load_classifier(path)
     scores = _judge(path, labelled)
@@ -113,7 +113,7 @@ def load_file_candidate(path: Path, labelled: LabelledSet) -> Candidate:
 
 
 def _load_classifier(path: Path) -> "ModelProto":
-    """The graph, once it takes batches of any size of one float32 input."""
+    """Load a graph, and refuse it unless it takes batches of any size of one float32 input."""
     from onnx import TensorProto
 
     graph = load_graph(path)
@@ -129,13 +129,13 @@ def _load_classifier(path: Path) -> "ModelProto":
 
 
 def _judge(path: Path, labelled: LabelledSet) -> NDArray[np.float32]:
-    """Scores of the test set, (n, class), by the runtime that accuracy is judged with."""
+    """Compute the scores of the test set, (n, class), with the runtime that accuracy is judged by."""
     try:
         scores = predict(BACKENDS[JUDGED_BACKEND].load(path), labelled.images)
     except Exception as error:  # the runtime raises classes of its own for every fault of a file or its input
-        raise DataError(f"{path}: does not run on the test set ({error})", "check the shape of x") from error
+        raise DataError(f"{path}: cannot run on the test set ({error})", "check the shape of x") from error
     if scores.ndim != 2 or scores.shape[1] < 2:
-        raise DataError(f"{path}: its first output is {scores.shape[1:]} an example", "it must be (batch, classes)")
+        raise DataError(f"{path}: its first output has shape {scores.shape}", "export scores (batch, classes)")
     return scores
 
 

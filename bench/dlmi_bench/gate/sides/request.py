@@ -1,10 +1,10 @@
-"""What a gate is asked to judge, and where the files of both sides come from."""
+"""Request to the gate, and the files of both sides."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from dlmi_bench.errors import BenchError, UsageError
-from dlmi_bench.gate.output import Row
+from dlmi_bench.gate.output import VerdictRow
 from dlmi_bench.gate.sides.baseline import Baseline, Entry, file_path
 from dlmi_bench.gate.sides.candidate import Candidate, export_candidate, load_candidate
 from dlmi_bench.gate.sides.files import TASK, LabelledSet, load_file_candidate, load_labelled
@@ -14,15 +14,15 @@ from dlmi_bench.store import Store
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The candidate: a run, or files; else the baseline's weights, exported anew by this code.
+class GateRequest:
+    """Candidate to judge: a run, or files; otherwise the baseline's weights, exported by this code.
 
     Attributes:
-        out: A run whose models are judged.
-        onnx: Files that are judged, by the test set in `test`.
+        out: Run whose models are judged.
+        onnx: Files to judge, with the test set in `test`.
         against: Revision of this project whose code exports and runs the baseline, in processes of its own.
-        python: Interpreter for that revision; else one is found or made for it.
-        extra_calls: Share of calls that the candidate makes too many, to try the gate out.
+        python: Interpreter for that revision; by default one is found or made.
+        extra_calls: Share of extra calls that the candidate makes, to try the gate.
     """
 
     out: Path | None = None
@@ -34,30 +34,30 @@ class Subject:
 
     def __post_init__(self) -> None:
         if bool(self.onnx) != bool(self.test):
-            raise UsageError("ONNX files are judged by a test set", "name both: --onnx FILE.onnx --test FILE.npz")
+            raise UsageError("ONNX files and their test set go together", "name both: --onnx FILE.onnx --test FILE.npz")
         if self.out and self.onnx:
-            raise UsageError("either a run is judged or files", "leave --out or --onnx out")
+            raise UsageError("--out and --onnx: the gate judges a run or files, not both", "leave one of them out")
         if self.against and self.onnx:
-            raise UsageError("a file is the same in any commit of this project", "leave --against or --onnx out")
+            raise UsageError("--against and --onnx: a file is the same with any commit", "leave one of them out")
         if self.python and not self.against:
-            raise UsageError("an interpreter for no other commit", "name the commit: --against REV")
+            raise UsageError("--against-python without a commit", "name the commit: --against REV")
 
 
 # Candidates by name, and a row for each model that is missing, unknown or cannot be used.
-Found = tuple[dict[str, Candidate], list[Row]]
+Found = tuple[dict[str, Candidate], list[VerdictRow]]
 
 
-def find_candidates(subject: Subject, baseline: Baseline, folder: Path, scratch: Path) -> Found:
-    """All candidates of the subject. One that fails gets a row and does not take the others along.
+def find_candidates(request: GateRequest, baseline: Baseline, folder: Path, scratch: Path) -> Found:
+    """Find all candidates of the request. One that fails gets a row; the others are still judged.
 
     Raises:
-        StoreError: no results where the run should be.
+        StoreError: the run holds no results.
         DataError: the test set cannot be used.
     """
-    if subject.out:
-        return _find_in_run(subject.out, baseline, folder)
-    if subject.onnx and subject.test:
-        return _find_files(subject.onnx, load_labelled(subject.test), baseline)
+    if request.out:
+        return _find_in_run(request.out, baseline, folder)
+    if request.onnx and request.test:
+        return _find_files(request.onnx, load_labelled(request.test), baseline)
     with Worker() as worker:
         return _export(baseline, folder, scratch, worker)
 
@@ -79,12 +79,12 @@ def _find_in_run(out: Path, baseline: Baseline, folder: Path) -> Found:
     return found, rows
 
 
-def list_strangers(subject: Subject, baseline: Baseline) -> list[str]:
-    """A line on the models of a run that the baseline does not know: they are judged by nothing, but not in silence."""
-    if not subject.out:
+def list_unjudged(request: GateRequest, baseline: Baseline) -> list[str]:
+    """Name in one line the models of a run that the baseline lacks, as they are not judged; empty without any."""
+    if not request.out:
         return []
     known = {(entry.task, entry.model) for entry in baseline.entries}
-    cells = [a.record.cell for a in Store(subject.out, must_exist=True).current().values() if a.record]
+    cells = [a.record.cell for a in Store(request.out, must_exist=True).current().values() if a.record]
     names = sorted({f"{c.task}/{c.model}" for c in cells if c.kind == "train" and (c.task, c.model) not in known})
     return [f"not judged, in the run only: {', '.join(names)}"] if names else []
 
@@ -106,12 +106,12 @@ def _find_files(paths: tuple[Path, ...], labelled: LabelledSet, baseline: Baseli
 
 
 def _export(baseline: Baseline, folder: Path, scratch: Path, worker: Worker) -> Found:
-    """The baseline's weights by the software of `worker`."""
+    """Export the baseline's weights with the software of `worker`."""
     found: dict[str, Candidate] = {}
     rows = []
     for entry in baseline.entries:
         if entry.task == TASK:
-            rows.append(refuse(entry.name, Verdict.INCOMPARABLE, "no new file: name it with --onnx and --test"))
+            rows.append(refuse(entry.name, Verdict.INCOMPARABLE, "no file to judge: name it with --onnx and --test"))
             continue
         try:
             found[entry.name] = export_candidate(entry, folder, scratch / entry.name, worker)
@@ -126,8 +126,8 @@ Paths = dict[str, dict[str, Path]]
 
 def find_baseline_paths(
     baseline: Baseline, folder: Path, scratch: Path, software: Software | None
-) -> tuple[Paths, list[Row]]:
-    """As they were saved, or as the other software exports them, with a row for each model that it does not know."""
+) -> tuple[Paths, list[VerdictRow]]:
+    """Find the baseline's files as saved or as the other software exports them; models that it lacks get a row."""
     if software is None:
         return {e.name: _list_paths(e, folder) for e in baseline.entries}, []
     with Worker(software=software) as worker:
@@ -139,6 +139,6 @@ def _list_paths(entry: Entry, folder: Path) -> dict[str, Path]:
     return {artifact.role: file_path(folder, artifact) for artifact in entry.artifacts}
 
 
-def refuse(name: str, verdict: Verdict, why: str) -> Row:
-    """A row for a model that did not come to be judged."""
-    return Row("cost", Decision(name, verdict, why=why.splitlines()[0]))
+def refuse(name: str, verdict: Verdict, why: str) -> VerdictRow:
+    """Row of a model that cannot be judged."""
+    return VerdictRow("cost", Decision(name, verdict, why=why.splitlines()[0]))

@@ -1,4 +1,4 @@
-"""Another commit of this project, made runnable beside this one."""
+"""Check out and run another commit of this project next to this one."""
 
 import json
 import os
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+
+from pydantic import JsonValue
 
 from dlmi_bench.errors import BenchError
 from dlmi_bench.jobs.protocol import OnProgress
@@ -19,8 +20,8 @@ from dlmi_bench.jobs.worker import Software
 
 ROOT = Path(__file__).parents[4]
 CONSTRAINTS = "constraints.txt"
-NAME_PYTHON = "name an interpreter that has what that commit needs: --against-python PATH"
-# Asked of the other interpreter, in the other checkout.
+NAME_PYTHON = "name an interpreter that has the dependencies of that commit: --against-python PATH"
+# Runs in the other interpreter and checkout.
 ASK_VERSIONS = "import json; from {} import describe_versions as f; print(json.dumps(f()))"
 
 
@@ -30,18 +31,18 @@ class RevisionError(BenchError):
 
 @dataclass(frozen=True)
 class Revision:
-    """A commit that runs, and the versions it runs with."""
+    """Checked-out commit that can be run, and its versions."""
 
     name: str
     commit: str
     software: Software
     versions: dict[str, str]
 
-    def describe(self) -> dict[str, Any]:
-        return {"revision": self.name, "commit": self.commit, "versions": self.versions}
+    def describe(self) -> dict[str, JsonValue]:
+        return {"revision": self.name, "commit": self.commit, "versions": dict(self.versions)}
 
     def list_changes(self, versions: Mapping[str, str]) -> tuple[str, ...]:
-        """What differs from `versions`, theirs first; evidence for whoever wonders where a difference comes from."""
+        """List packages whose version differs from `versions`, that of the commit first."""
         names = sorted({*self.versions, *versions})
         pairs = [(name, self.versions.get(name, "none"), versions.get(name, "none")) for name in names]
         return tuple(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
@@ -51,13 +52,13 @@ class Revision:
 def open_revision(
     revision: str, python: Path | None = None, root: Path = ROOT, on_progress: OnProgress = lambda *_: None
 ) -> Iterator[Revision]:
-    """A worktree of `revision`, with this interpreter where both want the same versions, else with one of its own.
+    """Open a worktree of `revision`. It shares this interpreter if both need the same versions, else it gets its own.
 
     Args:
         python: Interpreter to run it with; nothing is installed then.
 
     Raises:
-        RevisionError: not a checkout, no such revision, or its versions cannot be installed.
+        RevisionError: no checkout, no such revision, or its versions cannot be installed.
     """
     with TemporaryDirectory() as scratch:
         checkout = Path(scratch) / "checkout"
@@ -71,7 +72,7 @@ def open_revision(
 
 
 def _find_python(checkout: Path, folder: Path, root: Path, on_progress: OnProgress) -> Path:
-    if _read_wants(checkout) == _read_wants(root):
+    if _read_dependencies(checkout) == _read_dependencies(root):
         return Path(sys.executable)
     on_progress("installing the versions of the other commit, which takes minutes", 0.0)
     venv.create(folder, with_pip=True)
@@ -82,8 +83,8 @@ def _find_python(checkout: Path, folder: Path, root: Path, on_progress: OnProgre
     return python
 
 
-def _read_wants(checkout: Path) -> tuple[str, object]:
-    """Exact versions and declared dependencies: two checkouts that agree in both share an environment."""
+def _read_dependencies(checkout: Path) -> tuple[str, object]:
+    """Read exact versions and declared dependencies: checkouts that agree in both share an environment."""
     constraints, project = checkout / CONSTRAINTS, checkout / "pyproject.toml"
     declared = tomllib.loads(project.read_text(encoding="utf-8")) if project.is_file() else {}
     text = constraints.read_text(encoding="utf-8") if constraints.is_file() else ""

@@ -1,6 +1,6 @@
 """Who else used the machine while a process measured: pressure stall information, stolen time, switches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
@@ -35,9 +35,9 @@ class Neighbours:
         return found
 
 
-def list_complaints(processes: Sequence[Mapping[str, float | None]]) -> list[str]:
-    """What makes figures doubtful, for each process that has something; each gives the fields of its Neighbours."""
-    found = [Neighbours(**process).complaints for process in processes]
+def list_complaints(processes: Sequence[Neighbours]) -> list[str]:
+    """What makes figures doubtful, for each process that has something."""
+    found = [process.complaints for process in processes]
     return [f"process {i} of {len(found)}: {'; '.join(words)}" for i, words in enumerate(found, 1) if words]
 
 

@@ -1,4 +1,4 @@
-"""How each of the tools is asked about spins, and what its words mean; this project's own instrument is the first.
+"""Tools: how each is asked about spins, and what its words mean. This project's own instrument is the first.
 
 The others live in an environment of their own, whose interpreter runs the programs of `dlmi_bench.selftest.tools`.
 """
@@ -13,11 +13,9 @@ from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pydantic import JsonValue
-
 from dlmi_bench.errors import UsageError
-from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
-from dlmi_bench.jobs.protocol import OnProgress
+from dlmi_bench.instruments.latency import CpuHopper, Plan, Trace, measure_latency
+from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.selftest.spins import choose_seed, make_spin
 from dlmi_bench.stats.intervals import compute_sd, compute_t_interval
@@ -42,12 +40,12 @@ Ask = Callable[[Path | None, Spins], list[Reading]]
 
 @dataclass(frozen=True)
 class Tool:
-    """How a tool is asked and what its words mean.
+    """One tool: how it is asked, and what its words mean.
 
     Attributes:
         package: What it is installed as, which has its version.
         centre: What it reports first.
-        spread: What stands beside it.
+        spread: Name of the spread that it reports.
         rule: How it tells a difference.
         is_told: Whether it calls the second of two readings slower; by threshold where it has no rule of its own.
     """
@@ -133,36 +131,41 @@ def ask_this(_: Path | None, spins: Spins) -> list[Reading]:
     answers = []
     for index in range(N_PROCESSES):
         with Worker(index) as worker:
-            payload = {"spins": list(spins), "index": index}
-            answers.append(
-                worker.call("dlmi_bench.selftest.tools.readings:run_spins_job", payload, timeout_s=TIMEOUT_S)
-            )
+            answers.append(worker.ask(SpinsRequest(spins=tuple(spins), index=index), timeout_s=TIMEOUT_S))
     return [_read_this([answer[side] for answer in answers]) for side in range(len(spins))]
 
 
-def _read_this(traces: list[dict[str, Any]]) -> Reading:
+def _read_this(traces: list[Trace]) -> Reading:
     """One spin, from the trace of each process."""
-    medians = [median(trace["wall_s"]) for trace in traces]
-    single_s = [duration_s for trace in traces for duration_s in trace["single_s"]]
-    n_severe = sum(count_outliers(trace["single_s"], FENCES["severe"]) for trace in traces)
+    medians = [median(trace.wall_s) for trace in traces]
+    single_s = [duration_s for trace in traces for duration_s in trace.single_s]
+    n_severe = sum(count_outliers(trace.single_s, FENCES["severe"]) for trace in traces)
     return {
         "centre_s": median(medians),
         "p50_s": median(single_s),
         "spread_s": (max(medians) - min(medians)) / 2,
-        "n": sum(len(trace["wall_s"]) * trace["n_calls"] for trace in traces),
+        "n": sum(len(trace.wall_s) * trace.n_calls for trace in traces),
         "most_s": max(single_s),
         "outliers": f"{n_severe} of {len(single_s)} calls severe",
-        "rounds_s": [trace["wall_s"] for trace in traces],
+        "rounds_s": [trace.wall_s for trace in traces],
     }
 
 
-def run_spins_job(payload: dict[str, Any], _: OnProgress) -> JsonValue:
-    """Payload: `spins`, `index` of the process. Returns rounds, calls a block and single calls of each."""
-    seeds = [choose_seed(seed, payload["index"]) for _, seed in payload["spins"]]
-    calls = {str(i): make_spin(payload["spins"][i][0], seed) for i, seed in enumerate(seeds)}
-    n_rounds = 30 if any(duration_s > LONG_S for duration_s, _ in payload["spins"]) else 100
-    traces = measure_latency(calls, Plan(n_rounds, payload["index"], singles=list(calls)), pin=CpuHopper())
-    return [{"wall_s": [*t.wall_s], "n_calls": t.n_calls, "single_s": [*t.single_s]} for t in traces.values()]
+class SpinsRequest(Request[tuple[Trace, ...]]):
+    """Time spins side by side; `index` is the number of the process. For a fresh worker."""
+
+    job = "dlmi_bench.selftest.tools.readings:run_spins_job"
+    spins: tuple[tuple[float, int], ...]
+    index: int
+
+
+def run_spins_job(request: SpinsRequest, _: OnProgress) -> tuple[Trace, ...]:
+    """Time spins side by side. For a fresh worker."""
+    seeds = [choose_seed(seed, request.index) for _, seed in request.spins]
+    calls = {str(i): make_spin(request.spins[i][0], seed) for i, seed in enumerate(seeds)}
+    n_rounds = 30 if any(duration_s > LONG_S for duration_s, _ in request.spins) else 100
+    traces = measure_latency(calls, Plan(n_rounds, request.index, singles=list(calls)), pin=CpuHopper())
+    return tuple(traces.values())
 
 
 def is_resolved(a: Reading, b: Reading) -> bool:
