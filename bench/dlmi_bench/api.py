@@ -243,12 +243,10 @@ def report(
     """
     from dlmi_bench.store import Store
     from dlmi_reports import write_report
-    from dlmi_reports.formats.registry import FORMATS
+    from dlmi_reports.formats.registry import FORMATS, check_formats
 
     chosen = list(formats) or list(FORMATS)
-    for name in chosen:
-        if name not in FORMATS:
-            raise UsageError(f"no format {name!r}", f"use one of {', '.join(FORMATS)}")
+    check_formats(chosen, FORMATS)
     written = write_report(
         Store(Path(out), must_exist=True),
         Path(to) if to else Path(out) / "report",

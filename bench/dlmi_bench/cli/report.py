@@ -1,6 +1,5 @@
 """The command `report`: the accuracy-versus-cost report in every format."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,31 +9,22 @@ from dlmi_bench import api
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
 
 
-class Format(StrEnum):
-    md = "md"
-    html = "html"
-    csv = "csv"
-    latex = "latex"
-    json = "json"
-
-
 def report(
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the report; OUT/report by default.")] = None,
     format_: Annotated[
-        list[Format] | None, typer.Option("--format", help="md, html, csv, latex, json; all by default.")
+        list[str] | None, typer.Option("--format", help="md, html, csv, latex, json; all by default.")
     ] = None,
     against: Annotated[Path | None, typer.Option(help="Compare with the results in this folder.")] = None,
     reference: Annotated[
         str | None,
-        typer.Option(help="Model to compare with; else each table names its own."),
+        typer.Option(help="Model to compare with; by default each table names its own."),
     ] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary, as to GITHUB_STEP_SUMMARY.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accuracy-versus-cost report."""
-    formats = [f.value for f in format_ or ()]
-    answer = api.report(out, to=to, formats=formats, against=against, reference=reference, summary=summary)
+    answer = api.report(out, to=to, formats=format_ or (), against=against, reference=reference, summary=summary)
     typer.echo(answer, err=as_json)
     if as_json:
         print_json({"files": [str(path) for path in answer.content]})

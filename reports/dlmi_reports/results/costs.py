@@ -51,16 +51,10 @@ class Cost:
     find: Callable[[ModelResults], CostSample | None]
 
 
-def _find_parameters(model: ModelResults) -> CostSample | None:
-    return _make_exact(model.find("counts", "n_parameters"))
-
-
-def _find_macs(model: ModelResults) -> CostSample | None:
-    return _make_exact(model.find("counts", "macs"))
-
-
-def _find_file(model: ModelResults) -> CostSample | None:
-    return _make_exact(model.find("counts", "size_bytes", artifact="onnx"))
+def _find_count(model: ModelResults, name: str, **conditions: str) -> CostSample | None:
+    """Find an exact count."""
+    figure = model.find("counts", name, **conditions)
+    return CostSample(figure.value, figure.value, figure.value) if figure and figure.value is not None else None
 
 
 def _find_latency(model: ModelResults) -> CostSample | None:
@@ -105,12 +99,6 @@ def list_machines(records: Iterable[Record]) -> frozenset[str]:
     return frozenset(str(record.provenance.get("machine_id")) for record in records)
 
 
-def _make_exact(figure: Figure | None) -> CostSample | None:
-    if figure is None or figure.value is None:
-        return None
-    return CostSample(figure.value, figure.value, figure.value)
-
-
 def _make_sampled(figure: Figure | None) -> CostSample | None:
     if figure is None or figure.value is None:
         return None
@@ -120,10 +108,13 @@ def _make_sampled(figure: Figure | None) -> CostSample | None:
 
 
 ENERGY = "energy of 1 000 inferences, processor, measured"
+PARAMETERS = partial(_find_count, name="n_parameters")
+MACS = partial(_find_count, name="macs")
+FILE = partial(_find_count, name="size_bytes", artifact="onnx")
 COSTS: tuple[Cost, ...] = (
-    Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", _find_parameters),
-    Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", _find_macs),
-    Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", _find_file),
+    Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", PARAMETERS),
+    Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", MACS),
+    Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", FILE),
     Cost("latency", "latency", "latency at batch 1, ONNX Runtime, one thread [us]", 1e6, "s", "latency", _find_latency),
     Cost("energy", "energy, gross", f"{ENERGY} [J]", 1.0, "j", "energy", _find_energy),
     Cost(

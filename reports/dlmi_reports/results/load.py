@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Protocol
 
 from dlmi_bench.errors import StoreError, UsageError
@@ -163,6 +163,11 @@ class Results:
         return [record for record in self.records if record.cell.kind != "imported"]
 
     @property
+    def trained(self) -> Iterator[tuple[TaskResults, ModelResults]]:
+        """Every model that was trained, with its task."""
+        return ((task, m) for task in self.tasks.values() for m in task.models.values() if m.compute_accuracy())
+
+    @property
     def imported(self) -> list[Record]:
         return [record for record in self.records if record.cell.kind == "imported"]
 
@@ -223,11 +228,6 @@ def _carry_voids(model: ModelResults) -> None:
             for f in record.figures
         )
         model.measured[kind] = record.model_copy(update={"figures": figures})
-
-
-def compute_median_range(values: list[float]) -> tuple[float, float, float]:
-    """Compute median, minimum and maximum."""
-    return median(values), min(values), max(values)
 
 
 def make_slug(name: str) -> str:
