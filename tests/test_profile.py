@@ -255,7 +255,7 @@ def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[RuntimePr
     assert latency is not None
     assert (energy.value, energy.reason) == (None, "no meter")
     assert (latency.value, latency.n) == (1e-3, len(rows[0].rounds))
-    assert any(note.startswith("noisy: process 1") for note in latency.notes)
+    assert any(str(note).startswith("noisy: process 1") for note in latency.notes)
 
 
 def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,7 @@ def test_unpinned_processes_are_doubled(worker: type[FakeWorker]) -> None:
     worker.is_pinned = False
     latency = run_session().figures[0]
     assert (latency.n, len(worker.payloads)) == (4, 4)
-    assert any(note.startswith("pinned=false") for note in latency.notes)
+    assert any(note.text.startswith("pinned=false") for note in latency.notes)
 
 
 def test_pre_empted_rounds_are_kept_by_their_number(worker: type[FakeWorker]) -> None:

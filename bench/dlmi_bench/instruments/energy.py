@@ -12,7 +12,8 @@ from typing import Protocol
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.clock import Clock, HostClock
 from dlmi_bench.instruments.host.activity import CpuUse, CpuWatch
-from dlmi_bench.records import FigureKind
+from dlmi_bench.records import FigureKind, Mark, Note
+from dlmi_bench.units import format_share
 
 MIN_WINDOW_S = 3.0  # by default
 # A window that is shorter than this, or than so many ticks of its meter, gives no figure.
@@ -94,11 +95,12 @@ class EnergySample:
     scaled: tuple[int, int] | None = None
 
     @property
-    def complaints(self) -> list[str]:
+    def complaints(self) -> list[Note]:
         """What makes the joules of this window doubtful."""
         if self.use is None or self.use.others_share <= MAX_OTHERS_SHARE:
             return []
-        return [f"noisy: {self.use.others_share:.0%} of the CPU time in the window was used by other processes"]
+        share = format_share(self.use.others_share)
+        return [Note(Mark.NOISY, f"{share} of the CPU time in the window was used by other processes")]
 
     def find_shortage(self, part: Component) -> str:
         """Why there is no energy of the component at all; empty where there is."""

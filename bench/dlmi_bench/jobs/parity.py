@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends import BACKENDS, Scores
-from dlmi_bench.records import Figure, unavailable
+from dlmi_bench.records import Figure, Mark, Note, unavailable
 from dlmi_bench.stats.intervals import compute_wilson
 
 PARITY = ("max_score_error", "score_rmse_ratio", "decision_disagreement")
@@ -49,25 +49,32 @@ def make_parity(
     if reason:
         return [unavailable(name, reason, backend=answer.backend) for name in PARITY]
     worst, rmse = float(np.abs(answer.test - reference).max()), _compute_rmse(answer.test, reference)
-    notes = list(_list_doubts(answer, reference, worst))
-
-    def measured(name: str, value: float, **extra: Any) -> Figure:
-        common: dict[str, Any] = {"kind": "measured", "source": source, "n": len(reference)}
-        return Figure(name=name, value=value, conditions=answer.conditions, notes=tuple(notes), **common, **extra)
-
-    n_other = int((answer.test.argmax(1) != reference.argmax(1)).sum())
-    lo, hi = compute_wilson(n_other, len(reference))
-    shared = {"lo": lo, "hi": hi, "interval": "Wilson 95 %, sampling of examples"}
+    measured = Figure(
+        name="max_score_error",
+        value=worst,
+        kind="measured",
+        source=source,
+        method="against float64 eager",
+        n=len(reference),
+        conditions=answer.conditions,
+        notes=tuple(_list_doubts(answer, reference, worst)),
+    )
     own = _compute_rmse(eager, reference)
     method = f"RMSE {rmse:.1e} over float32 eager's own {own:.1e}, both against float64 eager"
     no_error = "float32 eager has no error to compare with"
     return [
-        measured("max_score_error", worst, method="against float64 eager"),
-        measured("score_rmse_ratio", rmse / own, method=method)
+        measured,
+        measured.model_copy(update={"name": "score_rmse_ratio", "value": rmse / own, "method": method})
         if own
         else unavailable("score_rmse_ratio", no_error, backend=answer.backend),
-        measured("decision_disagreement", n_other / len(reference), method="against float64 eager", **shared),
+        _make_disagreement(measured, int((answer.test.argmax(1) != reference.argmax(1)).sum())),
     ]
+
+
+def _make_disagreement(measured: Figure, n_other: int) -> Figure:
+    lo, hi = compute_wilson(n_other, measured.n)
+    update = {"name": "decision_disagreement", "value": n_other / measured.n, "lo": lo, "hi": hi}
+    return measured.model_copy(update=update | {"interval": "Wilson 95 %, sampling of examples"})
 
 
 def compute_tolerance(scores: NDArray[Any]) -> float:
@@ -79,10 +86,10 @@ def _compute_rmse(scores: Scores, reference: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean((scores - reference) ** 2)))
 
 
-def _list_doubts(answer: Answer, reference: NDArray[np.float64], worst: float) -> Iterable[str]:
+def _list_doubts(answer: Answer, reference: NDArray[np.float64], worst: float) -> Iterable[Note]:
     if np.ptp(reference, axis=0).max() <= VACUOUS_RANGE * float(np.abs(reference).max()):
-        yield "vacuous: the network answers the same to every input"
+        yield Note(Mark.VACUOUS, "the network answers the same to every input")
     elif len(np.unique(reference.argmax(1))) == 1:
-        yield "vacuous: every decision is for the same class"
+        yield Note(Mark.VACUOUS, "every decision is for the same class")
     if BACKENDS[answer.backend].precision == "float32" and worst > compute_tolerance(reference):
-        yield f"INVALID: scores differ by up to {worst:.1e}, which float32 does not explain"
+        yield Note(Mark.INVALID, f"scores differ by up to {worst:.1e}, which float32 does not explain")

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.records import Cell, Conditions, Figure, Record
+from dlmi_bench.records import Cell, Conditions, Figure, Note, Record
 from dlmi_bench.store import Store, put_artifact
 
 NO_TASK = "-"
@@ -120,7 +120,7 @@ def _make_figures(path: Path, read: BenchmarkFile) -> Iterator[Figure]:
             method=f"median of {stats.rounds} rounds of {stats.iterations} calls, one process; from {path.name}",
             n=stats.rounds,
             conditions=conditions,
-            notes=(NOTE,),
+            notes=(Note(None, NOTE),),
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from dlmi_bench.instruments.host.activity import ROOT, CpuTimes, read_cpu_times
+from dlmi_bench.units import format_share
 
 # Shares of the time beyond which rows say so. A process that measures alone on an idle machine stays far below both.
 MAX_PRESSURE = 0.10
@@ -29,9 +30,9 @@ class Neighbours:
         """What makes figures of that time doubtful."""
         found = []
         if self.pressure is not None and self.pressure > MAX_PRESSURE:
-            found.append(f"some thread of the machine waited for a CPU {self.pressure:.0%} of the time")
+            found.append(f"some thread of the machine waited for a CPU {format_share(self.pressure)} of the time")
         if self.steal is not None and self.steal > MAX_STEAL:
-            found.append(f"the hypervisor took {self.steal:.0%} of the CPUs")
+            found.append(f"the hypervisor took {format_share(self.steal)} of the CPUs")
         return found
 
 
