@@ -7,14 +7,14 @@ import pytest
 
 from dlmi_bench.instruments.latency import MAX_SINGLE, N_TURNS, Plan, Trace, measure_latency
 from dlmi_bench.instruments.latency_figures import make_latency_figures, make_single_call_figures
-from dlmi_bench.records import Cell, Figure, Note, Record
+from dlmi_bench.records import Benchmark, Cell, Figure, Note, Record
 from dlmi_bench.stats.percentiles import compute_exceedance, compute_n_needed, compute_percentile, count_outliers
-from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved, make_rounds_key
+from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved
 from regimes import REGIMES, simulate_rounds
 from stand_ins import FakeClock
 
 CONDITIONS = {"backend": "eager", "batch": 4, "threads": 1}
-KEY = make_rounds_key("eager", 4, 1)
+KEY = Benchmark("a", "eager", 4).key
 
 
 @pytest.mark.parametrize(("p", "n"), [(0.5, 5), (0.9, 29), (0.95, 59), (0.99, 299), (0.999, 2995)])

@@ -57,6 +57,7 @@ class BackendEntry:
         find_missing: Why it cannot run on this machine; empty where it can.
         is_isolated: Whether it is judged in a process of its own, and on the measured seed alone.
         is_cuda: Whether it computes on a GPU, whose events then time it.
+        is_compiled: Whether loading calls a compiler, which takes seconds.
     """
 
     module: str
@@ -68,6 +69,7 @@ class BackendEntry:
     find_missing: Callable[[], str] = needs.find_nothing
     is_isolated: bool = True
     is_cuda: bool = False
+    is_compiled: bool = False
 
     def load(self, path: Path, *, n_threads: int = 1) -> Runner:
         """Load the artifact to run on so many threads; imports the runtime.
@@ -95,11 +97,6 @@ class BackendEntry:
         runner: Runner = getattr(import_module(self.module), function)(*arguments, n_threads=n_threads, **self.options)
         return runner
 
-    @property
-    def is_compiled(self) -> bool:
-        """Whether loading calls a compiler, which takes seconds."""
-        return self.find_missing is needs.find_missing_compiler
-
     def describe_state(self) -> str:
         """Package and version where it can run, and the compiler where it calls one; else why not."""
         if missing := self.find_missing():
@@ -116,6 +113,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "torch.compile, one program for each batch size",
         options={"is_frozen": False},
         find_missing=needs.find_missing_compiler,
+        is_compiled=True,
     ),
     "compile-freezing": BackendEntry(
         "dlmi_bench.backends.compiled",
@@ -123,12 +121,14 @@ BACKENDS: dict[str, BackendEntry] = {
         "torch.compile with the weights frozen into the program",
         options={"is_frozen": True},
         find_missing=needs.find_missing_compiler,
+        is_compiled=True,
     ),
     "aotinductor": BackendEntry(
         "dlmi_bench.backends.aoti",
         "torch",
         "AOTInductor, compiled ahead of time",
         find_missing=needs.find_missing_compiler,
+        is_compiled=True,
     ),
     "onnxruntime": BackendEntry("dlmi_bench.backends.onnxrt", "onnx", "ONNX Runtime", "onnxruntime", is_isolated=False),
     "onnxruntime-binding": BackendEntry(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from dlmi_bench.records import Note, list_marks
-from dlmi_bench.units import clean_line
+from dlmi_bench.units import clean_line, format_share
 
 if TYPE_CHECKING:
     from dlmi_bench.profile.profile import Profile
@@ -186,7 +186,7 @@ def format_counts(figures: "list[Figure]") -> list[str]:
         name = f"{figure.name} ({counter})" if counter else figure.name
         shown = f"n/a: {figure.reason}" if figure.value is None else f"{figure.value:>16,.0f}".replace(",", " ")
         coverage = figure.conditions.get("coverage")
-        covered = f", coverage {coverage:.0%}" if isinstance(coverage, float) else ""
+        covered = f", coverage {format_share(coverage)}" if isinstance(coverage, float) else ""
         lines.append(f"  {name:<24}{shown}" + ("" if figure.value is None else f"  {figure.source}{covered}"))
         notes |= dict.fromkeys(figure.notes)
     return [clean_line(line) for line in (*lines, *(f"  note: {note}" for note in notes))]

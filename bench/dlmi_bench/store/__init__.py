@@ -49,7 +49,7 @@ SELECT = "SELECT key, fingerprint, status, record, error, finished_at FROM attem
 NEWEST = "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key)"
 
 
-class Row(NamedTuple):
+class StoredRow(NamedTuple):
     """An attempt as it is stored; the record is JSON."""
 
     key: str
@@ -143,9 +143,9 @@ class Store:
 
     def add_failed(self, keys: Iterable[tuple[str, str]], error: str) -> None:
         """Failed cells (key, fingerprint) with the reason they share."""
-        self.add_rows([Row(key, fingerprint, "failed", None, error, _now()) for key, fingerprint in keys])
+        self.add_rows([StoredRow(key, fingerprint, "failed", None, error, _now()) for key, fingerprint in keys])
 
-    def add_rows(self, rows: Sequence[Row]) -> None:
+    def add_rows(self, rows: Sequence[StoredRow]) -> None:
         """Attempts as they are, all or none of them."""
         try:
             with self._db:
@@ -154,13 +154,13 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise self._explain(error) from error
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[StoredRow]:
         """Every attempt, oldest first."""
         return self._select("ORDER BY id")
 
-    def _select(self, which: str) -> list[Row]:
+    def _select(self, which: str) -> list[StoredRow]:
         try:
-            return [Row(*row) for row in self._db.execute(f"{SELECT} {which}")]
+            return [StoredRow(*row) for row in self._db.execute(f"{SELECT} {which}")]
         except sqlite3.DatabaseError as error:
             raise self._explain(error) from error
 
@@ -219,7 +219,7 @@ def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifa
     return artifact
 
 
-def parse_record(row: Row) -> Record | None:
+def parse_record(row: StoredRow) -> Record | None:
     """The record of a cell; None of one that failed altogether.
 
     Raises:
@@ -232,12 +232,12 @@ def parse_record(row: Row) -> Record | None:
         raise StoreError(cause, "move the store away and run again") from None
 
 
-def _to_row(record: Record, fingerprint: str) -> Row:
+def _to_row(record: Record, fingerprint: str) -> StoredRow:
     status, error = ("failed", "\n".join(record.failures)) if record.failures else ("done", None)
-    return Row(record.cell.key, fingerprint, status, record.model_dump_json(), error, _now())
+    return StoredRow(record.cell.key, fingerprint, status, record.model_dump_json(), error, _now())
 
 
-def _to_attempt(row: Row) -> Attempt:
+def _to_attempt(row: StoredRow) -> Attempt:
     return Attempt(row.key, row.fingerprint, row.status, parse_record(row), row.error, row.finished_at)
 
 

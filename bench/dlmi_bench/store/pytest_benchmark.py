@@ -36,7 +36,7 @@ class Stats(BaseModel):
     iterations: Number
 
 
-class Benchmark(BaseModel):
+class ImportedBenchmark(BaseModel):
     fullname: str = Field(min_length=1)
     stats: Stats
     extra_info: dict[str, JsonValue] = {}
@@ -45,7 +45,7 @@ class Benchmark(BaseModel):
 class BenchmarkFile(BaseModel):
     """What `pytest --benchmark-json` writes."""
 
-    benchmarks: tuple[Benchmark, ...] = Field(min_length=1)
+    benchmarks: tuple[ImportedBenchmark, ...] = Field(min_length=1)
     datetime: str
     version: str
     machine_info: dict[str, JsonValue] = {}

@@ -3,18 +3,13 @@
 import math
 from typing import Any
 
-from dlmi_bench.records import Figure, Record, unavailable
+from dlmi_bench.records import Benchmark, Conditions, Figure, Record, unavailable
 from dlmi_bench.stats.intervals import compute_t_interval
 from dlmi_bench.stats.ratios import compute_log_ratio
 
 NAME = "latency_ratio"
 INTERVAL = "95 % t-interval over processes"
 TAIL = 0.025
-
-
-def make_rounds_key(backend: str, batch: int, threads: int) -> str:
-    """Where a latency record keeps the rounds of a benchmark: `details["rounds_s"][key]`, one list per process."""
-    return f"{backend}, batch {batch}, threads {threads}"
 
 
 def find_session(record: Record) -> str:
@@ -28,11 +23,10 @@ def compute_latency_ratio(reference: Record, other: Record, *, backend: str, bat
     Rounds are paired, so that what slows the machine down slows both; each process gives one number, and the interval
     is over processes. Not available where the two were not timed in the same session.
     """
-    conditions: dict[str, Any] = {"backend": backend, "batch": batch, "threads": threads}
-    conditions["reference"] = reference.cell.model
+    conditions: Conditions = {"backend": backend, "batch": batch, "threads": threads, "reference": reference.cell.model}
     if find_session(reference) != find_session(other):
         return unavailable(NAME, "not timed in the same session; run with --fresh", **conditions)
-    key = make_rounds_key(backend, batch, threads)
+    key = Benchmark(other.cell.model, backend, batch, threads).key
     rounds = [_get_rounds(record, key) for record in (reference, other)]
     if not all(rounds):
         return unavailable(NAME, f"no rounds of {key}", **conditions)

@@ -17,7 +17,7 @@ from dlmi_reports.tables.cells import render, render_latency, show
 HEADER = ["model", "backend", "batch", "threads"]
 
 
-class Benchmark(TypedDict):
+class BenchmarkConditions(TypedDict):
     """Conditions that tell two latencies of one model apart."""
 
     backend: str
@@ -33,7 +33,7 @@ class LatencyRow:
     latency: Figure
 
     @property
-    def benchmark(self) -> Benchmark:
+    def benchmark(self) -> BenchmarkConditions:
         conditions = self.latency.conditions
         return {
             "backend": str(conditions["backend"]),
