@@ -1,4 +1,4 @@
-"""What a result is: the one plain record that instruments fill and reports read.
+"""Record of a result: instruments fill it, reports read it.
 
 The unit of a figure is the last word of its name (`latency_s`, `energy_j`, `peak_bytes`); seconds, joules, bytes
 and fractions inside, always. `None` means not available and carries the reason; 0 means zero.
@@ -153,7 +153,7 @@ class Artifact(Plain):
 class Record(Plain):
     """A measured cell: its figures, the files it made and where all of it comes from.
 
-    `failures` says what went wrong where some figures could not be had: such a cell is not done and is tried again.
+    `failures` says what went wrong where figures are missing: such a cell is not done and is tried again.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -180,7 +180,7 @@ class Record(Plain):
 
 
 def unavailable(name: str, reason: str, **conditions: str | int | float | bool) -> Figure:
-    """A figure that could not be had, with the reason."""
+    """Make a figure that is not available, with the reason."""
     return Figure(name=name, value=None, kind="measured", source="none", n=0, conditions=conditions, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""What this machine can measure, what it cannot, and what to do about it."""
+"""Diagnosis of this machine: what it can measure, what it cannot, and the remedy."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether something can be measured here, why not, and how to fix it."""
+    """Answer to one question: can this be measured here, if not why, and the remedy."""
 
     topic: str
     can: Literal["yes", "partly", "no"]
@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Look:
-    """All that the doctor looked at.
+    """Observations that the findings rest on.
 
     Attributes:
         facts: Of the machine.

@@ -56,8 +56,8 @@ def format_noise(noise: Noise) -> str:
     lines = [
         f"{n} processes of {noise.process_s:.1f} s. A net differs from itself by "
         f"{format_percent(lo, 2)} to {format_share(hi, 2)}",
-        "(95 % interval). Smallest difference of latency that 8 of 10 sessions detect, at a",
-        f"level of 5 %; in brackets with the largest spread that {n} processes leave plausible:",
+        "(95 % interval). Smallest difference of latency that 8 of 10 sessions detect, at",
+        f"a level of 5 %; in brackets with the largest plausible spread of {n} processes:",
         f"{'in':<8}{'both in each process':<28}{'each in its own processes'}",
     ]
     for name, smallest in compute_smallest(noise).items():

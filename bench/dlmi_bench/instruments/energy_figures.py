@@ -43,7 +43,7 @@ def join_processes(answers: Sequence[Sequence[Figure]]) -> list[Figure]:
 
 
 def _find_alike(wanted: Figure, answer: Sequence[Figure]) -> Figure:
-    """Of the same meter: joules of two have no median."""
+    """Find the same figure by the same meter: joules of two meters have no median."""
     missing = unavailable(wanted.name, "the meter of another process did not read it", **wanted.conditions)
     found = next((f for f in answer if (f.name, f.conditions) == (wanted.name, wanted.conditions)), missing)
     is_other = None not in (wanted.value, found.value) and (found.kind, found.source) != (wanted.kind, wanted.source)
@@ -69,7 +69,7 @@ def _join(alike: Sequence[Figure]) -> Figure:
 
 
 def _format_repeats(sample: EnergySample) -> str:
-    """How often the work was done, and of how many calls the energy is where that is not a repeat's own."""
+    """Format the number of repeats, and of calls if the energy was scaled to another number."""
     repeats = f"{sample.n_repeats} repeats" if sample.n_repeats > 1 else "1 repeat"
     if sample.scaled is None:
         return repeats

@@ -27,13 +27,13 @@ def make_latency_figures(
     conditions: Conditions,
     complaints: Sequence[str] = (),
 ) -> list[Figure]:
-    """Everything that is said of one benchmark, from its traces, one for each process.
+    """Make all figures of one benchmark from its traces, one trace for each process.
 
     Args:
         traces: The benchmark's.
         floors: The empty call's, from the same processes.
         conditions: Identity: backend, batch, provider, precision, threads.
-        complaints: What the watch over the neighbours had to say about the session.
+        complaints: Findings of the watch over other processes of the machine.
     """
     shares = [median(floor.wall_s) / median(trace.wall_s) for floor, trace in zip(floors, traces, strict=True)]
     latency = _make_latency(traces, median(shares), is_pinned, complaints, conditions)
@@ -108,7 +108,7 @@ def _make_throughput(latency: Figure) -> Figure:
 
 
 def _make_overhead(latency: Figure, shares: list[float]) -> Figure:
-    """What an empty call of the same runtime takes, as a share of the row; above 1 the row is all noise."""
+    """Time of an empty call of the same runtime as a share of the latency; above 1 the latency is all noise."""
     return Figure(
         name="overhead_share",
         value=median(shares),
@@ -187,7 +187,7 @@ def _list_warnings(traces: list[Trace], overhead: float) -> list[Note]:
 
 
 def _list_device_warnings(traces: list[Trace]) -> list[Note]:
-    """What the clock of a device had to say; nothing on the host."""
+    """Notes on the clock of a device; none on the host."""
     speeds_hz = [hz for trace in traces for hz in trace.speeds_hz]
     if not speeds_hz:
         is_device = traces[0].source != HostClock.source

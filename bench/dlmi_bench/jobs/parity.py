@@ -1,4 +1,4 @@
-"""How far the scores of a runtime are from those of eager in float64. Imports no torch: timed processes use it."""
+"""Distance of a runtime's scores from those of eager in float64. Imports no torch: timed processes use it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Answer:
 def make_parity(
     answer: Answer, reference: NDArray[np.float64], eager: Scores, *, source: str = "test split"
 ) -> list[Figure]:
-    """How far a runtime is from float64: largest error, RMSE in units of float32 eager's own, other decisions.
+    """Compare a runtime with float64: largest error, RMSE in units of float32 eager's own, other decisions.
 
     Args:
         answer: The runtime's, for the test images.
@@ -78,7 +78,7 @@ def _make_disagreement(measured: Figure, n_other: int) -> Figure:
 
 
 def compute_tolerance(scores: NDArray[Any]) -> float:
-    """What rounding in float32 explains of a difference from these scores."""
+    """Largest difference from these scores that rounding in float32 explains."""
     return SCORE_TOLERANCE * max(SMALL_SCORE, float(np.abs(scores).max()))
 
 

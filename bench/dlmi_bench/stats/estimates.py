@@ -1,4 +1,4 @@
-"""Estimates that can be held against a threshold: each knows its interval, its one-sided p-values, and what n decides.
+"""Estimates to compare with a threshold: each knows its interval, its one-sided p-values, and what n decides.
 
 The interval and the p-values of an estimate belong together: a two-sided 1 - alpha interval leaves the threshold out
 exactly where one of the two p-values falls below alpha / 2.
@@ -21,7 +21,7 @@ MAX_N = 1_000_000  # what needs more than this is not decided by more of the sam
 
 
 class Estimate(Protocol):
-    """What a claim needs to know of a figure."""
+    """Interface that a claim needs: value, interval, p-values, and the sizes that would decide."""
 
     @property
     def value(self) -> float: ...
@@ -160,7 +160,7 @@ def estimate_difference(first: Table, second: Table, *, is_paired: bool) -> Mean
 
 
 def _make_noise(table: Table) -> VarianceSource:
-    """What is left of a table without the means of its rows and of its columns."""
+    """Variance left in a table without the means of its rows and of its columns."""
     rest = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     return VarianceSource(
         "seeds x examples", math.sqrt((rest**2).sum() / max(1, math.prod(n - 1 for n in table.shape))), table.size
@@ -278,7 +278,7 @@ class SdRatio:
 
 
 def estimate_sd_ratio(first: Sequence[float], second: Sequence[float]) -> SdRatio:
-    """How many times more `second` varies than `first`, paired by place.
+    """Estimate the ratio of the standard deviations of `second` and `first`, paired by place.
 
     Raises:
         ValueError: fewer than three pairs, a side that does not vary at all, or two that move as one.

@@ -110,7 +110,7 @@ class Store:
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _is_new(self) -> bool:
-        """Whether the file is new; else it is a store of this schema.
+        """Check the file: True for a new one, False for a store of this schema.
 
         Raises:
             StoreError: it is another program's, or another version's.
@@ -169,11 +169,11 @@ class Store:
         return {row.key: _to_attempt(row) for row in self._select(f"{NEWEST} ORDER BY id")}
 
     def failures(self) -> list[Attempt]:
-        """Every failed attempt, also those that a later one mended."""
+        """Every failed attempt, also those that a later attempt replaced."""
         return [_to_attempt(row) for row in self.rows() if row.status == "failed"]
 
     def has_artifacts(self, record: Record) -> bool:
-        """Whether every file of the record is still there, to the last bit."""
+        """Check that every file of the record is still there, to the last bit."""
         paths = [(artifact_path(self.folder, a), a.sha256) for a in record.artifacts]
         return all(path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == h for path, h in paths)
 
@@ -203,12 +203,12 @@ def _find_code(error: sqlite3.DatabaseError) -> int:
 
 
 def artifact_path(folder: Path, artifact: Artifact) -> Path:
-    """Where the store in `folder` keeps the file."""
+    """Path of the artifact in the store of `folder`."""
     return folder / "artifacts" / artifact.sha256[:2] / f"{artifact.sha256}{artifact.suffix}"
 
 
 def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifact:
-    """Keep bytes under their hash; atomic. A damaged file of that name is mended by the way."""
+    """Keep bytes under their hash; atomic. A damaged file of that name is replaced."""
     sha256 = hashlib.sha256(content).hexdigest()
     artifact = Artifact(role=role, sha256=sha256, size_bytes=len(content), suffix=suffix)
     path = artifact_path(folder, artifact)

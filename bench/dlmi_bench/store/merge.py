@@ -41,7 +41,7 @@ def merge_stores(sources: Sequence[Store], target: Store) -> int:
 
 
 def _check_agreement(done: Iterable[StoredRow]) -> None:
-    """What two stores finished with one and the same result (the same file imported twice) is no matter of choice."""
+    """Refuse cells with two results; one and the same result twice (a file imported twice) is no conflict."""
     counts = Counter(key for key, *_ in {(row.key, row.fingerprint, row.record) for row in done})
     apart = sorted(key for key, n in counts.items() if n > 1)
     if apart:

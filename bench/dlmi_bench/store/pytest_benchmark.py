@@ -43,7 +43,7 @@ class ImportedBenchmark(BaseModel):
 
 
 class BenchmarkFile(BaseModel):
-    """What `pytest --benchmark-json` writes."""
+    """File that `pytest --benchmark-json` writes."""
 
     benchmarks: tuple[ImportedBenchmark, ...] = Field(min_length=1)
     datetime: str
@@ -93,7 +93,7 @@ def _parse(path: Path, content: bytes) -> BenchmarkFile:
         if names.index(benchmark.fullname) != index:
             raise DataError(f"{where}.fullname: {benchmark.fullname!r} for the second time", "give each a name")
         if not benchmark.stats.q1 <= benchmark.stats.median <= benchmark.stats.q3:
-            raise DataError(f"{where}.stats: the median is not between the quartiles", "make the file anew")
+            raise DataError(f"{where}.stats: the median is not between the quartiles", "write the file again")
     return read
 
 
@@ -129,7 +129,7 @@ def _name_tool(read: BenchmarkFile) -> str:
 
 
 def _describe_origin(read: BenchmarkFile) -> dict[str, JsonValue]:
-    """Where it was taken, as far as the file says so in words; no name of a host."""
+    """Machine and versions as the file states them, without the name of the host."""
     cpu = read.machine_info.get("cpu")
     found = {
         "cpu": cpu.get("brand_raw") if isinstance(cpu, dict) else None,

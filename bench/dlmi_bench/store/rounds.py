@@ -1,4 +1,4 @@
-"""How many times slower one model is than another, from rounds in which both were timed side by side. Pure."""
+"""Ratio of the latencies of two models, from rounds in which both were timed side by side. Pure."""
 
 import math
 from typing import Any
@@ -48,7 +48,7 @@ def compute_latency_ratio(reference: Record, other: Record, *, backend: str, bat
 
 
 def is_resolved(ratio: Figure) -> bool:
-    """Whether the interval leaves out 1, so that one of the two is faster."""
+    """Check that the interval excludes 1, so that one of the two is faster."""
     return ratio.lo is not None and ratio.hi is not None and (ratio.lo > 1 or ratio.hi < 1)
 
 

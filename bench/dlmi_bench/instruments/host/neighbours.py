@@ -27,7 +27,7 @@ class Neighbours:
 
     @property
     def complaints(self) -> list[str]:
-        """What makes figures of that time doubtful."""
+        """List the reasons to doubt figures of that time."""
         found = []
         if self.pressure is not None and self.pressure > MAX_PRESSURE:
             found.append(f"some thread of the machine waited for a CPU {format_share(self.pressure)} of the time")
@@ -37,13 +37,13 @@ class Neighbours:
 
 
 def list_complaints(processes: Sequence[Neighbours]) -> list[str]:
-    """What makes figures doubtful, for each process that has something."""
+    """List the reasons to doubt figures, one line for each process that has any."""
     found = [process.complaints for process in processes]
     return [f"process {i} of {len(found)}: {'; '.join(words)}" for i, words in enumerate(found, 1) if words]
 
 
 def compute_steal(before: CpuTimes | None, after: CpuTimes | None) -> float | None:
-    """What was stolen between two looks, as a share of what was wanted: CPUs that nobody wants lose nothing.
+    """Share of the wanted CPU time that was stolen between two readings; idle CPUs lose nothing.
 
     None where there was no time between them.
     """
