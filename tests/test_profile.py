@@ -14,7 +14,7 @@ import pytest
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.latency import Trace
-from dlmi_bench.instruments.meters import Ladder
+from dlmi_bench.instruments.meters import MeterStack
 from dlmi_bench.jobs.profile import LoadedRuntime, run_prepare_job, run_rounds_job
 from dlmi_bench.jobs.protocol import EMPTY, LoadAnswer, PrepareRequest, RoundsRequest
 from dlmi_bench.jobs.subject import Subject
@@ -74,7 +74,7 @@ def number():
 
 # How long a call takes is the machine's affair, in which of the units that is told too.
 DURATIONS, RATES = ({symbol for _, symbol in SCALES[unit]} for unit in ("s", "hz"))
-NO_METER = Ladder([], {"rapl": MeasurementError("no meter", "buy one")})
+NO_METER = MeterStack([], {"rapl": MeasurementError("no meter", "buy one")})
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[RuntimePr
     assert latency is not None
     assert (energy.value, energy.reason) == (None, "no meter")
     assert (latency.value, latency.n) == (1e-3, len(rows[0].rounds))
-    assert any(note.startswith("noisy: process 1") for note in latency.notes)
+    assert any(str(note).startswith("noisy: process 1") for note in latency.notes)
 
 
 def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None:

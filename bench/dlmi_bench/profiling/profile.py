@@ -52,8 +52,8 @@ def profile_model(
         if prepared:
             _spread_errors(profile.rows, prepared)
             on_progress("what the machine can do, and draws at rest", 0.0)
-            ladder = meter.result()
-            context = ProfileContext(subject, batches, prepared.paths, ladder, _look_at_rest(ladder))
+            meters = meter.result()
+            context = ProfileContext(subject, batches, prepared.paths, meters, _look_at_rest(meters))
             profile.peaks = measure_peaks(n_threads=1)
             _measure(profile.rows, context, begin_s + budget_s, on_progress)
     for row in profile.rows:

@@ -3,7 +3,7 @@
 import math
 
 from dlmi_bench.records import Figure
-from dlmi_bench.stats.estimates import Estimate, Middle, estimate_mean
+from dlmi_bench.stats.estimates import Estimate, MedianEstimate, estimate_mean
 from dlmi_bench.store.rounds import find_session
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import Conditions
@@ -63,4 +63,4 @@ def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[f
 
 def estimate_ratio(values: list[float], what: str) -> Estimate:
     """Estimate the mean log ratio with a t-interval; with the sign test where some ratios are infinite."""
-    return estimate_mean(values, what) if all(map(math.isfinite, values)) else Middle(tuple(values), what)
+    return estimate_mean(values, what) if all(map(math.isfinite, values)) else MedianEstimate(tuple(values), what)

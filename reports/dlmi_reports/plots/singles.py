@@ -3,9 +3,8 @@
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from dlmi_bench.records import Figure
+from dlmi_bench.records import Benchmark, Figure
 from dlmi_bench.stats.percentiles import PERCENTILES, compute_exceedance
-from dlmi_bench.store.rounds import make_rounds_key
 from dlmi_bench.units import format_quantity
 from dlmi_reports.plots.canvas import INK, QUIET, canvas, get_style, shorten
 from dlmi_reports.plots.front import make_title, scale_axis
@@ -20,7 +19,7 @@ N_BINS = 160  # per distribution, over the whole axis
 SHOWN = 0.99  # share of the single calls; outliers would compress the rest
 MAX_RIDGE = 0.75  # height of the highest bin, in rows
 AXIS = "latency at batch 1, ONNX Runtime, one thread [us]"
-HEADLINE = make_rounds_key("onnxruntime", 1, 1)
+BACKEND = "onnxruntime"  # at batch 1, one thread
 
 Exceedances = dict[str, list[float]]  # by percentile, one per process
 
@@ -34,7 +33,7 @@ def read_singles(model: ModelResults) -> list[list[float]]:
     """Read the single calls of each process [s]; empty if the store did not keep them."""
     record = model.measured.get("latency")
     kept = record.details.get("singles_s") if record else None
-    processes = kept.get(HEADLINE) if isinstance(kept, dict) else None
+    processes = kept.get(Benchmark(model.name, BACKEND, batch=1).key) if isinstance(kept, dict) else None
     return [[float(s) for s in calls] for calls in processes or () if calls]  # type: ignore[arg-type, union-attr]
 
 

@@ -8,7 +8,7 @@ from statistics import median
 from dlmi_bench.records import CellKind, Figure, Record
 from dlmi_bench.store.rounds import find_session
 from dlmi_reports.results.load import ModelResults
-from dlmi_reports.results.marks import find_void
+from dlmi_reports.results.marks import find_invalid
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ def _find_count(model: ModelResults, name: str, **conditions: str) -> CostSample
 def _find_latency(model: ModelResults) -> CostSample | None:
     """Find the latency; an INVALID one is excluded from rankings, as for energy."""
     figure = model.find_latency()
-    sample = None if find_void(figure) else _make_sampled(figure)
+    sample = None if find_invalid(figure) else _make_sampled(figure)
     return replace(sample, session=find_session(model.measured["latency"])) if sample else None
 
 
 def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | None:
     """Find measured joules: modelled ones are time multiplied by a constant, and excluded from rankings."""
     figure = find_energy(model, is_net=is_net)
-    return _make_sampled(figure) if figure and figure.kind == "measured" and not find_void(figure) else None
+    return _make_sampled(figure) if figure and figure.kind == "measured" and not find_invalid(figure) else None
 
 
 def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
