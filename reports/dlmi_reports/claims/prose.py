@@ -3,7 +3,7 @@
 from textwrap import wrap
 
 from dlmi_bench.units import format_share
-from dlmi_reports.claims.verdicts import Judgement, Verdict, Verdicts
+from dlmi_reports.claims.verdicts import Judgement, ClaimVerdict, Verdicts
 from dlmi_reports.structure import Table
 
 WIDTH = 80  # columns
@@ -23,7 +23,7 @@ def format_verdicts(verdicts: Verdicts) -> str:
 
 def describe_family(verdicts: Verdicts) -> str:
     """Count the verdicts, and say how the claims were corrected."""
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict)
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ClaimVerdict)
     return (
         f"{len(verdicts.judgements)} claims: {counts}. {verdicts.n_tested} of them are tests, corrected together "
         f"(Holm): the probability of any wrong SUPPORTED or REFUTED is at most {format_share(verdicts.alpha)}. "
@@ -36,11 +36,11 @@ def describe_judgement(judgement: Judgement, verdicts: Verdicts) -> str:
     claim = judgement.claim
     mark = "SYNTHETIC DATA: " if judgement.is_synthetic else ""
     evidence = "; ".join(judgement.evidence)
-    if judgement.verdict is Verdict.supported:
+    if judgement.verdict is ClaimVerdict.supported:
         return f"{mark}{claim.sentence} ({evidence}.)"
-    if judgement.verdict is Verdict.refuted:
+    if judgement.verdict is ClaimVerdict.refuted:
         return f"{mark}Refuted: “{claim.sentence}” ({evidence}.) {_describe_nearest(judgement, verdicts)}".rstrip()
-    if judgement.verdict is Verdict.inconclusive:
+    if judgement.verdict is ClaimVerdict.inconclusive:
         return f"{mark}Open: “{claim.sentence}” ({evidence}.) {judgement.decides[:1].upper()}{judgement.decides[1:]}."
     return f"{mark}Not measured: “{claim.sentence}” ({evidence}.) {_describe_remedy(judgement, verdicts)}"
 
@@ -49,7 +49,7 @@ def _describe_nearest(judgement: Judgement, verdicts: Verdicts) -> str:
     if not judgement.claim.nearest:
         return ""
     nearest = verdicts.get(judgement.claim.nearest)
-    if nearest.verdict is Verdict.supported:
+    if nearest.verdict is ClaimVerdict.supported:
         return f"What holds: {nearest.claim.sentence}"
     return f"The nearest claim, {nearest.claim.id}, is {nearest.verdict} itself."
 
@@ -63,15 +63,15 @@ def _describe_remedy(judgement: Judgement, verdicts: Verdicts) -> str:
 
 def _describe_next(judgement: Judgement, verdicts: Verdicts) -> str:
     """Say what to do about a claim that is not supported."""
-    if judgement.verdict is Verdict.refuted:
+    if judgement.verdict is ClaimVerdict.refuted:
         return _describe_nearest(judgement, verdicts)
-    return _describe_remedy(judgement, verdicts) if judgement.verdict is Verdict.not_measured else judgement.decides
+    return _describe_remedy(judgement, verdicts) if judgement.verdict is ClaimVerdict.not_measured else judgement.decides
 
 
 def describe_evidence(judgement: Judgement) -> str:
     """Write the comparison that decides the verdict, and count the others."""
     comparisons = judgement.finding.comparisons if judgement.finding else ()
-    side = (lambda i: comparisons[i].p[1]) if judgement.verdict is Verdict.refuted else (lambda i: -comparisons[i].p[0])
+    side = (lambda i: comparisons[i].p[1]) if judgement.verdict is ClaimVerdict.refuted else (lambda i: -comparisons[i].p[0])
     found = judgement.evidence[min(range(len(comparisons)), key=side, default=0)]
     n_more = len(judgement.evidence) - 1
     mark = "SYNTHETIC DATA: " if judgement.is_synthetic else ""

@@ -20,7 +20,7 @@ from dlmi_reports.results.answers import UnmeasuredError
 from dlmi_reports.results.load import Results, load_results
 
 
-class Verdict(StrEnum):
+class ClaimVerdict(StrEnum):
     supported = "SUPPORTED"
     refuted = "REFUTED"
     inconclusive = "INCONCLUSIVE"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 
 # The worst verdict of a file decides, in this order; the numbers are those of the gate.
-EXIT_CODES = {Verdict.refuted: 10, Verdict.not_measured: 12, Verdict.inconclusive: 11, Verdict.supported: 0}
+EXIT_CODES = {ClaimVerdict.refuted: 10, ClaimVerdict.not_measured: 12, ClaimVerdict.inconclusive: 11, ClaimVerdict.supported: 0}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Judgement:
     """
 
     claim: Claim
-    verdict: Verdict
+    verdict: ClaimVerdict
     evidence: tuple[str, ...]
     decides: str = ""
     p: float | None = None
@@ -67,7 +67,7 @@ class Verdicts:
         found = {judgement.verdict for judgement in self.judgements}
         return next(code for verdict, code in EXIT_CODES.items() if verdict in found)
 
-    def count(self, verdict: Verdict) -> int:
+    def count(self, verdict: ClaimVerdict) -> int:
         return sum(judgement.verdict is verdict for judgement in self.judgements)
 
 
@@ -96,7 +96,7 @@ def judge_claims(file: ClaimFile, results: Results) -> Verdicts:
         try:
             found[claim.id] = claim.find(evidence)
         except UnmeasuredError as gap:
-            judged[claim.id] = Judgement(claim, Verdict.not_measured, (gap.cause,), gap.remedy or claim.command)
+            judged[claim.id] = Judgement(claim, ClaimVerdict.not_measured, (gap.cause,), gap.remedy or claim.command)
     tested = [name for name, finding in found.items() if not finding.is_exact]
     support = dict(zip(tested, compute_holm([found[name].p_support for name in tested]), strict=True))
     refute = dict(zip(tested, compute_holm([found[name].p_refute for name in tested]), strict=True))
@@ -118,11 +118,11 @@ def _judge(
     lines = tuple(c.describe(2 * level) for c in finding.comparisons) + finding.notes
     decides = ""
     if p[0] <= level:
-        verdict = Verdict.supported
+        verdict = ClaimVerdict.supported
     elif p[1] <= level:
-        verdict = Verdict.refuted
+        verdict = ClaimVerdict.refuted
     else:
-        verdict = Verdict.inconclusive
+        verdict = ClaimVerdict.inconclusive
         decides = _find_decider(finding, level, n_open)
         if min(finding.p_support, finding.p_refute) <= level:
             decides = f"significant on its own, but not after correction for all claims of the file; {decides}"
@@ -156,7 +156,7 @@ def _combine(claim: Claim, parts: list[Judgement]) -> Judgement:
         if having:
             break
     names = ", ".join(part.claim.id for part in having)
-    decides = "" if verdict in (Verdict.supported, Verdict.refuted) else f"see {names}"
+    decides = "" if verdict in (ClaimVerdict.supported, ClaimVerdict.refuted) else f"see {names}"
     line = f"{names}: {verdict}" if len(having) < len(parts) else f"all of {names}"
     return Judgement(claim, verdict, (line,), decides, is_synthetic=any(part.is_synthetic for part in parts))
 
