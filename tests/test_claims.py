@@ -24,7 +24,8 @@ from dlmi_reports.claims.prose import (
     list_sentences,
     make_claim_table,
 )
-from dlmi_reports.claims.verdicts import Judgement, ClaimVerdict, Verdicts, judge_store, to_json
+from dlmi_reports.claims.verdicts import ClaimVerdict as Verdict
+from dlmi_reports.claims.verdicts import Judgement, Verdicts, judge_store, to_json
 from dlmi_reports.page import make_claim_section
 from dlmi_reports.results.load import load_results
 from stand_ins import Command
@@ -150,51 +151,51 @@ def judge_one(store: Store, tmp_path: Path, claim: str) -> Judgement:
 
 
 VERDICTS = {
-    'kind = "reaches"; target = 0.95; share = 0.5': ClaimVerdict.supported,
-    'kind = "reaches"; target = 0.95; share = 0.6': ClaimVerdict.inconclusive,
-    'kind = "reaches"; target = 0.90; share = 0.5': ClaimVerdict.not_measured,
-    'kind = "above"; value = 0.94': ClaimVerdict.supported,
-    'kind = "above"; value = 0.958': ClaimVerdict.inconclusive,
-    'kind = "above"; value = 0.98': ClaimVerdict.refuted,
-    'kind = "above"; value = 0.94; metric = "test_balanced_accuracy"': ClaimVerdict.supported,
-    'kind = "above"; value = 0.5; metric = "validation_accuracy"': ClaimVerdict.not_measured,
-    'kind = "above"; observer = "chance"': ClaimVerdict.not_measured,
-    'kind = "above"; value = 0.5; data = "synthetic"': ClaimVerdict.not_measured,
-    'kind = "non_inferior"; against = ["rival"]; margin = 0.01': ClaimVerdict.supported,
-    'kind = "non_inferior"; against = ["rival", "slow"]; margin = 0.01': ClaimVerdict.supported,
-    'kind = "non_inferior"; against = ["rival", "best"]; margin = 0.01': ClaimVerdict.refuted,
-    'kind = "non_inferior"; against = ["rival"]; margin = 0.001': ClaimVerdict.inconclusive,
-    'kind = "non_inferior"; against = ["lone"]; margin = 0.01': ClaimVerdict.not_measured,
-    'kind = "non_inferior"; against = ["slow"]; margin = 0.0; metric = "generalisation_gap"': ClaimVerdict.supported,
-    'kind = "non_inferior"; against = ["best"]; margin = 0.0; metric = "generalisation_gap"': ClaimVerdict.refuted,
-    'kind = "ratio"; against = ["rival", "slow"]; metric = "latency_s"; batch = 1': ClaimVerdict.supported,
-    'kind = "ratio"; against = ["rival", "slow"]; metric = "latency_s"; factor = 2.0': ClaimVerdict.refuted,
-    'kind = "ratio"; against = ["best"]; metric = "latency_s"': ClaimVerdict.refuted,
-    'kind = "ratio"; against = ["best"]; metric = "latency_s"; comparable_within = 0.01': ClaimVerdict.not_measured,
-    'kind = "ratio"; against = ["rival", "best"]; metric = "latency_s"; comparable_within = 0.01': ClaimVerdict.supported,
-    'kind = "ratio"; against = ["best"]; metric = "latency_s"; comparable_within = 0.03': ClaimVerdict.inconclusive,
-    'kind = "ratio"; against = ["late"]; metric = "latency_s"': ClaimVerdict.not_measured,
-    'kind = "ratio"; against = ["liar"]; metric = "latency_s"': ClaimVerdict.not_measured,
-    'kind = "ratio"; against = ["rival"]; metric = "latency_s"; batch = 64': ClaimVerdict.not_measured,
-    'kind = "ratio"; against = ["rival"]; metric = "latency_s"; device = "cuda"': ClaimVerdict.not_measured,
-    'kind = "ratio"; against = ["rival"]; metric = "training_s"; factor = 1.9': ClaimVerdict.supported,
-    'kind = "ratio"; against = ["slow"]; metric = "time_to_target_s"': ClaimVerdict.inconclusive,
-    'kind = "ratio"; against = ["slow"]; metric = "n_parameters"; factor = 4': ClaimVerdict.supported,
-    'kind = "ratio"; against = ["rival"]; metric = "n_parameters"': ClaimVerdict.refuted,
-    'kind = "ratio"; against = ["rival"]; metric = "training_energy_j"': ClaimVerdict.not_measured,
-    'kind = "ratio"; against = ["rival"]; metric = "inference_energy_j"': ClaimVerdict.not_measured,
-    'kind = "ordered"; against = ["slow", "best"]': ClaimVerdict.supported,
-    'kind = "ordered"; against = ["slow", "late"]': ClaimVerdict.refuted,
-    'kind = "paired"; control_model = "slow"': ClaimVerdict.supported,
-    'kind = "paired"; control_model = "slow"; margin = 0.08': ClaimVerdict.refuted,
-    'kind = "paired"; control_model = "wild"; effect = "stability"': ClaimVerdict.supported,
-    'kind = "paired"; control_model = "uneven"; effect = "stability"': ClaimVerdict.inconclusive,
-    'kind = "paired"; control_model = "rival"; effect = "stability"': ClaimVerdict.not_measured,
-    'kind = "paired"; control_model = "rival"; effect = "ratio"; metric = "time_to_target_s"': ClaimVerdict.supported,
-    'kind = "paired"; control_task = "other"': ClaimVerdict.not_measured,
-    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "image_snr"': ClaimVerdict.refuted,
-    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "pooled_snr"; factor = 1': ClaimVerdict.supported,
-    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "pooled_snr"; factor = 3': ClaimVerdict.refuted,
+    'kind = "reaches"; target = 0.95; share = 0.5': Verdict.supported,
+    'kind = "reaches"; target = 0.95; share = 0.6': Verdict.inconclusive,
+    'kind = "reaches"; target = 0.90; share = 0.5': Verdict.not_measured,
+    'kind = "above"; value = 0.94': Verdict.supported,
+    'kind = "above"; value = 0.958': Verdict.inconclusive,
+    'kind = "above"; value = 0.98': Verdict.refuted,
+    'kind = "above"; value = 0.94; metric = "test_balanced_accuracy"': Verdict.supported,
+    'kind = "above"; value = 0.5; metric = "validation_accuracy"': Verdict.not_measured,
+    'kind = "above"; observer = "chance"': Verdict.not_measured,
+    'kind = "above"; value = 0.5; data = "synthetic"': Verdict.not_measured,
+    'kind = "non_inferior"; against = ["rival"]; margin = 0.01': Verdict.supported,
+    'kind = "non_inferior"; against = ["rival", "slow"]; margin = 0.01': Verdict.supported,
+    'kind = "non_inferior"; against = ["rival", "best"]; margin = 0.01': Verdict.refuted,
+    'kind = "non_inferior"; against = ["rival"]; margin = 0.001': Verdict.inconclusive,
+    'kind = "non_inferior"; against = ["lone"]; margin = 0.01': Verdict.not_measured,
+    'kind = "non_inferior"; against = ["slow"]; margin = 0.0; metric = "generalisation_gap"': Verdict.supported,
+    'kind = "non_inferior"; against = ["best"]; margin = 0.0; metric = "generalisation_gap"': Verdict.refuted,
+    'kind = "ratio"; against = ["rival", "slow"]; metric = "latency_s"; batch = 1': Verdict.supported,
+    'kind = "ratio"; against = ["rival", "slow"]; metric = "latency_s"; factor = 2.0': Verdict.refuted,
+    'kind = "ratio"; against = ["best"]; metric = "latency_s"': Verdict.refuted,
+    'kind = "ratio"; against = ["best"]; metric = "latency_s"; comparable_within = 0.01': Verdict.not_measured,
+    'kind = "ratio"; against = ["rival", "best"]; metric = "latency_s"; comparable_within = 0.01': Verdict.supported,
+    'kind = "ratio"; against = ["best"]; metric = "latency_s"; comparable_within = 0.03': Verdict.inconclusive,
+    'kind = "ratio"; against = ["late"]; metric = "latency_s"': Verdict.not_measured,
+    'kind = "ratio"; against = ["liar"]; metric = "latency_s"': Verdict.not_measured,
+    'kind = "ratio"; against = ["rival"]; metric = "latency_s"; batch = 64': Verdict.not_measured,
+    'kind = "ratio"; against = ["rival"]; metric = "latency_s"; device = "cuda"': Verdict.not_measured,
+    'kind = "ratio"; against = ["rival"]; metric = "training_s"; factor = 1.9': Verdict.supported,
+    'kind = "ratio"; against = ["slow"]; metric = "time_to_target_s"': Verdict.inconclusive,
+    'kind = "ratio"; against = ["slow"]; metric = "n_parameters"; factor = 4': Verdict.supported,
+    'kind = "ratio"; against = ["rival"]; metric = "n_parameters"': Verdict.refuted,
+    'kind = "ratio"; against = ["rival"]; metric = "training_energy_j"': Verdict.not_measured,
+    'kind = "ratio"; against = ["rival"]; metric = "inference_energy_j"': Verdict.not_measured,
+    'kind = "ordered"; against = ["slow", "best"]': Verdict.supported,
+    'kind = "ordered"; against = ["slow", "late"]': Verdict.refuted,
+    'kind = "paired"; control_model = "slow"': Verdict.supported,
+    'kind = "paired"; control_model = "slow"; margin = 0.08': Verdict.refuted,
+    'kind = "paired"; control_model = "wild"; effect = "stability"': Verdict.supported,
+    'kind = "paired"; control_model = "uneven"; effect = "stability"': Verdict.inconclusive,
+    'kind = "paired"; control_model = "rival"; effect = "stability"': Verdict.not_measured,
+    'kind = "paired"; control_model = "rival"; effect = "ratio"; metric = "time_to_target_s"': Verdict.supported,
+    'kind = "paired"; control_task = "other"': Verdict.not_measured,
+    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "image_snr"': Verdict.refuted,
+    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "pooled_snr"; factor = 1': Verdict.supported,
+    'kind = "paired"; control_task = "toy+raw"; effect = "ratio"; metric = "pooled_snr"; factor = 3': Verdict.refuted,
 }
 
 
@@ -204,7 +205,7 @@ def test_every_kind_towards_its_verdict(claim: str, store: Store, tmp_path: Path
     judgement = judge_one(store, tmp_path, claim)
     assert judgement.verdict == VERDICTS[claim], judgement
     assert judgement.evidence
-    assert bool(judgement.decides) == (judgement.verdict in (ClaimVerdict.inconclusive, ClaimVerdict.not_measured))
+    assert bool(judgement.decides) == (judgement.verdict in (Verdict.inconclusive, Verdict.not_measured))
 
 
 def test_ratio_by_hand(store: Store, tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_modelled_energy_names_the_verdict_beside(store: Store, tmp_path: Path) 
         'kind = "ratio"; task = "toy"; model = "small"; against = ["rival"]; metric = "latency_s"',
     )
     text = describe_judgement(verdicts.get("c0"), verdicts)
-    assert verdicts.get("c0").verdict is ClaimVerdict.not_measured
+    assert verdicts.get("c0").verdict is Verdict.not_measured
     assert "modelled only" in text
     assert "RAPL or NVML" in text
     assert "c1, SUPPORTED" in text
@@ -237,7 +238,7 @@ def test_claims_are_corrected_together(store: Store, tmp_path: Path) -> None:
     reaches = 'kind = "reaches"; task = "toy"; model = "small"; target = 0.95; share = 0.5'
     unclear = 'kind = "above"; task = "toy"; model = "small"; value = 0.958'
     verdicts = evaluate(store, tmp_path, reaches, unclear)
-    assert verdicts.get("c0").verdict is ClaimVerdict.inconclusive
+    assert verdicts.get("c0").verdict is Verdict.inconclusive
     assert verdicts.get("c0").p == pytest.approx(2 * 0.01267, rel=1e-3)
     assert "significant on its own" in verdicts.get("c0").decides
     assert "6 seeds" in verdicts.get("c0").decides
@@ -252,7 +253,7 @@ def test_composite_follows_its_parts(store: Store, tmp_path: Path) -> None:
     composites = [f'kind = "composite"; all_of = {names}' for names in ('["c0", "c1"]', '["c0", "c2"]', '["c0", "c3"]')]
     verdicts = evaluate(store, tmp_path, *parts, *composites)
     found = [verdicts.get(f"c{i}").verdict for i in (4, 5, 6)]
-    assert found == [ClaimVerdict.supported, ClaimVerdict.refuted, ClaimVerdict.inconclusive]
+    assert found == [Verdict.supported, Verdict.refuted, Verdict.inconclusive]
     assert verdicts.n_tested == 4
 
 

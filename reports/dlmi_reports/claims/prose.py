@@ -3,7 +3,7 @@
 from textwrap import wrap
 
 from dlmi_bench.units import format_share
-from dlmi_reports.claims.verdicts import Judgement, ClaimVerdict, Verdicts
+from dlmi_reports.claims.verdicts import ClaimVerdict, Judgement, Verdicts
 from dlmi_reports.structure import Table
 
 WIDTH = 80  # columns
@@ -65,13 +65,19 @@ def _describe_next(judgement: Judgement, verdicts: Verdicts) -> str:
     """Say what to do about a claim that is not supported."""
     if judgement.verdict is ClaimVerdict.refuted:
         return _describe_nearest(judgement, verdicts)
-    return _describe_remedy(judgement, verdicts) if judgement.verdict is ClaimVerdict.not_measured else judgement.decides
+    return (
+        _describe_remedy(judgement, verdicts) if judgement.verdict is ClaimVerdict.not_measured else judgement.decides
+    )
 
 
 def describe_evidence(judgement: Judgement) -> str:
     """Write the comparison that decides the verdict, and count the others."""
     comparisons = judgement.finding.comparisons if judgement.finding else ()
-    side = (lambda i: comparisons[i].p[1]) if judgement.verdict is ClaimVerdict.refuted else (lambda i: -comparisons[i].p[0])
+    side = (
+        (lambda i: comparisons[i].p[1])
+        if judgement.verdict is ClaimVerdict.refuted
+        else (lambda i: -comparisons[i].p[0])
+    )
     found = judgement.evidence[min(range(len(comparisons)), key=side, default=0)]
     n_more = len(judgement.evidence) - 1
     mark = "SYNTHETIC DATA: " if judgement.is_synthetic else ""

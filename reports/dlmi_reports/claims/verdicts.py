@@ -28,7 +28,12 @@ class ClaimVerdict(StrEnum):
 
 
 # The worst verdict of a file decides, in this order; the numbers are those of the gate.
-EXIT_CODES = {ClaimVerdict.refuted: 10, ClaimVerdict.not_measured: 12, ClaimVerdict.inconclusive: 11, ClaimVerdict.supported: 0}
+EXIT_CODES = {
+    ClaimVerdict.refuted: 10,
+    ClaimVerdict.not_measured: 12,
+    ClaimVerdict.inconclusive: 11,
+    ClaimVerdict.supported: 0,
+}
 
 
 @dataclass(frozen=True)
