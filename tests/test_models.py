@@ -10,9 +10,10 @@ import torch
 from dlmi_bench.instruments.counts import measure_counts
 from dlmi_models import MODELS
 from dlmi_models.lecun1989 import GROUPS, LeCun1989
+from dlmi_tasks import get_task
 
 INPUT = (1, 16, 16)
-DIGITS = [name for name, entry in MODELS.items() if entry.domain == "digits"]
+DIGITS = get_task("usps").default_models
 
 
 def count_cnn(c: int) -> tuple[int, int]:
