@@ -123,7 +123,7 @@ def test_shared_weights_are_written_for_each_layer(tmp_path: Path, monkeypatch: 
 
     network = Shared().eval()
     monkeypatch.setitem(MODELS, "shared", ModelEntry("unused", "unused", "shared"))
-    monkeypatch.setattr(ModelEntry, "build", lambda _: Shared())
+    monkeypatch.setattr(ModelEntry, "build", lambda *_: Shared())
     write_torch(network, "shared", (6,), tmp_path / "a.safetensors")
     images = make_images(2)[:, 0, 0, :6]
     expected = network(torch.from_numpy(images)).detach().numpy()

@@ -19,7 +19,7 @@ from dlmi_bench.instruments.counts.graph import count_by_graph
 from dlmi_bench.instruments.counts.products import Products
 from dlmi_bench.instruments.onnx_graph import check_input_shape, count_parameters, list_external_files, load_graph
 from dlmi_bench.jobs.counting import make_count_figures, make_macs_figures
-from dlmi_bench.jobs.subject import SHAPES, parse_subject
+from dlmi_bench.jobs.subject import parse_subject
 from dlmi_bench.records import Note
 from dlmi_models import MODELS
 from stand_ins import Command, write_product
@@ -226,7 +226,7 @@ def test_product_that_the_reference_misses_is_named() -> None:
 @pytest.mark.parametrize("name", [name for name in MODELS if "+" not in name and "full" not in name])
 def test_reference_covers_every_model(name: str) -> None:
     """It has a formula for every call of our architectures that might multiply, and knows the others for harmless."""
-    shape = SHAPES[MODELS[name].domain]
+    shape = MODELS[name].usual.input_shape
     dispatch = count_by_dispatch(MODELS[name].build().eval().to("meta"), torch.zeros(1, *shape, device="meta"))
     assert (dispatch.macs, dispatch.coverage) == (MODELS[name].compute_macs(shape), 1.0)
 

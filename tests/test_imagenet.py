@@ -64,7 +64,7 @@ def make_resnet() -> dict[str, torch.Tensor]:
 def test_published_function_is_kept() -> None:
     """4 652 008 parameters with 1000 classes, as published; an odd and an even side shrink to half, rounded up."""
     with torch.device("meta"):
-        network = EfficientNetLite(n_channels=3, n_classes=1000).eval()
+        network = EfficientNetLite((3, 224, 224), 1000).eval()
         assert sum(p.numel() for p in network.parameters()) == 4_652_008
         for side, small in ((224, 7), (50, 2), (33, 2)):
             assert network.blocks(network.first(torch.zeros(1, 3, side, side))).shape == (1, 320, small, small)
@@ -72,7 +72,7 @@ def test_published_function_is_kept() -> None:
 
 def test_real_weights_answer_as_the_reference_did(lite0: dict[str, torch.Tensor]) -> None:
     """Features of a fixed image, in double precision, as two independent implementations gave them."""
-    network = EfficientNetLite(n_channels=3).double().eval()
+    network = EfficientNetLite((3, 50, 50), 3).double().eval()
     network.load_state_dict(lite0, strict=False)
     ramp = torch.linspace(-1, 1, 3 * 64 * 48, dtype=torch.float64).reshape(1, 3, 64, 48)
     with torch.inference_mode():
@@ -87,7 +87,7 @@ def test_every_weight_is_used_and_the_first_layer_takes_one_channel(lite0: dict[
     entry = MODELS["efficientnet-lite0+imagenet"]
     start = load_start(entry, get_task("spect"))
     assert start is not None
-    weights = begin(entry, start).state_dict()
+    weights = begin(entry, get_task("spect"), start).state_dict()
     assert set(weights) - set(lite0) == {"out.weight", "out.bias"}
     torch.testing.assert_close(weights["first.0.weight"], lite0["first.0.weight"].mean(1, keepdim=True))
     others = [name for name in lite0 if name != "first.0.weight"]
@@ -107,7 +107,7 @@ def test_files_of_torchvision_are_those_it_names(name: str, published: str) -> N
     assert get_model_weights(published).IMAGENET1K_V1.url == f"{TORCHVISION_SITE}/{pinned.filename}"
     with torch.device("meta"):
         theirs = get_model(published).state_dict()
-        own = entry.build(n_channels=3).state_dict()
+        own = entry.build((3, 224, 224)).state_dict()
     kept = {pinned.rename(key): w.shape for key, w in theirs.items() if not key.startswith(pinned.head)}
     assert kept == {key: w.shape for key, w in own.items() if not key.startswith("out.")}
 
@@ -123,7 +123,7 @@ def test_a_file_of_the_users_own(folder: Path, suffix: str) -> None:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     assert start.origin == {"file": f"file {path}", "file_sha256": sha256, "licence": "not known: a file of the user's"}
     assert identify(RESNET) == sha256
-    network = begin(RESNET, start).eval()
+    network = begin(RESNET, get_task("spect"), start).eval()
     peer = get_model("resnet18").eval()
     peer.load_state_dict(theirs)
     peer.fc = torch.nn.Identity()
@@ -198,7 +198,7 @@ def test_weights_of_another_network_are_named(folder: Path) -> None:
     torch.save(weights, folder / "resnet18.pth")
     start = load_start(RESNET, get_task("spect"))
     with pytest.raises(DataError) as caught:
-        begin(RESNET, start)
+        begin(RESNET, get_task("spect"), start)
     assert caught.value.cause == (
         f"file {folder / 'resnet18.pth'}: weights do not fit: 1 missing (trunk.layer1.0.conv1.weight); "
         "1 unexpected (trunk.layer9.weight); "

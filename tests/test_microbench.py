@@ -22,9 +22,10 @@ from dlmi_bench.instruments.latency import N_WARMUP, CpuHopper, Plan, measure_la
 from dlmi_bench.jobs.parity import compute_tolerance
 from dlmi_bench.jobs.profile import run_prepare_job
 from dlmi_bench.jobs.protocol import PrepareAnswer, PrepareRequest
-from dlmi_bench.jobs.subject import SHAPES, Subject
+from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.records import ARM
 from dlmi_models import MODELS
+from dlmi_tasks import get_task
 
 BATCHES = (1, 64)
 N_ROUNDS = 100
@@ -49,7 +50,7 @@ class Row:
 
     @property
     def subject(self) -> Subject:
-        return Subject(kind="model", name=self.model, input_shape=SHAPES[MODELS[self.model].domain])
+        return Subject(kind="model", name=self.model, input_shape=MODELS[self.model].usual.input_shape)
 
 
 # Arms differ in where their weights come from, which costs nothing at inference.
@@ -63,7 +64,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     is_timed = metafunc.config.getoption("benchmark_enable")
     params = []
     for row in ROWS:
-        is_default = MODELS[row.model].is_default
+        is_default = any(row.model in get_task(name).default_models for name in ("usps", "spect"))
         marks = [pytest.mark.benchmark] if is_timed else []
         if not (is_default if is_timed else row.is_everywhere):
             marks.append(pytest.mark.slow)

@@ -10,9 +10,10 @@ import torch
 from dlmi_bench.instruments.counts import measure_counts
 from dlmi_models import MODELS
 from dlmi_models.lecun1989 import GROUPS, LeCun1989
+from dlmi_tasks import get_task
 
 INPUT = (1, 16, 16)
-DIGITS = [name for name, entry in MODELS.items() if entry.domain == "digits"]
+DIGITS = get_task("usps").default_models
 
 
 def count_cnn(c: int) -> tuple[int, int]:
@@ -61,7 +62,7 @@ def test_published_sizes() -> None:
 
 def test_lecun_units_and_connections() -> None:
     """The 1989 net has 1 256 units, 64 660 connections and 9 760 free parameters."""
-    net = LeCun1989()
+    net = LeCun1989(INPUT, 10)
     maps1, maps2 = net.h1_bias.numel(), net.h2_bias.numel()
     units = 256 + maps1 + maps2 + net.h3.out_features + net.out.out_features
     fan_in2 = 8 * 25

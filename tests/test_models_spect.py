@@ -18,6 +18,7 @@ from dlmi_models.fullsize import FullSize
 from dlmi_models.resnet import ResNet
 from dlmi_models.vgg import VGG
 from dlmi_models.vit import Block, ViT
+from dlmi_tasks import get_task
 
 INPUT = (1, 50, 50)
 COMPACT = ("vgg16-c", "resnet-c", "vit-c")
@@ -118,10 +119,10 @@ def test_full_sizes_are_the_published_ones(name: str) -> None:
     entry = MODELS[name]
     published, kernels = PARAMETERS[name]
     with torch.device("meta"):
-        three, one = entry.build(n_channels=3), entry.build()
+        three, one = entry.build((3, 50, 50)), entry.build()
     assert sum(p.numel() for p in three.parameters()) == published
     assert sum(p.numel() for p in one.parameters()) == published - 2 * kernels
-    assert not entry.is_default
+    assert name not in get_task("spect").default_models
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)
@@ -174,7 +175,12 @@ SIZES = {
 def test_vgg_has_fewer_parameters_than_deep_transformers_only(w: int) -> None:
     """At equal features VGG16 lies above ResNet-18 and a transformer of 4 blocks, below one of 12."""
     with torch.device("meta"):
-        families = VGG(w), ResNet(w), ViT(8 * w, 4, 4), ViT(8 * w, 12, 4, ratio=4)
+        families = (
+            VGG(INPUT, 3, w),
+            ResNet(INPUT, 3, w),
+            ViT(INPUT, 3, 8 * w, 4, 4),
+            ViT(INPUT, 3, 8 * w, 12, 4, ratio=4),
+        )
     vgg, resnet, shallow, deep = sizes = tuple(sum(p.numel() for p in network.parameters()) for network in families)
     assert sizes == SIZES[w]
     assert shallow < resnet < vgg < deep
@@ -221,7 +227,7 @@ def test_one_channel_sees_what_three_equal_ones_would(name: str) -> None:
     """A grey image gives the scores that the same weights give it in three equal channels."""
     image = torch.randn(1, *INPUT, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    three = MODELS[name].build(n_channels=3).eval()
+    three = MODELS[name].build((3, 50, 50)).eval()
     torch.manual_seed(0)
     one = MODELS[name].build().eval()
     with torch.inference_mode():

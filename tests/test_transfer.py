@@ -49,7 +49,7 @@ def test_trunk_is_taken_and_head_is_new(task: Task) -> None:
     entry = MODELS["resnet-c+synthetic"]
     start = load_start(entry, task)
     assert start is not None
-    network = begin(entry, start)
+    network = begin(entry, task, start)
     weights = network.state_dict()
     assert all(torch.equal(weights[name], w) for name, w in start.weights.items())
     assert set(weights) - set(start.weights) == {"out.weight", "out.bias"}
@@ -61,12 +61,12 @@ def test_frozen_trunk_stays_to_the_last_bit(task: Task, arm: str, is_fixed: bool
     """Frozen: weights and statistics of the trunk stay, the head moves. Fine-tuned: both move."""
     start = load_start(MODELS[arm], task)
     assert start is not None
-    run = train(lambda: begin(MODELS[arm], start), make_splits(), task, SHORT, seed=1)
+    run = train(lambda: begin(MODELS[arm], task, start), make_splits(), task, SHORT, seed=1)
     after = run.network.state_dict()
     trunk = [torch.equal(after[name], w) for name, w in start.weights.items() if "num_batches" not in name]
     assert all(trunk) if is_fixed else not any(trunk)
     torch.manual_seed(1)
-    assert not torch.equal(after["out.weight"], begin(MODELS[arm], start).state_dict()["out.weight"])
+    assert not torch.equal(after["out.weight"], begin(MODELS[arm], task, start).state_dict()["out.weight"])
 
 
 def test_arms_of_one_seed_see_the_same_order(task: Task) -> None:

@@ -1,11 +1,25 @@
-"""Architectures by name. Each file knows torch and nothing else of this project; building one imports only its file."""
+"""Architectures by name. Each file knows torch and no other part of the project; building one imports no other file."""
 
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+Start = Literal["scratch", "synthetic", "imagenet"]
+
+
+class Problem(NamedTuple):
+    """Shape of one example, (channel, height, width), and number of classes."""
+
+    input_shape: tuple[int, ...]
+    n_classes: int
+
+
+DIGITS = Problem((1, 16, 16), 10)
+SLICES = Problem((1, 50, 50), 3)
 
 
 @dataclass(frozen=True)
@@ -13,42 +27,64 @@ class ModelEntry:
     """A registered architecture: where it is and with which arguments it is built.
 
     Attributes:
-        domain: Tasks that it fits: those of the same domain.
-        is_default: Whether suites that name no models take it.
-        start: Where the weights come from before training; see tasks/transfer.py.
+        usual: Problem assumed where none is stated: by `count MODEL`, and by weights files that name no input shape.
+        min_side: Smallest height and width it takes [pixels].
+        only_shape: The one input shape it takes; None where every image from `min_side` on fits.
+        starts: Other starts of its weights; each is registered as two more models, fine-tuned and frozen.
+        is_large: Whether its training takes hours on a CPU.
+        start: Source of the weights before training; see dlmi_tasks/training/start.py.
         is_frozen: Whether only the last layer is trained.
+        is_fixed: Whether the factory takes no arguments, as a user's own.
     """
 
     module: str
     factory: str
     title: str
     arguments: dict[str, int] = field(default_factory=dict)
-    domain: Literal["digits", "spect"] = "digits"
-    is_default: bool = True
-    start: Literal["scratch", "synthetic", "imagenet"] = "scratch"
+    usual: Problem = DIGITS
+    min_side: int = 1
+    only_shape: tuple[int, ...] | None = None
+    starts: tuple[Start, ...] = ()
+    is_large: bool = False
+    start: Start = "scratch"
     is_frozen: bool = False
+    is_fixed: bool = False
 
-    def build(self, *, is_frozen: bool | None = None, **arguments: int) -> "nn.Module":
-        """A freshly initialised network; seed torch first. What is given here goes before what the entry says."""
-        network: nn.Module = getattr(import_module(self.module), self.factory)(**self.arguments | arguments)
+    def fits(self, input_shape: tuple[int, ...]) -> bool:
+        """Tell whether the architecture takes images of this shape, (channel, height, width)."""
+        if self.only_shape:
+            return tuple(input_shape) == self.only_shape
+        return min(input_shape[1:]) >= self.min_side
+
+    def build(
+        self, input_shape: tuple[int, ...] | None = None, n_classes: int | None = None, *, is_frozen: bool | None = None
+    ) -> "nn.Module":
+        """Build a freshly initialised network; seed torch first. What is not given is as in `usual` and `is_frozen`."""
+        factory = getattr(import_module(self.module), self.factory)
+        problem = Problem(input_shape or self.usual.input_shape, n_classes or self.usual.n_classes)
+        network: nn.Module = factory() if self.is_fixed else factory(**problem._asdict(), **self.arguments)
         if self.is_frozen if is_frozen is None else is_frozen:
             for name, weight in network.named_parameters():
                 weight.requires_grad = name.startswith("out.")
         return network
 
-    def compute_macs(self, input_shape: tuple[int, ...]) -> int | None:
-        """Multiply-accumulates of one example by the closed form beside the architecture; None where there is none.
+    def compute_macs(self, input_shape: tuple[int, ...], n_classes: int | None = None) -> int | None:
+        """Compute the multiply-accumulates of one example by the architecture's closed form; None where it has none.
 
-        The form of `models.x:Factory` is the function `compute_macs` of its file, or `compute_factory_macs` where
-        the file has several; it takes the shape of an example and the arguments of the factory.
+        The form of a factory is the function `compute_macs` of its file, or `compute_FACTORY_macs` where the file
+        has several; it takes the same arguments as the factory.
         """
         module = import_module(self.module)
         formula = getattr(module, f"compute_{self.factory}_macs", None) or getattr(module, "compute_macs", None)
-        return None if formula is None else int(formula(input_shape, **self.arguments))
+        return (
+            None if formula is None else int(formula(input_shape, n_classes or self.usual.n_classes, **self.arguments))
+        )
 
 
 def _full_size(factory: str, title: str) -> ModelEntry:
-    return ModelEntry("dlmi_models.fullsize", factory, title, domain="spect", is_default=False)
+    return ModelEntry(
+        "dlmi_models.fullsize", factory, title, usual=SLICES, min_side=32, starts=("imagenet",), is_large=True
+    )
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -60,13 +96,23 @@ MODELS: dict[str, ModelEntry] = {
     "mlp-512-256": ModelEntry(
         "dlmi_models.mlp", "MLP", "two hidden layers, wide", {"n_hidden1": 512, "n_hidden2": 256}
     ),
-    "lecun-1989": ModelEntry("dlmi_models.lecun1989", "LeCun1989", "the first convolutional net on these digits"),
-    "cnn-4": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 4 channels", {"n_channels": 4}),
-    "cnn-32": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 32 channels", {"n_channels": 32}),
-    "vgg16-c": ModelEntry("dlmi_models.vgg", "VGG", "VGG16, compact", {"width": 8}, "spect"),
-    "resnet-c": ModelEntry("dlmi_models.resnet", "ResNet", "ResNet-18, compact", {"width": 8}, "spect"),
+    "lecun-1989": ModelEntry(
+        "dlmi_models.lecun1989", "LeCun1989", "the first convolutional net on these digits", only_shape=(1, 16, 16)
+    ),
+    "cnn-4": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 4 channels", {"n_channels": 4}, min_side=4),
+    "cnn-32": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 32 channels", {"n_channels": 32}, min_side=4),
+    "vgg16-c": ModelEntry("dlmi_models.vgg", "VGG", "VGG16, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)),
+    "resnet-c": ModelEntry(
+        "dlmi_models.resnet", "ResNet", "ResNet-18, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)
+    ),
     "vit-c": ModelEntry(
-        "dlmi_models.vit", "ViT", "vision transformer, compact", {"dim": 64, "depth": 4, "n_heads": 4}, "spect"
+        "dlmi_models.vit",
+        "ViT",
+        "vision transformer, compact",
+        {"dim": 64, "depth": 4, "n_heads": 4},
+        SLICES,
+        10,
+        starts=("synthetic",),
     ),
     "vgg16-full": _full_size("vgg16", "VGG16"),
     "vgg16-full-small-head": _full_size("vgg16_small_head", "VGG16, convolutions and one linear layer"),
@@ -74,15 +120,23 @@ MODELS: dict[str, ModelEntry] = {
     "resnet50-full": _full_size("resnet50", "ResNet-50"),
     "vit-b16-full": _full_size("vit_b16", "ViT-B/16"),
     "efficientnet-lite0": ModelEntry(
-        "dlmi_models.efficientnet", "EfficientNetLite", "EfficientNet-Lite0", domain="spect", is_default=False
+        "dlmi_models.efficientnet",
+        "EfficientNetLite",
+        "EfficientNet-Lite0",
+        usual=SLICES,
+        min_side=32,
+        starts=("imagenet",),
     ),
 }
 
 
-def _list_arms(name: str, start: Literal["synthetic", "imagenet"], on: str) -> dict[str, ModelEntry]:
-    """The same network, pretrained on something else: fine-tuned, and with its trunk left as it came."""
+PRETRAINED_ON = {"synthetic": "other patients", "imagenet": "ImageNet"}
+
+
+def _list_arms(name: str, start: Start) -> dict[str, ModelEntry]:
+    """List the network pretrained on something else: fine-tuned, and with a trunk that stays as it was loaded."""
     base = MODELS[name]
-    tuned = replace(base, title=f"{base.title}, pretrained on {on}", start=start, is_default=False)
+    tuned = replace(base, title=f"{base.title}, pretrained on {PRETRAINED_ON[start]}", start=start)
     title = f"{tuned.title}, only its last layer trained"
     return {
         f"{name}+{start}": tuned,
@@ -90,8 +144,6 @@ def _list_arms(name: str, start: Literal["synthetic", "imagenet"], on: str) -> d
     }
 
 
-for _name in ("vgg16-c", "resnet-c", "vit-c"):
-    MODELS |= _list_arms(_name, "synthetic", "other patients")
-for _name in [name for name, entry in MODELS.items() if entry.domain == "spect" and "+" not in name]:
-    if not _name.endswith("-c"):
-        MODELS |= _list_arms(_name, "imagenet", "ImageNet")
+for _name, _entry in tuple(MODELS.items()):
+    for _start in _entry.starts:
+        MODELS |= _list_arms(_name, _start)

@@ -10,21 +10,21 @@ from torch import Tensor, nn
 class CNN(nn.Module):
     """Three 3x3 convolutions with batch normalisation, two poolings, a linear head."""
 
-    def __init__(self, n_channels: int, n_classes: int = 10) -> None:
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int, n_channels: int) -> None:
         super().__init__()
-        c = n_channels
+        c, (n_in, height, width) = n_channels, input_shape
         self.features = nn.Sequential(
-            *convolution(1, c),  # (batch, c, 16, 16)
+            *convolution(n_in, c),  # (batch, c, 16, 16)
             nn.MaxPool2d(2),  # (batch, c, 8, 8)
             *convolution(c, 2 * c),  # (batch, 2c, 8, 8)
             nn.MaxPool2d(2),  # (batch, 2c, 4, 4)
             *convolution(2 * c, 2 * c),  # (batch, 2c, 4, 4)
         )
-        self.out = nn.Linear(2 * c * 16, n_classes)
+        self.out = nn.Linear(2 * c * (height // 4) * (width // 4), n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.features(x)  # (batch, 2c, 4, 4)
-        return self.out(x.flatten(1))  # (batch, 10)
+        return self.out(x.flatten(1))  # (batch, n_classes)
 
 
 def convolution(n_in: int, n_out: int) -> list[nn.Module]:
@@ -32,10 +32,11 @@ def convolution(n_in: int, n_out: int) -> list[nn.Module]:
     return [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
-def compute_macs(input_shape: tuple[int, ...], n_channels: int, n_classes: int = 10) -> int:
-    """Multiply-accumulates of one example, (1, height, width)."""
-    c, n_pixels = n_channels, input_shape[1] * input_shape[2]
-    first = 9 * 1 * c * n_pixels
-    second = 9 * c * 2 * c * n_pixels // 4
-    third = 9 * 2 * c * 2 * c * n_pixels // 16
-    return first + second + third + 2 * c * 16 * n_classes
+def compute_macs(input_shape: tuple[int, ...], n_classes: int, n_channels: int) -> int:
+    """Multiply-accumulates of one example, (channel, height, width)."""
+    c, (n_in, height, width) = n_channels, input_shape
+    half, quarter = (height // 2) * (width // 2), (height // 4) * (width // 4)  # pixels after each pooling
+    first = 9 * n_in * c * height * width
+    second = 9 * c * 2 * c * half
+    third = 9 * 2 * c * 2 * c * quarter
+    return first + second + third + 2 * c * quarter * n_classes

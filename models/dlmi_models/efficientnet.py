@@ -27,7 +27,7 @@ EPSILON = 1e-3  # of the normalisation, as published
 class EfficientNetLite(nn.Module):
     """A 3x3 convolution, sixteen inverted residual blocks, a 1x1 convolution, the mean over positions, class scores."""
 
-    def __init__(self, side: int | None = None, n_channels: int = 1, n_classes: int = 3) -> None:
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int, side: int | None = None) -> None:
         """`side`: the image is enlarged to side x side first; None takes it as it is [pixels]."""
         super().__init__()
         blocks: list[nn.Module] = []
@@ -37,7 +37,7 @@ class EfficientNetLite(nn.Module):
                 blocks.append(Block(n_in, n_out, expansion, stride if block == 0 else 1, kernel))
                 n_in = n_out
         self.side = side
-        self.first = convolve(n_channels, N_FIRST, 3, stride=2)
+        self.first = convolve(input_shape[0], N_FIRST, 3, stride=2)
         self.blocks = nn.Sequential(*blocks)
         self.last = convolve(n_in, N_LAST, 1)
         self.out = nn.Linear(N_LAST, n_classes)
@@ -49,7 +49,7 @@ class EfficientNetLite(nn.Module):
         return self.last(x).mean((2, 3))  # (batch, 1280)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.features(x))  # (batch, 3)
+        return self.out(self.features(x))  # (batch, n_classes)
 
 
 class Block(nn.Module):
@@ -86,7 +86,7 @@ def convolve(n_in: int, n_out: int, kernel: int, stride: int = 1, groups: int = 
     return nn.Sequential(convolution, nn.BatchNorm2d(n_out, EPSILON), nn.ReLU6())
 
 
-def compute_macs(input_shape: tuple[int, ...], side: int | None = None, n_classes: int = 3) -> int:
+def compute_macs(input_shape: tuple[int, ...], n_classes: int, side: int | None = None) -> int:
     """Multiply-accumulates of one example, (channel, height, width)."""
     n_channels, height, length = input_shape if side is None else (input_shape[0], side, side)
     height, length = -(-height // 2), -(-length // 2)  # a stride of 2 rounds up

@@ -45,34 +45,34 @@ class FullSize(nn.Module):
         return self.out(self.features(x))  # (batch, n_classes)
 
 
-def vgg16(n_channels: int = 1, n_classes: int = 3) -> FullSize:
+def vgg16(input_shape: tuple[int, ...], n_classes: int) -> FullSize:
     """With the published head: 25 088 x 4 096 x 4 096 x n_classes."""
-    trunk = _build_vgg16(n_channels)
+    trunk = _build_vgg16(input_shape[0])
     trunk.classifier[6] = nn.Identity()
     return FullSize(trunk, 4096, n_classes)
 
 
-def vgg16_small_head(n_channels: int = 1, n_classes: int = 3) -> FullSize:
+def vgg16_small_head(input_shape: tuple[int, ...], n_classes: int) -> FullSize:
     """Its convolutions, the mean over positions, one linear layer."""
-    trunk = _build_vgg16(n_channels)
+    trunk = _build_vgg16(input_shape[0])
     trunk.avgpool = nn.AdaptiveAvgPool2d(1)
     trunk.classifier = nn.Sequential()
     return FullSize(trunk, 512, n_classes)
 
 
-def resnet18(n_channels: int = 1, n_classes: int = 3) -> FullSize:
-    return _build_resnet("resnet18", 512, n_channels, n_classes)
+def resnet18(input_shape: tuple[int, ...], n_classes: int) -> FullSize:
+    return _build_resnet("resnet18", 512, input_shape[0], n_classes)
 
 
-def resnet50(n_channels: int = 1, n_classes: int = 3) -> FullSize:
-    return _build_resnet("resnet50", 2048, n_channels, n_classes)
+def resnet50(input_shape: tuple[int, ...], n_classes: int) -> FullSize:
+    return _build_resnet("resnet50", 2048, input_shape[0], n_classes)
 
 
-def vit_b16(n_channels: int = 1, n_classes: int = 3) -> FullSize:
+def vit_b16(input_shape: tuple[int, ...], n_classes: int) -> FullSize:
     from torchvision.models import vit_b_16
 
     trunk = vit_b_16(image_size=VIT_SIDE)
-    trunk.conv_proj = adapt(trunk.conv_proj, n_channels)
+    trunk.conv_proj = adapt(trunk.conv_proj, input_shape[0])
     trunk.heads = nn.Sequential()
     return FullSize(trunk, 768, n_classes, VIT_SIDE)
 
@@ -106,24 +106,24 @@ def _build_resnet(name: str, n_features: int, n_channels: int, n_classes: int) -
     return FullSize(trunk, n_features, n_classes)
 
 
-def compute_vgg16_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+def compute_vgg16_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
     """Multiply-accumulates of one example, (channel, height, width), like all formulas here."""
-    return vgg.compute_macs(input_shape, 64, 0) + VGG_HIDDEN * (VGG_FLAT + VGG_HIDDEN + n_classes)
+    return vgg.compute_macs(input_shape, 0, 64) + VGG_HIDDEN * (VGG_FLAT + VGG_HIDDEN + n_classes)
 
 
-def compute_vgg16_small_head_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
-    return vgg.compute_macs(input_shape, 64, n_classes)
+def compute_vgg16_small_head_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
+    return vgg.compute_macs(input_shape, n_classes, 64)
 
 
-def compute_resnet18_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+def compute_resnet18_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
     return _compute_resnet_macs(input_shape, n_classes, *RESNET18)
 
 
-def compute_resnet50_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+def compute_resnet50_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
     return _compute_resnet_macs(input_shape, n_classes, *RESNET50)
 
 
-def compute_vit_b16_macs(input_shape: tuple[int, ...], n_classes: int = 3) -> int:
+def compute_vit_b16_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
     """The same for images of any size, which are enlarged first; that is no product and not counted."""
     n_patches = (VIT_SIDE // VIT_PATCH) ** 2
     n = n_patches + 1  # tokens: the class has one of its own

@@ -17,7 +17,8 @@ GROUPS = ((0, 1), (1, 2), (2, 0))  # which quarters-of-twelve (four maps each) f
 class LeCun1989(nn.Module):
     """Two layers of shared 5x5 kernels with stride 2, a hidden layer of 30, ten outputs; scaled tanh throughout."""
 
-    def __init__(self, n_classes: int = 10) -> None:
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
+        """`input_shape` is (1, 16, 16): the biases of the units belong to that grid."""
         super().__init__()
         self.h1 = nn.Conv2d(1, 12, 5, stride=2, bias=False)
         self.h1_bias = nn.Parameter(torch.zeros(12, 8, 8))
@@ -47,7 +48,7 @@ def squash(x: Tensor) -> Tensor:
     return 1.7159 * torch.tanh(2 / 3 * x)
 
 
-def compute_macs(input_shape: tuple[int, ...], n_classes: int = 10) -> int:
+def compute_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
     """Multiply-accumulates of one example: its connections, less those of the biases."""
     first = 25 * 12 * 8 * 8
     second = 25 * 8 * 12 * 4 * 4  # each map sees eight maps

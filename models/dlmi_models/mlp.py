@@ -4,27 +4,27 @@ Source: the course assignment behind this suite; D. E. Rumelhart, G. E. Hinton, 
 533-536; rectifiers after V. Nair, G. E. Hinton, ICML (2010).
 """
 
+from math import prod
+
 from torch import Tensor, nn
 
 
 class MLP(nn.Module):
     """Pixels, two hidden layers of rectifiers, class scores."""
 
-    def __init__(self, n_hidden1: int, n_hidden2: int, n_inputs: int = 256, n_classes: int = 10) -> None:
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int, n_hidden1: int, n_hidden2: int) -> None:
         super().__init__()
-        self.hidden1 = nn.Linear(n_inputs, n_hidden1)
+        self.hidden1 = nn.Linear(prod(input_shape), n_hidden1)
         self.hidden2 = nn.Linear(n_hidden1, n_hidden2)
         self.out = nn.Linear(n_hidden2, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1)  # (batch, 1, 16, 16) -> (batch, 256)
+        x = x.flatten(1)  # (batch, channel, height, width) -> (batch, input)
         x = self.hidden1(x).relu()  # (batch, n_hidden1)
         x = self.hidden2(x).relu()  # (batch, n_hidden2)
-        return self.out(x)  # (batch, 10)
+        return self.out(x)  # (batch, n_classes)
 
 
-def compute_macs(
-    input_shape: tuple[int, ...], n_hidden1: int, n_hidden2: int, n_inputs: int = 256, n_classes: int = 10
-) -> int:
+def compute_macs(input_shape: tuple[int, ...], n_classes: int, n_hidden1: int, n_hidden2: int) -> int:
     """Multiply-accumulates of one example."""
-    return n_inputs * n_hidden1 + n_hidden1 * n_hidden2 + n_hidden2 * n_classes
+    return prod(input_shape) * n_hidden1 + n_hidden1 * n_hidden2 + n_hidden2 * n_classes

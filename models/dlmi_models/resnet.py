@@ -15,7 +15,7 @@ N_BLOCKS = 2
 class ResNet(nn.Module):
     """A 7x7 convolution, four stages of two blocks, the mean over positions, class scores."""
 
-    def __init__(self, width: int, n_channels: int = 1, n_classes: int = 3) -> None:
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int, width: int) -> None:
         """`width` is the number of channels of the first stage; the original has 64."""
         super().__init__()
         blocks: list[nn.Module] = []
@@ -25,7 +25,7 @@ class ResNet(nn.Module):
                 blocks.append(Block(n_in, factor * width, stride if block == 0 else 1))
                 n_in = factor * width
         self.stem = nn.Sequential(
-            nn.Conv2d(n_channels, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(input_shape[0], width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
         self.blocks = nn.Sequential(*blocks)
         self.out = nn.Linear(n_in, n_classes)
@@ -36,7 +36,7 @@ class ResNet(nn.Module):
         return x.mean((2, 3))  # (batch, 8 width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.features(x))  # (batch, 3)
+        return self.out(self.features(x))  # (batch, n_classes)
 
 
 class Block(nn.Module):
@@ -59,7 +59,7 @@ class Block(nn.Module):
         return (self.residual(x) + self.shortcut(x)).relu()  # (batch, n_out, height / stride, width / stride)
 
 
-def compute_macs(input_shape: tuple[int, ...], width: int, n_classes: int = 3) -> int:
+def compute_macs(input_shape: tuple[int, ...], n_classes: int, width: int) -> int:
     """Multiply-accumulates of one example, (channel, height, width)."""
     n_channels, height, length = input_shape
     n_pixels = -(-height // 2) * -(-length // 2)

@@ -3,21 +3,23 @@
 Source: D. R. Cox, J. R. Stat. Soc. B 20 (1958) 215-242; any textbook since.
 """
 
+from math import prod
+
 from torch import Tensor, nn
 
 
 class Softmax(nn.Module):
     """One linear layer from pixels to class scores."""
 
-    def __init__(self, n_inputs: int = 256, n_classes: int = 10) -> None:
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
         super().__init__()
-        self.out = nn.Linear(n_inputs, n_classes)
+        self.out = nn.Linear(prod(input_shape), n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1)  # (batch, 1, 16, 16) -> (batch, 256)
-        return self.out(x)  # (batch, 10)
+        x = x.flatten(1)  # (batch, channel, height, width) -> (batch, input)
+        return self.out(x)  # (batch, n_classes)
 
 
-def compute_macs(input_shape: tuple[int, ...], n_inputs: int = 256, n_classes: int = 10) -> int:
+def compute_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
     """Multiply-accumulates of one example."""
-    return n_inputs * n_classes
+    return prod(input_shape) * n_classes

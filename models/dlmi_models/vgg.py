@@ -15,11 +15,11 @@ STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 class VGG(nn.Module):
     """Five stages of 3x3 convolutions, each halving the image; the mean over what is left of it; class scores."""
 
-    def __init__(self, width: int, n_channels: int = 1, n_classes: int = 3) -> None:
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int, width: int) -> None:
         """`width` is the number of channels of the first stage; the original has 64."""
         super().__init__()
         layers: list[nn.Module] = []
-        n_in = n_channels
+        n_in = input_shape[0]
         for n_convolutions, factor in STAGES:
             n_out = factor * width
             for _ in range(n_convolutions):
@@ -34,10 +34,10 @@ class VGG(nn.Module):
         return x.mean((2, 3))  # (batch, 8 width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.features(x))  # (batch, 3)
+        return self.out(self.features(x))  # (batch, n_classes)
 
 
-def compute_macs(input_shape: tuple[int, ...], width: int, n_classes: int = 3) -> int:
+def compute_macs(input_shape: tuple[int, ...], n_classes: int, width: int) -> int:
     """Multiply-accumulates of one example, (channel, height, width)."""
     n_in, height, length = input_shape
     macs = 0

@@ -19,17 +19,17 @@ class ViT(nn.Module):
 
     def __init__(
         self,
+        input_shape: tuple[int, ...],
+        n_classes: int,
         dim: int,
         depth: int,
         n_heads: int,
         patch: int = 10,
         ratio: int = 2,
-        n_channels: int = 1,
-        n_classes: int = 3,
     ) -> None:
         """`dim` is the width of a token, `patch` the side of a patch [pixels]."""
         super().__init__()
-        self.embed = nn.Conv2d(n_channels, dim, patch, stride=patch)
+        self.embed = nn.Conv2d(input_shape[0], dim, patch, stride=patch)
         grid = SIDE // patch
         self.position = nn.Parameter(POSITION_SD * torch.randn(1, dim, grid, grid))
         self.blocks = nn.Sequential(*(Block(dim, n_heads, ratio) for _ in range(depth)))
@@ -46,7 +46,7 @@ class ViT(nn.Module):
         return x.mean(1)  # (batch, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.features(x))  # (batch, 3)
+        return self.out(self.features(x))  # (batch, n_classes)
 
 
 class Block(nn.Module):
@@ -74,12 +74,12 @@ class Block(nn.Module):
 
 def compute_macs(
     input_shape: tuple[int, ...],
+    n_classes: int,
     dim: int,
     depth: int,
     n_heads: int,
     patch: int = 10,
     ratio: int = 2,
-    n_classes: int = 3,
 ) -> int:
     """Multiply-accumulates of one example, (channel, height, width). The number of heads does not change them."""
     n_channels, height, width = input_shape

@@ -151,7 +151,7 @@ class Task:
     """A learning problem with everything that decides the outcome but the model and the seed.
 
     Attributes:
-        domain: Which models it is for: those of the same domain.
+        default_models: Models that suites take where they name none for this task.
         load: Takes on_progress(done, in all or None); all else is optional.
         n_validation: Examples cut from the training set; None where the data brings a validation split.
         is_ordinal: Whether the classes have an order.
@@ -162,7 +162,7 @@ class Task:
 
     name: str
     title: str
-    domain: str
+    default_models: tuple[str, ...]
     load: Callable[..., Dataset]
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]

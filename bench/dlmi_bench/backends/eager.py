@@ -56,11 +56,12 @@ def load_network(path: Path) -> nn.Module:
         DataError: the file names no registered model, or its weights do not fit.
     """
     with safe_open(path, framework="pt") as file:
-        name = (file.metadata() or {}).get("model", "").partition(" ")[0]  # a hash of its program follows
+        name, _, rest = (file.metadata() or {}).get("model", "").partition(" ")  # hash of its program, and input shape
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     if name not in MODELS:
         raise DataError(f"{path}: metadata field 'model' is {name!r}", f"use one of {', '.join(MODELS)}")
-    network = MODELS[name].build()
+    shape = tuple(int(n) for n in rest.partition(" ")[2].split("x") if n)  # older files name none
+    network = MODELS[name].build(shape or None, len(weights["out.bias"]) if "out.bias" in weights else None)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -18,7 +18,7 @@ EXAMPLE_BATCH = 2
 
 
 def write_torch(network: nn.Module, model: str, input_shape: tuple[int, ...], path: Path) -> None:
-    """Weights as safetensors, with the name of the architecture: loading runs no code from the file.
+    """Write weights as safetensors, with the architecture and its input shape: loading runs no code from the file.
 
     Networks of equal weights may do different things with them, so the file holds a hash of that too: what is compiled
     from it is kept under the hash of the file. Weights that two layers share are written for each of them.
@@ -27,7 +27,8 @@ def write_torch(network: nn.Module, model: str, input_shape: tuple[int, ...], pa
 
     weights = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
     # One field: several would come in an order that is another in every process.
-    save_file(weights, path, metadata={"model": f"{model} {_hash_program(network, input_shape)}"})
+    shape = "x".join(map(str, input_shape))
+    save_file(weights, path, metadata={"model": f"{model} {_hash_program(network, input_shape)} {shape}"})
 
 
 def export_program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram:

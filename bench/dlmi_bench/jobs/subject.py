@@ -11,9 +11,6 @@ from dlmi_models import MODELS, ModelEntry
 if TYPE_CHECKING:
     from torch import nn
 
-# Shape of one example of the registered tasks, by domain.
-SHAPES = {"digits": (1, 16, 16), "spect": (1, 50, 50)}
-
 
 class Subject(Plain):
     """One model and the shape of one example, (channel, height, width)."""
@@ -33,7 +30,7 @@ def parse_subject(text: str, input_text: str | None) -> Subject:
     """
     given = _parse_shape(input_text) if input_text else None
     if text in MODELS:
-        batch, *shape = given or (1, *SHAPES[MODELS[text].domain])
+        batch, *shape = given or (1, *MODELS[text].usual.input_shape)
         return Subject(kind="model", name=text, input_shape=tuple(shape), batch=batch)
     if text.endswith(".onnx"):
         if not Path(text).is_file():
@@ -86,7 +83,7 @@ def register(subject: Subject) -> None:
     if subject.kind == "factory":
         append_user_path(str(Path.cwd()))
         module, _, factory = subject.name.partition(":")
-        MODELS[subject.name] = ModelEntry(module, factory, subject.name)
+        MODELS[subject.name] = ModelEntry(module, factory, subject.name, is_fixed=True)
 
 
 def build(subject: Subject) -> "nn.Module":
@@ -103,7 +100,7 @@ def build(subject: Subject) -> "nn.Module":
         raise DataError(f"{subject.name}: an ONNX file has no torch module", "name a model or a factory")
     torch.manual_seed(0)
     try:
-        network = MODELS[subject.name].build()
+        network = MODELS[subject.name].build(subject.input_shape)
     except BaseException as error:  # an exit, or an interrupt of its own: nobody else sends one to a worker
         where = "import it in Python from this folder first; the factory takes no arguments"
         raise UsageError(f"{subject.name}: {type(error).__name__}: {error}", where) from error

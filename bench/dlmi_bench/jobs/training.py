@@ -41,7 +41,7 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
         splits = make_splits(data, task.n_validation)
     recipe = task.recipe(cell.model)
     start = load_start(entry, task, on_progress)
-    build = partial(begin, entry, start)
+    build = partial(begin, entry, task, start)
     run, energy, is_reproducible = _train(build, cell, splits, task, recipe, request.energy_window_s, on_progress)
     on_progress("exporting and judging", 1.0)
     artifacts = _export(run.network, cell.model, task, splits.train, out)

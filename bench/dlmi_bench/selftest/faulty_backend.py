@@ -104,7 +104,7 @@ def _write_network(seed: int, out: Path) -> dict[str, Artifact]:
     from dlmi_bench.backends.export import write_onnx, write_torch
 
     torch.manual_seed(seed)
-    network = MODELS[MODEL].build()
+    network = MODELS[MODEL].build(get_task(TASK).input_shape, get_task(TASK).n_classes)
     weights, program = out / "weights", out / "program"
     write_torch(network, MODEL, get_task(TASK).input_shape, weights)
     write_onnx(network, get_task(TASK).input_shape, program)

@@ -14,23 +14,17 @@ from dlmi_models import MODELS
 from dlmi_tasks import SPECT_ARMS, TASKS, get_task
 
 # Models from scratch and each other way of starting them; without the full-size ones, which take hours on a CPU.
-TRANSFER_ARMS = tuple(
-    name
-    for name, entry in MODELS.items()
-    if entry.module != "dlmi_models.fullsize"
-    and any(arm.startswith(f"{name.partition(ARM)[0]}{ARM}") for arm in MODELS)
-)
+TRANSFER_ARMS = tuple(name for name, entry in MODELS.items() if entry.starts and not entry.is_large)
 # Each choice on its own, and normalisation and crop together. A whole slice takes four times as long to train.
-ABLATION_ARMS = tuple(
-    arm for arm in SPECT_ARMS if not arm.endswith("-full") or arm in ("spect+occipital-full", "spect+none-full")
-)
+SLOW_ARMS = ("spect+max-full", "spect+zscore-full", "spect+minmax-full")
+ABLATION_ARMS = tuple(arm for arm in SPECT_ARMS if arm not in SLOW_ARMS)
 
 
 class Suite(Plain):
     """A grid and how finely it is measured.
 
     Attributes:
-        models: Names; for tasks of whose domain none is named, all that are there by default.
+        models: Names; a task that none of them is for takes its own defaults.
         measures: What is done besides training.
         backends: Runtimes; one that cannot run here gives figures that say why.
         n_seeds: Trainings of each model on each task.
@@ -107,9 +101,10 @@ def override(suite: Suite, **changes: Any) -> Suite:
         UsageError: see check_names.
     """
     update = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items() if v}
-    domains = {MODELS[name].domain for name in update.get("models", ()) if name in MODELS}
-    if domains and "tasks" not in update:
-        update["tasks"] = tuple(name for name in suite.tasks if get_task(name).domain in domains)
+    named = [name for name in update.get("models", ()) if name in MODELS]
+    if named and "tasks" not in update:
+        fitting = {task for name in named for task in list_tasks(name, suite.tasks)}
+        update["tasks"] = tuple(task for task in suite.tasks if task in fitting)
     return check_names(suite.model_copy(update=update), "command line")
 
 
@@ -126,10 +121,16 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def select_models(suite: Suite, task: str) -> list[str]:
-    """The suite's models that fit the task, in the registry's order."""
-    fitting = {name: entry for name, entry in MODELS.items() if entry.domain == get_task(task).domain}
-    named = [name for name in fitting if name in suite.models]
-    return named or [name for name, entry in fitting.items() if entry.is_default]
+    """Select the suite's models for the task, else the task's own defaults, in the registry's order."""
+    named = [name for name in MODELS if name in suite.models and task in list_tasks(name, suite.tasks)]
+    return named or [name for name in MODELS if name in get_task(task).default_models]
+
+
+def list_tasks(model: str, tasks: tuple[str, ...]) -> list[str]:
+    """List the tasks that have the model among their defaults; where none has, those whose images it takes."""
+    base = model.partition(ARM)[0]
+    chosen = [name for name in tasks if base in get_task(name).default_models]
+    return chosen or [name for name in tasks if MODELS[model].fits(get_task(name).input_shape)]
 
 
 def check_names(suite: Suite, where: str) -> Suite:
@@ -145,8 +146,7 @@ def check_names(suite: Suite, where: str) -> Suite:
                 raise UsageError(f"{where}: {field}: no {name!r}", f"use one of {', '.join(registry)}")
     for name in suite.models:
         if not any(name in select_models(suite, task) for task in suite.tasks):
-            domain = MODELS[name].domain
-            remedy = f"name a task for {domain} with --task, or another model"
+            remedy = "name a task with images of another size with --task, or another model"
             raise UsageError(f"{where}: models: {name} fits none of the tasks {', '.join(suite.tasks)}", remedy)
     for field in ("batches", "threads"):
         if any(n < 1 for n in getattr(suite, field)):

@@ -75,7 +75,7 @@ def make_task(
     return Task(
         name=name,
         title=title,
-        domain="spect",
+        default_models=("vgg16-c", "resnet-c", "vit-c"),
         load=partial(load, preset, preprocessing, sizes),
         input_shape=(1, height, width),
         class_names=CLASS_NAMES,

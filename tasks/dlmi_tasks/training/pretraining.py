@@ -36,7 +36,7 @@ def _fit_pool(entry: ModelEntry, task: Task, pool: Pool, on_epoch: Progress | No
     generator = torch.Generator().manual_seed(POOL_SEED)
     images, targets = torch.from_numpy(pool.images), torch.from_numpy(pool.targets)
     targets = (targets - targets.mean(0)) / targets.std(0)
-    network = entry.build(is_frozen=False, n_classes=targets.shape[1])
+    network = entry.build(pool.images.shape[1:], targets.shape[1], is_frozen=False)
     loop = Loop(network, POOL_RECIPE, task.distortion, len(images), loss=F.mse_loss)
     start_s = time.perf_counter()
     for epoch in range(1, POOL_RECIPE.n_epochs + 1):

@@ -57,13 +57,13 @@ def load_start(entry: ModelEntry, task: Task, on_progress: OnProgress | None = N
     return None
 
 
-def begin(entry: ModelEntry, start: Start | None) -> nn.Module:
-    """A network whose trunk has the start's weights and whose last layer is new; seed torch first.
+def begin(entry: ModelEntry, task: Task, start: Start | None) -> nn.Module:
+    """Build a network for the task, its trunk with the start's weights, its last layer new; seed torch first.
 
     Raises:
         DataError: the weights are of another architecture; names those that do not fit.
     """
-    network = entry.build()
+    network = entry.build(task.input_shape, task.n_classes)
     if start:
         own = {name: w for name, w in network.state_dict().items() if not name.startswith(HEAD)}
         weights = {name: _fit_channels(w, own[name]) if name in own else w for name, w in start.weights.items()}

@@ -34,7 +34,7 @@ def make_task(version: str, title: str) -> Task:
     return Task(
         name=version,
         title=title,
-        domain="digits",
+        default_models=("softmax", "mlp-24-16", "mlp-64-32", "mlp-512-256", "lecun-1989", "cnn-4", "cnn-32"),
         load=partial(load_usps, version),
         input_shape=(1, 16, 16),
         class_names=tuple("0123456789"),

@@ -96,7 +96,7 @@ def run_export_job(request: ExportRequest, _: OnProgress) -> Exported:
 
     to = request.to
     entry = next(e for e in load_baseline(request.baseline).entries if e.name == request.name)
-    network = MODELS[entry.model].build()
+    network = MODELS[entry.model].build(entry.input_shape, get_task(entry.task).n_classes)
     network.load_state_dict(load_file(file_path(request.baseline, entry.artifact("torch"))))
     to.mkdir(parents=True, exist_ok=True)
     paths = {"torch": to / "candidate.safetensors", "onnx": to / "candidate.onnx", "predictions": to / "classes.npy"}
