@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.gate.latency.decision import (
+from dlmi_bench.gating.latency.decision import (
     INPROC,
     MIN_ROUNDS,
     TWOPROC,
@@ -17,7 +17,7 @@ from dlmi_bench.gate.latency.decision import (
     count_more_processes,
     decide_latency,
 )
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.stats.ratios import compute_log_ratio
 
 Floats = NDArray[np.float64]

@@ -193,6 +193,7 @@ def test_failed_cell_is_kept_with_its_reason_and_tried_again(finished: Command, 
         db.execute("DELETE FROM attempts WHERE key = 'counts/usps/softmax/0'")
     db.close()
     (tmp_path / "broken" / "fvcore").mkdir(parents=True)
+    (tmp_path / "broken" / "dlmi_models").mkdir()  # what holds a package of ours comes first, and not last
     (tmp_path / "broken" / "fvcore" / "__init__.py").write_text("raise ImportError('fvcore is broken')")
     done = copy("run", "--suite", "tiny.toml", "--json", PYTHONPATH=str(tmp_path / "broken"))
     outcome = json.loads(done.stdout)
@@ -234,7 +235,7 @@ def test_interrupt_ends_cleanly(tmp_path: Path, finished: Command) -> None:
     running.send_signal(signal.SIGINT)
     rest = running.communicate()[1]
     assert running.returncode == 130, rest
-    assert "the same command goes on" in rest
+    assert "run the same command again to resume" in rest
     assert "Traceback" not in rest
     assert ("train/usps/softmax/0", "done") in read_attempts(tmp_path)
 

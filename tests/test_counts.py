@@ -20,6 +20,7 @@ from dlmi_bench.instruments.counts.products import Products
 from dlmi_bench.instruments.onnx_graph import check_input_shape, count_parameters, list_external_files, load_graph
 from dlmi_bench.jobs.counting import make_count_figures, make_macs_figures
 from dlmi_bench.jobs.subject import SHAPES, parse_subject
+from dlmi_bench.records import Note
 from dlmi_models import MODELS
 from stand_ins import Command, write_product
 
@@ -182,7 +183,9 @@ def test_counters_that_disagree_are_told() -> None:
     assert trace.uncounted == {"aten::lstm": 1}
     assert trace.coverage == 0.0
     assert counts.disagreement == 1.0
-    noted = [figure for figure in make_count_figures(counts) if "counters disagree by 100.0%" in figure.notes]
+    noted = [
+        figure for figure in make_count_figures(counts) if Note(None, "counters disagree by 100.0 %") in figure.notes
+    ]
     assert [figure.name for figure in noted] == ["macs", "macs", "flops"]
 
 
@@ -200,7 +203,7 @@ def test_disagreement_beyond_a_hundredth_is_a_note_on_every_count() -> None:
     near, far = ((Products("a", "x", 1000), Products("b", "y", n)) for n in (990, 989))
     assert [figure.notes for figure in make_macs_figures(near) if figure.value is not None] == [()] * 3
     assert [figure.notes for figure in make_macs_figures(far) if figure.value is not None] == [
-        ("counters disagree by 1.1%",)
+        (Note(None, "counters disagree by 1.1 %"),)
     ] * 3
 
 

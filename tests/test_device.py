@@ -77,7 +77,7 @@ def measure(cuda: FakeCuda, mhz: Callable[[int, str], float]) -> dict[str, Trace
 
 def find_notes(trace: Trace) -> str:
     figures = make_latency_figures([trace], [trace], is_pinned=True, conditions={"backend": "cuda", "batch": 1})
-    return "; ".join(figures[0].notes)
+    return "; ".join(map(str, figures[0].notes))
 
 
 def test_single_calls_on_a_device_are_waited_for() -> None:

@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import pytest
 
-from dlmi_bench.cli.doctor import format_finding, format_noise
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments import doctor
 from dlmi_bench.instruments.doctor import MODELS, SUITE_BYTES, Finding, Look, examine
+from dlmi_bench.instruments.doctor_text import format_finding, format_noise
 from dlmi_bench.instruments.energy import Component, Idle, Meter, measure_idle
 from dlmi_bench.instruments.host.facts import Fact
 from dlmi_bench.instruments.host.neighbours import Neighbours
@@ -92,9 +92,9 @@ def test_good_machine_has_nothing_to_mend() -> None:
         (look(memory_limit_bytes=Fact(2**30)), "memory limit", "partly", "1.0 GiB, the default suite takes about 3.0"),
         (look(gpus=Fact(None, "NVML: no driver")), "GPU", "no", "no driver"),
         (look(gpus=Fact([{"name": "H100"}, {"name": None}])), "GPU", "partly", "H100, one that does not answer"),
-        (replace(GOOD, neighbours=Neighbours(0.3, 0.0)), "neighbours", "partly", "30% of the time"),
+        (replace(GOOD, neighbours=Neighbours(0.3, 0.0)), "neighbours", "partly", "30 % of the time"),
         (replace(GOOD, neighbours=Neighbours(None, None)), "neighbours", "partly", "psi=1"),
-        (replace(GOOD, neighbours=Neighbours(0.0, 0.2)), "neighbours", "partly", "20% of the CPU time"),
+        (replace(GOOD, neighbours=Neighbours(0.0, 0.2)), "neighbours", "partly", "20 % of the CPU time"),
         (replace(GOOD, can_reset_peak=False), "peak memory", "no", "not writable"),
     ],
 )
@@ -156,7 +156,7 @@ def test_every_meter_that_refuses_keeps_its_reason(monkeypatch: pytest.MonkeyPat
         raise refuse(name)
 
     names = ("rapl", "nvml", "codecarbon")
-    monkeypatch.setattr("dlmi_bench.instruments.meters.RUNGS", {name: partial(make, name) for name in names})
+    monkeypatch.setattr("dlmi_bench.instruments.meters.METERS", {name: partial(make, name) for name in names})
     seen = doctor.look()
     assert seen.idle is None
     assert {name: error.remedy for name, error in seen.refusals.items()} == {name: f"open {name}" for name in names}

@@ -11,7 +11,7 @@ from dlmi_bench.instruments.energy import Component, Idle, measure_energy, measu
 from dlmi_bench.instruments.energy_figures import join_processes, make_energy_figures, make_target_figures
 from dlmi_bench.instruments.host.activity import CpuUse
 from dlmi_bench.jobs import training
-from dlmi_bench.records import Cell, Figure
+from dlmi_bench.records import Cell, Figure, Note
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Recipe, make_splits
@@ -67,7 +67,7 @@ def test_net_below_zero_says_so(clock: FakeClock) -> None:
     sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 0.2), idle=IDLE, clock=clock)
     net = find(make_energy_figures("training_energy_j", sample), "cpu", is_net=True)
     assert net.value == pytest.approx(-0.5)
-    assert any("too little to be seen" in note for note in net.notes)  # a busy machine adds a note of its own
+    assert any("too little to be seen" in note.text for note in net.notes)  # a busy machine adds a note of its own
 
 
 def test_net_needs_a_baseline_of_the_same_source(clock: FakeClock) -> None:
@@ -114,8 +114,8 @@ def test_neighbours_in_the_window_are_told(clock: FakeClock) -> None:
     """Beyond a tenth of the CPU time, gross and net say how much of it was others'; a constant does not mind."""
     sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=IDLE, clock=clock)
     loud = make_energy_figures("training_energy_j", replace(sample, use=CpuUse(own=1.0, others=1.0)))
-    note = "noisy: 50% of the CPU time in the window was used by other processes"
-    assert [find(loud, "cpu", is_net=is_net).notes for is_net in (False, True)] == [(note,), (note,)]
+    note = "noisy: 50 % of the CPU time in the window was used by other processes"
+    assert [find(loud, "cpu", is_net=is_net).notes for is_net in (False, True)] == [(Note.parse(note),)] * 2
     assert find(loud, "ram", is_net=False).notes == ()
     quiet = make_energy_figures("training_energy_j", replace(sample, use=CpuUse(own=1.0, others=0.1)))
     assert find(quiet, "cpu", is_net=False).notes == ()

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dlmi_bench.gate.accuracy.seeds import compute_recipe_difference
+from dlmi_bench.gating.accuracy.seeds import compute_recipe_difference
 from dlmi_bench.stats.estimates import (
     Estimate,
     Exact,
     Mean,
-    Middle,
+    MedianEstimate,
     Share,
-    Way,
+    VarianceSource,
     estimate_accuracy,
     estimate_difference,
     estimate_mean,
@@ -68,7 +68,7 @@ def test_satterthwaite_by_hand() -> None:
 
 
 def test_mean_is_the_t_test() -> None:
-    """One way: interval and p-values are those of scipy's one-sample t-test."""
+    """One source: interval and p-values are those of scipy's one-sample t-test."""
     values = [1.0, 2.5, 2.0, 4.0]
     estimate = estimate_mean(values, "seeds")
     assert estimate.compute_interval(0.05) == pytest.approx(stats.ttest_1samp(values, 0).confidence_interval(0.95))
@@ -78,17 +78,17 @@ def test_mean_is_the_t_test() -> None:
 
 def test_needed_seeds_by_hand() -> None:
     """sd 1, mean .5 above: t = .5 sqrt(n) exceeds t(.975, n - 1) first at n = 18, whose p is below .025."""
-    estimate = Mean(0.5, (Way("seeds", 1.0, 5),))
+    estimate = Mean(0.5, (VarianceSource("seeds", 1.0, 5),))
     assert estimate.find_needed(0.0, 0.025) == {"seeds": 18}
     assert stats.t.sf(0.5 * math.sqrt(18), 17) <= 0.025 < stats.t.sf(0.5 * math.sqrt(17), 16)
-    assert Mean(0.0, (Way("seeds", 1.0, 5),)).find_needed(0.0, 0.025) == {}
+    assert Mean(0.0, (VarianceSource("seeds", 1.0, 5),)).find_needed(0.0, 0.025) == {}
 
 
 def test_noise_of_one_seed_on_one_example_counts_once() -> None:
-    """Variances of 1 and 1 that share .5 make 1.5; a shared 1.8 is the least there is; sums of ways share nothing."""
-    ways = Way("seeds", 3.0, 9), Way("examples", 2.0, 4)
-    assert Mean(0.0, ways, (Way("both", 1.0, 2),)).error ** 2 == pytest.approx(1.5)
-    assert Mean(0.0, ways, (Way("both", 3.0, 5),)).error ** 2 == pytest.approx(1.8)
+    """Variances of 1 and 1 that share .5 make 1.5; a shared 1.8 is the least there is; sums share nothing."""
+    sources = VarianceSource("seeds", 3.0, 9), VarianceSource("examples", 2.0, 4)
+    assert Mean(0.0, sources, (VarianceSource("both", 1.0, 2),)).error ** 2 == pytest.approx(1.5)
+    assert Mean(0.0, sources, (VarianceSource("both", 3.0, 5),)).error ** 2 == pytest.approx(1.8)
     table = np.array([[0.1], [0.3], [0.2]]) + np.array([0.0, 0.5, 0.4, 0.1])
     assert estimate_accuracy(table).twice[0].sd == pytest.approx(0)
     flips = np.array([[1.0, 0.0], [0.0, 1.0]])  # nothing but noise: sums of squares of 1 with one degree of freedom
@@ -97,7 +97,7 @@ def test_noise_of_one_seed_on_one_example_counts_once() -> None:
 
 def test_more_seeds_cannot_replace_examples() -> None:
     """Where the examples' error alone is too large only more of these decide."""
-    estimate = Mean(0.01, (Way("seeds", 0.001, 5), Way("examples", 0.3, 1000)))
+    estimate = Mean(0.01, (VarianceSource("seeds", 0.001, 5), VarianceSource("examples", 0.3, 1000)))
     assert list(estimate.find_needed(0.0, 0.025)) == ["examples"]
 
 
@@ -124,7 +124,7 @@ def test_share_by_hand() -> None:
 
 def test_sign_test_by_hand() -> None:
     """Four of five above: P(4 or more heads of 5) = 6/32; infinite values count as what they are."""
-    middle = Middle((0.1, math.inf, 0.3, math.inf, -0.2), "seeds")
+    middle = MedianEstimate((0.1, math.inf, 0.3, math.inf, -0.2), "seeds")
     assert middle.compute_p(0.0) == pytest.approx((6 / 32, 31 / 32))
     assert middle.compute_interval(0.05) == (-math.inf, math.inf)
 
@@ -168,7 +168,7 @@ def test_mean_moves_and_scales_with_its_values(values: list[float], factor: floa
 
 
 def test_swapped_sides_mirror() -> None:
-    """The difference the other way round has the mirrored bounds."""
+    """The difference the other source round has the mirrored bounds."""
     rng = np.random.default_rng(3)
     a, b = simulate(rng, 0.95), simulate(rng, 0.93)
     lo, hi = estimate_difference(a, b, is_paired=False).compute_interval(0.05)
@@ -176,7 +176,7 @@ def test_swapped_sides_mirror() -> None:
 
 
 def test_bounds_agree_with_the_gates_bootstrap() -> None:
-    """Two ways to the same 90 % bounds, by variances and by resampling: within a tenth of their width."""
+    """Two sources to the same 90 % bounds, by variances and by resampling: within a tenth of their width."""
     rng = np.random.default_rng(5)
     for _ in range(5):
         a, b = simulate(rng, 0.95), simulate(rng, 0.94)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlmi_bench.gate.accuracy.convergence import Effort
-from dlmi_bench.gate.accuracy.decision import (
+from dlmi_bench.gating.accuracy.convergence import Effort
+from dlmi_bench.gating.accuracy.decision import (
     AccuracyVerdict,
     Limits,
     decide,
@@ -16,8 +16,8 @@ from dlmi_bench.gate.accuracy.decision import (
     judge_recipe,
     judge_weights,
 )
-from dlmi_bench.gate.accuracy.difference import AccuracyDifference
-from dlmi_bench.gate.accuracy.evidence import ExampleSet, PredictedClasses, Runs
+from dlmi_bench.gating.accuracy.difference import AccuracyDifference
+from dlmi_bench.gating.accuracy.evidence import ExampleSet, PredictedClasses, Runs
 
 N = 2000
 SET = ExampleSet("a" * 64, "b" * 64, N)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from dlmi_bench.gate.accuracy.decision import Limits, decide
-from dlmi_bench.gate.accuracy.difference import AccuracyDifference
-from dlmi_bench.gate.accuracy.discordance import Discordance, compute_tango_difference
-from dlmi_bench.gate.accuracy.seeds import compute_recipe_difference
+from dlmi_bench.gating.accuracy.decision import Limits, decide
+from dlmi_bench.gating.accuracy.difference import AccuracyDifference
+from dlmi_bench.gating.accuracy.discordance import Discordance, compute_tango_difference
+from dlmi_bench.gating.accuracy.seeds import compute_recipe_difference
 
 
 @pytest.fixture(scope="module")

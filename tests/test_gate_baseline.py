@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.gate.sides.baseline import MANIFEST, Baseline, load_baseline, save_baseline
-from dlmi_bench.gate.sides.request import GateRequest, list_unjudged
+from dlmi_bench.gating.sides.baseline import MANIFEST, Baseline, load_baseline, save_baseline
+from dlmi_bench.gating.sides.request import GateRequest, list_unjudged
 from dlmi_bench.store import Store
 from stand_ins import Command
 

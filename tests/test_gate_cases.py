@@ -18,7 +18,7 @@ from torch import nn
 
 from dlmi_bench.backends import BACKENDS, predict
 from dlmi_bench.backends.export import write_onnx
-from dlmi_bench.gate.sides.baseline import save_baseline
+from dlmi_bench.gating.sides.baseline import save_baseline
 from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Record
 from dlmi_bench.store import Store, artifact_path, put_artifact

@@ -11,14 +11,14 @@ import pytest
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.backends.export import write_onnx
-from dlmi_bench.gate.latency import session
-from dlmi_bench.gate.latency.benchmark import SIDES, Benchmarks, Replicate, RoundRequest, SessionRequest, Timings
-from dlmi_bench.gate.latency.decision import INPROC, TWOPROC
-from dlmi_bench.gate.latency.looks import CONFIRMATION, decide_benchmarks
-from dlmi_bench.gate.latency.retry import RETRY, decide_with_retry
-from dlmi_bench.gate.latency.rounds import run_inproc_job
-from dlmi_bench.gate.latency.session import run_inproc
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating.latency import session
+from dlmi_bench.gating.latency.benchmark import SIDES, Benchmarks, Replicate, RoundRequest, SessionRequest, Timings
+from dlmi_bench.gating.latency.decision import INPROC, TWOPROC
+from dlmi_bench.gating.latency.looks import CONFIRMATION, decide_benchmarks
+from dlmi_bench.gating.latency.retry import RETRY, decide_with_retry
+from dlmi_bench.gating.latency.rounds import run_inproc_job
+from dlmi_bench.gating.latency.session import run_inproc
+from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.instruments.clock import Block, HostClock
 from dlmi_bench.instruments.latency import CpuHopper
 from dlmi_bench.jobs.protocol import Answer, Request
@@ -185,7 +185,7 @@ def test_round_that_hangs_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
 
     decision = decide_benchmarks(make_benchmarks("a"), {"a": 0.05}, measure, TWOPROC)["a"]
     assert decision.verdict is Verdict.INVALID
-    assert "no answer from dlmi_bench.gate.latency.rounds:run_round_job within 0.5 s" in decision.why
+    assert "no answer from dlmi_bench.gating.latency.rounds:run_round_job within 0.5 s" in decision.why
     assert not [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
 
 

@@ -13,14 +13,14 @@ from torch import nn
 
 from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.errors import DataError
-from dlmi_bench.gate.expense import describe_training
-from dlmi_bench.gate.latency.noise import compute_noise_sd, compute_resolvable, describe_noise
-from dlmi_bench.gate.output import GateOutcome, VerdictRow
-from dlmi_bench.gate.settings import Settings
-from dlmi_bench.gate.sides.baseline import Baseline, Energy, Entry, MachineNoise, Training, list_energy, load_baseline
-from dlmi_bench.gate.sides.candidate import Candidate, _have_same_weights
-from dlmi_bench.gate.sides.files import load_file_candidate, load_labelled, save_files
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating.expense import describe_training
+from dlmi_bench.gating.latency.noise import compute_noise_sd, compute_resolvable, describe_noise
+from dlmi_bench.gating.output import GateOutcome, VerdictRow
+from dlmi_bench.gating.settings import Settings
+from dlmi_bench.gating.sides.baseline import Baseline, Energy, Entry, MachineNoise, Training, list_energy, load_baseline
+from dlmi_bench.gating.sides.candidate import Candidate, _have_same_weights
+from dlmi_bench.gating.sides.files import load_file_candidate, load_labelled, save_files
+from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.records import Artifact, Cell, Record
 from dlmi_models import MODELS
 from stand_ins import Command

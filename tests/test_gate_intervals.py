@@ -8,15 +8,15 @@ from hypothesis.extra import numpy as hnp
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, multinomial
 
-from dlmi_bench.gate.accuracy.convergence import Effort, compute_speedup_p
-from dlmi_bench.gate.accuracy.difference import AccuracyDifference
-from dlmi_bench.gate.accuracy.discordance import (
+from dlmi_bench.gating.accuracy.convergence import Effort, compute_speedup_p
+from dlmi_bench.gating.accuracy.difference import AccuracyDifference
+from dlmi_bench.gating.accuracy.discordance import (
     Discordance,
     compute_discordance,
     compute_tango_difference,
     compute_tango_z,
 )
-from dlmi_bench.gate.accuracy.seeds import compute_recipe_difference
+from dlmi_bench.gating.accuracy.seeds import compute_recipe_difference
 
 Z = 1.6448536  # one-sided 5 %
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlmi_bench.gate.latency.decision import (
+from dlmi_bench.gating.latency.decision import (
     INPROC,
     TWOPROC,
     Process,
@@ -17,7 +17,7 @@ from dlmi_bench.gate.latency.decision import (
     count_more_processes,
     decide_latency,
 )
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.stats.ratios import compute_log_ratio
 from regimes import make_process
 

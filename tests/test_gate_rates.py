@@ -13,8 +13,8 @@ from statistics import fmean, median
 import numpy as np
 import pytest
 
-from dlmi_bench.gate.latency.decision import ALPHA, INPROC, TWOPROC, Process, compute_interval, decide_latency
-from dlmi_bench.gate.verdicts import Verdict
+from dlmi_bench.gating.latency.decision import ALPHA, INPROC, TWOPROC, Process, compute_interval, decide_latency
+from dlmi_bench.gating.verdicts import Verdict
 from dlmi_bench.stats.intervals import compute_clopper_pearson, compute_t_interval
 from dlmi_bench.stats.ratios import compute_log_ratio
 from regimes import REGIMES, SLOWED, Regime, count_verdicts, make_process, run_session, simulate_logs, simulate_rounds

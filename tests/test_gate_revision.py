@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dlmi_bench.gate.latency.benchmark import Prepared, PrepareSideRequest, RoundRequest
-from dlmi_bench.gate.sides.candidate import ExportRequest
-from dlmi_bench.gate.sides.revision import RevisionError, open_revision
+from dlmi_bench.gating.latency.benchmark import Prepared, PrepareSideRequest, RoundRequest
+from dlmi_bench.gating.sides.candidate import ExportRequest
+from dlmi_bench.gating.sides.revision import RevisionError, open_revision
 from stand_ins import plant
 from test_gate_run import IDENTITY, make_benchmarks
 

@@ -9,12 +9,12 @@ import pytest
 
 from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.gate import output
-from dlmi_bench.gate.latency.benchmark import SIDES, Benchmarks, Failure, GateBenchmark, Replicate, Timings
-from dlmi_bench.gate.latency.decision import INPROC
-from dlmi_bench.gate.latency.looks import CONFIRMATION, decide_benchmarks
-from dlmi_bench.gate.settings import Settings, load_settings
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating import output
+from dlmi_bench.gating.latency.benchmark import SIDES, Benchmarks, Failure, GateBenchmark, Replicate, Timings
+from dlmi_bench.gating.latency.decision import INPROC
+from dlmi_bench.gating.latency.looks import CONFIRMATION, decide_benchmarks
+from dlmi_bench.gating.settings import Settings, load_settings
+from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.instruments.onnx_graph import compute_peak_activation_bytes, count_operators, load_graph
 from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.records import Conditions

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dlmi_bench.closure import hash_code
-from dlmi_bench.gate.sides.baseline import MANIFEST, file_path, load_baseline
+from dlmi_bench.gating.sides.baseline import MANIFEST, file_path, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.selftest import gate as selftest
 from dlmi_bench.selftest.gate import CODE
@@ -117,7 +117,7 @@ def test_page_has_the_table_that_is_printed(
 def test_code_is_that_of_the_whole_gate_and_of_its_clock() -> None:
     """Modules that a session runs are covered, those that the gate gains too."""
     root = ROOT / "bench"
-    files = (root / "dlmi_bench" / "gate").rglob("[!_]*.py")
+    files = (root / "dlmi_bench" / "gating").rglob("[!_]*.py")
     modules = {".".join(path.relative_to(root).with_suffix("").parts) for path in files}
     assert modules | {
         "dlmi_bench.instruments.latency",

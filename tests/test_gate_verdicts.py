@@ -2,8 +2,8 @@
 
 import pytest
 
-from dlmi_bench.gate.latency.identity import find_incomparable
-from dlmi_bench.gate.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided, judge_closed
+from dlmi_bench.gating.latency.identity import find_incomparable
+from dlmi_bench.gating.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided, judge_closed
 
 STATED = ("backend", "batch", "precision", "provider", "shape", "threads")
 IDENTITY = dict.fromkeys(STATED, "x")

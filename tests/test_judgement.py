@@ -136,7 +136,7 @@ def answer(scores: np.ndarray[Any, Any], backend: str = "onnxruntime") -> Answer
 
 
 def notes(scores: np.ndarray[Any, Any], reference: np.ndarray[Any, Any], backend: str = "onnxruntime") -> str:
-    return " ".join(make_parity(answer(scores, backend), reference, reference.astype(np.float32))[0].notes)
+    return " ".join(map(str, make_parity(answer(scores, backend), reference, reference.astype(np.float32))[0].notes))
 
 
 def test_scores_off_by_a_hundredth_are_found() -> None:

@@ -1,4 +1,4 @@
-"""The ladder of meters: counters in a made-up powercap tree, a made-up NVML, CodeCarbon's habits."""
+"""Energy meters: counters in a made-up powercap tree, a made-up NVML, CodeCarbon's habits."""
 
 import errno
 import inspect
@@ -17,7 +17,7 @@ import pytest
 
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.energy import Component, Idle, measure_energy
-from dlmi_bench.instruments.meters import Ladder, idle_baseline, open_ladder
+from dlmi_bench.instruments.meters import MeterStack, idle_baseline, open_meters
 from dlmi_bench.instruments.meters.nvml import NvmlMeter
 from dlmi_bench.instruments.meters.rapl import MAX_POWER_W, POLL_S, Counter, RaplMeter, find_zones
 from dlmi_bench.instruments.meters.tracker import CPU_SOURCES, SETTINGS, CodeCarbonMeter, read_component
@@ -262,25 +262,25 @@ def refuse() -> WattMeter:
     raise MeasurementError("RAPL: no counters", "buy some")
 
 
-def test_ladder_takes_the_first_meter_of_each_component(clock: FakeClock) -> None:
+def test_stack_takes_the_first_meter_of_each_component(clock: FakeClock) -> None:
     """The processor from the counter, memory from the model below it; what refused is kept with its reason."""
-    ladder = open_ladder(
+    stack = open_meters(
         {"emi": refuse, "nvml": lambda: NvmlMeter(FakeNvml(clock, (5.0,))), "watt": lambda: WattMeter(clock, 1.0),
          "worse": lambda: WattMeter(clock, 9.0)}
     )  # fmt: skip
-    parts = measure_energy(lambda: clock.work(10**10), ladder, clock=clock).components
+    parts = measure_energy(lambda: clock.work(10**10), stack, clock=clock).components
     assert {part.name: (part.source, part.energy_j) for part in parts} == {
         "gpu": ("nvml", 50.0), "cpu": ("rapl", 10.0), "ram": ("ram_constant", 20.0),
     }  # fmt: skip
-    assert ladder.refusals["emi"].remedy == "buy some"
+    assert stack.refusals["emi"].remedy == "buy some"
 
 
-def test_ladder_without_any_rung_fails_with_the_last_reason() -> None:
+def test_stack_without_any_meter_fails_with_the_last_reason() -> None:
     """Nothing that works is an error, not a meter that reads nothing; every reason is kept."""
-    ladder = open_ladder({"rapl": refuse, "nvml": refuse})
-    assert set(ladder.refusals) == {"rapl", "nvml"}
+    stack = open_meters({"rapl": refuse, "nvml": refuse})
+    assert set(stack.refusals) == {"rapl", "nvml"}
     with pytest.raises(MeasurementError, match="no counters"):
-        ladder.start()
+        stack.start()
 
 
 class LoggedMeter(WattMeter):
@@ -307,29 +307,29 @@ class LoggedMeter(WattMeter):
 def test_best_rung_starts_last_and_stops_first(clock: FakeClock) -> None:
     """What the others cost lies outside of the best one's window, at both ends."""
     log: list[str] = []
-    ladder = Ladder([LoggedMeter(clock, "best", log), LoggedMeter(clock, "worse", log)])
-    ladder.start()
-    ladder.stop()
+    stack = MeterStack([LoggedMeter(clock, "best", log), LoggedMeter(clock, "worse", log)])
+    stack.start()
+    stack.stop()
     assert log == ["start worse", "start best", "stop best", "stop worse"]
 
 
 def test_rung_that_dies_leaves_no_window_open(clock: FakeClock) -> None:
     """When the best one fails at its end the others are stopped all the same, and the failure is told."""
     log: list[str] = []
-    rungs = [LoggedMeter(clock, "best", log, fails_at="stop"), LoggedMeter(clock, "worse", log)]
-    ladder = Ladder(rungs)
-    ladder.start()
+    meters = [LoggedMeter(clock, "best", log, fails_at="stop"), LoggedMeter(clock, "worse", log)]
+    stack = MeterStack(meters)
+    stack.start()
     with pytest.raises(MeasurementError, match="best is dead"):
-        ladder.stop()
-    assert not rungs[1].is_running
+        stack.stop()
+    assert not meters[1].is_running
 
 
-def test_ladder_that_does_not_start_leaves_no_window_open(clock: FakeClock) -> None:
-    """What was started before the rung that failed is stopped again."""
+def test_stack_that_does_not_start_leaves_no_window_open(clock: FakeClock) -> None:
+    """What was started before the meter that failed is stopped again."""
     log: list[str] = []
-    rungs = [LoggedMeter(clock, "best", log, fails_at="start"), LoggedMeter(clock, "worse", log)]
+    meters = [LoggedMeter(clock, "best", log, fails_at="start"), LoggedMeter(clock, "worse", log)]
     with pytest.raises(MeasurementError, match="best is dead"):
-        Ladder(rungs).start()
+        MeterStack(meters).start()
     assert log == ["start worse", "start best", "stop worse"]
 
 

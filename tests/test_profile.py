@@ -14,13 +14,13 @@ import pytest
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.latency import Trace
-from dlmi_bench.instruments.meters import Ladder
+from dlmi_bench.instruments.meters import MeterStack
 from dlmi_bench.jobs.profile import LoadedRuntime, run_prepare_job, run_rounds_job
 from dlmi_bench.jobs.protocol import EMPTY, LoadAnswer, PrepareRequest, RoundsRequest
 from dlmi_bench.jobs.subject import Subject
-from dlmi_bench.profile.profile import Profile, _list_waves, _measure
-from dlmi_bench.profile.row import ProfileContext, RuntimeProfile, _make_load_figure
-from dlmi_bench.profile.text import format_profile
+from dlmi_bench.profiling.profile import Profile, _list_waves, _measure
+from dlmi_bench.profiling.row import ProfileContext, RuntimeProfile, _make_load_figure
+from dlmi_bench.profiling.text import format_profile
 from dlmi_bench.records import Figure, unavailable
 from dlmi_bench.selftest.fakes import FakeClock, WattMeter
 from dlmi_bench.units import SCALES
@@ -74,7 +74,7 @@ def number():
 
 # How long a call takes is the machine's affair, in which of the units that is told too.
 DURATIONS, RATES = ({symbol for _, symbol in SCALES[unit]} for unit in ("s", "hz"))
-NO_METER = Ladder([], {"rapl": MeasurementError("no meter", "buy one")})
+NO_METER = MeterStack([], {"rapl": MeasurementError("no meter", "buy one")})
 
 
 @pytest.fixture
@@ -171,8 +171,8 @@ class FakeWorker:
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[RuntimeProfile]:
     """Three runtimes, one of which compiles and so loads alone, measured with a meter that does not work."""
-    monkeypatch.setattr("dlmi_bench.profile.profile.Worker", FakeWorker)
-    monkeypatch.setattr("dlmi_bench.profile.profile.list_cpus", lambda: [0, 1])
+    monkeypatch.setattr("dlmi_bench.profiling.profile.Worker", FakeWorker)
+    monkeypatch.setattr("dlmi_bench.profiling.profile.list_cpus", lambda: [0, 1])
     monkeypatch.setattr(FakeWorker, "log", [])
     rows = [RuntimeProfile(name) for name in ("eager", "compile", "onnxruntime")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
@@ -220,8 +220,8 @@ def test_each_load_has_a_cpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
             raise AssertionError("the third waits for the first")
         row.fail("loaded, and not to be timed", "")
 
-    monkeypatch.setattr("dlmi_bench.profile.profile.Worker", FakeWorker)
-    monkeypatch.setattr("dlmi_bench.profile.profile.list_cpus", lambda: [4, 7])
+    monkeypatch.setattr("dlmi_bench.profiling.profile.Worker", FakeWorker)
+    monkeypatch.setattr("dlmi_bench.profiling.profile.list_cpus", lambda: [4, 7])
     monkeypatch.setattr(RuntimeProfile, "load", load)
     rows = [RuntimeProfile(name) for name in ("compile", "compile-freezing", "aotinductor")]
     subject = Subject(kind="model", name="softmax", input_shape=(1, 16, 16))
@@ -255,12 +255,12 @@ def test_row_outlives_its_meter_and_tells_of_its_neighbours(rows: list[RuntimePr
     assert latency is not None
     assert (energy.value, energy.reason) == (None, "no meter")
     assert (latency.value, latency.n) == (1e-3, len(rows[0].rounds))
-    assert any(note.startswith("noisy: process 1") for note in latency.notes)
+    assert any(str(note).startswith("noisy: process 1") for note in latency.notes)
 
 
 def test_energy_is_that_of_all_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of 1 ms fill 0.2 s with 200, which hold 1 600 examples at a batch of 8."""
-    monkeypatch.setattr("dlmi_bench.profile.row.ENERGY_WINDOW_S", 0.0)
+    monkeypatch.setattr("dlmi_bench.profiling.row.ENERGY_WINDOW_S", 0.0)
     monkeypatch.setattr("dlmi_bench.instruments.energy.HostClock", lambda: clock)
     clock = FakeClock()
     meter, worker = WattMeter(clock, 1.0), SimpleNamespace(ask=lambda *_: clock.work(2_000_000_000))

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from dlmi_bench.records import Cell, Figure, Record, unavailable
+from dlmi_bench.records import Benchmark, Cell, Figure, Mark, Note, Record, list_marks, unavailable
 
 
 def test_figure_without_value_needs_a_reason() -> None:
@@ -43,3 +43,25 @@ def test_record_survives_json() -> None:
     assert Record.model_validate_json(record.model_dump_json()) == record
     assert record.figure("a_s", batch=1) == figure
     assert record.figure("a_s", batch=2) is None
+
+
+@pytest.mark.parametrize("text", ["noisy: a neighbour", "INVALID: a: b", "not counted: aten.x x 2", "noisy", ""])
+def test_notes_are_strings_in_files(text: str) -> None:
+    """A note survives JSON as its text; a first word that is no mark belongs to the text."""
+    figure = Figure.model_validate({"name": "a_s", "value": 1, "kind": "measured", "source": "x", "notes": [text]})
+    assert figure.model_dump(mode="json")["notes"] == [text]
+    assert Figure.model_validate_json(figure.model_dump_json()) == figure
+    assert (figure.notes[0].mark is not None) == (text.partition(": ")[0] in ("noisy", "INVALID") and ": " in text)
+
+
+def test_marks_beside_a_value_have_one_order_and_no_discarded_rounds() -> None:
+    """Marks of all figures that a value rests on, once each; `throttled` is told in the notes only."""
+    notes = tuple(map(Note.parse, ("INVALID: a", "throttled: b", "vacuous: c", "mixed: d")))
+    first = Figure(name="a_s", value=1, kind="measured", source="x", notes=notes)
+    second = Figure(name="b_s", value=1, kind="measured", source="x", notes=(Note(Mark.NOISY, "e"), notes[0]))
+    assert list_marks(first, None, second) == ["mixed", "noisy", "vacuous", "INVALID"]
+
+
+def test_benchmark_key_is_the_one_in_stored_records() -> None:
+    """Stores of earlier versions keep rounds and single calls under this text."""
+    assert Benchmark("mlp-64-32", "onnxruntime", batch=64, n_threads=2).key == "onnxruntime, batch 64, threads 2"

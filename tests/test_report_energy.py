@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dlmi_bench.records import Cell, Figure, Record
+from dlmi_bench.records import Cell, Figure, Note, Record
 from dlmi_reports.formats.boamps import write_boamps
 from dlmi_reports.formats.mlbom import make_mlbom
 from dlmi_reports.results.load import ModelResults, Results, TaskResults
@@ -76,9 +76,10 @@ def test_noisy_joules_are_marked_wherever_they_stand() -> None:
     """One of two trainings had neighbours: its own value, the mean, the break-even and the notes below say so."""
     small, large = model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)
     quiet = small.trainings[0]
-    note = "noisy: 34% of the CPU time in the window was used by other processes"
+    note = "noisy: 34 % of the CPU time in the window was used by other processes"
     figures = (
-        figure.model_copy(update={"notes": (note,)} if figure.name.endswith("_j") else {}) for figure in quiet.figures
+        figure.model_copy(update={"notes": (Note.parse(note),)} if figure.name.endswith("_j") else {})
+        for figure in quiet.figures
     )
     small.trainings[:] = [quiet.model_copy(update={"figures": tuple(figures)}), quiet]
     task = make_task(small, large)
@@ -91,7 +92,9 @@ def test_noisy_joules_are_marked_wherever_they_stand() -> None:
 def test_noisy_energy_of_inferences_is_marked() -> None:
     """In the costs of inference, for gross and net; the joules' scope stands in the table by source."""
     one = model("small", 10, 10.0, 1e-3)
-    figures = (figure.model_copy(update={"notes": ("noisy: 34%",)}) for figure in one.measured["energy"].figures)
+    figures = (
+        figure.model_copy(update={"notes": (Note.parse("noisy: 34 %"),)}) for figure in one.measured["energy"].figures
+    )
     one.measured["energy"] = one.measured["energy"].model_copy(update={"figures": tuple(figures)})
     assert make_inference_table(make_task(one)).rows[0][-1] == "1.00 J (modelled, cpu_load_model) (noisy)"
     table = make_source_table(make_task(one))
@@ -160,7 +163,7 @@ def test_no_break_even_from_what_is_too_little_to_be_seen() -> None:
 def test_marks_of_the_latencies_are_carried_on() -> None:
     """What rests on an invalid latency says so."""
     small, large = model("small", 10, 10.0, 1e-3), model("large", 1000, 4.0, 3e-3)
-    figure = large.measured["latency"].figures[0].model_copy(update={"notes": ("INVALID: pre-empted",)})
+    figure = large.measured["latency"].figures[0].model_copy(update={"notes": (Note.parse("INVALID: pre-empted"),)})
     large.measured["latency"] = large.measured["latency"].model_copy(update={"figures": (figure,)})
     assert make_break_even_tables(make_task(small, large))[0].rows[0][3] == "after 3 000 inferences (INVALID)"
 

@@ -6,7 +6,7 @@ import pytest
 
 from dlmi_bench.errors import StoreError
 from dlmi_bench.instruments.latency_figures import make_single_call_figures
-from dlmi_bench.records import Cell, Figure, Record, unavailable
+from dlmi_bench.records import Cell, Figure, Note, Record, unavailable
 from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.store import Store
 from dlmi_reports.claims.ratios import pair_seeds
@@ -152,7 +152,7 @@ def test_invalid_latency_changed_nothing(tmp_path: Path) -> None:
     results = []
     for latency_s, notes in ((2e-5, ("INVALID: pre-empted",)), (1e-5, ())):
         latency, _ = measured_records("small", 10, latency_s)
-        figure = latency.figures[0].model_copy(update={"notes": notes})
+        figure = latency.figures[0].model_copy(update={"notes": tuple(map(Note.parse, notes))})
         store = Store(tmp_path / str(latency_s))
         store.add_done([(latency.model_copy(update={"figures": (figure,)}), "f")])
         results.append(load_results(store))
@@ -198,7 +198,7 @@ def test_efficiency_by_hand(tmp_path: Path) -> None:
     modelled = Figure(name="inference_energy_j", value=2.0, kind="modelled", source="tdp",
                       conditions={"component": "cpu", "idle_subtracted": False})  # fmt: skip
     measured = modelled.model_copy(update={"kind": "measured", "source": "rapl"})
-    void = measured.model_copy(update={"notes": ("INVALID: other answers",)})
+    void = measured.model_copy(update={"notes": (Note.parse("INVALID: other answers"),)})
     records = [train_record(m, i, 0.9, None if m == "a" else 1.0) for m in "abc" for i in range(5)]
     records += [Record(cell=Cell(kind="counts", task="toy", model=m), figures=(counts,)) for m in "abc"]
     records += [

@@ -124,8 +124,8 @@ def test_neighbours_are_read_from_the_counters(tmp_path: Path) -> None:
     found = watch.read(watch._start_ns + 1_000_000_000)
     assert (found.pressure, found.steal) == pytest.approx((0.3, 0.05))
     assert found.complaints == [
-        "some thread of the machine waited for a CPU 30% of the time",
-        "the hypervisor took 5% of the CPUs",
+        "some thread of the machine waited for a CPU 30 % of the time",
+        "the hypervisor took 5 % of the CPUs",
     ]
 
 
@@ -149,8 +149,8 @@ def test_stolen_time_is_a_share_of_what_was_wanted(passed: tuple[int, int, int],
 def test_neighbours_are_complained_of_beyond_a_tenth_and_a_fiftieth() -> None:
     """Exactly 10 % of pressure and 2 % of stolen time pass, a little more does not."""
     assert Neighbours(0.10, 0.02).complaints == []
-    assert Neighbours(0.101, 0.02).complaints == ["some thread of the machine waited for a CPU 10% of the time"]
-    assert Neighbours(0.10, 0.021).complaints == ["the hypervisor took 2% of the CPUs"]
+    assert Neighbours(0.101, 0.02).complaints == ["some thread of the machine waited for a CPU 10 % of the time"]
+    assert Neighbours(0.10, 0.021).complaints == ["the hypervisor took 2 % of the CPUs"]
 
 
 def test_neighbours_without_counters_are_unknown(tmp_path: Path) -> None:

@@ -28,8 +28,7 @@ from dlmi_bench.jobs.protocol import (
     RoundsRequest,
 )
 from dlmi_bench.jobs.worker import JobError
-from dlmi_bench.records import Artifact, Cell, Figure, Record
-from dlmi_bench.store.rounds import make_rounds_key
+from dlmi_bench.records import Artifact, Benchmark, Cell, Figure, Record
 from dlmi_bench.suite.measures import SuiteContext, run_counts, run_energy, run_latency, run_memory
 from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
@@ -224,12 +223,12 @@ def test_unpinned_processes_are_doubled(worker: type[FakeWorker]) -> None:
     worker.is_pinned = False
     latency = run_session().figures[0]
     assert (latency.n, len(worker.payloads)) == (4, 4)
-    assert any(note.startswith("pinned=false") for note in latency.notes)
+    assert any(note.text.startswith("pinned=false") for note in latency.notes)
 
 
 def test_pre_empted_rounds_are_kept_by_their_number(worker: type[FakeWorker]) -> None:
     """The third block of four took ten times its CPU time: its index is in the details, in each process."""
-    processes = run_session().processes[make_rounds_key("eager", 8, 1)]
+    processes = run_session().processes[Benchmark("a", "eager", 8).key]
     assert [p["preempted_rounds"] for p in processes] == [[2], [2]]
     assert [p["preempted_share"] for p in processes] == [0.25, 0.25]
 

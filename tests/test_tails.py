@@ -7,14 +7,14 @@ import pytest
 
 from dlmi_bench.instruments.latency import MAX_SINGLE, N_TURNS, Plan, Trace, measure_latency
 from dlmi_bench.instruments.latency_figures import make_latency_figures, make_single_call_figures
-from dlmi_bench.records import Cell, Figure, Record
+from dlmi_bench.records import Benchmark, Cell, Figure, Note, Record
 from dlmi_bench.stats.percentiles import compute_exceedance, compute_n_needed, compute_percentile, count_outliers
-from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved, make_rounds_key
+from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved
 from regimes import REGIMES, simulate_rounds
 from stand_ins import FakeClock
 
 CONDITIONS = {"backend": "eager", "batch": 4, "threads": 1}
-KEY = make_rounds_key("eager", 4, 1)
+KEY = Benchmark("a", "eager", 4).key
 
 
 @pytest.mark.parametrize(("p", "n"), [(0.5, 5), (0.9, 29), (0.95, 59), (0.99, 299), (0.999, 2995)])
@@ -106,7 +106,8 @@ def test_calls_that_were_not_timed_have_no_outliers() -> None:
 def list_notes(*traces: Trace, floor_s: float = 1e-3, is_pinned: bool = True) -> list[str]:
     """What the figure of latency says, for processes whose empty call takes `floor_s`."""
     floors = [Trace(wall_s=[floor_s], cpu_s=[floor_s], n_switches=[0]) for _ in traces]
-    return list(make_latency_figures([*traces], floors, is_pinned=is_pinned, conditions=CONDITIONS)[0].notes)
+    figures = make_latency_figures([*traces], floors, is_pinned=is_pinned, conditions=CONDITIONS)
+    return list(map(str, figures[0].notes))
 
 
 def trace(n_lost: int = 0, n_throttled: int = 0, wall_s: float = 1.0) -> Trace:
@@ -119,9 +120,9 @@ def trace(n_lost: int = 0, n_throttled: int = 0, wall_s: float = 1.0) -> Trace:
     ("n_lost", "expected"),
     [
         (10, []),
-        (11, ["noisy: pre-empted in up to 11% of the rounds of a process"]),
-        (50, ["noisy: pre-empted in up to 50% of the rounds of a process"]),
-        (51, ["INVALID: pre-empted in 51% of the rounds of a process"]),
+        (11, ["noisy: pre-empted in up to 11 % of the rounds of a process"]),
+        (50, ["noisy: pre-empted in up to 50 % of the rounds of a process"]),
+        (51, ["INVALID: pre-empted in 51 % of the rounds of a process"]),
     ],
 )
 def test_preempted_rounds_mark_the_row(n_lost: int, expected: list[str]) -> None:
@@ -141,7 +142,7 @@ def test_throttled_rounds_mark_the_row(n_throttled: int, word: str) -> None:
 def test_rows_near_the_empty_call_measure_the_framework() -> None:
     """Below 5 x of an empty call the row says how much of it that is; at 5 x it does not."""
     assert list_notes(trace(), floor_s=0.2) == []
-    assert list_notes(trace(), floor_s=0.25) == ["measures the framework: an empty call takes 25% of it"]
+    assert list_notes(trace(), floor_s=0.25) == ["measures the framework: an empty call takes 25 % of it"]
 
 
 def test_processes_apart_and_unpinned_mark_the_row() -> None:
@@ -162,7 +163,7 @@ def test_throughput_and_overhead_by_hand() -> None:
     throughput, overhead = figures["throughput_hz"], figures["overhead_share"]
     assert (throughput.value, throughput.lo, throughput.hi) == (2, 1, 4)
     assert (overhead.value, overhead.lo, overhead.hi) == (0.25, 0.25, 0.25)
-    assert "noisy: a hog" in figures["latency_s"].notes
+    assert Note.parse("noisy: a hog") in figures["latency_s"].notes
 
 
 def record(model: str, rounds_s: list[list[float]], session: str = "s") -> Record:

@@ -1,1 +1,49 @@
-"""The profiling harness and the command line. Nothing is imported here: `bench` spans several floors."""
+"""dlmi-bench: accuracy against cost for compact medical-imaging models.
+
+    >>> import dlmi_bench
+    >>> print(dlmi_bench.count("mlp-64-32"))  # doctest: +ELLIPSIS
+    mlp-64-32, one example of 1x16x16
+    ...
+
+The names below are imported when they are first used, so that importing the package is quick and loads neither torch
+nor pandas nor numpy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlmi_bench.api import Answer as Answer
+    from dlmi_bench.api import count as count
+    from dlmi_bench.api import gate as gate
+    from dlmi_bench.api import judge_claims as judge_claims
+    from dlmi_bench.api import load_results as load_results
+    from dlmi_bench.api import profile as profile
+    from dlmi_bench.api import report as report
+    from dlmi_bench.api import run as run
+    from dlmi_bench.errors import BenchError as BenchError
+    from dlmi_bench.suite.suites import Suite as Suite
+    from dlmi_models import ModelEntry as Model  # noqa: F401 - offered under this name
+    from dlmi_tasks.spec import Task as Task
+
+_PLACES = {
+    **dict.fromkeys(
+        ("Answer", "count", "gate", "judge_claims", "load_results", "profile", "report", "run"), "dlmi_bench.api"
+    ),
+    "BenchError": "dlmi_bench.errors",
+    "Suite": "dlmi_bench.suite.suites",
+    "Task": "dlmi_tasks.spec",
+    "Model": "dlmi_models",
+}
+__all__ = [*_PLACES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    own = {"Model": "ModelEntry"}.get(name, name)
+    return getattr(import_module(_PLACES[name]), own)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

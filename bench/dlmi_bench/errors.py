@@ -36,4 +36,4 @@ class UsageError(BenchError):
 
 
 class UnavailableError(BenchError):
-    """What is asked for cannot run on this machine."""
+    """Request that cannot run on this machine."""

@@ -1,13 +1,24 @@
-"""What a result is: the one plain record that instruments fill and reports read.
+"""Record of a result: instruments fill it, reports read it.
 
 The unit of a figure is the last word of its name (`latency_s`, `energy_j`, `peak_bytes`); seconds, joules, bytes
 and fractions inside, always. `None` means not available and carries the reason; 0 means zero.
 """
 
 import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
 
@@ -51,8 +62,57 @@ class Cell(Plain):
         return int.from_bytes(digest[:4], "big") >> 1
 
 
+class Mark(StrEnum):
+    """Severity of a note, in the order in which marks are shown."""
+
+    MIXED = "mixed"
+    NOISY = "noisy"
+    VACUOUS = "vacuous"
+    THROTTLED = "throttled"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True)
+class Note:
+    """Remark of an instrument about its own figure; files keep it as "mark: text"."""
+
+    mark: Mark | None
+    text: str
+
+    @classmethod
+    def parse(cls, value: "str | Note") -> "Note":
+        """Note from its text in a file; a first word that is no mark belongs to the text."""
+        if isinstance(value, Note):
+            return value
+        word, colon, text = value.partition(": ")
+        return cls(Mark(word), text) if colon and word in set(Mark) else cls(None, value)
+
+    def __str__(self) -> str:
+        return self.text if self.mark is None else f"{self.mark}: {self.text}"
+
+
+NoteText = Annotated[
+    Note, BeforeValidator(Note.parse), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
+]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Identity of what is timed: one model on one runtime, with a batch size and a number of threads."""
+
+    model: str
+    backend: str
+    batch: int
+    n_threads: int = 1
+
+    @property
+    def key(self) -> str:
+        """Key of its rounds and single calls in the record of its model: `details["rounds_s"][key]`."""
+        return f"{self.backend}, batch {self.batch}, threads {self.n_threads}"
+
+
 class Figure(Plain):
-    """One number and everything needed to trust it.
+    """ ""One number and everything needed to trust it.
 
     `lo`, `hi` bound the value in the sense that `interval` names. `n` counts what was sampled (processes, examples,
     repeats). `conditions` are part of the figure's identity: change one and it is another figure.
@@ -68,7 +128,7 @@ class Figure(Plain):
     hi: Finite | None = None
     interval: str = ""
     conditions: dict[str, str | int | float | bool] = {}
-    notes: tuple[str, ...] = ()
+    notes: tuple[NoteText, ...] = ()
     samples: tuple[Finite, ...] = ()
     reason: str = ""
 
@@ -93,7 +153,7 @@ class Artifact(Plain):
 class Record(Plain):
     """A measured cell: its figures, the files it made and where all of it comes from.
 
-    `failures` says what went wrong where some figures could not be had: such a cell is not done and is tried again.
+    `failures` says what went wrong where figures are missing: such a cell is not done and is tried again.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -120,5 +180,11 @@ class Record(Plain):
 
 
 def unavailable(name: str, reason: str, **conditions: str | int | float | bool) -> Figure:
-    """A figure that could not be had, with the reason."""
+    """Make a figure that is not available, with the reason."""
     return Figure(name=name, value=None, kind="measured", source="none", n=0, conditions=conditions, reason=reason)
+
+
+def list_marks(*figures: Figure | None) -> list[Mark]:
+    """Marks to show beside a value that rests on `figures`; discarded rounds are told in the notes only."""
+    found = {note.mark for figure in figures if figure for note in figure.notes}
+    return [mark for mark in Mark if mark in found and mark is not Mark.THROTTLED]

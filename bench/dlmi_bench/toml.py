@@ -19,7 +19,7 @@ def load_toml(path: Path, kind: type[P]) -> P:
     Raises:
         UsageError: an unreadable file, or fields that do not exist or fit; names all of them.
     """
-    remedy = f"mend the file; fields are {', '.join(kind.model_fields)}"
+    remedy = f"correct the file; fields are {', '.join(kind.model_fields)}"
     try:
         text = path.read_text(encoding="utf-8")
         return kind.model_validate(tomllib.loads(text))

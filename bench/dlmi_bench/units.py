@@ -89,7 +89,7 @@ def clean_text(text: str) -> str:
 
 
 def clean_line(text: str) -> str:
-    """The same in one line; what stands apart stays apart."""
+    """Clean text in one line; tabs and line ends become spaces."""
     return clean_text(text).replace("\t", " ").replace("\n", " ")
 
 

@@ -33,16 +33,13 @@ def make_document(store: "Store", *, against: "Store | None" = None, reference: 
 def write_report(
     store: "Store",
     folder: Path,
-    formats: Sequence[str],
+    formats: Sequence[str] | None = None,
     *,
     against: "Store | None" = None,
     reference: str | None = None,
     summary: Path | None = None,
 ) -> list[Path]:
-    """Write the report in each of `formats`, and append the short form to `summary`.
-
-    Returns:
-        The files that were written.
+    """Write the report in each of `formats`, all by default, and a short form to `summary`; returns the files.
 
     Raises:
         StoreError: a store holds no finished cell.
@@ -53,7 +50,7 @@ def write_report(
 
     document = make_document(store, against=against, reference=reference)
     folder.mkdir(parents=True, exist_ok=True)
-    written = [path for name in formats for path in FORMATS[name](document, folder)]
+    written = [path for name in formats or FORMATS for path in FORMATS[name](document, folder)]
     if summary:
         with summary.open("a", encoding="utf-8") as file:
             file.write(format_summary(document.page))
@@ -62,10 +59,7 @@ def write_report(
 
 
 def write_export(store: "Store", folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the results in each of `formats`: jsonl, csv, parquet, boamps, mlbom, model-card.
-
-    Returns:
-        The files that were written.
+    """Write the results in each of `formats`, such as jsonl, parquet or mlbom; returns the files.
 
     Raises:
         StoreError: the store holds no finished cell.

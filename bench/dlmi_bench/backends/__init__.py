@@ -33,7 +33,7 @@ class Runner(Protocol):
         ...
 
     def read(self, outputs: object) -> Scores:
-        """What a prepared call returned, as scores in the host's memory."""
+        """Scores in the host's memory, from what a prepared call returned."""
         ...
 
     def active(self) -> AbstractContextManager[object]:
@@ -50,13 +50,14 @@ class BackendEntry:
     """A registered runtime.
 
     Attributes:
-        artifact_role: The file that it loads.
-        package: What it comes from.
+        artifact_role: Role of the file that it loads.
+        package: Python package that it comes from.
         precision: Of the arithmetic; other than float32, its scores are compared with its own only.
         options: Passed to the module's `load`.
-        find_missing: Why it cannot run on this machine; empty where it can.
+        find_missing: Returns the reason why it cannot run on this machine; empty if it can.
         is_isolated: Whether it is judged in a process of its own, and on the measured seed alone.
         is_cuda: Whether it computes on a GPU, whose events then time it.
+        is_compiled: Whether loading calls a compiler, which takes seconds.
     """
 
     module: str
@@ -68,9 +69,10 @@ class BackendEntry:
     find_missing: Callable[[], str] = needs.find_nothing
     is_isolated: bool = True
     is_cuda: bool = False
+    is_compiled: bool = False
 
     def load(self, path: Path, *, n_threads: int = 1) -> Runner:
-        """Load the artifact to run on so many threads; imports the runtime.
+        """Load the artifact to run on `n_threads` threads; imports the runtime.
 
         Raises:
             UnavailableError: the runtime cannot run on this machine.
@@ -82,7 +84,7 @@ class BackendEntry:
         return self._call("load_empty", n_threads=n_threads)
 
     def make_clock(self) -> Clock:
-        """What times its calls.
+        """Clock that times calls of this runtime.
 
         Raises:
             MeasurementError: there is no device to ask.
@@ -95,13 +97,8 @@ class BackendEntry:
         runner: Runner = getattr(import_module(self.module), function)(*arguments, n_threads=n_threads, **self.options)
         return runner
 
-    @property
-    def is_compiled(self) -> bool:
-        """Whether loading calls a compiler, which takes seconds."""
-        return self.find_missing is needs.find_missing_compiler
-
     def describe_state(self) -> str:
-        """Package and version where it can run, and the compiler where it calls one; else why not."""
+        """Package and version, and the compiler if it calls one; else the reason why it cannot run."""
         if missing := self.find_missing():
             return f"not available: {missing}"
         package = describe_package(self.package)
@@ -116,6 +113,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "torch.compile, one program for each batch size",
         options={"is_frozen": False},
         find_missing=needs.find_missing_compiler,
+        is_compiled=True,
     ),
     "compile-freezing": BackendEntry(
         "dlmi_bench.backends.compiled",
@@ -123,12 +121,14 @@ BACKENDS: dict[str, BackendEntry] = {
         "torch.compile with the weights frozen into the program",
         options={"is_frozen": True},
         find_missing=needs.find_missing_compiler,
+        is_compiled=True,
     ),
     "aotinductor": BackendEntry(
         "dlmi_bench.backends.aoti",
         "torch",
         "AOTInductor, compiled ahead of time",
         find_missing=needs.find_missing_compiler,
+        is_compiled=True,
     ),
     "onnxruntime": BackendEntry("dlmi_bench.backends.onnxrt", "onnx", "ONNX Runtime", "onnxruntime", is_isolated=False),
     "onnxruntime-binding": BackendEntry(

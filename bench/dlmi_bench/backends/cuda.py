@@ -58,7 +58,7 @@ class Touch(nn.Module):
 
 
 class GraphRunner(CudaRunner):
-    """The same work, captured once for each prepared batch and replayed with one launch."""
+    """Network on CUDA, captured once for each prepared batch and replayed with one launch."""
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:

@@ -31,7 +31,7 @@ def write_torch(network: nn.Module, model: str, input_shape: tuple[int, ...], pa
 
 
 def export_program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram:
-    """What the network does with a batch of any size. The exporter raises what it likes."""
+    """Export the program for a batch of any size. The exporter raises exceptions of many classes."""
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     example = torch.zeros(EXAMPLE_BATCH, *input_shape)
     with torch.no_grad():

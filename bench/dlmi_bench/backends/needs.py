@@ -1,4 +1,4 @@
-"""What a runtime needs and a machine may lack. Each function answers with what is missing, empty where nothing is."""
+"""Requirements of runtimes. Each function returns what this machine lacks, empty if nothing."""
 
 from functools import cache
 from importlib.util import find_spec

@@ -15,7 +15,7 @@ PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxRunner:
-    """A session of so many threads; several of them stop to spin when a call returns.
+    """Session of ONNX Runtime; with several threads, they stop spinning when a call returns.
 
     Args:
         precision: Of the arithmetic in the file; stated, the file decides.

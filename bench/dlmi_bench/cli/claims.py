@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlmi_bench.api import judge_claims
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
 from dlmi_bench.errors import UsageError
-from dlmi_bench.records import ARM
 
 if TYPE_CHECKING:
     from dlmi_bench.store import Store
@@ -20,18 +20,16 @@ def claims(
 ) -> None:
     """Test claims on the results. Exit 0: all supported; 10: one refuted; 12: not measured; 11: inconclusive."""
     from dlmi_bench.store import Store
-    from dlmi_reports.claims.prose import format_verdicts
-    from dlmi_reports.claims.verdicts import judge_store, to_json
+    from dlmi_reports.claims.verdicts import to_json
 
-    store = Store(out, must_exist=True)
     if file:
-        _check_names(file, store)
-    verdicts = judge_store(store, file)
+        _check_names(file, Store(out, must_exist=True))
+    answer = judge_claims(out, file=file)
     if as_json:
-        print_json(to_json(verdicts))
+        print_json(to_json(answer.content))
     else:
-        typer.echo(format_verdicts(verdicts))
-    raise typer.Exit(verdicts.exit_code)
+        typer.echo(answer)
+    raise typer.Exit(answer.content.exit_code)
 
 
 def _check_names(file: Path, store: "Store") -> None:
@@ -40,6 +38,7 @@ def _check_names(file: Path, store: "Store") -> None:
     Raises:
         UsageError: names the first that is neither, and its line.
     """
+    from dlmi_bench.records import ARM
     from dlmi_bench.toml import find_line
     from dlmi_models import MODELS
     from dlmi_reports.claims.file import load_claims

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlmi_bench import api
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
 from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlmi_bench.gate.sides.baseline import Baseline
+    from dlmi_bench.gating.sides.baseline import Baseline
     from dlmi_bench.jobs.protocol import OnProgress
 
 
@@ -38,9 +39,9 @@ def baseline_save(
     noise: Annotated[int, typer.Option(help="Processes of the A/A session, 2 to 100; 0 leaves it out.")] = 5,
 ) -> None:
     """Save the artifacts of a finished run, or ONNX files, as the new baseline, with the noise of this machine."""
-    from dlmi_bench.gate.latency.noise import record_noise
-    from dlmi_bench.gate.sides.baseline import load_baseline, save_baseline
-    from dlmi_bench.gate.sides.files import save_files
+    from dlmi_bench.gating.latency.noise import record_noise
+    from dlmi_bench.gating.sides.baseline import load_baseline, save_baseline
+    from dlmi_bench.gating.sides.files import save_files
     from dlmi_bench.store import Store
 
     if bool(onnx) != bool(test):
@@ -59,7 +60,7 @@ def baseline_save(
 
 
 def _print_noise(baseline: "Baseline") -> None:
-    from dlmi_bench.gate.latency.noise import describe_noise
+    from dlmi_bench.gating.latency.noise import describe_noise
     from dlmi_bench.instruments.host.provenance import compute_machine_id
 
     typer.echo(describe_noise(baseline, compute_machine_id()))
@@ -68,7 +69,7 @@ def _print_noise(baseline: "Baseline") -> None:
 @baseline_app.command("list")
 def baseline_list(baseline: BaselineOption = Path("baseline"), as_json: JsonOption = False) -> None:
     """Check all files of a baseline and list its models."""
-    from dlmi_bench.gate.sides.baseline import load_baseline
+    from dlmi_bench.gating.sides.baseline import load_baseline
 
     loaded = load_baseline(baseline)
     if as_json:
@@ -86,8 +87,8 @@ def baseline_show(
     name: Annotated[str, typer.Argument(help="TASK/MODEL")], baseline: BaselineOption = Path("baseline")
 ) -> None:
     """Show all that the baseline keeps of one model, as JSON, with the A/A noise of the machine that saved it."""
-    from dlmi_bench.gate.latency.noise import describe_entry_noise
-    from dlmi_bench.gate.sides.baseline import load_baseline
+    from dlmi_bench.gating.latency.noise import describe_entry_noise
+    from dlmi_bench.gating.sides.baseline import load_baseline
 
     loaded = load_baseline(baseline)
     entries = {entry.name: entry for entry in loaded.entries}
@@ -114,15 +115,22 @@ def gate(
     """Compare models with their baseline, side by side on this machine, and stop what is slower or worse."""
     import os
 
-    from dlmi_bench.gate import output
-    from dlmi_bench.gate.gate import run_gate
-    from dlmi_bench.gate.settings import load_settings
-    from dlmi_bench.gate.sides.request import GateRequest
+    from dlmi_bench.gating import output
+    from dlmi_bench.gating.settings import load_settings
 
     severities = {"inconclusive": inconclusive, "disturbed": disturbed}
     chosen = load_settings(settings).model_copy(update={name: s.value for name, s in severities.items() if s})
-    request = GateRequest(out, tuple(onnx or ()), test, against, against_python, extra_calls)
-    outcome = run_gate(baseline, chosen, request, _make_progress("gate"))
+    outcome = api.gate(
+        baseline,
+        out=out,
+        onnx=onnx or (),
+        test=test,
+        against=against,
+        against_python=against_python,
+        settings=chosen,
+        extra_calls=extra_calls,
+        on_progress=_make_progress("gate"),
+    ).content
     if as_json:
         print_json(output.to_json(outcome))
     else:

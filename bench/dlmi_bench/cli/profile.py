@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dlmi_bench import api
 from dlmi_bench.cli.count import InputOption, SubjectArgument
 from dlmi_bench.cli.options import JsonOption, print_json
-from dlmi_bench.errors import UsageError
-from dlmi_bench.profile.text import format_profile
 
 if TYPE_CHECKING:
-    from dlmi_bench.profile.profile import Profile
+    from dlmi_bench.profiling.profile import Profile
 
 EXIT_FAILED_ROWS = 1
 
@@ -24,22 +23,15 @@ def profile(
     as_json: JsonOption = False,
 ) -> None:
     """Counts, memory, latency, energy and parity of one model on every runtime, on random inputs."""
-    from dlmi_bench.backends import BACKENDS
-    from dlmi_bench.jobs.subject import parse_subject
-    from dlmi_bench.profile.profile import profile_model
-
-    parsed = parse_subject(subject, input_)
-    for name in backend or ():
-        if name not in BACKENDS:
-            raise UsageError(f"no backend {name!r}", f"use one of {', '.join(BACKENDS)}")
-    batches = tuple(dict.fromkeys(batch or (parsed.batch,)))
-    names = tuple(dict.fromkeys(backend or BACKENDS))
-    profile = profile_model(parsed, names, batches, budget_s=seconds, on_progress=_show)
+    answer = api.profile(
+        subject, input_shape=input_, backends=backend or (), batches=batch or (), budget_s=seconds, on_progress=_show
+    )
+    measured = answer.content
     if as_json:
-        print_json(_to_json(profile))
+        print_json(_to_json(measured))
     else:
-        typer.echo(format_profile(profile, subject))
-    if profile.error or any(row.error and (backend or not row.is_missing) for row in profile.rows):
+        typer.echo(answer)
+    if measured.error or any(row.error and (backend or not row.is_missing) for row in measured.rows):
         raise typer.Exit(EXIT_FAILED_ROWS)
 
 

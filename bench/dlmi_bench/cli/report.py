@@ -1,60 +1,30 @@
 """The command `report`: the accuracy-versus-cost report in every format."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from dlmi_bench import api
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
-
-if TYPE_CHECKING:
-    from dlmi_bench.store import Store
-
-
-class Format(StrEnum):
-    md = "md"
-    html = "html"
-    csv = "csv"
-    latex = "latex"
-    json = "json"
 
 
 def report(
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the report; OUT/report by default.")] = None,
     format_: Annotated[
-        list[Format] | None, typer.Option("--format", help="md, html, csv, latex, json; all by default.")
+        list[str] | None, typer.Option("--format", help="md, html, csv, latex, json; all by default.")
     ] = None,
     against: Annotated[Path | None, typer.Option(help="Compare with the results in this folder.")] = None,
     reference: Annotated[
         str | None,
-        typer.Option(help="Model to compare with; else each table names its own."),
+        typer.Option(help="Model to compare with; by default each table names its own."),
     ] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary, as to GITHUB_STEP_SUMMARY.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accuracy-versus-cost report."""
-    from dlmi_bench.store import Store
-    from dlmi_reports import write_report
-
-    written = write_report(
-        Store(out, must_exist=True),
-        to or out / "report",
-        [f.value for f in format_ or list(Format)],
-        against=Store(against, must_exist=True) if against else None,
-        reference=reference,
-        summary=summary,
-    )
-    for path in written:
-        typer.echo(path, err=as_json)
+    answer = api.report(out, to=to, formats=format_ or (), against=against, reference=reference, summary=summary)
+    typer.echo(answer, err=as_json)
     if as_json:
-        print_json({"files": [str(path) for path in written]})
-
-
-def write_default_report(store: "Store", folder: Path, *, is_quiet: bool) -> None:
-    """All formats, as at the end of a run."""
-    from dlmi_reports import write_report
-
-    for path in write_report(store, folder, [f.value for f in Format]):
-        typer.echo(path, err=is_quiet)
+        print_json({"files": [str(path) for path in answer.content]})

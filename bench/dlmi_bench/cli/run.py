@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dlmi_bench import api
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
-from dlmi_bench.cli.report import write_default_report
 from dlmi_bench.units import clean_text
 
 EXIT_FAILED_CELLS = 1
@@ -30,33 +30,34 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Train and measure. Run the same command again to resume."""
-    from rich.console import Console
-
-    from dlmi_bench.store import Store
-    from dlmi_bench.suite.display import RunDisplay
-    from dlmi_bench.suite.runner import Runner
-    from dlmi_bench.suite.suites import load_suite, override, parse_shard
+    from dlmi_bench.suite.suites import parse_shard
     from dlmi_tasks.files import folders
 
     folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)
-    chosen = override(load_suite(suite), tasks=task, models=model, backends=backend, n_seeds=seeds)
     share = parse_shard(shard) if shard else None
-    store = Store(out)
     try:
-        with RunDisplay(Console(stderr=True)) as display:
-            outcome = Runner(chosen, store, is_fresh=fresh, shard=share).run(display)
+        answer = api.run(
+            suite,
+            out=out,
+            tasks=task or (),
+            models=model or (),
+            backends=backend or (),
+            n_seeds=seeds,
+            shard=share,
+            is_fresh=fresh,
+        )
     except KeyboardInterrupt:
         typer.echo("interrupted: finished cells are kept; run the same command again to resume", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    outcome = answer.content
     if as_json:
         print_json({"kept": outcome.n_kept, "done": outcome.n_done, "failed": outcome.failures})
     else:
-        counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
-        typer.echo(f"{counts}; read them with: dlmi-bench report --out {store.folder}")
+        typer.echo(answer)
     for key, error in outcome.failures.items():
         typer.echo(clean_text(f"failed: {key}: {error}"), err=True)
     if with_report:
-        write_default_report(store, out / "report", is_quiet=as_json)
+        typer.echo(api.report(out), err=as_json)
     if outcome.failures:
         raise typer.Exit(EXIT_FAILED_CELLS)

@@ -11,7 +11,7 @@ from dlmi_bench.stats.intervals import compute_wilson
 
 
 def make_accuracy_figure(name: str, is_right: NDArray[np.bool_], *, source: str, conditions: Conditions) -> Figure:
-    """Share of decisions that are right, (n,), with the interval of sampling so many examples."""
+    """Share of decisions that are right, (n,), with the interval from sampling the examples."""
     n_right, n = int(is_right.sum()), len(is_right)
     lo, hi = compute_wilson(n_right, n)
     return Figure(

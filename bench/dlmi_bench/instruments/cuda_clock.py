@@ -55,7 +55,7 @@ class CudaClock(HostClock):
         return Block(round(begin.elapsed_time(end) * 1e6), cpu_ns, n_switches, self._read_hz(), output)
 
     def _read_hz(self) -> float | None:
-        """None from the first failure on: a virtual GPU, a part of one, or no library that could be asked."""
+        """Read the rate; None from the first failure on: a virtual GPU, a part of one, or no library."""
         if self._is_readable:
             try:
                 return float(self._cuda.clock_rate() * 1e6)

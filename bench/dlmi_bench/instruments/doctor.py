@@ -1,4 +1,4 @@
-"""What this machine can measure, what it cannot, and what to do about it."""
+"""Diagnosis of this machine: what it can measure, what it cannot, and the remedy."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,7 @@ from dlmi_bench.instruments.energy import Idle
 from dlmi_bench.instruments.host.facts import ROOT, Fact, read_facts
 from dlmi_bench.instruments.host.neighbours import MAX_PRESSURE, MAX_STEAL, Neighbours, NeighbourWatch
 from dlmi_bench.instruments.memory import CLEAR_REFS
+from dlmi_bench.units import format_share
 
 # High-water marks of a run and its worker, USPS and SPECT loaded (0.9 and 1.8 GiB), and some room.
 SUITE_BYTES = 3 * 2**30
@@ -21,7 +22,7 @@ MODELS = {
     "tdp_constant": "a constant times time",
     "ram_constant": "a constant times time",
 }
-# Part of the machine, what it is called, the rung of the ladder that counts its joules, and what that takes.
+# Part of the machine, what it is called, the meter that counts its joules, and what that takes.
 PARTS = (
     ("cpu", "processor", "rapl", "it needs a processor with RAPL, on bare metal"),
     ("ram", "memory", "rapl", "it needs a server with a dram zone"),
@@ -31,7 +32,7 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether something can be measured here, why not, and how to mend it."""
+    """Answer to one question: can this be measured here, if not why, and the remedy."""
 
     topic: str
     can: Literal["yes", "partly", "no"]
@@ -41,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Look:
-    """All that the doctor looked at.
+    """Observations that the findings rest on.
 
     Attributes:
         facts: Of the machine.
@@ -61,14 +62,14 @@ class Look:
 def look(root: Path = ROOT) -> Look:
     """Look at this machine; the meters are tried for a second."""
     from dlmi_bench.instruments.energy import measure_idle
-    from dlmi_bench.instruments.meters import open_ladder
+    from dlmi_bench.instruments.meters import open_meters
 
     idle: Idle | None = None
-    ladder = open_ladder()
-    refusals = ladder.refusals
+    meters = open_meters()
+    refusals = meters.refusals
     watch = NeighbourWatch()
     try:
-        idle = measure_idle(ladder, window_s=1.0)
+        idle = measure_idle(meters, window_s=1.0)
     except MeasurementError as error:
         refusals = refusals | {"codecarbon": error}
     return Look(read_facts(root), watch.read(), idle, refusals, os.access(CLEAR_REFS, os.W_OK))
@@ -118,12 +119,12 @@ def _examine_neighbours(seen: Look) -> Iterator[Finding]:
         says = "this kernel has no /proc/pressure: busy neighbours show only in the spread of the rounds"
         yield Finding("neighbours", "partly", says, "boot with psi=1")
     elif pressure > MAX_PRESSURE:
-        says = f"some process waited for a CPU {pressure:.0%} of the time, while this one slept: the machine is busy"
+        says = f"some process waited for a CPU {format_share(pressure)} of the time, while this one slept: it is busy"
         yield Finding("neighbours", "partly", says, "end other work (top), or measure later")
     else:
-        yield Finding("neighbours", "yes", f"quiet: processes waited for a CPU {pressure:.0%} of the time")
+        yield Finding("neighbours", "yes", f"quiet: processes waited for a CPU {format_share(pressure)} of the time")
     if steal is not None and steal > MAX_STEAL:
-        says = f"{steal:.0%} of the CPU time went to other guests of this host"
+        says = f"{format_share(steal)} of the CPU time went to other guests of this host"
         yield Finding("neighbours", "partly", says, "use a machine of its own, or a dedicated instance")
 
 
@@ -170,13 +171,13 @@ def _examine_memory(seen: Look) -> Finding:
 def _examine_energy(seen: Look) -> Iterator[Finding]:
     idle = seen.idle or Idle({}, 0.0)
     parts = {name: (source, watts) for (name, source), watts in idle.power_w.items()}
-    for component, title, rung, needs in PARTS:
+    for component, title, meter, needs in PARTS:
         topic = f"energy, {title}"
         source, watts = parts.get(component, ("", 0.0))
-        refusal = seen.refusals.get(rung) or seen.refusals.get("codecarbon")
+        refusal = seen.refusals.get(meter) or seen.refusals.get("codecarbon")
         why = refusal.cause if refusal else "no counter of its own"
         remedy = refusal.remedy if refusal else needs
-        if not source and (component != "gpu" or rung in seen.refusals):
+        if not source and (component != "gpu" or meter in seen.refusals):
             yield Finding(topic, "no", why, remedy)
         elif source in idle.modelled:
             model = MODELS.get(source, f"{source}, of which nothing is known here")

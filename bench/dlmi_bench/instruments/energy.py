@@ -12,10 +12,11 @@ from typing import Protocol
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.clock import Clock, HostClock
 from dlmi_bench.instruments.host.activity import CpuUse, CpuWatch
-from dlmi_bench.records import FigureKind
+from dlmi_bench.records import FigureKind, Mark, Note
+from dlmi_bench.units import format_share
 
 MIN_WINDOW_S = 3.0  # by default
-# A window that is shorter than this, or than so many ticks of its meter, gives no figure.
+# A window shorter than this, or than this many ticks of its meter, gives no figure.
 SHORTEST_WINDOW_S = 1.0
 MIN_TICKS = 3
 # So many CPUs at work while this process sleeps are no idle machine, whatever its size: a busy CPU draws as much in a
@@ -58,7 +59,7 @@ class Meter(Protocol):
 
 @dataclass(frozen=True)
 class Idle:
-    """What the machine draws while this process sleeps.
+    """Power of the machine while this process sleeps.
 
     Attributes:
         power_w: Power by component and source [W].
@@ -94,20 +95,21 @@ class EnergySample:
     scaled: tuple[int, int] | None = None
 
     @property
-    def complaints(self) -> list[str]:
-        """What makes the joules of this window doubtful."""
+    def complaints(self) -> list[Note]:
+        """List the reasons to doubt the joules of this window."""
         if self.use is None or self.use.others_share <= MAX_OTHERS_SHARE:
             return []
-        return [f"noisy: {self.use.others_share:.0%} of the CPU time in the window was used by other processes"]
+        share = format_share(self.use.others_share)
+        return [Note(Mark.NOISY, f"{share} of the CPU time in the window was used by other processes")]
 
     def find_shortage(self, part: Component) -> str:
-        """Why there is no energy of the component at all; empty where there is."""
+        """Reason why there is no energy of the component at all; empty if there is."""
         if self.window_s >= part.shortest_window_s:
             return ""
         return f"too short: a window of {self.window_s:.2g} s, {part.source} needs {part.shortest_window_s:g} s"
 
     def find_obstacle(self, part: Component) -> str:
-        """Why there is no net energy of the component; empty where there is."""
+        """Reason why there is no net energy of the component; empty if there is."""
         if part.source in CONSTANTS:
             return "a constant is the same at rest"
         if self.idle is None or (part.name, part.source) not in self.idle.power_w:

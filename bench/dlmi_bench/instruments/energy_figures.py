@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import median
 
 from dlmi_bench.instruments.energy import CONSTANTS, Component, EnergySample
-from dlmi_bench.records import Figure, unavailable
-from dlmi_bench.units import format_count
+from dlmi_bench.records import Figure, Note, unavailable
+from dlmi_bench.units import format_count, format_share
 
 PROCESS_RANGE = "min and max over processes"
 
@@ -43,7 +43,7 @@ def join_processes(answers: Sequence[Sequence[Figure]]) -> list[Figure]:
 
 
 def _find_alike(wanted: Figure, answer: Sequence[Figure]) -> Figure:
-    """Of the same meter: joules of two have no median."""
+    """Find the same figure by the same meter: joules of two meters have no median."""
     missing = unavailable(wanted.name, "the meter of another process did not read it", **wanted.conditions)
     found = next((f for f in answer if (f.name, f.conditions) == (wanted.name, wanted.conditions)), missing)
     is_other = None not in (wanted.value, found.value) and (found.kind, found.source) != (wanted.kind, wanted.source)
@@ -69,7 +69,7 @@ def _join(alike: Sequence[Figure]) -> Figure:
 
 
 def _format_repeats(sample: EnergySample) -> str:
-    """How often the work was done, and of how many calls the energy is where that is not a repeat's own."""
+    """Format the number of repeats, and of calls if the energy was scaled to another number."""
     repeats = f"{sample.n_repeats} repeats" if sample.n_repeats > 1 else "1 repeat"
     if sample.scaled is None:
         return repeats
@@ -87,7 +87,8 @@ def _make_net(gross: Figure, sample: EnergySample, part: Component) -> Figure:
     method = gross.method.replace(
         "; gross", f"; net of {power_w:.3g} W idle, from {sample.idle.window_s:.1f} s of sleep{busy}"
     )
-    notes = (*gross.notes, *(("below the idle machine's own draw: too little to be seen",) if net_j < 0 else ()))
+    unseen = Note(None, "below the idle machine's own draw: too little to be seen")
+    notes = (*gross.notes, *([unseen] if net_j < 0 else []))
     return gross.model_copy(update={"value": net_j, "method": method, "conditions": conditions, "notes": notes})
 
 
@@ -112,7 +113,7 @@ def make_target_figures(energies: list[Figure], time_to_target_s: float | None, 
             "value": share * whole.value,
             "kind": "derived",
             "source": f"{whole.source} ({whole.kind})",
-            "method": f"{share:.1%} of the training's time, so of its energy; {whole.method}",
+            "method": f"{format_share(share, 1)} of the training's time, so of its energy; {whole.method}",
         }
         figures.append(whole.model_copy(update=update))
     return figures

@@ -35,7 +35,7 @@ SPAN, STRIDE, ENOUGH_ROUNDS = 4, 4, 25
 
 @dataclass(frozen=True)
 class Plan:
-    """How a session is measured; equal in all of its processes.
+    """Plan of a session, equal in all of its processes.
 
     Attributes:
         n_calls: Calls per block by benchmark; those that are not named are calibrated.
@@ -295,5 +295,5 @@ def list_cpus() -> list[int]:
 
 
 def _list_threads() -> list[int]:
-    """Those of this process: pools of a runtime keep the CPUs that they were made on, unless they are moved too."""
+    """List the threads of this process: the pools of a runtime keep their CPUs unless they are moved too."""
     return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]

@@ -5,9 +5,10 @@ from statistics import median
 
 from dlmi_bench.instruments.clock import HostClock
 from dlmi_bench.instruments.latency import Trace
-from dlmi_bench.records import Conditions, Figure, unavailable
+from dlmi_bench.records import Conditions, Figure, Mark, Note, unavailable
 from dlmi_bench.stats.intervals import compute_process_summary
 from dlmi_bench.stats.percentiles import FENCES, PERCENTILES, compute_n_needed, compute_percentile, count_outliers
+from dlmi_bench.units import format_share
 
 PROCESS_RANGE = "min and max of process medians"
 # Shares of the rounds of a process that may be disturbed before its row is called noisy, and INVALID.
@@ -26,13 +27,13 @@ def make_latency_figures(
     conditions: Conditions,
     complaints: Sequence[str] = (),
 ) -> list[Figure]:
-    """Everything that is said of one benchmark, from its traces, one for each process.
+    """Make all figures of one benchmark from its traces, one trace for each process.
 
     Args:
         traces: The benchmark's.
         floors: The empty call's, from the same processes.
         conditions: Identity: backend, batch, provider, precision, threads.
-        complaints: What the watch over the neighbours had to say about the session.
+        complaints: Findings of the watch over other processes of the machine.
     """
     shares = [median(floor.wall_s) / median(trace.wall_s) for floor, trace in zip(floors, traces, strict=True)]
     latency = _make_latency(traces, median(shares), is_pinned, complaints, conditions)
@@ -49,11 +50,11 @@ def _make_latency(
     traces: list[Trace], overhead: float, is_pinned: bool, complaints: Sequence[str], conditions: Conditions
 ) -> Figure:
     summary = compute_process_summary([trace.wall_s for trace in traces])
-    notes = [*_list_warnings(traces, overhead), *(f"noisy: {complaint}" for complaint in complaints)]
+    notes = [*_list_warnings(traces, overhead), *(Note(Mark.NOISY, complaint) for complaint in complaints)]
     if summary.is_mixed:
-        notes.append(f"mixed: processes range over {summary.hi / summary.lo:.2f} x")
+        notes.append(Note(Mark.MIXED, f"processes range over {summary.hi / summary.lo:.2f} x"))
     if not is_pinned:
-        notes.append("pinned=false: this system refuses to pin a process to a CPU")
+        notes.append(Note(None, "pinned=false: this system refuses to pin a process to a CPU"))
     return Figure(
         name="latency_s",
         value=summary.value,
@@ -107,7 +108,7 @@ def _make_throughput(latency: Figure) -> Figure:
 
 
 def _make_overhead(latency: Figure, shares: list[float]) -> Figure:
-    """What an empty call of the same runtime takes, as a share of the row; above 1 the row is all noise."""
+    """Time of an empty call of the same runtime as a share of the latency; above 1 the latency is all noise."""
     return Figure(
         name="overhead_share",
         value=median(shares),
@@ -167,31 +168,34 @@ def _make_outliers(processes_s: list[list[float]], reach: float, conditions: Con
     )
 
 
-def _list_warnings(traces: list[Trace], overhead: float) -> list[str]:
+def _list_warnings(traces: list[Trace], overhead: float) -> list[Note]:
     worst = max(trace.preempted_share for trace in traces)
     throttled = max(trace.throttled_share for trace in traces)
     found = []
     if worst > MAX_LOST:
-        found.append(f"INVALID: pre-empted in {worst:.0%} of the rounds of a process")
+        found.append(Note(Mark.INVALID, f"pre-empted in {format_share(worst)} of the rounds of a process"))
     elif worst > MAX_QUIET:
-        found.append(f"noisy: pre-empted in up to {worst:.0%} of the rounds of a process")
+        found.append(Note(Mark.NOISY, f"pre-empted in up to {format_share(worst)} of the rounds of a process"))
     if throttled:
-        word = "noisy" if throttled > MAX_QUIET else "throttled"
-        found.append(f"{word}: {sum(t.n_throttled for t in traces)} rounds discarded, the device was throttled")
+        mark = Mark.NOISY if throttled > MAX_QUIET else Mark.THROTTLED
+        n_lost = sum(trace.n_throttled for trace in traces)
+        found.append(Note(mark, f"{n_lost} rounds discarded, the device was throttled"))
     found += _list_device_warnings(traces)
     if FLOOR_FACTOR * overhead > 1:
-        found.append(f"measures the framework: an empty call takes {overhead:.0%} of it")
+        found.append(Note(None, f"measures the framework: an empty call takes {format_share(overhead)} of it"))
     return found
 
 
-def _list_device_warnings(traces: list[Trace]) -> list[str]:
-    """What the clock of a device had to say; nothing on the host."""
+def _list_device_warnings(traces: list[Trace]) -> list[Note]:
+    """Notes on the clock of a device; none on the host."""
     speeds_hz = [hz for trace in traces for hz in trace.speeds_hz]
     if not speeds_hz:
         is_device = traces[0].source != HostClock.source
-        return ["the device's clock is not readable: rounds in which it was throttled count"] if is_device else []
+        blind = Note(None, "the device's clock is not readable: rounds in which it was throttled count")
+        return [blind] if is_device else []
     lo, hi = (f"{hz / 1e6:.0f}" for hz in (min(speeds_hz), max(speeds_hz)))
     slow = max(trace.slow_share for trace in traces)
     if slow:
-        return [f"noisy: the device held no clock, {lo} to {hi} MHz; {slow:.0%} of the rounds of a process were slow"]
-    return [f"device at {lo} to {hi} MHz"]
+        said = f"the device held no clock, {lo} to {hi} MHz; {format_share(slow)} of the rounds of a process were slow"
+        return [Note(Mark.NOISY, said)]
+    return [Note(None, f"device at {lo} to {hi} MHz")]

@@ -23,7 +23,7 @@ class PeakMemory:
 
     @property
     def added_bytes(self) -> int:
-        """What the work added to the resident set at its highest."""
+        """Bytes that the work added to the resident set at its peak."""
         return max(0, self.peak_bytes - self.before_bytes)
 
 
@@ -92,7 +92,7 @@ NOT_TOLD = "this runtime allocates on the device by itself and does not tell how
 
 
 def make_memory_figures(peaks: dict[str, PeakMemory | None], conditions: Conditions) -> list[Figure]:
-    """What the process held at its highest, and what the model added; the same of the device where there is one.
+    """Figures of peak memory: the whole process, what the model added, and the same for a device.
 
     Args:
         peaks: By place; None where the runtime does not tell.

@@ -1,4 +1,4 @@
-"""What an ONNX file costs, exactly and on any machine: its operators and its peak of live activations."""
+"""Costs of an ONNX file that are exact on any machine: its operators and its peak of live activations."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

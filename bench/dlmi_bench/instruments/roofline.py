@@ -87,7 +87,7 @@ def find_roofline(latency: Figure, counts: Iterable[Figure], peaks: Iterable[Fig
 
 
 def _find_mismatch(latency: Figure) -> str:
-    """Why the peaks of the CPU in float32 say nothing about the latency; empty where they do."""
+    """Reason why the CPU's peaks in float32 do not apply to the latency; empty if they do."""
     if latency.value is None:
         return "no latency"
     if not str(latency.conditions.get("provider")).startswith("CPU"):
@@ -96,7 +96,7 @@ def _find_mismatch(latency: Figure) -> str:
 
 
 def make_peak_figures(peaks: list[Peak], threads: int) -> list[Figure]:
-    """The machine's own rates, for so many threads: arithmetic [FLOP/s] and reading [byte/s]."""
+    """Peak rates of the machine with `n_threads` threads: arithmetic [FLOP/s] and reading [byte/s]."""
     figures = []
     for peak in peaks:
         is_arithmetic = not peak.working_set_bytes

@@ -9,7 +9,8 @@ from dlmi_bench.instruments.counts import FORMULA, MAX_DISAGREEMENT, Counts, com
 from dlmi_bench.instruments.counts.products import Products
 from dlmi_bench.jobs.protocol import CountsRequest, OnProgress
 from dlmi_bench.jobs.subject import Subject, build, compute_closed_form
-from dlmi_bench.records import Figure, unavailable
+from dlmi_bench.records import Figure, Note, unavailable
+from dlmi_bench.units import format_share
 
 TRAINING_RULE = (
     "forward + backward in training mode, gradients of all trainable parameters, loss and optimiser left out"
@@ -56,7 +57,8 @@ def make_count_figures(counts: Counts, graph: tuple[Products, ...] = ()) -> list
 def make_macs_figures(products: tuple[Products, ...]) -> list[Figure]:
     """Multiply-accumulates by each counter, twice the first of them as flops, and activations."""
     disagreement = compute_disagreement(products)
-    notes = (f"counters disagree by {disagreement:.1%}",) if disagreement > MAX_DISAGREEMENT else ()
+    said = Note(None, f"counters disagree by {format_share(disagreement, 1)}")
+    notes = (said,) if disagreement > MAX_DISAGREEMENT else ()
     figures = [_make_macs_figure(p, notes) for p in products]
     macs = next((p for p in products if p.macs is not None), None)
     if macs and macs.macs is not None:
@@ -71,13 +73,13 @@ def make_macs_figures(products: tuple[Products, ...]) -> list[Figure]:
     return sorted(figures, key=lambda figure: figure.value is None)  # what could be had stands first
 
 
-def _make_macs_figure(products: Products, notes: tuple[str, ...]) -> Figure:
+def _make_macs_figure(products: Products, notes: tuple[Note, ...]) -> Figure:
     if products.macs is None:
         return unavailable("macs", products.reason, counter=products.counter)
     conditions: dict[str, str | int | float | bool] = {"counter": products.counter}
     if products.coverage is not None:
         conditions["coverage"] = products.coverage
-    missed = tuple(f"not counted: {name} x {n}" for name, n in products.uncounted.items())
+    missed = tuple(Note(None, f"not counted: {name} x {n}") for name, n in products.uncounted.items())
     return _count("macs", products.macs, products.source, conditions=conditions, notes=notes + missed)
 
 

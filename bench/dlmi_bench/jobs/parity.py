@@ -1,4 +1,4 @@
-"""How far the scores of a runtime are from those of eager in float64. Imports no torch: timed processes use it."""
+"""Distance of a runtime's scores from those of eager in float64. Imports no torch: timed processes use it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends import BACKENDS, Scores
-from dlmi_bench.records import Figure, unavailable
+from dlmi_bench.records import Figure, Mark, Note, unavailable
 from dlmi_bench.stats.intervals import compute_wilson
 
 PARITY = ("max_score_error", "score_rmse_ratio", "decision_disagreement")
@@ -35,7 +35,7 @@ class Answer:
 def make_parity(
     answer: Answer, reference: NDArray[np.float64], eager: Scores, *, source: str = "test split"
 ) -> list[Figure]:
-    """How far a runtime is from float64: largest error, RMSE in units of float32 eager's own, other decisions.
+    """Compare a runtime with float64: largest error, RMSE in units of float32 eager's own, other decisions.
 
     Args:
         answer: The runtime's, for the test images.
@@ -49,29 +49,36 @@ def make_parity(
     if reason:
         return [unavailable(name, reason, backend=answer.backend) for name in PARITY]
     worst, rmse = float(np.abs(answer.test - reference).max()), _compute_rmse(answer.test, reference)
-    notes = list(_list_doubts(answer, reference, worst))
-
-    def measured(name: str, value: float, **extra: Any) -> Figure:
-        common: dict[str, Any] = {"kind": "measured", "source": source, "n": len(reference)}
-        return Figure(name=name, value=value, conditions=answer.conditions, notes=tuple(notes), **common, **extra)
-
-    n_other = int((answer.test.argmax(1) != reference.argmax(1)).sum())
-    lo, hi = compute_wilson(n_other, len(reference))
-    shared = {"lo": lo, "hi": hi, "interval": "Wilson 95 %, sampling of examples"}
+    measured = Figure(
+        name="max_score_error",
+        value=worst,
+        kind="measured",
+        source=source,
+        method="against float64 eager",
+        n=len(reference),
+        conditions=answer.conditions,
+        notes=tuple(_list_doubts(answer, reference, worst)),
+    )
     own = _compute_rmse(eager, reference)
     method = f"RMSE {rmse:.1e} over float32 eager's own {own:.1e}, both against float64 eager"
     no_error = "float32 eager has no error to compare with"
     return [
-        measured("max_score_error", worst, method="against float64 eager"),
-        measured("score_rmse_ratio", rmse / own, method=method)
+        measured,
+        measured.model_copy(update={"name": "score_rmse_ratio", "value": rmse / own, "method": method})
         if own
         else unavailable("score_rmse_ratio", no_error, backend=answer.backend),
-        measured("decision_disagreement", n_other / len(reference), method="against float64 eager", **shared),
+        _make_disagreement(measured, int((answer.test.argmax(1) != reference.argmax(1)).sum())),
     ]
 
 
+def _make_disagreement(measured: Figure, n_other: int) -> Figure:
+    lo, hi = compute_wilson(n_other, measured.n)
+    update = {"name": "decision_disagreement", "value": n_other / measured.n, "lo": lo, "hi": hi}
+    return measured.model_copy(update=update | {"interval": "Wilson 95 %, sampling of examples"})
+
+
 def compute_tolerance(scores: NDArray[Any]) -> float:
-    """What rounding in float32 explains of a difference from these scores."""
+    """Largest difference from these scores that rounding in float32 explains."""
     return SCORE_TOLERANCE * max(SMALL_SCORE, float(np.abs(scores).max()))
 
 
@@ -79,10 +86,10 @@ def _compute_rmse(scores: Scores, reference: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean((scores - reference) ** 2)))
 
 
-def _list_doubts(answer: Answer, reference: NDArray[np.float64], worst: float) -> Iterable[str]:
+def _list_doubts(answer: Answer, reference: NDArray[np.float64], worst: float) -> Iterable[Note]:
     if np.ptp(reference, axis=0).max() <= VACUOUS_RANGE * float(np.abs(reference).max()):
-        yield "vacuous: the network answers the same to every input"
+        yield Note(Mark.VACUOUS, "the network answers the same to every input")
     elif len(np.unique(reference.argmax(1))) == 1:
-        yield "vacuous: every decision is for the same class"
+        yield Note(Mark.VACUOUS, "every decision is for the same class")
     if BACKENDS[answer.backend].precision == "float32" and worst > compute_tolerance(reference):
-        yield f"INVALID: scores differ by up to {worst:.1e}, which float32 does not explain"
+        yield Note(Mark.INVALID, f"scores differ by up to {worst:.1e}, which float32 does not explain")

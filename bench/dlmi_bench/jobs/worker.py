@@ -66,9 +66,9 @@ SOURCE_ROOTS = ("bench", "models", "tasks", "reports")
 OLDER_NAMES = {
     "dlmi_bench.jobs.worker": "bench.executors",
     "dlmi_bench.instruments.host.provenance": "bench.environment",
-    "dlmi_bench.gate.sides.candidate:run_export_job": "bench.gate.candidate:run_export_job",
-    "dlmi_bench.gate.latency.rounds:run_prepare_job": "bench.gate.rounds:run_prepare_job",
-    "dlmi_bench.gate.latency.rounds:run_round_job": "bench.gate.rounds:run_round_job",
+    "dlmi_bench.gating.sides.candidate:run_export_job": "bench.gate.candidate:run_export_job",
+    "dlmi_bench.gating.latency.rounds:run_prepare_job": "bench.gate.rounds:run_prepare_job",
+    "dlmi_bench.gating.latency.rounds:run_round_job": "bench.gate.rounds:run_round_job",
 }
 
 

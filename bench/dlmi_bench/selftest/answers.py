@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.selftest.rows import ALPHA, Bounds, Simulate
 from dlmi_bench.stats.confusion import Metric, bootstrap_interval
-from dlmi_bench.stats.estimates import Middle, Share, estimate_accuracy, estimate_sd_ratio
+from dlmi_bench.stats.estimates import MedianEstimate, Share, estimate_accuracy, estimate_sd_ratio
 from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports.claims.kinds.paired import estimate_gain
 from dlmi_reports.results.answers import Answers
@@ -183,7 +183,7 @@ def simulate_censored(rng: Generator) -> Bounds:
     """Log ratios of times to target of 20 seeds; one in ten never got there, and its ratio is infinite."""
     logs = np.where(rng.random(20) < 0.1, math.inf, rng.normal(0, 0.3, 20))
     truth = 0.3 * 0.13971029888186212  # normal quantile of 5/9: the median of such a mixture
-    return *Middle(tuple(logs.tolist()), "seeds").compute_interval(ALPHA), truth
+    return *MedianEstimate(tuple(logs.tolist()), "seeds").compute_interval(ALPHA), truth
 
 
 RECALLS = np.array([[0.7, 0.2, 0.1], [0.15, 0.7, 0.15], [0.1, 0.25, 0.65]])

@@ -14,6 +14,7 @@ from dlmi_bench.instruments.meters.rapl import RaplMeter
 from dlmi_bench.jobs.parity import Answer, make_parity
 from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
+from dlmi_bench.records import Mark, list_marks
 from dlmi_bench.selftest.fakes import FakeClock, Powercap, WattMeter
 from dlmi_bench.selftest.faulty_backend import FaultyRequest
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
@@ -115,7 +116,7 @@ def check_tolerance(n_answers: int = N_ANSWERS) -> Iterator[Row]:
         for name, scores in (("off", reference + OFFSET), ("rounding", reference + noise)):
             answer = Answer("onnxruntime", np.empty(0, np.float32), scores.astype(np.float32), {})
             figures = make_parity(answer, reference, reference.astype(np.float32))
-            found[name].append(any(note.startswith("INVALID") for f in figures for note in f.notes))
+            found[name].append(Mark.INVALID in list_marks(*figures))
     yield make_share("detection", f"scores of 1 to 30 off by {OFFSET:g} are INVALID", found["off"], lowest=1.0)
     subject = "scores rounded like float32 are called INVALID"
     yield make_share("detection", subject, found["rounding"], lowest=0.0, highest=0.0)

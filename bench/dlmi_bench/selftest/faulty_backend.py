@@ -16,7 +16,7 @@ from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.measurement import run_latency_job
 from dlmi_bench.jobs.parity import PARITY
 from dlmi_bench.jobs.protocol import LatencyRequest, ModelFiles, OnProgress, Request, scores_role
-from dlmi_bench.records import Artifact, Plain
+from dlmi_bench.records import Artifact, Mark, Plain, list_marks
 from dlmi_bench.store import artifact_path, put_artifact
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS as MODULES
@@ -93,7 +93,7 @@ def _try_network(seed: int, on_progress: OnProgress) -> Caught:
         files = ModelFiles(path=str(artifact_path(out, artifacts["onnx"])), scores=kept[scores_role(JUDGED_BACKEND)])
         # Held against what was honestly evaluated: a program that has changed since.
         is_refused = _is_refused(files, on_progress)
-    is_invalid = all(any(note.startswith("INVALID") for note in figure.notes) for figure in figures)
+    is_invalid = all(Mark.INVALID in list_marks(figure) for figure in figures)
     return Caught(is_invalid=is_invalid, is_refused=is_refused)
 
 

@@ -15,16 +15,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TypedDict
 
-from dlmi_bench import gate
+from dlmi_bench import gating
 from dlmi_bench.closure import hash_code
-from dlmi_bench.gate.latency.benchmark import Benchmarks, Replicate, Timings
-from dlmi_bench.gate.latency.decision import INPROC
-from dlmi_bench.gate.latency.looks import decide_benchmarks
-from dlmi_bench.gate.latency.noise import pair_with_itself
-from dlmi_bench.gate.latency.session import run_inproc
-from dlmi_bench.gate.sides.baseline import Entry, load_baseline
+from dlmi_bench.gating.latency.benchmark import Benchmarks, Replicate, Timings
+from dlmi_bench.gating.latency.decision import INPROC
+from dlmi_bench.gating.latency.looks import decide_benchmarks
+from dlmi_bench.gating.latency.noise import pair_with_itself
+from dlmi_bench.gating.latency.session import run_inproc
+from dlmi_bench.gating.sides.baseline import Entry, load_baseline
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_machine, describe_versions
 from dlmi_bench.stats.intervals import compute_clopper_pearson
 from dlmi_bench.units import format_share
@@ -34,7 +34,7 @@ N_ROUNDS = 100
 MANN_WHITNEY_P = 0.002  # asv's threshold for calling two sets of samples different
 # Modules of the gate, and those that it times and judges with.
 CODE = (
-    *(module.name for module in pkgutil.walk_packages(gate.__path__, "dlmi_bench.gate.")),
+    *(module.name for module in pkgutil.walk_packages(gating.__path__, "dlmi_bench.gating.")),
     *(
         "dlmi_bench.backends.onnxrt",
         "dlmi_bench.instruments.clock",
@@ -46,7 +46,28 @@ CODE = (
 )
 
 
-def run_session(baseline: Path, name: str, extra_calls: float) -> dict[str, Any]:
+class SelftestSubject(TypedDict):
+    """All that sessions must share to be counted together."""
+
+    model: str
+    sha256: str
+    machine_id: str
+    code: str
+    versions: dict[str, str]
+
+
+class Session(TypedDict, total=False):
+    """One line of the file: the condition, the gate's decision, and whether each rival called the candidate slower."""
+
+    extra_calls: float
+    n_hogs: int
+    decision: dict[str, object]
+    preempted: list[float]
+    rivals: dict[str, bool]
+    subject: SelftestSubject
+
+
+def run_session(baseline: Path, name: str, extra_calls: float) -> Session:
     """Run one session: the gate's verdict, and those of the rivals on its first two processes."""
     benchmark = pair_with_itself(_find_entry(baseline, name), baseline, extra_calls)
     timings: list[Timings] = []
@@ -66,8 +87,7 @@ def _find_entry(baseline: Path, name: str) -> Entry:
     return next(e for e in load_baseline(baseline).entries if e.name == name)
 
 
-def describe_subject(baseline: Path, name: str) -> dict[str, Any]:
-    """Describe all that sessions must share to be counted together."""
+def describe_subject(baseline: Path, name: str) -> SelftestSubject:
     return {
         "model": name,
         "sha256": _find_entry(baseline, name).artifact("onnx").sha256,
@@ -77,13 +97,13 @@ def describe_subject(baseline: Path, name: str) -> dict[str, Any]:
     }
 
 
-def format_subject(subject: dict[str, Any]) -> str:
-    sha256, code = (subject[key][:12] for key in ("sha256", "code"))
+def format_subject(subject: SelftestSubject) -> str:
+    sha256, code = subject["sha256"][:12], subject["code"][:12]
     versions = ", ".join(f"{package} {version}" for package, version in subject["versions"].items())
     return f"{subject['model']}, file {sha256}, machine {subject['machine_id']}, code {code}\n{versions}"
 
 
-def load_lines(path: Path, subject: dict[str, Any]) -> list[dict[str, Any]]:
+def load_lines(path: Path, subject: SelftestSubject) -> list[Session]:
     """Load the sessions of this subject; others stay in the file, uncounted."""
     lines = [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
     return [line for line in lines if line.get("subject") == subject]
@@ -121,7 +141,7 @@ def _spin() -> None:
         pass
 
 
-def make_table(lines: list[dict[str, Any]]) -> str:
+def make_table(lines: list[Session]) -> str:
     """Make a table of counts by condition, with exact 95 % bounds of the share that was called slower."""
     rows = ["| truth | machine | rule | called slower | 95 % bounds | not decided | n |", "|" + " --- |" * 7]
     for extra, n_hogs in sorted({(line["extra_calls"], line["n_hogs"]) for line in lines}):
@@ -144,7 +164,7 @@ def _format_share(k: int, n: int) -> str:
     return f"| {k} of {n} | [{100 * lo:.1f}, {100 * hi:.1f}] % |"
 
 
-def format_page(subject: dict[str, Any], lines: list[dict[str, Any]]) -> str:
+def format_page(subject: SelftestSubject, lines: list[Session]) -> str:
     """Format the Markdown page of a run: date, machine, what was judged, and the table."""
     machine = "{cpu}, {n_cpus_allowed} CPUs, {system}".format_map(describe_machine())
     origin = f"{datetime.now(UTC).date()}, {machine}. Sessions of {format_subject(subject)}"
@@ -165,13 +185,13 @@ def main() -> None:
     options.to.parent.mkdir(parents=True, exist_ok=True)
     subject = describe_subject(options.baseline, options.model)
     lines = load_lines(options.to, subject)
-    truth = {"extra_calls": options.extra_calls, "n_hogs": options.hogs}
-    n_done = sum(truth.items() <= line.items() for line in lines)
+    truth = (options.extra_calls, options.hogs)
+    n_done = sum((line["extra_calls"], line["n_hogs"]) == truth for line in lines)
     with hog(options.hogs), options.to.open("a") as file:
         for _ in range(n_done, options.sessions):
-            line = run_session(options.baseline, options.model, options.extra_calls) | truth | {"subject": subject}
-            lines.append(line)
-            file.write(json.dumps(line) + "\n")
+            session = run_session(options.baseline, options.model, options.extra_calls)
+            lines.append({**session, "n_hogs": options.hogs, "subject": subject})
+            file.write(json.dumps(lines[-1]) + "\n")
             file.flush()
     if options.markdown:
         options.markdown.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ N_RESAMPLES = 2000
 
 
 def count_confusion(labels: NDArray[np.int64], decisions: NDArray[np.int64], n_classes: int) -> Counts:
-    """How often each class was taken for each."""
+    """Counts of each predicted class for each true class."""
     flat = np.bincount(labels * n_classes + decisions, minlength=n_classes**2)
     return flat.reshape(n_classes, n_classes).astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""Estimates that can be held against a threshold: each knows its interval, its one-sided p-values, and what n decides.
+"""Estimates to compare with a threshold: each knows its interval, its one-sided p-values, and what n decides.
 
 The interval and the p-values of an estimate belong together: a two-sided 1 - alpha interval leaves the threshold out
 exactly where one of the two p-values falls below alpha / 2.
@@ -21,7 +21,7 @@ MAX_N = 1_000_000  # what needs more than this is not decided by more of the sam
 
 
 class Estimate(Protocol):
-    """What a claim needs to know of a figure."""
+    """Interface that a claim needs: value, interval, p-values, and the sizes that would decide."""
 
     @property
     def value(self) -> float: ...
@@ -53,7 +53,7 @@ class Exact:
 
 
 @dataclass(frozen=True)
-class Way:
+class VarianceSource:
     """One source of variation: what is sampled, how much it varies, how many of it there are."""
 
     what: str
@@ -68,27 +68,27 @@ class Way:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean that varies in one or more ways, each for itself; its error is t with Satterthwaite's freedom.
+    """A mean with one or more independent sources of variance; its error is t with Satterthwaite's freedom.
 
     Where nothing varies there is no error to judge by: the p-values are 1.
 
     Attributes:
-        twice: What is in two of the ways: noise of one seed on one example.
+        twice: Variance that two sources share: noise of one seed on one example.
     """
 
     value: float
-    ways: tuple[Way, ...]
-    twice: tuple[Way, ...] = ()
+    sources: tuple[VarianceSource, ...]
+    twice: tuple[VarianceSource, ...] = ()
 
     @property
     def error(self) -> float:
-        """Standard error: the variances of the ways add up; what is in two of them counts once, and once at least."""
-        whole, twice = (math.fsum(way.variance for way in ways) for ways in (self.ways, self.twice))
+        """Standard error: the sum of the variances; what two sources share counts once, and once at least."""
+        whole, twice = (math.fsum(source.variance for source in sources) for sources in (self.sources, self.twice))
         return math.sqrt(max(whole - twice, twice))
 
     @property
     def freedom(self) -> float:
-        return compute_satterthwaite([way.variance for way in self.ways], [way.n for way in self.ways])
+        return compute_satterthwaite([s.variance for s in self.sources], [s.n for s in self.sources])
 
     def compute_interval(self, alpha: float) -> tuple[float, float]:
         from scipy.special import stdtrit
@@ -106,22 +106,22 @@ class Mean:
 
     def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
         needed = {}
-        for what in dict.fromkeys(way.what for way in self.ways):
-            n_now = min(way.n for way in self.ways if way.what == what)
+        for what in dict.fromkeys(source.what for source in self.sources):
+            n_now = min(source.n for source in self.sources if source.what == what)
             n = _search(lambda n, what=what: min(self._with_n(what, n).compute_p(threshold)) <= alpha, n_now)  # type: ignore[misc]
             if n is not None:
                 needed[what] = n
         return needed
 
     def _with_n(self, what: str, n: int) -> "Mean":
-        n_now = min(way.n for way in self.ways if way.what == what)
-        ways = tuple(replace(way, n=n) if way.what == what else way for way in self.ways)
-        return replace(self, ways=ways, twice=tuple(replace(way, n=way.n * n // n_now) for way in self.twice))
+        n_now = min(source.n for source in self.sources if source.what == what)
+        sources = tuple(replace(source, n=n) if source.what == what else source for source in self.sources)
+        return replace(self, sources=sources, twice=tuple(replace(s, n=s.n * n // n_now) for s in self.twice))
 
 
 def estimate_mean(values: Sequence[float], what: str) -> Mean:
     """Mean of independent values, for instance of log ratios by process; at least two."""
-    return Mean(fmean(values), (_make_way(values, what),))
+    return Mean(fmean(values), (_make_source(values, what),))
 
 
 def estimate_accuracy(table: Table) -> Mean:
@@ -137,8 +137,8 @@ def estimate_accuracy(table: Table) -> Mean:
     Statistician 52 (1998) 119-126 (four more).
     """
     examples = np.concatenate([table.mean(0), [1.0, 1.0, 0.0, 0.0]])
-    ways = (_make_way(table.mean(1), "seeds"), _make_way(examples, "examples"))
-    return Mean(float(table.mean()), ways, (_make_noise(table),))
+    sources = (_make_source(table.mean(1), "seeds"), _make_source(examples, "examples"))
+    return Mean(float(table.mean()), sources, (_make_noise(table),))
 
 
 def estimate_difference(first: Table, second: Table, *, is_paired: bool) -> Mean:
@@ -155,23 +155,23 @@ def estimate_difference(first: Table, second: Table, *, is_paired: bool) -> Mean
     """
     shift = np.concatenate([first.mean(0) - second.mean(0), [1.0, -1.0]])
     tables = [first - second] if is_paired else [first, second]
-    ways = (*(_make_way(table.mean(1), "seeds") for table in tables), _make_way(shift, "examples"))
-    return Mean(float(first.mean() - second.mean()), ways, tuple(map(_make_noise, tables)))
+    sources = (*(_make_source(table.mean(1), "seeds") for table in tables), _make_source(shift, "examples"))
+    return Mean(float(first.mean() - second.mean()), sources, tuple(map(_make_noise, tables)))
 
 
-def _make_noise(table: Table) -> Way:
-    """What is left of a table without the means of its rows and of its columns."""
+def _make_noise(table: Table) -> VarianceSource:
+    """Variance left in a table without the means of its rows and of its columns."""
     rest = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
-    return Way(
+    return VarianceSource(
         "seeds x examples", math.sqrt((rest**2).sum() / max(1, math.prod(n - 1 for n in table.shape))), table.size
     )
 
 
-def _make_way(values: Sequence[float] | NDArray[np.float64], what: str) -> Way:
+def _make_source(values: Sequence[float] | NDArray[np.float64], what: str) -> VarianceSource:
     sd = compute_sd([float(value) for value in values])
     if sd is None:
         raise ValueError(f"two {what} are needed to see how much they differ, got {len(values)}")
-    return Way(what, sd, len(values))
+    return VarianceSource(what, sd, len(values))
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Middle:
+class MedianEstimate:
     """Median of paired effects of which some are infinite (one side never got there), by the sign test."""
 
     values: tuple[float, ...]
@@ -278,7 +278,7 @@ class SdRatio:
 
 
 def estimate_sd_ratio(first: Sequence[float], second: Sequence[float]) -> SdRatio:
-    """How many times more `second` varies than `first`, paired by place.
+    """Estimate the ratio of the standard deviations of `second` and `first`, paired by place.
 
     Raises:
         ValueError: fewer than three pairs, a side that does not vary at all, or two that move as one.

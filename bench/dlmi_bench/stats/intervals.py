@@ -155,7 +155,7 @@ def compute_kaplan_meier(times: Sequence[float], reached: Sequence[bool]) -> Sur
 
 
 def compute_cost_per_success(to_target: float, in_vain: float, share: float) -> float:
-    """Expected cost until the first success when runs that fail are begun anew: t + (1 - p) / p f.
+    """Expected cost until the first success when failed runs are repeated: t + (1 - p) / p f.
 
     Args:
         to_target: Mean cost t of a run that succeeds, up to its success [any unit].
@@ -179,7 +179,7 @@ class ProcessSummary:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether the processes fell into different regimes (MIXED_RATIO): a single number would mislead."""
+        """Test if the processes fell into different regimes (MIXED_RATIO), so that a single number would mislead."""
         return self.hi > MIXED_RATIO * self.lo
 
 

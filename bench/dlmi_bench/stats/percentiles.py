@@ -68,7 +68,7 @@ def compute_exceedance(processes: Sequence[Sequence[float]], p: float) -> list[f
 
 
 def count_outliers(values: Sequence[float], fence: float) -> int:
-    """How many values are outliers. They stay in every figure."""
+    """Number of outliers. They stay in every figure."""
     return sum(find_outliers(values, fence))
 
 

@@ -1,4 +1,4 @@
-"""How small a difference can be told from noise, from what equal programs differ by. Pure numbers."""
+"""Smallest difference that can be detected, from the noise between equal programs. Pure numbers."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Noise:
-    """What a program differs from itself by, as logarithms of ratios, process by process.
+    """Differences of a program from itself, as logarithms of ratios, process by process.
 
     Attributes:
         paired: Median over rounds of ln(A / A'), two equal programs side by side in one process.
@@ -35,7 +35,7 @@ class Noise:
         return _resolve(self.paired, int(duration_s / self.process_s), 1, is_worst)
 
     def compute_between(self, duration_s: float, *, is_worst: bool = False) -> float | None:
-        """The same with A and B in processes of their own, half of the time each."""
+        """Smallest relative difference with A and B in processes of their own, half of the time each."""
         return _resolve(self.between, int(duration_s / 2 / self.process_s), 2, is_worst)
 
 

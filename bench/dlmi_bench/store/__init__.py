@@ -49,7 +49,7 @@ SELECT = "SELECT key, fingerprint, status, record, error, finished_at FROM attem
 NEWEST = "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key)"
 
 
-class Row(NamedTuple):
+class StoredRow(NamedTuple):
     """An attempt as it is stored; the record is JSON."""
 
     key: str
@@ -110,7 +110,7 @@ class Store:
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _is_new(self) -> bool:
-        """Whether the file is new; else it is a store of this schema.
+        """Check the file: True for a new one, False for a store of this schema.
 
         Raises:
             StoreError: it is another program's, or another version's.
@@ -143,9 +143,9 @@ class Store:
 
     def add_failed(self, keys: Iterable[tuple[str, str]], error: str) -> None:
         """Failed cells (key, fingerprint) with the reason they share."""
-        self.add_rows([Row(key, fingerprint, "failed", None, error, _now()) for key, fingerprint in keys])
+        self.add_rows([StoredRow(key, fingerprint, "failed", None, error, _now()) for key, fingerprint in keys])
 
-    def add_rows(self, rows: Sequence[Row]) -> None:
+    def add_rows(self, rows: Sequence[StoredRow]) -> None:
         """Attempts as they are, all or none of them."""
         try:
             with self._db:
@@ -154,13 +154,13 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise self._explain(error) from error
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[StoredRow]:
         """Every attempt, oldest first."""
         return self._select("ORDER BY id")
 
-    def _select(self, which: str) -> list[Row]:
+    def _select(self, which: str) -> list[StoredRow]:
         try:
-            return [Row(*row) for row in self._db.execute(f"{SELECT} {which}")]
+            return [StoredRow(*row) for row in self._db.execute(f"{SELECT} {which}")]
         except sqlite3.DatabaseError as error:
             raise self._explain(error) from error
 
@@ -169,11 +169,11 @@ class Store:
         return {row.key: _to_attempt(row) for row in self._select(f"{NEWEST} ORDER BY id")}
 
     def failures(self) -> list[Attempt]:
-        """Every failed attempt, also those that a later one mended."""
+        """Every failed attempt, also those that a later attempt replaced."""
         return [_to_attempt(row) for row in self.rows() if row.status == "failed"]
 
     def has_artifacts(self, record: Record) -> bool:
-        """Whether every file of the record is still there, to the last bit."""
+        """Check that every file of the record is still there, to the last bit."""
         paths = [(artifact_path(self.folder, a), a.sha256) for a in record.artifacts]
         return all(path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == h for path, h in paths)
 
@@ -203,12 +203,12 @@ def _find_code(error: sqlite3.DatabaseError) -> int:
 
 
 def artifact_path(folder: Path, artifact: Artifact) -> Path:
-    """Where the store in `folder` keeps the file."""
+    """Path of the artifact in the store of `folder`."""
     return folder / "artifacts" / artifact.sha256[:2] / f"{artifact.sha256}{artifact.suffix}"
 
 
 def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifact:
-    """Keep bytes under their hash; atomic. A damaged file of that name is mended by the way."""
+    """Keep bytes under their hash; atomic. A damaged file of that name is replaced."""
     sha256 = hashlib.sha256(content).hexdigest()
     artifact = Artifact(role=role, sha256=sha256, size_bytes=len(content), suffix=suffix)
     path = artifact_path(folder, artifact)
@@ -219,7 +219,7 @@ def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifa
     return artifact
 
 
-def parse_record(row: Row) -> Record | None:
+def parse_record(row: StoredRow) -> Record | None:
     """The record of a cell; None of one that failed altogether.
 
     Raises:
@@ -232,12 +232,12 @@ def parse_record(row: Row) -> Record | None:
         raise StoreError(cause, "move the store away and run again") from None
 
 
-def _to_row(record: Record, fingerprint: str) -> Row:
+def _to_row(record: Record, fingerprint: str) -> StoredRow:
     status, error = ("failed", "\n".join(record.failures)) if record.failures else ("done", None)
-    return Row(record.cell.key, fingerprint, status, record.model_dump_json(), error, _now())
+    return StoredRow(record.cell.key, fingerprint, status, record.model_dump_json(), error, _now())
 
 
-def _to_attempt(row: Row) -> Attempt:
+def _to_attempt(row: StoredRow) -> Attempt:
     return Attempt(row.key, row.fingerprint, row.status, parse_record(row), row.error, row.finished_at)
 
 

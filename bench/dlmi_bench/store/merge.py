@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from dlmi_bench.errors import StoreError, UsageError
-from dlmi_bench.store import Row, Store, artifact_path, parse_record, put_artifact
+from dlmi_bench.store import Store, StoredRow, artifact_path, parse_record, put_artifact
 
 MAX_NAMED = 10  # cells that an error names
 
@@ -21,9 +21,9 @@ def merge_stores(sources: Sequence[Store], target: Store) -> int:
     """
     if target.rows():
         raise UsageError(f"{target.folder}: holds results already", "name a new folder with --to")
-    found: Counter[Row] = Counter()
-    latest: set[Row] = set()
-    superseded: set[Row] = set()
+    found: Counter[StoredRow] = Counter()
+    latest: set[StoredRow] = set()
+    superseded: set[StoredRow] = set()
     for store in sources:
         rows = store.rows()
         current = {row.key: row for row in rows}
@@ -40,8 +40,8 @@ def merge_stores(sources: Sequence[Store], target: Store) -> int:
     return len(ordered)
 
 
-def _check_agreement(done: Iterable[Row]) -> None:
-    """What two stores finished with one and the same result (the same file imported twice) is no matter of choice."""
+def _check_agreement(done: Iterable[StoredRow]) -> None:
+    """Refuse cells with two results; one and the same result twice (a file imported twice) is no conflict."""
     counts = Counter(key for key, *_ in {(row.key, row.fingerprint, row.record) for row in done})
     apart = sorted(key for key, n in counts.items() if n > 1)
     if apart:
@@ -52,7 +52,7 @@ def _check_agreement(done: Iterable[Row]) -> None:
         )
 
 
-def _copy_files(store: Store, target: Store, latest: set[Row]) -> None:
+def _copy_files(store: Store, target: Store, latest: set[StoredRow]) -> None:
     """Every file that there is; those of the attempts that hold must be whole."""
     for row in store.rows():
         record = parse_record(row)

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.records import Cell, Conditions, Figure, Record
+from dlmi_bench.records import Cell, Conditions, Figure, Note, Record
 from dlmi_bench.store import Store, put_artifact
 
 NO_TASK = "-"
@@ -36,16 +36,16 @@ class Stats(BaseModel):
     iterations: Number
 
 
-class Benchmark(BaseModel):
+class ImportedBenchmark(BaseModel):
     fullname: str = Field(min_length=1)
     stats: Stats
     extra_info: dict[str, JsonValue] = {}
 
 
 class BenchmarkFile(BaseModel):
-    """What `pytest --benchmark-json` writes."""
+    """File that `pytest --benchmark-json` writes."""
 
-    benchmarks: tuple[Benchmark, ...] = Field(min_length=1)
+    benchmarks: tuple[ImportedBenchmark, ...] = Field(min_length=1)
     datetime: str
     version: str
     machine_info: dict[str, JsonValue] = {}
@@ -93,7 +93,7 @@ def _parse(path: Path, content: bytes) -> BenchmarkFile:
         if names.index(benchmark.fullname) != index:
             raise DataError(f"{where}.fullname: {benchmark.fullname!r} for the second time", "give each a name")
         if not benchmark.stats.q1 <= benchmark.stats.median <= benchmark.stats.q3:
-            raise DataError(f"{where}.stats: the median is not between the quartiles", "make the file anew")
+            raise DataError(f"{where}.stats: the median is not between the quartiles", "write the file again")
     return read
 
 
@@ -120,7 +120,7 @@ def _make_figures(path: Path, read: BenchmarkFile) -> Iterator[Figure]:
             method=f"median of {stats.rounds} rounds of {stats.iterations} calls, one process; from {path.name}",
             n=stats.rounds,
             conditions=conditions,
-            notes=(NOTE,),
+            notes=(Note(None, NOTE),),
         )
 
 
@@ -129,7 +129,7 @@ def _name_tool(read: BenchmarkFile) -> str:
 
 
 def _describe_origin(read: BenchmarkFile) -> dict[str, JsonValue]:
-    """Where it was taken, as far as the file says so in words; no name of a host."""
+    """Machine and versions as the file states them, without the name of the host."""
     cpu = read.machine_info.get("cpu")
     found = {
         "cpu": cpu.get("brand_raw") if isinstance(cpu, dict) else None,

@@ -1,20 +1,15 @@
-"""How many times slower one model is than another, from rounds in which both were timed side by side. Pure."""
+"""Ratio of the latencies of two models, from rounds in which both were timed side by side. Pure."""
 
 import math
 from typing import Any
 
-from dlmi_bench.records import Figure, Record, unavailable
+from dlmi_bench.records import Benchmark, Conditions, Figure, Record, unavailable
 from dlmi_bench.stats.intervals import compute_t_interval
 from dlmi_bench.stats.ratios import compute_log_ratio
 
 NAME = "latency_ratio"
 INTERVAL = "95 % t-interval over processes"
 TAIL = 0.025
-
-
-def make_rounds_key(backend: str, batch: int, threads: int) -> str:
-    """Where a latency record keeps the rounds of a benchmark: `details["rounds_s"][key]`, one list per process."""
-    return f"{backend}, batch {batch}, threads {threads}"
 
 
 def find_session(record: Record) -> str:
@@ -28,11 +23,10 @@ def compute_latency_ratio(reference: Record, other: Record, *, backend: str, bat
     Rounds are paired, so that what slows the machine down slows both; each process gives one number, and the interval
     is over processes. Not available where the two were not timed in the same session.
     """
-    conditions: dict[str, Any] = {"backend": backend, "batch": batch, "threads": threads}
-    conditions["reference"] = reference.cell.model
+    conditions: Conditions = {"backend": backend, "batch": batch, "threads": threads, "reference": reference.cell.model}
     if find_session(reference) != find_session(other):
         return unavailable(NAME, "not timed in the same session; run with --fresh", **conditions)
-    key = make_rounds_key(backend, batch, threads)
+    key = Benchmark(other.cell.model, backend, batch, threads).key
     rounds = [_get_rounds(record, key) for record in (reference, other)]
     if not all(rounds):
         return unavailable(NAME, f"no rounds of {key}", **conditions)
@@ -54,7 +48,7 @@ def compute_latency_ratio(reference: Record, other: Record, *, backend: str, bat
 
 
 def is_resolved(ratio: Figure) -> bool:
-    """Whether the interval leaves out 1, so that one of the two is faster."""
+    """Check that the interval excludes 1, so that one of the two is faster."""
     return ratio.lo is not None and ratio.hi is not None and (ratio.lo > 1 or ratio.hi < 1)
 
 

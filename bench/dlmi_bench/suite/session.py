@@ -11,8 +11,7 @@ from dlmi_bench.instruments.latency_figures import make_latency_figures
 from dlmi_bench.jobs.protocol import EMPTY, LatencyAnswer, LatencyRequest, ModelFiles, OnProgress
 from dlmi_bench.jobs.sessions import _has_cpus
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.records import Conditions, Figure, unavailable
-from dlmi_bench.store.rounds import make_rounds_key
+from dlmi_bench.records import Benchmark, Conditions, Figure, unavailable
 from dlmi_bench.suite.suites import Suite
 
 
@@ -106,7 +105,7 @@ def _summarise(model: str, backend: str, suite: Suite, n_threads: int, answers: 
     complaints = list_complaints([answer.neighbours for answer in answers])
     timing = Timing([])
     for batch in suite.batches:
-        key = make_rounds_key(backend, batch, n_threads)
+        key = Benchmark(model, backend, batch, n_threads).key
         traces = _get_traces(answers, f"{model}@{batch}")
         conditions: Conditions = {"backend": backend, "batch": batch, **answers[0].conditions[model]}
         timing.figures.extend(

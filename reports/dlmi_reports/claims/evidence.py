@@ -7,7 +7,7 @@ from dlmi_bench.store import artifact_path
 from dlmi_reports.claims.predicate import Conditions, OnTask
 from dlmi_reports.results.answers import Answers, UnmeasuredError, read_answers
 from dlmi_reports.results.load import ModelResults, Results
-from dlmi_reports.results.marks import find_void
+from dlmi_reports.results.marks import find_invalid
 
 CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "energy"}
 
@@ -63,8 +63,8 @@ class Evidence:
             why = f": {figure.reason}" if figure is not None else ""
             where = ", ".join(f"{name} {value}" for name, value in claim.list_conditions().items())
             raise UnmeasuredError(f"no {metric} of {results.name} ({where}){why}")
-        if void := find_void(figure):
-            raise UnmeasuredError(f"{metric} of {results.name}: {void}", "fix that, then run again with --fresh")
+        if note := find_invalid(figure):
+            raise UnmeasuredError(f"{metric} of {results.name}: {note}", "fix that, then run again with --fresh")
         return figure, record
 
     def find_artifact(self, claim: OnTask, role: str) -> Path:

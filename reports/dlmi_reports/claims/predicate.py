@@ -1,7 +1,6 @@
 """Claims as data: the fields of every claim. Each kind adds its own fields and its own test in claims/kinds/."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -58,13 +57,10 @@ class Predicate(Plain):
         words = [f"--{what} {name}" for what in ("task", "model") for name in self.list_population(what)]
         return " ".join(["dlmi-bench run", *words, f"--seeds {N_SEEDS}"])
 
-    def list_references(self) -> Iterator[tuple[str, str]]:
-        """Pairs (field, id) of the other claims that this one names."""
-        for field in ("nearest", "beside"):
-            if name := getattr(self, field):
-                yield field, name
-        for part in self.parts:
-            yield "all_of", part
+    def list_references(self) -> list[tuple[str, str]]:
+        """List pairs (field, id) of the other claims that this one names."""
+        named = [("nearest", self.nearest), ("beside", self.beside), *(("all_of", part) for part in self.parts)]
+        return [(field, name) for field, name in named if name]
 
 
 class OnTask(Predicate):

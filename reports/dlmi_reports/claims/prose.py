@@ -41,7 +41,7 @@ def describe_judgement(judgement: Judgement, verdicts: Verdicts) -> str:
     if judgement.verdict is Verdict.refuted:
         return f"{mark}Refuted: “{claim.sentence}” ({evidence}.) {_describe_nearest(judgement, verdicts)}".rstrip()
     if judgement.verdict is Verdict.inconclusive:
-        return f"{mark}Open: “{claim.sentence}” ({evidence}.) {_capitalise(judgement.decides)}."
+        return f"{mark}Open: “{claim.sentence}” ({evidence}.) {judgement.decides[:1].upper()}{judgement.decides[1:]}."
     return f"{mark}Not measured: “{claim.sentence}” ({evidence}.) {_describe_remedy(judgement, verdicts)}"
 
 
@@ -59,10 +59,6 @@ def _describe_remedy(judgement: Judgement, verdicts: Verdicts) -> str:
     if name := judgement.claim.beside:
         said.append(f"See also {name}, {verdicts.get(name).verdict}.")
     return " ".join(said)
-
-
-def _capitalise(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _describe_next(judgement: Judgement, verdicts: Verdicts) -> str:

@@ -1,10 +1,9 @@
 """Ratios of costs, paired by process or by seed."""
 
 import math
-from itertools import pairwise
 
-from dlmi_bench.records import Figure, Record
-from dlmi_bench.stats.estimates import Estimate, Middle, estimate_mean
+from dlmi_bench.records import Figure
+from dlmi_bench.stats.estimates import Estimate, MedianEstimate, estimate_mean
 from dlmi_bench.store.rounds import find_session
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import Conditions
@@ -17,23 +16,14 @@ def pair_processes(claim: Conditions, evidence: Evidence, metric: str, other: st
     """Log ratios, other over model, of the process medians of one session."""
     (own, a), (its, b) = (evidence.find_figure(claim, metric, name) for name in (claim.model, other))
     _check_measured(own, its)
-    if metric == "latency_s":
-        _check_same_session([a, b])
+    if metric == "latency_s" and find_session(a) != find_session(b):
+        cause = f"{claim.model} and {other} were timed in different sessions"
+        raise UnmeasuredError(cause, "run both at once, with --fresh")
     if len(own.samples) != len(its.samples) or len(own.samples) < 2:
         raise UnmeasuredError(
             f"{metric}: fewer than two pairs of processes, so no spread", "use a suite with n_processes of 2 or more"
         )
     return [math.log(y / x) for x, y in zip(own.samples, its.samples, strict=True)]
-
-
-def _check_same_session(records: list[Record]) -> None:
-    """Raise UnmeasuredError for latencies of several sessions, which cannot be compared."""
-    for first, second in pairwise(records):
-        if find_session(first) != find_session(second):
-            raise UnmeasuredError(
-                f"{first.cell.model} and {second.cell.model} were timed in different sessions",
-                "run both at once, with --fresh",
-            )
 
 
 def _check_measured(*figures: Figure) -> None:
@@ -73,4 +63,4 @@ def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[f
 
 def estimate_ratio(values: list[float], what: str) -> Estimate:
     """Estimate the mean log ratio with a t-interval; with the sign test where some ratios are infinite."""
-    return estimate_mean(values, what) if all(map(math.isfinite, values)) else Middle(tuple(values), what)
+    return estimate_mean(values, what) if all(map(math.isfinite, values)) else MedianEstimate(tuple(values), what)

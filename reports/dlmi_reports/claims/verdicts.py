@@ -1,5 +1,6 @@
 """Verdicts on claims. Every claim is tested, and all tests of a file are corrected together."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -189,13 +190,13 @@ def to_json(verdicts: Verdicts) -> JsonValue:
 
 def _dump(comparison: Comparison, alpha: float) -> JsonValue:
     estimate = comparison.estimate
-    lo, hi = estimate.compute_interval(alpha)
-    bounds = [None if abs(bound) == float("inf") else bound for bound in (lo, hi)]
+    found = (estimate.value, *estimate.compute_interval(alpha))
+    value, lo, hi = (x if math.isfinite(x) else None for x in found)
     return {
         "what": comparison.label,
-        "value": estimate.value if abs(estimate.value) != float("inf") else None,
-        "lo": bounds[0],
-        "hi": bounds[1],
+        "value": value,
+        "lo": lo,
+        "hi": hi,
         "threshold": comparison.threshold,
         "scale": comparison.show.__name__.removeprefix("show_"),
         "is_exact": isinstance(estimate, Exact),

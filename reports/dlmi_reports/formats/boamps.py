@@ -10,7 +10,6 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.records import Figure, Record
-from dlmi_reports.formats.files import make_name, write_texts
 from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
 from dlmi_reports.results.provenance import read_provenance
 
@@ -21,7 +20,7 @@ STAGES = {"training_energy_j": "training", "inference_energy_j": "inference"}
 
 def write_boamps(results: Results, folder: Path) -> list[Path]:
     """Write boamps/TASK--MODEL--STAGE-SEED-COMPONENT.json, with -net if it excludes what the idle machine draws."""
-    texts = {}
+    paths = []
     for task in results.tasks.values():
         for model in task.models.values():
             for record in (*model.trainings, *model.measured.values()):
@@ -30,9 +29,11 @@ def write_boamps(results: Results, folder: Path) -> list[Path]:
                         component = make_slug(str(figure.conditions.get("component", "all")))
                         component += "-net" if figure.conditions.get("idle_subtracted") is True else ""
                         name = f"{STAGES[figure.name]}-{record.cell.seed_index}-{component}"
-                        report = make_boamps(task, model, record, figure)
-                        texts[f"{make_name(task, model)}--{name}.json"] = json.dumps(report, indent=2) + "\n"
-    return write_texts(folder / "boamps", texts)
+                        path = folder / "boamps" / f"{make_slug(task.name)}--{make_slug(model.name)}--{name}.json"
+                        path.parent.mkdir(exist_ok=True)
+                        path.write_text(json.dumps(make_boamps(task, model, record, figure), indent=2) + "\n")
+                        paths.append(path)
+    return paths
 
 
 def make_boamps(task: TaskResults, model: ModelResults, record: Record, figure: Figure) -> dict[str, JsonValue]:

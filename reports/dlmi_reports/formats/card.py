@@ -6,18 +6,22 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.units import escape_markdown
-from dlmi_reports.formats.files import list_trained, write_texts
 from dlmi_reports.formats.markdown import format_markdown
 from dlmi_reports.page import TABLES
-from dlmi_reports.results.load import ModelResults, Results, TaskResults
+from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
 from dlmi_reports.structure import Table
 
 
 def write_cards(results: Results, folder: Path) -> list[Path]:
     """Write cards/TASK--MODEL.md for every model that was trained."""
-    tables = {name: [table for make in TABLES for table in make(task)] for name, task in results.tasks.items()}
-    texts = {f"{names}.md": format_card(task, model, tables[task.name]) for names, task, model in list_trained(results)}
-    return write_texts(folder / "cards", texts)
+    tables = {task.name: [table for make in TABLES for table in make(task)] for task in results.tasks.values()}
+    paths = []
+    for task, model in results.trained:
+        path = folder / "cards" / f"{make_slug(task.name)}--{make_slug(model.name)}.md"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(format_card(task, model, tables[task.name]), encoding="utf-8")
+        paths.append(path)
+    return paths
 
 
 def format_card(task: TaskResults, model: ModelResults, tables: list[Table]) -> str:

@@ -10,8 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.records import Figure
-from dlmi_reports.formats.files import list_trained, write_texts
-from dlmi_reports.results.load import ModelResults, Results, TaskResults
+from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
 
 KWH = 3.6e6  # joules
 IDENTITY = ("component", "scope", "idle_subtracted", "n_inferences")  # conditions of an energy that its reader needs
@@ -19,8 +18,13 @@ IDENTITY = ("component", "scope", "idle_subtracted", "n_inferences")  # conditio
 
 def write_mlboms(results: Results, folder: Path) -> list[Path]:
     """Write mlbom/TASK--MODEL.cdx.json for every model that was trained."""
-    found = ((f"{names}.cdx.json", make_mlbom(task, model)) for names, task, model in list_trained(results))
-    return write_texts(folder / "mlbom", {name: json.dumps(bom, indent=2) + "\n" for name, bom in found})
+    paths = []
+    for task, model in results.trained:
+        path = folder / "mlbom" / f"{make_slug(task.name)}--{make_slug(model.name)}.cdx.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(make_mlbom(task, model), indent=2) + "\n", encoding="utf-8")
+        paths.append(path)
+    return paths
 
 
 def make_mlbom(task: TaskResults, model: ModelResults) -> dict[str, JsonValue]:
@@ -29,7 +33,7 @@ def make_mlbom(task: TaskResults, model: ModelResults) -> dict[str, JsonValue]:
     hashes = [artifact.sha256 for artifact in first.artifacts if artifact.role == "onnx"]
     considerations: dict[str, JsonValue] = {"environmentalConsiderations": {"energyConsumptions": _list_energy(model)}}
     if task.is_synthetic:
-        considerations["technicalLimitations"] = ["Evaluated on synthetic data, which says nothing about patients."]
+        considerations["technicalLimitations"] = ["Judged on synthetic data: says nothing about patients."]
     card: JsonValue = {
         "modelParameters": {
             "task": "image-classification",

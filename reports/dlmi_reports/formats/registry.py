@@ -1,8 +1,9 @@
 """Formats by name, of reports and of exports. A new format is a file here and a row below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from dlmi_bench.errors import UsageError
 from dlmi_reports.formats.boamps import write_boamps
 from dlmi_reports.formats.card import write_cards
 from dlmi_reports.formats.html import write_html
@@ -31,3 +32,10 @@ EXPORTS: dict[str, Callable[[Results, Path], list[Path]]] = {
     "mlbom": write_mlboms,
     "model-card": write_cards,
 }
+
+
+def check_formats(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise UsageError for a format that is not known."""
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--format: no {name!r}", f"use one of {', '.join(known)}")

@@ -1,7 +1,7 @@
-"""The paper that plots are drawn on: SVG text of equal bytes, with words that stay text and something to hover over.
+"""Canvas of plots: reproducible SVG whose labels are text, with tooltips.
 
-Series differ in marker and line style as well as in colour. Ink and paper are CSS variables with a fall-back,
-so that a page can turn them round in the dark.
+Series differ in marker, line style and colour. Ink and paper are CSS variables with defaults, so that a page can swap
+them in dark mode.
 """
 
 import io
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 INK, PAPER, QUIET = "#1b1b1b", "#fffffe", "#8a8a8a"
-# Each at least 3:1 against white and against near-black, and told apart by colour-blind readers (after Okabe and Ito).
+# Contrast at least 3:1 on white and near-black, and distinguishable when colour-blind (after Okabe and Ito).
 COLORS = ("#0072b2", "#c95700", "#009068", "#b0569a", "#7d7a00", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
-SALT = "dlmi-bench"  # for the identifiers in the SVG, which would be random without it
+SALT = "dlmi-bench"  # makes the identifiers in the SVG reproducible
 NAME_LENGTH = 28
 HALO = f"paint-order: stroke; stroke: {PAPER}; stroke-width: 2.5px; stroke-linejoin: round; "
 OUTLINE = re.compile(r' d="[^"]*"')  # hundredths of a point are finer than any screen
@@ -51,7 +51,7 @@ SETTINGS: Any = {  # matplotlib's type of it is a union of every key there is
 
 
 class Canvas:
-    """One figure, to be drawn on and then read as SVG."""
+    """One figure to draw on, which is then read as SVG."""
 
     def __init__(self, name: str, title: str, figure: "Figure") -> None:
         self.name = name
@@ -63,12 +63,12 @@ class Canvas:
         self.svg = ""
 
     def hover(self, artist: "Artist", text: str) -> None:
-        """Show `text` when the pointer rests on the artist."""
+        """Show `text` when the pointer is over the artist."""
         artist.set_gid(f"hover-{len(self._hovers)}")
         self._hovers.append(text)
 
     def halo(self, text: "Text") -> None:
-        """Keep the lines behind a label away from it; matplotlib's own way would turn the letters into outlines."""
+        """Draw a halo around a label; matplotlib's own would turn the letters into outlines."""
         text.set_gid(f"halo-{self._n_halos}")
         self._n_halos += 1
 
@@ -82,7 +82,7 @@ class Canvas:
             svg = svg.replace(opening, f"{opening}<title>{escape(text)}</title>")
         svg = re.sub(r'(<g id="halo-\d+">\s*<text style=")', rf"\g<1>{HALO}", svg)
         svg = OUTLINE.sub(lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
-        # Several plots share a page: each has identifiers of its own.
+        # Several plots share a page, so their identifiers must differ.
         svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{_to_identifier(self.name)}-", svg)
         self.svg = svg.replace(INK, f"var(--ink, {INK})").replace(PAPER, f"var(--paper, {PAPER})")
 
@@ -92,7 +92,7 @@ class Canvas:
 
 @contextmanager
 def canvas(name: str, title: str, *, n_rows: int = 1, n_columns: int = 1, height: float = 4.0) -> Iterator[Canvas]:
-    """A figure of the width of a phone's screen or half a page; it can be read as SVG once the block has ended."""
+    """Make a figure as wide as a phone's screen or half a page; its SVG is complete after the block."""
     import warnings
 
     import matplotlib as mpl
@@ -101,7 +101,7 @@ def canvas(name: str, title: str, *, n_rows: int = 1, n_columns: int = 1, height
     import matplotlib.pyplot as plt
 
     with mpl.rc_context(SETTINGS), warnings.catch_warnings():
-        # Names in any script: the reader's fonts draw them, whatever glyphs are missing here.
+        # Names may be in any script: the reader's fonts draw them, even if glyphs are missing here.
         warnings.filterwarnings("ignore", message="(?s)(Glyph .* missing|Matplotlib currently does not support)")
         figure, _ = plt.subplots(n_rows, n_columns, figsize=(5.4, height), squeeze=False)
         try:
@@ -115,7 +115,7 @@ def canvas(name: str, title: str, *, n_rows: int = 1, n_columns: int = 1, height
 
 
 def shorten(name: str) -> str:
-    """A name that fits into a plot."""
+    """Shorten a name to fit into a plot."""
     return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..."
 
 

@@ -1,9 +1,9 @@
-"""How models learn: learning curves, and time to target."""
+"""Plots of training: learning curves, and time to target."""
 
 from typing import TYPE_CHECKING
 
 from dlmi_bench.records import Record
-from dlmi_bench.units import format_percent, format_quantity
+from dlmi_bench.units import format_quantity, format_share
 from dlmi_reports.plots.canvas import INK, canvas, get_style, shorten
 from dlmi_reports.plots.front import make_title
 from dlmi_reports.results.load import ModelResults, TaskResults, make_slug
@@ -12,17 +12,17 @@ from dlmi_reports.structure import Plot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-N_CURVES = 20  # seeds drawn of each model; the tables have all
-N_MODELS = 20  # models drawn, fewest parameters first
+N_CURVES = 20  # seeds per model; the tables have all
+N_MODELS = 20  # models per plot, fewest parameters first
 
 
 def plot_curves(task: TaskResults) -> list[Plot]:
-    """Those of the two for which there are figures."""
+    """Draw the plots for which there are figures."""
     return [plot for draw in (plot_learning, plot_survival) if (plot := draw(task))]
 
 
 def read_curve(record: Record) -> tuple[list[float], list[float]]:
-    """Training clock [s] and validation accuracy at each evaluation; empty where none was kept."""
+    """Read training time [s] and validation accuracy at each evaluation; empty if none was kept."""
     curve = record.details.get("curve")
     found = [p for p in curve if isinstance(p, dict)] if isinstance(curve, list) else []
     pairs = [(p.get("training_s"), p.get("validation_accuracy")) for p in found]
@@ -31,13 +31,13 @@ def read_curve(record: Record) -> tuple[list[float], list[float]]:
 
 
 def plot_learning(task: TaskResults) -> Plot | None:
-    """A panel for each model, a line for each seed, the target across."""
+    """Draw a panel per model, a line per seed, and the target."""
     shown = [m for m in task.by_size if any(read_curve(r)[0] for r in m.trainings)][:N_MODELS]
     if not shown:
         return None
     n_rows = (len(shown) + 1) // 2
     target = task.provenance.target.validation_accuracy
-    title = make_title(task, "learning curves, a line for each seed")
+    title = make_title(task, "learning curves, one line per seed")
     with canvas(
         f"learning-{make_slug(task.name)}", title, n_rows=n_rows, n_columns=2, height=0.8 + 1.7 * n_rows
     ) as drawing:
@@ -60,41 +60,41 @@ def plot_learning(task: TaskResults) -> Plot | None:
             axis.tick_params(labelsize=8)
         for axis in axes[len(shown) :]:
             axis.remove()
-        drawing.figure.supxlabel("training clock [s]", fontsize=10)
+        drawing.figure.supxlabel("training time [s]", fontsize=10)
         drawing.figure.supylabel("validation accuracy [%]", fontsize=10)
-    goal = f" The dotted line is the target of {format_percent(target, 0)} %." if target else ""
+    goal = f" The dotted line is the target of {format_share(target)}." if target else ""
     ends = "; ".join(f"{m.name} {_describe_ends(m)}" for m in shown)
     return drawing.to_plot(
-        f"Validation accuracy on {task.name} over the training clock, a line for each seed.{goal} Ends: {ends}."
+        f"Validation accuracy on {task.name} over the training time, one line per seed.{goal} Final accuracies: {ends}."
     )
 
 
 def _describe_ends(model: ModelResults) -> str:
     ends = [values[-1] for record in model.trainings if (values := read_curve(record)[1])]
-    lo, hi = format_percent(min(ends)), format_percent(max(ends))
-    return f"{lo} %" if lo == hi else f"{lo} to {hi} %"
+    lo, hi = format_share(min(ends), 1), format_share(max(ends), 1)
+    return lo if lo == hi else f"{lo} to {hi}"
 
 
 def plot_survival(task: TaskResults) -> Plot | None:
-    """Share of trainings that have reached the target after a time; crosses are runs that ended without it."""
+    """Draw the share of trainings that have reached the target over time; crosses are runs that ended without it."""
     shown = [model for model in task.by_size if model.compute_reach().n_runs][:N_MODELS]
     if not shown:
         return None
     with canvas(
-        f"survival-{make_slug(task.name)}", make_title(task, "who has reached the target, and when"), height=4.4
+        f"survival-{make_slug(task.name)}", make_title(task, "share that reached the target, over time"), height=4.4
     ) as drawing:
         axis = drawing.axis
         for index, model in enumerate(shown):
             _draw_survival(axis, model, index)
         axis.set_ylim(-0.03, 1.05)
         axis.set_xlim(left=0)
-        axis.set_xlabel("training clock [s]")
+        axis.set_xlabel("training time [s]")
         axis.set_ylabel("share that reached the target")
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     said = "; ".join(f"{m.name} {_describe_reach(m)}" for m in shown)
     return drawing.to_plot(
-        f"Share of trainings on {task.name} that have reached the validation target, over the training clock "
-        f"(Kaplan-Meier; a cross is a run that ended without it). {said}."
+        f"Share of trainings on {task.name} that have reached the validation target, over the training time "
+        f"(Kaplan-Meier). A cross is a run that ended without reaching it. {said}."
     )
 
 

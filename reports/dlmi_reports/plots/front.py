@@ -1,4 +1,4 @@
-"""Accuracy against each cost, with both error bars and the front as a band."""
+"""Plots of accuracy against each cost, with error bars and the front as a band."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dlmi_reports.plots.canvas import Canvas
     from dlmi_reports.tables.fronts import Draws
 
-N_LABELLED = 15  # of more points only those on the front have their names written; hovering names each
+N_LABELLED = 15  # with more points only those on the front are labelled; all have tooltips
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Point:
 
 
 def make_title(task: TaskResults, what: str) -> str:
-    """Of a plot: it can be taken out of the report, and says itself what its data is."""
+    """Make the title of a plot, with its task and data, so that it can be used outside the report."""
     return f"{'SYNTHETIC DATA. ' if task.is_synthetic else ''}{shorten(task.name)}: {what}"
 
 
 def plot_fronts(task: TaskResults) -> list[Plot]:
-    """One plot for each cost that any model has."""
+    """Draw one plot per cost that any model has."""
     return [plot for cost in PLOTTED if (plot := plot_front(task, cost))]
 
 
 def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
-    """Test accuracy against one cost; None where nothing has both."""
+    """Draw test accuracy against one cost; None if no model has both."""
     from dlmi_reports.tables.fronts import draw_task
 
     points, draws = collect_points(task, cost), draw_task(task, cost)
@@ -64,13 +64,13 @@ def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
     front = [p.name for p, is_in in zip(points, is_on, strict=True) if is_in]
     return drawing.to_plot(
         f"Test accuracy of {len(points)} models on {task.name} against {cost.axis}. On the front: {', '.join(front)}. "
-        "Filled marks are on the front; the band holds 95 % of the redrawn fronts; bars are the Wilson 95 % interval "
-        "of the test sample, and the range of what was sampled of the cost. The figures are in the tables."
+        "Filled marks are on the front. The band contains 95 % of the resampled fronts. Bars are the Wilson 95 % "
+        "interval of the accuracy, and the range of the samples of the cost. The figures are in the tables."
     )
 
 
 def collect_points(task: TaskResults, cost: Cost) -> list[Point]:
-    """Points of all models that have accuracy and this cost, in the units of the axis."""
+    """Collect the models that have accuracy and this cost, in the units of the axis."""
     points = []
     for model in task.by_size:
         accuracy, sample = model.compute_accuracy(), cost.find(model)
@@ -113,12 +113,12 @@ def _draw_point(axis: "Axes", point: Point, *, is_in: bool) -> "Line2D":
 
 
 def scale_axis(axis: "Axes") -> None:
-    """Logarithmic, with plain round numbers."""
+    """Make the axis logarithmic, with plain round numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     axis.set_xscale("log")
     lo, hi = axis.get_xlim()
-    # Round numbers, about five of them, however many decades there are.
+    # About five round numbers, for any number of decades.
     locator = LogLocator(subs=(1, 2, 5) if hi / lo < 100 else (1,), numticks=7)
     axis.xaxis.set_major_locator(locator if hi / lo > 10 else MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.xaxis.set_minor_locator(NullLocator())
@@ -135,7 +135,7 @@ def _label_points(drawing: "Canvas", points: list[Point], is_on: list[bool]) -> 
     texts = [axis.text(p.cost, p.accuracy, shorten(p.name), fontsize=9) for p in points]
     for text in texts:
         drawing.halo(text)
-    # Labels keep away from the bars too, which are given as points along them.
+    # Points along the bars, so that labels avoid the bars too.
     avoid = [(p.cost, y) for p in points for y in np.linspace(p.accuracy_lo, p.accuracy_hi, 7)]
     avoid += [(x, p.accuracy) for p in points for x in np.linspace(p.cost_lo, p.cost_hi, 3)]
     x, y = zip(*avoid, strict=True)

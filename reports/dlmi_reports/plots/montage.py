@@ -1,4 +1,4 @@
-"""A few test images with their truth, the answer, its probability, and the pixels that the answer hangs on."""
+"""Test images with their true class, the answer, its probability, and the pixels that influence the answer."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ N_COLUMNS = 2  # examples side by side, each with its map
 
 
 def plot_montages(task: TaskResults) -> list[Plot]:
-    """The reference's pictures, or of the smallest model that has any; none of arms, which differ little to look at."""
+    """Draw the pictures of the reference, otherwise of the smallest model that has any; none of arms."""
     if ARM in task.name:
         return []
     models = sorted(task.by_size, key=lambda model: model is not task.reference)
@@ -30,7 +30,7 @@ def plot_montages(task: TaskResults) -> list[Plot]:
 
 
 def read_pictures(trainings: list[Record]) -> list[Picture]:
-    """What the training kept.
+    """Read the pictures that the training kept.
 
     Raises:
         StoreError: it is damaged.
@@ -46,7 +46,7 @@ def read_pictures(trainings: list[Record]) -> list[Picture]:
 
 
 def plot_montage(task: TaskResults, model: ModelResults, pictures: list[Picture]) -> Plot:
-    """A row for what is right and one for what is wrong of each class."""
+    """Draw, for each class, a row of correct and a row of wrong answers."""
     names = list_classes(task, 1 + max(max(p.truth, p.answer) for p in pictures))
     groups = [list(group) for _, group in groupby(pictures, key=lambda p: (p.truth, p.is_right))]
     rows = [group[i : i + N_COLUMNS] for group in groups for i in range(0, len(group), N_COLUMNS)]
@@ -64,10 +64,10 @@ def plot_montage(task: TaskResults, model: ModelResults, pictures: list[Picture]
             line[0].set_ylabel(f"truth {names[row[0].truth]}\n{said}", fontsize=8)
     said = "; ".join(_describe(group, names) for group in groups)
     return drawing.to_plot(
-        f"{len(pictures)} test images of {task.name} with the answers of {model.name}, first seed: the first of each "
-        f"class that are right and the first that are wrong, in the order of the test split. Beside each image, the "
-        f"magnitude of the gradient of the answer's score, averaged over noisy copies (SmoothGrad), each on a scale of "
-        f"its own: bright pixels move the score, which does not make them a reason. {said}."
+        f"{len(pictures)} test images of {task.name} with the answers of {model.name}, first seed: for each class the "
+        f"first correct and the first wrong answers, in the order of the test split. Next to each image is the "
+        f"magnitude of the gradient of the answer's score, averaged over noisy copies (SmoothGrad), on a separate "
+        f"scale. Bright pixels influence the score; they need not be its cause. {said}."
     )
 
 

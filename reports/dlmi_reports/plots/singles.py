@@ -1,11 +1,10 @@
-"""Single calls: how their times are distributed, and whether the percentiles of one process hold for the others."""
+"""Plots of single calls: the distribution of their times, and the calibration of percentiles."""
 
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from dlmi_bench.records import Figure
+from dlmi_bench.records import Benchmark, Figure
 from dlmi_bench.stats.percentiles import PERCENTILES, compute_exceedance
-from dlmi_bench.store.rounds import make_rounds_key
 from dlmi_bench.units import format_quantity
 from dlmi_reports.plots.canvas import INK, QUIET, canvas, get_style, shorten
 from dlmi_reports.plots.front import make_title, scale_axis
@@ -15,31 +14,31 @@ from dlmi_reports.structure import Plot, Table
 if TYPE_CHECKING:
     from dlmi_reports.plots.canvas import Canvas
 
-N_MODELS = 20  # models drawn, fewest parameters first
-N_BINS = 160  # of a distribution, over the whole axis
-SHOWN = 0.99  # share of the single calls; outliers would press all else together
+N_MODELS = 20  # models per plot, fewest parameters first
+N_BINS = 160  # per distribution, over the whole axis
+SHOWN = 0.99  # share of the single calls; outliers would compress the rest
 MAX_RIDGE = 0.75  # height of the highest bin, in rows
 AXIS = "latency at batch 1, ONNX Runtime, one thread [us]"
-HEADLINE = make_rounds_key("onnxruntime", 1, 1)
+BACKEND = "onnxruntime"  # at batch 1, one thread
 
-Exceedances = dict[str, list[float]]  # by percentile, one for each process
+Exceedances = dict[str, list[float]]  # by percentile, one per process
 
 
 def plot_singles(task: TaskResults) -> list[Plot]:
-    """Those of the two for which there are figures."""
+    """Draw the plots for which there are figures."""
     return [plot for draw in (plot_latencies, plot_calibration) if (plot := draw(task))]
 
 
 def read_singles(model: ModelResults) -> list[list[float]]:
-    """Single calls of each process [s]; none where the store did not keep them."""
+    """Read the single calls of each process [s]; empty if the store did not keep them."""
     record = model.measured.get("latency")
     kept = record.details.get("singles_s") if record else None
-    processes = kept.get(HEADLINE) if isinstance(kept, dict) else None
+    processes = kept.get(Benchmark(model.name, BACKEND, batch=1).key) if isinstance(kept, dict) else None
     return [[float(s) for s in calls] for calls in processes or () if calls]  # type: ignore[arg-type, union-attr]
 
 
 def plot_latencies(task: TaskResults) -> Plot | None:
-    """A row for each model: single calls of all processes as a ridge, the median of each process as a ring."""
+    """Draw a row per model: single calls of all processes as a ridge, the median of each process as a ring."""
     found = [(model, figure) for model in task.by_size if (figure := model.find_latency())]
     shown = [(model, figure) for model, figure in found if figure.value is not None and figure.samples][:N_MODELS]
     if not shown:
@@ -57,15 +56,15 @@ def plot_latencies(task: TaskResults) -> Plot | None:
     said = "; ".join(
         f"{m.name} {format_quantity(f.value, 's')} (n={len(f.samples)})" for m, f in shown if f.value is not None
     )
-    ridges = " The ridge above it: calls timed one by one, up to the 99th percentile of each model."
+    ridges = " The ridge above it shows calls timed one by one, up to the 99th percentile of each model."
     ridges = ridges if any(read_singles(model) for model, _ in shown) else ""
     return drawing.to_plot(
-        f"Latency on {task.name}: a ring for the median of each process, a bar at their median.{ridges} {said}."
+        f"Latency on {task.name}: a ring is the median of one process, a bar is the median of these.{ridges} {said}."
     )
 
 
 def _find_limits(shown: list[tuple[ModelResults, Figure]]) -> tuple[float, float]:
-    """Of the axis [us]: all process medians, and the single calls but the slowest hundredth of each model."""
+    """Find the limits of the axis [us]: all process medians, and the fastest 99 % of the single calls of each model."""
     marks = [s for _, figure in shown for s in figure.samples]
     for model, _ in shown:
         calls = sorted(call for process in read_singles(model) for call in process)
@@ -87,25 +86,25 @@ def _draw_row(drawing: "Canvas", row: int, model: ModelResults, figure: Figure) 
 
 
 def compute_calibration(model: ModelResults) -> Exceedances:
-    """Share of the other processes' calls above each percentile of a process, where it has calls enough for it."""
+    """Compute the share of the other processes' calls above each percentile of a process, if it has enough calls."""
     processes = read_singles(model)
     found = {name: compute_exceedance(processes, p) for name, p in PERCENTILES.items()}
     return {name: shares for name, shares in found.items() if shares}
 
 
 def make_calibration_tables(task: TaskResults) -> list[Table]:
-    """One table; none where no single calls were kept."""
+    """One table; none if no single calls were kept."""
     found = {model.name: shares for model in task.by_size if (shares := compute_calibration(model))}
     names = [name for name in PERCENTILES if any(name in shares for shares in found.values())]
     if not names:
         return []
     rows = [[model, *(_render(shares.get(name)) for name in names)] for model, shares in found.items()]
     caption = (
-        "Each process predicts the others: the share of their single calls that took longer than its own percentile, "
-        "mean over processes with the smallest and largest. ONNX Runtime, batch 1, one thread. A share above the one "
-        "in the head says that a percentile promised too much: processes differ in more than chance."
+        "Share of the single calls of the other processes that took longer than a percentile of one process: mean over "
+        "processes; brackets hold the smallest and largest. ONNX Runtime, batch 1, one thread. A share above the "
+        "expected one in the header means that processes differ by more than chance."
     )
-    header = ["model", *(f"above {name}: {_promise(name):g} %" for name in names)]
+    header = ["model", *(f"above {name}: {_expect(name):g} %" for name in names)]
     return [Table("Calibration of percentiles", caption, header, rows)]
 
 
@@ -117,41 +116,41 @@ def _render(shares: list[float] | None) -> str:
 
 
 def plot_calibration(task: TaskResults) -> Plot | None:
-    """Promised against observed share of calls beyond a percentile, with the range over processes."""
+    """Draw the observed against the expected share of calls above a percentile, with the range over processes."""
     found = {model.name: shares for model in task.by_size if (shares := compute_calibration(model))}
     shown = dict(list(found.items())[:N_MODELS])
     if not shown:
         return None
-    promised = {name: _promise(name) for name in PERCENTILES if any(name in s for s in shown.values())}
-    floor = min(promised.values()) / 20  # where a share of 0 is drawn
+    expected = {name: _expect(name) for name in PERCENTILES if any(name in s for s in shown.values())}
+    floor = min(expected.values()) / 20  # where a share of 0 is drawn
     title = make_title(task, "calibration of percentiles")
     with canvas(f"calibration-{make_slug(task.name)}", title, height=4.8) as drawing:
         axis = drawing.axis
-        edges = [min(promised.values()) / 2, 100]
+        edges = [min(expected.values()) / 2, 100]
         axis.plot(edges, edges, color=INK, lw=0.8, ls=(0, (4, 2)))
         for index, (model, shares) in enumerate(shown.items()):
             dodge = 1.06 ** (index - (len(shown) - 1) / 2)  # models side by side
-            _draw_shares(drawing, index, model, {promised[name] * dodge: s for name, s in shares.items()}, floor)
+            _draw_shares(drawing, index, model, {expected[name] * dodge: s for name, s in shares.items()}, floor)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_xticks(list(promised.values()), [f"{name}\n{share:g}" for name, share in promised.items()])
-        axis.set_yticks(list(promised.values()), [f"{share:g}" for share in promised.values()])
+        axis.set_xticks(list(expected.values()), [f"{name}\n{share:g}" for name, share in expected.items()])
+        axis.set_yticks(list(expected.values()), [f"{share:g}" for share in expected.values()])
         axis.minorticks_off()
-        axis.set_xlabel("promised share of calls above the percentile of one process [%]")
+        axis.set_xlabel("expected share of calls above the percentile of one process [%]")
         axis.set_ylabel("observed share in the others [%]")
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
     said = "; ".join(
         f"{m}: " + ", ".join(f"{n} {_render(s)}" for n, s in shares.items()) for m, shares in shown.items()
     )
     return drawing.to_plot(
-        f"Single calls on {task.name}: how many calls of the other processes lie above a percentile of one process, "
-        f"mean and range over processes; the dashed line is what the percentile promises, and a share of 0 lies at the "
-        f"lower edge. {said}."
+        f"Single calls on {task.name}: the share of calls of the other processes above a percentile of one process, "
+        f"mean and range over processes. The dashed line is the expected share; a share of 0 is drawn at the lower "
+        f"edge. {said}."
     )
 
 
 def _draw_shares(drawing: "Canvas", index: int, model: str, shares: dict[float, list[float]], floor: float) -> None:
-    """Marks at the promised shares [%] with their range."""
+    """Draw marks at the expected shares [%] with their range."""
     lo, y, hi = ([max(floor, 100 * f(s)) for s in shares.values()] for f in (min, fmean, max))
     errors = [[b - a for a, b in zip(lo, y, strict=True)], [b - a for a, b in zip(y, hi, strict=True)]]
     color, marker, _ = get_style(index)
@@ -161,6 +160,6 @@ def _draw_shares(drawing: "Canvas", index: int, model: str, shares: dict[float, 
     drawing.hover(bars.lines[0], f"{model}: " + ", ".join(_render(s) for s in shares.values()))
 
 
-def _promise(name: str) -> float:
-    """Share of calls above the percentile [%]."""
+def _expect(name: str) -> float:
+    """Compute the expected share of calls above the percentile [%]."""
     return round(100 * (1 - PERCENTILES[name]), 6)

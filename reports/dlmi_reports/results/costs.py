@@ -8,7 +8,7 @@ from statistics import median
 from dlmi_bench.records import CellKind, Figure, Record
 from dlmi_bench.store.rounds import find_session
 from dlmi_reports.results.load import ModelResults
-from dlmi_reports.results.marks import find_void
+from dlmi_reports.results.marks import find_invalid
 
 
 @dataclass(frozen=True)
@@ -51,29 +51,23 @@ class Cost:
     find: Callable[[ModelResults], CostSample | None]
 
 
-def _find_parameters(model: ModelResults) -> CostSample | None:
-    return _make_exact(model.find("counts", "n_parameters"))
-
-
-def _find_macs(model: ModelResults) -> CostSample | None:
-    return _make_exact(model.find("counts", "macs"))
-
-
-def _find_file(model: ModelResults) -> CostSample | None:
-    return _make_exact(model.find("counts", "size_bytes", artifact="onnx"))
+def _find_count(model: ModelResults, name: str, **conditions: str) -> CostSample | None:
+    """Find an exact count."""
+    figure = model.find("counts", name, **conditions)
+    return CostSample(figure.value, figure.value, figure.value) if figure and figure.value is not None else None
 
 
 def _find_latency(model: ModelResults) -> CostSample | None:
     """Find the latency; an INVALID one is excluded from rankings, as for energy."""
     figure = model.find_latency()
-    sample = None if find_void(figure) else _make_sampled(figure)
+    sample = None if find_invalid(figure) else _make_sampled(figure)
     return replace(sample, session=find_session(model.measured["latency"])) if sample else None
 
 
 def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | None:
     """Find measured joules: modelled ones are time multiplied by a constant, and excluded from rankings."""
     figure = find_energy(model, is_net=is_net)
-    return _make_sampled(figure) if figure and figure.kind == "measured" and not find_void(figure) else None
+    return _make_sampled(figure) if figure and figure.kind == "measured" and not find_invalid(figure) else None
 
 
 def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
@@ -105,12 +99,6 @@ def list_machines(records: Iterable[Record]) -> frozenset[str]:
     return frozenset(str(record.provenance.get("machine_id")) for record in records)
 
 
-def _make_exact(figure: Figure | None) -> CostSample | None:
-    if figure is None or figure.value is None:
-        return None
-    return CostSample(figure.value, figure.value, figure.value)
-
-
 def _make_sampled(figure: Figure | None) -> CostSample | None:
     if figure is None or figure.value is None:
         return None
@@ -120,10 +108,13 @@ def _make_sampled(figure: Figure | None) -> CostSample | None:
 
 
 ENERGY = "energy of 1 000 inferences, processor, measured"
+PARAMETERS = partial(_find_count, name="n_parameters")
+MACS = partial(_find_count, name="macs")
+FILE = partial(_find_count, name="size_bytes", artifact="onnx")
 COSTS: tuple[Cost, ...] = (
-    Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", _find_parameters),
-    Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", _find_macs),
-    Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", _find_file),
+    Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", PARAMETERS),
+    Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", MACS),
+    Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", FILE),
     Cost("latency", "latency", "latency at batch 1, ONNX Runtime, one thread [us]", 1e6, "s", "latency", _find_latency),
     Cost("energy", "energy, gross", f"{ENERGY} [J]", 1.0, "j", "energy", _find_energy),
     Cost(

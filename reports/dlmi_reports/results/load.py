@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Protocol
 
 from dlmi_bench.errors import StoreError, UsageError
@@ -14,7 +14,7 @@ from dlmi_bench.records import ARM, CellKind, Figure, Record
 from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from dlmi_bench.store import Attempt, Store
 from dlmi_bench.units import clean_text
-from dlmi_reports.results.marks import find_void
+from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.results.provenance import Provenance, read_provenance
 
 RANKED = ("latency_s", "inference_energy_j")
@@ -163,6 +163,11 @@ class Results:
         return [record for record in self.records if record.cell.kind != "imported"]
 
     @property
+    def trained(self) -> Iterator[tuple[TaskResults, ModelResults]]:
+        """Every model that was trained, with its task."""
+        return ((task, m) for task in self.tasks.values() for m in task.models.values() if m.compute_accuracy())
+
+    @property
     def imported(self) -> list[Record]:
         return [record for record in self.records if record.cell.kind == "imported"]
 
@@ -205,29 +210,24 @@ def _group(records: list[Record], reference: str | None, folder: Path) -> dict[s
             model.measured[cell.kind] = record
     for task in tasks.values():
         for model in task.models.values():
-            _carry_voids(model)
+            _carry_invalid(model)
     return dict(sorted(tasks.items(), key=lambda item: ARM in item[0]))  # arms come last
 
 
-def _carry_voids(model: ModelResults) -> None:
+def _carry_invalid(model: ModelResults) -> None:
     """Mark latency and energy of a runtime whose answers are INVALID, with the same reason."""
     answers = [f for record in model.trainings[:1] for f in record.figures if f.name == "max_score_error"]
-    voids = {f.conditions.get("backend"): note for f in answers if (note := find_void(f))}
-    if not voids:
+    invalid = {f.conditions.get("backend"): note for f in answers if (note := find_invalid(f))}
+    if not invalid:
         return
     for kind, record in model.measured.items():
         figures = tuple(
-            f.model_copy(update={"notes": (*f.notes, voids[f.conditions["backend"]])})
-            if f.name in RANKED and f.conditions.get("backend") in voids
+            f.model_copy(update={"notes": (*f.notes, invalid[f.conditions["backend"]])})
+            if f.name in RANKED and f.conditions.get("backend") in invalid
             else f
             for f in record.figures
         )
         model.measured[kind] = record.model_copy(update={"figures": figures})
-
-
-def compute_median_range(values: list[float]) -> tuple[float, float, float]:
-    """Compute median, minimum and maximum."""
-    return median(values), min(values), max(values)
 
 
 def make_slug(name: str) -> str:

@@ -1,15 +1,13 @@
 """Provenance of a record, as reports read it."""
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from dlmi_bench.errors import StoreError
 from dlmi_bench.records import Record
 
 
-class Kept(BaseModel):
-    """Fields that reports show; what else a store keeps is not looked at."""
-
-    model_config = ConfigDict(frozen=True)
+class Kept(BaseModel, frozen=True):
+    """Fields that reports and the gate read; other fields are ignored."""
 
 
 class Data(Kept):
@@ -43,6 +41,7 @@ class Provenance(Kept):
     commit: str | None = None
     date: str = ""
     suite: dict[str, JsonValue] = {}
+    recipe: dict[str, JsonValue] = {}
     start: dict[str, JsonValue] = {}
 
 

@@ -1,12 +1,13 @@
 """Cells of tables, as text."""
 
 from collections.abc import Callable
+from statistics import median
 
-from dlmi_bench.records import Figure
+from dlmi_bench.records import Figure, Mark
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_range, unit_of
 from dlmi_reports.results.costs import Cost, find_energy
-from dlmi_reports.results.load import ModelResults, compute_median_range
-from dlmi_reports.results.marks import VOID, add_marks, find_void
+from dlmi_reports.results.load import ModelResults
+from dlmi_reports.results.marks import add_marks, find_invalid
 
 MISSING = "not measured"
 
@@ -41,7 +42,7 @@ def render_gap(model: ModelResults, cost: Cost) -> str:
     figure = model.find_latency() if cost.cell == "latency" else None
     if cost.cell == "energy":
         figure = find_energy(model, is_net=False)
-    return f"n/a ({VOID})" if find_void(figure) else MISSING
+    return f"n/a ({Mark.INVALID})" if find_invalid(figure) else MISSING
 
 
 def render_seed_sd(model: ModelResults) -> str:
@@ -65,7 +66,7 @@ def render_spread(model: ModelResults, name: str) -> str:
     values = model.values(name)
     if not values:
         return "censored" if model.trainings else MISSING
-    middle, low, high = compute_median_range(values)
+    middle, low, high = median(values), min(values), max(values)
     if unit_of(name) == "s":
         return format_range(middle, low, high, "s") if low < high else format_quantity(middle, "s")
     return f"{format_count(middle)} [{format_count(low)}, {format_count(high)}]" if low < high else format_count(middle)

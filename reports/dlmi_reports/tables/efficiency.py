@@ -2,11 +2,11 @@
 
 from statistics import fmean
 
-from dlmi_bench.records import Figure
+from dlmi_bench.records import Figure, Mark
 from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.units import format_quantity, format_range, format_share
 from dlmi_reports.results.load import Accuracy, ModelResults, TaskResults
-from dlmi_reports.results.marks import VOID, add_marks, find_void
+from dlmi_reports.results.marks import add_marks, find_invalid
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING
 from dlmi_reports.tables.classes import read_classes
@@ -55,8 +55,8 @@ def _describe(model: ModelResults, task: TaskResults, chance: float) -> list[str
 def _render_rate(accuracy: Accuracy, chance: float, cost: Figure | None, scale: float) -> str:
     if cost is None or not cost.value:
         return f"n/a ({cost.reason})" if cost and cost.reason else MISSING
-    if find_void(cost):
-        return f"n/a ({VOID})"
+    if find_invalid(cost):
+        return f"n/a ({Mark.INVALID})"
     value, lo, hi = (scale * (x - chance) / cost.value for x in (accuracy.mean, accuracy.lo, accuracy.hi))
     return add_marks(format_range(value, lo, hi, ""), cost)
 

@@ -10,14 +10,14 @@ from dlmi_bench.stats.percentiles import PERCENTILES
 from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved
 from dlmi_bench.units import format_count, format_quantity, format_range, format_share
 from dlmi_reports.results.load import ModelResults, TaskResults
-from dlmi_reports.results.marks import find_void
+from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import render, render_latency, show
 
 HEADER = ["model", "backend", "batch", "threads"]
 
 
-class Benchmark(TypedDict):
+class BenchmarkConditions(TypedDict):
     """Conditions that tell two latencies of one model apart."""
 
     backend: str
@@ -33,7 +33,7 @@ class LatencyRow:
     latency: Figure
 
     @property
-    def benchmark(self) -> Benchmark:
+    def benchmark(self) -> BenchmarkConditions:
         conditions = self.latency.conditions
         return {
             "backend": str(conditions["backend"]),
@@ -111,8 +111,8 @@ def _compare(reference: ModelResults, row: LatencyRow) -> Figure:
     """Compute the ratio to the same benchmark of the reference; not available if either is INVALID."""
     benchmark = row.benchmark
     for figure in (reference.find("latency", "latency_s", **benchmark), row.latency):
-        if void := find_void(figure):
-            return unavailable("latency_ratio", void, **benchmark)
+        if note := find_invalid(figure):
+            return unavailable("latency_ratio", str(note), **benchmark)
     return compute_latency_ratio(reference.measured["latency"], row.model.measured["latency"], **benchmark)
 
 

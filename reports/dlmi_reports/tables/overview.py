@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from statistics import fmean
 
-from dlmi_bench.records import Figure, Record
+from dlmi_bench.records import Figure, Note, Record, list_marks
 from dlmi_bench.units import clean_text, format_count, format_percent, format_quantity, format_share
 from dlmi_reports.results.costs import find_energy, find_training_energies, list_meters
 from dlmi_reports.results.load import ModelResults, TaskResults
-from dlmi_reports.results.marks import list_marks
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import (
     MISSING,
@@ -138,7 +137,7 @@ def list_notes(task: TaskResults) -> list[str]:
     """List each note of the instruments once, with its models; of several trainings, those on the first."""
     found: dict[str, list[str]] = {}
     for model in task.models.values():
-        said: dict[tuple[str, str], list[str]] = {}
+        said: dict[tuple[str, Note], list[str]] = {}
         for record in (*model.trainings[:1], *model.measured.values()):
             for figure in record.figures:
                 for note in figure.notes:

@@ -22,7 +22,7 @@ FORMULA = "closed_form"
 
 @dataclass(frozen=True)
 class Counts:
-    """What can be counted without a clock.
+    """Counts of a model that need no clock.
 
     Attributes:
         products: By each counter, the reference first.

@@ -53,7 +53,7 @@ def count_by_dispatch(network: "nn.Module", example: "torch.Tensor") -> Products
 
 
 def _sort(calls: "Sequence[torch._ops.OpOverload]") -> tuple[int, dict[str, int]]:
-    """How many of them have a formula, and which might need one."""
+    """Number of calls that have a formula, and the names of those that may need one."""
     from torch import Tag
     from torch.utils.flop_counter import flop_registry
 

@@ -1,4 +1,4 @@
-"""What a counter of multiply-accumulates found, and what it could not count."""
+"""Result of one counter of multiply-accumulates, with the operators that it could not count."""
 
 from collections import Counter
 from collections.abc import Iterable

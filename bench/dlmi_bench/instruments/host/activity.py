@@ -1,4 +1,4 @@
-"""What else the machine is doing: pressure, steal, load, use. Read before and after whatever is measured."""
+"""Activity of the machine: pressure, steal, load, use. Read before and after whatever is measured."""
 
 import os
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class CpuUse:
 
     @property
     def others_share(self) -> float:
-        """Of the CPU time that was used."""
+        """Share of others in the CPU time that was used."""
         return self.others / (self.own + self.others) if self.others else 0.0
 
 

@@ -1,4 +1,4 @@
-"""What the kernel says about this machine's processor, limits and graphics. Absent things are None, with the reason.
+"""Facts from the kernel on processor, limits and graphics. An absent fact is None, with the reason.
 
 Everything is read below one root folder, so that a made-up tree can stand in for /proc and /sys.
 """
@@ -51,7 +51,7 @@ class Fact:
 
 
 def read_facts(root: Path = ROOT, nvml: Any = None) -> dict[str, Fact]:
-    """What can change on one machine and changes what it measures."""
+    """Read the settings that can change on one machine and influence its measurements."""
     return {
         "n_cores": read_cores(root),
         "governor": read_governor(root),
@@ -71,7 +71,7 @@ def read_facts(root: Path = ROOT, nvml: Any = None) -> dict[str, Fact]:
 
 
 def limit_threads(n_threads: int = 1) -> dict[str, str]:
-    """Variables that a worker is started with, so many threads for each numerical library; others it inherits."""
+    """Variables that a worker is started with: threads of each numerical library; others it inherits."""
     return dict.fromkeys(THREAD_VARIABLES, str(n_threads))
 
 
@@ -97,7 +97,7 @@ def read_governor(root: Path = ROOT) -> Fact:
 
 
 def read_turbo(root: Path = ROOT) -> Fact:
-    """Whether the clock may rise above its nominal rate; Intel's driver states the opposite."""
+    """Read if the clock may rise above its nominal rate; Intel's driver states the opposite."""
     cpu = root / "sys/devices/system/cpu"
     no_turbo = _read_flag(cpu / "intel_pstate/no_turbo")
     if no_turbo.value is not None:

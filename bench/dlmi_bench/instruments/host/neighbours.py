@@ -6,6 +6,7 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from dlmi_bench.instruments.host.activity import ROOT, CpuTimes, read_cpu_times
+from dlmi_bench.units import format_share
 
 # Shares of the time beyond which rows say so. A process that measures alone on an idle machine stays far below both.
 MAX_PRESSURE = 0.10
@@ -26,23 +27,23 @@ class Neighbours:
 
     @property
     def complaints(self) -> list[str]:
-        """What makes figures of that time doubtful."""
+        """List the reasons to doubt figures of that time."""
         found = []
         if self.pressure is not None and self.pressure > MAX_PRESSURE:
-            found.append(f"some thread of the machine waited for a CPU {self.pressure:.0%} of the time")
+            found.append(f"some thread of the machine waited for a CPU {format_share(self.pressure)} of the time")
         if self.steal is not None and self.steal > MAX_STEAL:
-            found.append(f"the hypervisor took {self.steal:.0%} of the CPUs")
+            found.append(f"the hypervisor took {format_share(self.steal)} of the CPUs")
         return found
 
 
 def list_complaints(processes: Sequence[Neighbours]) -> list[str]:
-    """What makes figures doubtful, for each process that has something."""
+    """List the reasons to doubt figures, one line for each process that has any."""
     found = [process.complaints for process in processes]
     return [f"process {i} of {len(found)}: {'; '.join(words)}" for i, words in enumerate(found, 1) if words]
 
 
 def compute_steal(before: CpuTimes | None, after: CpuTimes | None) -> float | None:
-    """What was stolen between two looks, as a share of what was wanted: CPUs that nobody wants lose nothing.
+    """Share of the wanted CPU time that was stolen between two readings; idle CPUs lose nothing.
 
     None where there was no time between them.
     """

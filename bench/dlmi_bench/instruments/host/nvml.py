@@ -34,7 +34,7 @@ def open_nvml(nvml: Any = None) -> Any:
 
 
 def count_gpus(nvml: Any) -> int:
-    """How many GPUs the driver sees; not all of them need answer.
+    """Number of GPUs that the driver sees; some of them may not answer.
 
     Raises:
         MeasurementError: it does not say.

@@ -1,4 +1,4 @@
-"""What a measurement was taken on: machine, versions, commit."""
+"""Provenance of a measurement: machine, versions, commit."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def describe_environment() -> dict[str, JsonValue]:
-    """Everything that does not change while a run goes on, plus its date."""
+    """Describe all that stays the same during a run, and its date."""
     return {
         "machine": describe_machine(),
         "machine_id": compute_machine_id(),
@@ -90,7 +90,7 @@ def find_compiler() -> str:
 
 
 def describe_compiler() -> str:
-    """What the C++ compiler says of its version, in one line; empty where it does not run."""
+    """Version of the C++ compiler in one line; empty if it does not run."""
     return (_ask(find_compiler(), "--version").splitlines() or [""])[0]
 
 
@@ -127,7 +127,7 @@ def _read_versions(packages: Iterable[str]) -> dict[str, str]:
 
 @cache
 def _ask(*command: str) -> str:
-    """What the command prints; empty where it fails or is not there."""
+    """Output of the command; empty if it fails or does not exist."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
@@ -142,7 +142,7 @@ def _read_cpu_name() -> str:
 
 
 def _has_cpu_flag(flag: str) -> bool | None:
-    """None where the processor's flags cannot be read."""
+    """Look for a flag of the processor; None if its flags cannot be read."""
     flags = next((line.split() for line in _read_cpuinfo() if line.startswith("flags")), None)
     return None if flags is None else flag in flags
 

@@ -1,4 +1,4 @@
-"""The ladder of energy meters: each part of the machine is read by the best one that works here.
+"""Energy meters: each part of the machine is read by the best one that works here.
 
 Counters of the processor (RAPL) and of the GPU (NVML) are read by this project's own readers; what they leave to
 CodeCarbon is another system's counter, a load model, or a constant.
@@ -17,14 +17,14 @@ from dlmi_bench.instruments.meters.tracker import CodeCarbonMeter
 MAX_IDLE_S = 10.0
 
 # Best first. What is measured comes before what is modelled, own readers before the tracker.
-RUNGS: dict[str, Callable[[], Meter]] = {"rapl": RaplMeter, "nvml": NvmlMeter, "codecarbon": CodeCarbonMeter}
+METERS: dict[str, Callable[[], Meter]] = {"rapl": RaplMeter, "nvml": NvmlMeter, "codecarbon": CodeCarbonMeter}
 
 
-class Ladder:
+class MeterStack:
     """Several meters as one: of each component the first that reads it.
 
     Attributes:
-        refusals: Why the rungs that do not work here do not, by name.
+        refusals: Why the meters that do not work here do not, by name.
     """
 
     def __init__(self, meters: Sequence[Meter], refusals: dict[str, MeasurementError] | None = None) -> None:
@@ -32,10 +32,10 @@ class Ladder:
         self.refusals = refusals or {}
 
     def start(self) -> None:
-        """Start every rung or none.
+        """Start every meter or none.
 
         Raises:
-            MeasurementError: a rung did not start, or there is none.
+            MeasurementError: a meter did not start, or there is none.
         """
         if not self._meters:
             raise next(reversed(self.refusals.values()))
@@ -46,37 +46,37 @@ class Ladder:
             started.pop_all()
 
     def stop(self) -> list[Component]:
-        """Stop every rung, also after one that failed: left open it would count into the next window.
+        """Stop every meter, also after one that failed: left open it would count into the next window.
 
         Raises:
-            MeasurementError: a rung failed.
+            MeasurementError: a meter failed.
         """
         parts: list[Component] = []
-        with ExitStack() as rungs:
+        with ExitStack() as stopping:
             for meter in reversed(self._meters):
-                rungs.callback(_read, meter, parts)
+                stopping.callback(_read, meter, parts)
         found: dict[str, Component] = {}
         for part in parts:
             found.setdefault(part.name, part)
         return list(found.values())
 
 
-def open_ladder(rungs: dict[str, Callable[[], Meter]] | None = None) -> Ladder:
-    """Every rung that works on this machine; where none does the ladder says so when it is started."""
+def open_meters(makers: dict[str, Callable[[], Meter]] | None = None) -> MeterStack:
+    """Every meter that works on this machine; where none does the stack says so when it is started."""
     meters: list[Meter] = []
     refusals: dict[str, MeasurementError] = {}
-    for name, make in (RUNGS if rungs is None else rungs).items():
+    for name, make in (METERS if makers is None else makers).items():
         try:
             meters.append(make())
         except MeasurementError as error:
             refusals[name] = error
-    return Ladder(meters, refusals)
+    return MeterStack(meters, refusals)
 
 
 @cache
-def energy_meter() -> Ladder:
-    """One ladder for each process: the first start of the tracker is what costs."""
-    return open_ladder()
+def energy_meter() -> MeterStack:
+    """One stack of meters for each process: the first start of the tracker is what costs."""
+    return open_meters()
 
 
 @cache

@@ -14,7 +14,7 @@ TICK_S = 0.1
 
 
 class NvmlMeter:
-    """All GPUs of the machine whose counters answer together, their memory included.
+    """Meter of all GPUs whose counters answer, added up, with their memory.
 
     Args:
         nvml: Stands in for the module `pynvml`.
@@ -56,7 +56,7 @@ class NvmlMeter:
             raise self._refuse({0: error}) from error
 
     def _refuse(self, refusals: dict[int, Exception]) -> MeasurementError:
-        """What to do depends on the code that the library gives."""
+        """Make the error, with a remedy for the code that the library gives."""
         if not refusals:
             return MeasurementError("NVML: the driver sees no GPU", "give the container access to the GPU")
         error: Any = next(iter(refusals.values()))

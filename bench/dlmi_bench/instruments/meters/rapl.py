@@ -65,7 +65,7 @@ class Counter:
         step_uj += self.range_uj if step_uj < 0 else 0
         if step_uj > most_uj:
             cause = f"RAPL: the counter moved by {step_uj / 1e6:.0f} J in {gap_s:.1f} s: it was reset or ran backwards"
-            raise MeasurementError(cause, "measure again; if it stays so, load the kernel module intel_rapl_msr anew")
+            raise MeasurementError(cause, "measure again; if it stays so, reload the kernel module intel_rapl_msr")
         return step_uj
 
 
@@ -79,7 +79,7 @@ class Zone:
 
     @property
     def component(self) -> str | None:
-        """None for a zone that is a part or a superset of another."""
+        """Component of a zone; None for one that is a part or a superset of another."""
         return COMPONENTS.get(self.name.partition("-")[0])
 
     def read(self) -> int:
@@ -87,7 +87,7 @@ class Zone:
 
 
 class RaplMeter:
-    """All packages together, and their memory where it has counters; zones that stand still are left out.
+    """Energy of all packages together, and of their memory if it has counters, without zones that stand still.
 
     Raises:
         MeasurementError: no counters, no permission to read them, or none that moves.
@@ -195,7 +195,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         if path.parent.is_symlink() and not path.parent.exists():  # its target is masked
             raise MeasurementError(f"RAPL: {path.parent}: this container hides the counters", UNMASK) from error
-        remedy = "measure again; if it stays so, load the kernel module intel_rapl_msr anew"
+        remedy = "measure again; if it stays so, reload the kernel module intel_rapl_msr"
         raise MeasurementError(f"RAPL: {path}: {error.strerror}", remedy) from error
 
 

@@ -45,56 +45,34 @@ class Paired(OnTask):
             raise ValueError(f"effect {self.effect} is tested by {fitting}")
         return self
 
-    @property
-    def _control(self) -> tuple[str, str]:
-        """Model and task of the control."""
-        return self.control_model or self.model, self.control_task or self.task
-
-    @property
-    def _names(self) -> tuple[str, str]:
-        """Arm and control in words."""
-        return f"{self.model} on {self.task}", " on ".join(self._control)
-
     def find(self, evidence: Evidence) -> Finding:
+        control = self.control_model or self.model, self.control_task or self.task
+        names = f"{self.model} on {self.task}", " on ".join(control)
+        difference, quotient = " minus ".join(names), " over ".join(reversed(names))
+        wanted, limit = f", claimed: above {self.factor:g} x", math.log(self.factor)
         if self.metric in SNRS:
-            return Finding((self._compare_signals(evidence),))
-        compare = {"mean": self._compare_means, "stability": self._compare_sds, "ratio": self._compare_times}
-        return Finding((compare[self.effect](evidence),))
-
-    def _compare_signals(self, evidence: Evidence) -> Comparison:
-        tasks = (self.task, self._control[1])
-        gain = estimate_gain(*(evidence.find_of_task(name, self.metric) for name in tasks))
-        label = f"{self.metric.replace('_', ' ')}, {' over '.join(tasks)}"
-        return Comparison(
-            label, gain, math.log(self.factor), show_log, self._wanted, exactly=": the same for every image"
-        )
-
-    def _compare_times(self, evidence: Evidence) -> Comparison:
-        values = pair_seeds(evidence.find_model(self), evidence.find_model(self, *self._control), self.metric)
-        arm, control = self._names
-        label = f"{say(self.metric)}, {control} over {arm}"
-        return Comparison(label, estimate_ratio(values, "seeds"), math.log(self.factor), show_log, self._wanted)
-
-    def _compare_means(self, evidence: Evidence) -> Comparison:
-        own, its = evidence.read_table(self, self.metric), evidence.read_table(self, self.metric, *self._control)
-        own.check_same_examples(its)
-        estimate = estimate_difference(own.table, its.table, is_paired=own.seeds == its.seeds)
-        label = f"{say(self.metric)}, {' minus '.join(self._names)}"
-        return Comparison(label, estimate, self.margin, show_points, f", claimed: above {100 * self.margin:.4g} points")
-
-    def _compare_sds(self, evidence: Evidence) -> Comparison:
-        own, its = evidence.read_table(self, self.metric), evidence.read_table(self, self.metric, *self._control)
+            gain = estimate_gain(*(evidence.find_of_task(task, self.metric) for task in (self.task, control[1])))
+            label = f"{self.metric.replace('_', ' ')}, {self.task} over {control[1]}"
+            found = Comparison(label, gain, limit, show_log, wanted, exactly=": the same for every image")
+            return Finding((found,))
+        if self.effect == "ratio":
+            values = pair_seeds(evidence.find_model(self), evidence.find_model(self, *control), self.metric)
+            label = f"{say(self.metric)}, {quotient}"
+            return Finding((Comparison(label, estimate_ratio(values, "seeds"), limit, show_log, wanted),))
+        own, its = evidence.read_table(self, self.metric), evidence.read_table(self, self.metric, *control)
+        if self.effect == "mean":
+            own.check_same_examples(its)
+            estimate = estimate_difference(own.table, its.table, is_paired=own.seeds == its.seeds)
+            wanted = f", claimed: above {100 * self.margin:.4g} points"
+            return Finding(
+                (Comparison(f"{say(self.metric)}, {difference}", estimate, self.margin, show_points, wanted),)
+            )
         try:
             ratio = estimate_sd_ratio(own.table.mean(1).tolist(), its.table.mean(1).tolist())
         except ValueError as error:
             raise UnmeasuredError(f"stability: {error}") from None
-        arm, control = self._names
-        label = f"standard deviation of {say(self.metric)} over {ratio.n} seeds, {control} over {arm}"
-        return Comparison(label, ratio, self.factor, show_factor, self._wanted)
-
-    @property
-    def _wanted(self) -> str:
-        return f", claimed: above {self.factor:g} x"
+        label = f"standard deviation of {say(self.metric)} over {ratio.n} seeds, {quotient}"
+        return Finding((Comparison(label, ratio, self.factor, show_factor, wanted),))
 
 
 def estimate_gain(arm: Figure, control: Figure) -> Estimate:

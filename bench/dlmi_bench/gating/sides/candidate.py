@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from dlmi_bench.errors import DataError
-from dlmi_bench.gate.sides.baseline import (
+from dlmi_bench.gating.sides.baseline import (
     Entry,
     Predictions,
     Training,
@@ -30,6 +30,7 @@ from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.store import Store, artifact_path
 from dlmi_models import MODELS
+from dlmi_reports.results.provenance import read_provenance
 from dlmi_tasks import get_task
 
 
@@ -77,7 +78,7 @@ class ExportRequest(Request[Exported]):
         to: Folder for the files.
     """
 
-    job: ClassVar[str] = "dlmi_bench.gate.sides.candidate:run_export_job"
+    job: ClassVar[str] = "dlmi_bench.gating.sides.candidate:run_export_job"
     baseline: Path
     name: str
     to: Path
@@ -143,15 +144,16 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
     first = trainings[0]
     paths = {role: artifact_path(store.folder, first.artifact(role)) for role in ("torch", "onnx")}
     graph = load_graph(paths["onnx"])
-    provenance: dict[str, Any] = dict(first.provenance)
-    n_declared = provenance["suite"]["n_seeds"]  # so that a failed training counts as missing
+    provenance = read_provenance(first)
+    n_declared = provenance.suite["n_seeds"]  # so that a failed training counts as missing
+    assert isinstance(n_declared, int)
     return Candidate(
         name=entry.name,
         paths=paths,
         input_shape=find_input_shape(graph),
         costs=compute_costs(counts, graph),
         operators=count_operators(graph),
-        data_sha256=provenance["data"]["sha256"],
+        data_sha256=provenance.data.sha256,
         predictions={r.cell.seed: read_predictions(store, r) for r in trainings},
         has_same_weights=_have_same_weights(paths["torch"], file_path(baseline, entry.artifact("torch"))),
         declared_seeds=tuple(first.cell.model_copy(update={"seed_index": i}).seed for i in range(n_declared)),

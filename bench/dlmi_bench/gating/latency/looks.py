@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 from dlmi_bench.errors import BenchError
-from dlmi_bench.gate.latency.benchmark import Benchmarks, Failure, GateBenchmark, Replicate, Timings
-from dlmi_bench.gate.latency.decision import (
+from dlmi_bench.gating.latency.benchmark import Benchmarks, Failure, GateBenchmark, Replicate, Timings
+from dlmi_bench.gating.latency.decision import (
     Process,
     confirm_regression,
     count_more_processes,
     decide_latency,
     find_disturbance,
 )
-from dlmi_bench.gate.latency.identity import find_incomparable
-from dlmi_bench.gate.verdicts import Decision, Verdict, judge_closed
+from dlmi_bench.gating.latency.identity import find_incomparable
+from dlmi_bench.gating.verdicts import Decision, Verdict, judge_closed
 from dlmi_bench.records import Conditions
 
 # Runs the benchmarks in the replicate of that number.

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from dlmi_bench.gate.latency.benchmark import Benchmarks, Replicate
-from dlmi_bench.gate.latency.looks import Measure, decide_benchmarks
-from dlmi_bench.gate.verdicts import Decision
+from dlmi_bench.gating.latency.benchmark import Benchmarks, Replicate
+from dlmi_bench.gating.latency.looks import Measure, decide_benchmarks
+from dlmi_bench.gating.verdicts import Decision
 
 PAUSE_S = 10.0  # lets whatever ran at the same time end
 # First number of the second session's replicates, so that they differ from all others.

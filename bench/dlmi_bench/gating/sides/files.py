@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.gate.sides.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
-from dlmi_bench.gate.sides.candidate import Candidate
+from dlmi_bench.gating.sides.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
+from dlmi_bench.gating.sides.candidate import Candidate
 from dlmi_bench.instruments.onnx_graph import (
     compute_peak_activation_bytes,
     count_operators,

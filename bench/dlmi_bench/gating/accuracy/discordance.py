@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlmi_bench.gate.accuracy.difference import CONFIDENCE, AccuracyDifference
+from dlmi_bench.gating.accuracy.difference import CONFIDENCE, AccuracyDifference
 
 TOLERANCE = 1e-10  # width at which the search for a bound ends [fraction]
 

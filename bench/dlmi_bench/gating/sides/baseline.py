@@ -27,6 +27,7 @@ from dlmi_bench.instruments.onnx_graph import (
 )
 from dlmi_bench.records import Artifact, FigureKind, Plain, Record
 from dlmi_bench.store import Store, artifact_path
+from dlmi_reports.results.provenance import read_provenance
 
 SCHEMA_VERSION = 1
 MANIFEST = "baseline.json"
@@ -172,13 +173,13 @@ def _save_entry(store: Store, folder: Path, trainings: list[Record], records: li
     for artifact in artifacts:
         shutil.copyfile(artifact_path(store.folder, artifact), file_path(folder, artifact))
     graph = load_graph(artifact_path(store.folder, first.artifact("onnx")))
-    provenance: dict[str, Any] = dict(first.provenance)
+    provenance = read_provenance(first)
     return Entry(
         task=cell.task,
         model=cell.model,
         input_shape=find_input_shape(graph),
-        recipe=provenance["recipe"],
-        data_sha256=provenance["data"]["sha256"],
+        recipe=provenance.recipe,
+        data_sha256=provenance.data.sha256,
         artifacts=artifacts,
         trainings=tuple(_save_training(store, folder, record) for record in trainings),
         costs=compute_costs(counts, graph),

@@ -86,7 +86,7 @@ class Replicate:
 class SessionRequest(Request[Replicate]):
     """Time both artifacts of every benchmark in one fresh process; `order_seed` sets the order of the sides."""
 
-    job: ClassVar[str] = "dlmi_bench.gate.latency.rounds:run_inproc_job"
+    job: ClassVar[str] = "dlmi_bench.gating.latency.rounds:run_inproc_job"
     benchmarks: Benchmarks
     n_rounds: int
     order_seed: int
@@ -103,7 +103,7 @@ class Prepared:
 class PrepareSideRequest(Request[Prepared]):
     """Load and warm up one side of a benchmark, in a process of its own."""
 
-    job: ClassVar[str] = "dlmi_bench.gate.latency.rounds:run_prepare_job"
+    job: ClassVar[str] = "dlmi_bench.gating.latency.rounds:run_prepare_job"
     benchmark: GateBenchmark
     artifact: Path
 
@@ -119,5 +119,5 @@ class RoundTime(NamedTuple):
 class RoundRequest(Request[RoundTime]):
     """Time one block of the side that was prepared before, on this CPU; on any one where it is None."""
 
-    job: ClassVar[str] = "dlmi_bench.gate.latency.rounds:run_round_job"
+    job: ClassVar[str] = "dlmi_bench.gating.latency.rounds:run_round_job"
     cpu: int | None

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.gate.accuracy.convergence import Effort, compute_speedup_p
-from dlmi_bench.gate.accuracy.difference import AccuracyDifference
-from dlmi_bench.gate.accuracy.discordance import compute_discordance, compute_tango_difference
-from dlmi_bench.gate.accuracy.evidence import (
+from dlmi_bench.gating.accuracy.convergence import Effort, compute_speedup_p
+from dlmi_bench.gating.accuracy.difference import AccuracyDifference
+from dlmi_bench.gating.accuracy.discordance import compute_discordance, compute_tango_difference
+from dlmi_bench.gating.accuracy.evidence import (
     MIN_SEEDS,
     PredictedClasses,
     Runs,
@@ -20,8 +20,8 @@ from dlmi_bench.gate.accuracy.evidence import (
     find_problem,
     find_seed_problem,
 )
-from dlmi_bench.gate.accuracy.seeds import compute_recipe_difference
-from dlmi_bench.gate.verdicts import Verdict
+from dlmi_bench.gating.accuracy.seeds import compute_recipe_difference
+from dlmi_bench.gating.verdicts import Verdict
 
 MAX_SPEEDUP_P = 0.01  # 5 against 5 runs reach 1/252
 

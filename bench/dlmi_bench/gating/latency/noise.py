@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.gate.latency.benchmark import Benchmarks, Failure, GateBenchmark, Timings, name_benchmark
-from dlmi_bench.gate.latency.decision import ALPHA, INPROC
-from dlmi_bench.gate.latency.session import run_inproc
-from dlmi_bench.gate.sides.baseline import Baseline, Entry, MachineNoise, file_path, load_baseline, write_manifest
+from dlmi_bench.gating.latency.benchmark import Benchmarks, Failure, GateBenchmark, Timings, name_benchmark
+from dlmi_bench.gating.latency.decision import ALPHA, INPROC
+from dlmi_bench.gating.latency.session import run_inproc
+from dlmi_bench.gating.sides.baseline import Baseline, Entry, MachineNoise, file_path, load_baseline, write_manifest
 from dlmi_bench.jobs.protocol import OnProgress
 from dlmi_bench.stats.intervals import compute_sd, compute_t_interval
 from dlmi_bench.stats.ratios import compute_log_ratio

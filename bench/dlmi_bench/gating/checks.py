@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.gate.accuracy.convergence import Effort
-from dlmi_bench.gate.accuracy.decision import AccuracyVerdict, Limits, judge_convergence, judge_recipe, judge_weights
-from dlmi_bench.gate.accuracy.evidence import ExampleSet, PredictedClasses, Runs
-from dlmi_bench.gate.settings import Settings
-from dlmi_bench.gate.sides.baseline import Entry, Predictions, Training
-from dlmi_bench.gate.sides.candidate import Candidate
-from dlmi_bench.gate.verdicts import Decision, Verdict, judge_closed
+from dlmi_bench.gating.accuracy.convergence import Effort
+from dlmi_bench.gating.accuracy.decision import AccuracyVerdict, Limits, judge_convergence, judge_recipe, judge_weights
+from dlmi_bench.gating.accuracy.evidence import ExampleSet, PredictedClasses, Runs
+from dlmi_bench.gating.settings import Settings
+from dlmi_bench.gating.sides.baseline import Entry, Predictions, Training
+from dlmi_bench.gating.sides.candidate import Candidate
+from dlmi_bench.gating.verdicts import Decision, Verdict, judge_closed
 from dlmi_tasks import get_task
 
 

@@ -3,7 +3,7 @@
 import os
 import random
 
-from dlmi_bench.gate.latency.benchmark import (
+from dlmi_bench.gating.latency.benchmark import (
     SIDES,
     Benchmarks,
     Failure,

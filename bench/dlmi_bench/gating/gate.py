@@ -11,21 +11,21 @@ from pydantic import JsonValue
 
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.gate.checks import check_accuracy, check_costs
-from dlmi_bench.gate.expense import describe_training
-from dlmi_bench.gate.latency.benchmark import Benchmarks, GateBenchmark, Replicate, name_benchmark
-from dlmi_bench.gate.latency.decision import INPROC, TWOPROC
-from dlmi_bench.gate.latency.looks import Measure
-from dlmi_bench.gate.latency.noise import describe_noise
-from dlmi_bench.gate.latency.retry import decide_with_retry
-from dlmi_bench.gate.latency.session import TWOPROC_ROUNDS, run_inproc, run_twoproc
-from dlmi_bench.gate.output import GateOutcome, VerdictRow
-from dlmi_bench.gate.settings import Settings
-from dlmi_bench.gate.sides.baseline import Baseline, Entry, load_baseline, load_predictions
-from dlmi_bench.gate.sides.candidate import Candidate
-from dlmi_bench.gate.sides.request import GateRequest, Paths, find_baseline_paths, find_candidates, list_unjudged
-from dlmi_bench.gate.sides.revision import Revision, open_revision
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating.checks import check_accuracy, check_costs
+from dlmi_bench.gating.expense import describe_training
+from dlmi_bench.gating.latency.benchmark import Benchmarks, GateBenchmark, Replicate, name_benchmark
+from dlmi_bench.gating.latency.decision import INPROC, TWOPROC
+from dlmi_bench.gating.latency.looks import Measure
+from dlmi_bench.gating.latency.noise import describe_noise
+from dlmi_bench.gating.latency.retry import decide_with_retry
+from dlmi_bench.gating.latency.session import TWOPROC_ROUNDS, run_inproc, run_twoproc
+from dlmi_bench.gating.output import GateOutcome, VerdictRow
+from dlmi_bench.gating.settings import Settings
+from dlmi_bench.gating.sides.baseline import Baseline, Entry, load_baseline, load_predictions
+from dlmi_bench.gating.sides.candidate import Candidate
+from dlmi_bench.gating.sides.request import GateRequest, Paths, find_baseline_paths, find_candidates, list_unjudged
+from dlmi_bench.gating.sides.revision import Revision, open_revision
+from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_environment, describe_versions
 from dlmi_bench.jobs.protocol import OnProgress
 

@@ -2,8 +2,8 @@
 
 from statistics import median
 
-from dlmi_bench.gate.sides.baseline import Entry, Training
-from dlmi_bench.gate.sides.candidate import Candidate
+from dlmi_bench.gating.sides.baseline import Entry, Training
+from dlmi_bench.gating.sides.candidate import Candidate
 from dlmi_bench.units import format_quantity
 
 Joules = dict[tuple[str, str, str], list[float]]  # by component, kind and source, which are never added up

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating.verdicts import Decision, Verdict
 
 Identity = Mapping[str, str | int | float | bool]
 

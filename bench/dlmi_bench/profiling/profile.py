@@ -18,7 +18,7 @@ from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, Prep
 from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.profile.row import ENERGY_WINDOW_S, ProfileContext, RuntimeProfile
+from dlmi_bench.profiling.row import ENERGY_WINDOW_S, ProfileContext, RuntimeProfile
 from dlmi_bench.records import Figure
 
 # Processes behind each latency: one in any case, more while there is time.
@@ -52,8 +52,8 @@ def profile_model(
         if prepared:
             _spread_errors(profile.rows, prepared)
             on_progress("what the machine can do, and draws at rest", 0.0)
-            ladder = meter.result()
-            context = ProfileContext(subject, batches, prepared.paths, ladder, _look_at_rest(ladder))
+            meters = meter.result()
+            context = ProfileContext(subject, batches, prepared.paths, meters, _look_at_rest(meters))
             profile.peaks = run_peaks(n_threads=1)
             _measure(profile.rows, context, begin_s + budget_s, on_progress)
     for row in profile.rows:

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from dlmi_bench.units import clean_line
+from dlmi_bench.records import Note, list_marks
+from dlmi_bench.units import clean_line, format_share
 
 if TYPE_CHECKING:
-    from dlmi_bench.profile.profile import Profile
-    from dlmi_bench.profile.row import RuntimeProfile
+    from dlmi_bench.profiling.profile import Profile
+    from dlmi_bench.profiling.row import RuntimeProfile
     from dlmi_bench.records import Figure
 
 
@@ -24,12 +25,12 @@ def format_profile(profile: "Profile", title: str) -> str:
         lines += ["", *_format_latency(profile, batch), *_format_rates(profile, batch)]
     lines += [*_explain_rates(profile), "", *_format_singles(profile), "", *_format_costs(profile)]
     errors: dict[tuple[str, str], list[str]] = {}
-    notes: dict[str, list[str]] = {}
+    notes: dict[Note, list[str]] = {}
     for row in profile.rows:
         if row.error:
             errors.setdefault((row.error.splitlines()[0], row.remedy), []).append(row.backend)
         if (parity := row.find("max_score_error")) and parity.value is None:
-            notes.setdefault(f"no parity: {parity.reason}", []).append(row.backend)
+            notes.setdefault(Note(None, f"no parity: {parity.reason}"), []).append(row.backend)
         for note in dict.fromkeys(n for f in row.figures for n in f.notes):
             notes.setdefault(note, []).append(row.backend)
     for (error, remedy), backends in errors.items():
@@ -122,8 +123,7 @@ def _format_percentile(figure: "Figure") -> str:
 
 
 def _mark(figure: "Figure") -> str:
-    marks = [m for m in ("mixed", "noisy", "INVALID") if any(n.startswith(m) for n in figure.notes)]
-    return f" {', '.join(marks)}" if marks else ""
+    return f" {', '.join(marks)}" if (marks := list_marks(figure)) else ""
 
 
 def _format_costs(profile: "Profile") -> list[str]:
@@ -180,13 +180,13 @@ def _wrap(*texts: str) -> list[str]:
 
 def format_counts(figures: "list[Figure]") -> list[str]:
     """A line for each figure, and one for each thing that it says about itself, once."""
-    lines, notes = [], dict[str, None]()
+    lines, notes = [], dict[Note, None]()
     for figure in figures:
         counter = figure.conditions.get("counter")
         name = f"{figure.name} ({counter})" if counter else figure.name
         shown = f"n/a: {figure.reason}" if figure.value is None else f"{figure.value:>16,.0f}".replace(",", " ")
         coverage = figure.conditions.get("coverage")
-        covered = f", coverage {coverage:.0%}" if isinstance(coverage, float) else ""
+        covered = f", coverage {format_share(coverage)}" if isinstance(coverage, float) else ""
         lines.append(f"  {name:<24}{shown}" + ("" if figure.value is None else f"  {figure.source}{covered}"))
         notes |= dict.fromkeys(figure.notes)
     return [clean_line(line) for line in (*lines, *(f"  note: {note}" for note in notes))]

@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree as ET
 
 from pydantic import JsonValue
 
-from dlmi_bench.gate.settings import Settings
-from dlmi_bench.gate.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided
+from dlmi_bench.gating.settings import Settings
+from dlmi_bench.gating.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided
 from dlmi_bench.units import escape_markdown
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 80  # columns
 Kind = Literal["latency", "accuracy", "cost"]
 
 
@@ -90,7 +95,16 @@ def format_cells(row: VerdictRow) -> list[str]:
     return [d.verdict.value, d.name, format_change(row), format_interval(row), limit, why]
 
 
-def print_table(outcome: GateOutcome) -> None:
+def format_table(outcome: GateOutcome) -> str:
+    """Format what `print_table` prints, without colours, WIDTH columns wide."""
+    from rich.console import Console
+
+    text = StringIO()
+    print_table(outcome, Console(file=text, width=WIDTH, markup=False, highlight=False))
+    return text.getvalue().rstrip()
+
+
+def print_table(outcome: GateOutcome, console: "Console | None" = None) -> None:
     """Print the rows, the worst first, then the reasons, the unchanged models and the summary."""
     from rich.console import Console
     from rich.table import Table
@@ -102,7 +116,7 @@ def print_table(outcome: GateOutcome) -> None:
     for row in _list_shown(outcome):
         style = styles.get(row.decision.verdict, "yellow" if not row.decision.verdict.is_decided else "")
         table.add_row(*format_cells(row)[:-1], style=style)
-    console = Console(markup=False, highlight=False)
+    console = console or Console(markup=False, highlight=False)
     if table.row_count:
         console.print(table)
     for line in [*_list_reasons(outcome), *_list_unchanged(outcome), *outcome.beside]:

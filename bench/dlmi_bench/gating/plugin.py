@@ -9,7 +9,7 @@ import pytest
 from dlmi_bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from dlmi_bench.gate.output import GateOutcome, VerdictRow
+    from dlmi_bench.gating.output import GateOutcome, VerdictRow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,9 +51,9 @@ class GateCollector(pytest.Collector):
     onnx: tuple[Path, ...]
 
     def collect(self) -> Iterator["GateItem"]:
-        from dlmi_bench.gate.gate import run_gate
-        from dlmi_bench.gate.settings import load_settings
-        from dlmi_bench.gate.sides.request import GateRequest
+        from dlmi_bench.gating.gate import run_gate
+        from dlmi_bench.gating.settings import load_settings
+        from dlmi_bench.gating.sides.request import GateRequest
 
         baseline = self.options["baseline"]
         assert baseline is not None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.stats.intervals import compute_sign_interval, compute_t_interval
 from dlmi_bench.stats.ratios import compute_log_ratio
 from dlmi_bench.units import format_share

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from dlmi_bench.gate.accuracy.difference import CONFIDENCE, AccuracyDifference
+from dlmi_bench.gating.accuracy.difference import CONFIDENCE, AccuracyDifference
 from dlmi_bench.stats.intervals import compute_satterthwaite
 
 N_RESAMPLES = 2000

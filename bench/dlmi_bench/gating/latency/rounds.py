@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dlmi_bench.backends import BACKENDS, Batch, Runner
-from dlmi_bench.gate.latency.benchmark import (
+from dlmi_bench.gating.latency.benchmark import (
     SIDES,
     Failure,
     GateBenchmark,

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlmi_bench.errors import BenchError, UsageError
-from dlmi_bench.gate.output import VerdictRow
-from dlmi_bench.gate.sides.baseline import Baseline, Entry, file_path
-from dlmi_bench.gate.sides.candidate import Candidate, export_candidate, load_candidate
-from dlmi_bench.gate.sides.files import TASK, LabelledSet, load_file_candidate, load_labelled
-from dlmi_bench.gate.verdicts import Decision, Verdict
+from dlmi_bench.gating.output import VerdictRow
+from dlmi_bench.gating.sides.baseline import Baseline, Entry, file_path
+from dlmi_bench.gating.sides.candidate import Candidate, export_candidate, load_candidate
+from dlmi_bench.gating.sides.files import TASK, LabelledSet, load_file_candidate, load_labelled
+from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.jobs.worker import Software, Worker
 from dlmi_bench.store import Store
 
