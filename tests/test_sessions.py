@@ -196,7 +196,7 @@ class FakeWorker:
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     for module in ("session", "measures"):
         monkeypatch.setattr(f"dlmi_bench.suite.{module}.Worker", FakeWorker)
-    monkeypatch.setattr("dlmi_bench.suite.measures.measure_peaks", lambda _: [])
+    monkeypatch.setattr("dlmi_bench.suite.measures.run_peaks", lambda _: [])
     for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True), ("wrong", {})):
         monkeypatch.setattr(FakeWorker, name, value)
     return FakeWorker

@@ -12,7 +12,7 @@ from dlmi_bench.backends import Batch
 from dlmi_bench.errors import BenchError
 from dlmi_bench.jobs.parity import PARITY
 from dlmi_bench.jobs.profile import _compare
-from dlmi_bench.jobs.reference import Reference, ask_file, ask_network
+from dlmi_bench.jobs.reference import Reference, compute_file_reference, compute_network_reference
 from dlmi_bench.jobs.subject import Subject
 from stand_ins import PRODUCT, write_product
 
@@ -35,7 +35,7 @@ def make_images(n: int = 16) -> Batch:
 
 
 def ask(finish: Callable[[Tensor], object]) -> Reference:
-    return ask_network(SUBJECT, Network(finish), make_images())
+    return compute_network_reference(SUBJECT, Network(finish), make_images())
 
 
 def test_network_for_float32_alone_lacks_parity_only(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_network_for_float32_alone_lacks_parity_only(tmp_path: Path) -> None:
 def test_eager_in_float64_is_the_reference(tmp_path: Path) -> None:
     """A network that takes both types is compared with the answers in the finer one."""
     network = nn.Sequential(nn.Linear(6, 4))
-    truth = ask_network(SUBJECT, network, make_images())
+    truth = compute_network_reference(SUBJECT, network, make_images())
     exact = network.double()(torch.from_numpy(make_images()).double()).detach().numpy()
     assert truth.reference is not None
     assert np.abs(truth.reference - exact).max() < 1e-14
@@ -92,14 +92,14 @@ def test_scores_that_are_not_finite_pass(value: float) -> None:
 @pytest.mark.parametrize("batch", ["free", 1, 5])
 def test_file_is_asked_in_batches_of_its_own(batch: int | str, tmp_path: Path) -> None:
     """A fixed batch, also one that does not divide the number of examples, changes no answer."""
-    truth = ask_file(write_product(tmp_path / "a.onnx", batch=batch), make_images())
+    truth = compute_file_reference(write_product(tmp_path / "a.onnx", batch=batch), make_images())
     assert truth.eager is not None
     assert np.allclose(truth.eager, make_images() @ PRODUCT, atol=1e-6)
 
 
 def test_file_that_the_evaluator_cannot_run_lacks_parity_only(tmp_path: Path) -> None:
     """A runtime may know an operator that onnx's evaluator does not: then there is nothing to compare with."""
-    truth = ask_file(write_product(tmp_path / "a.onnx", last="Magic"), make_images())
+    truth = compute_file_reference(write_product(tmp_path / "a.onnx", last="Magic"), make_images())
     figures = _compare(make_images(), truth.save(tmp_path), {"backend": "onnxruntime"})
     assert all("does not run the file: NotImplementedError" in figure.reason for figure in figures)
 
@@ -107,10 +107,10 @@ def test_file_that_the_evaluator_cannot_run_lacks_parity_only(tmp_path: Path) ->
 def test_file_of_whole_numbers_is_refused(tmp_path: Path) -> None:
     """Random inputs are float32: a file that takes another type is named with it."""
     with pytest.raises(BenchError, match="'x' is of INT64"):
-        ask_file(write_product(tmp_path / "a.onnx", kind="INT64"), make_images())
+        compute_file_reference(write_product(tmp_path / "a.onnx", kind="INT64"), make_images())
 
 
 def test_file_of_another_shape_is_refused(tmp_path: Path) -> None:
     """The shape that the file states is named beside the one that was asked for."""
     with pytest.raises(BenchError, match="takes inputs of 3x6, not 3x5"):
-        ask_file(write_product(tmp_path / "a.onnx", batch=3), make_images()[:, :5])
+        compute_file_reference(write_product(tmp_path / "a.onnx", batch=3), make_images()[:, :5])

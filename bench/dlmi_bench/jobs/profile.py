@@ -30,7 +30,7 @@ from dlmi_bench.jobs.protocol import (
     RoundsAnswer,
     RoundsRequest,
 )
-from dlmi_bench.jobs.reference import Reference, ask_file, ask_network
+from dlmi_bench.jobs.reference import Reference, compute_file_reference, compute_network_reference
 from dlmi_bench.jobs.subject import Subject, build, register
 from dlmi_bench.records import Conditions, Figure, unavailable
 
@@ -49,13 +49,13 @@ def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> Prepare
     paths, makers = {"images": str(folder / "images.npy")}, dict[str, Callable[[Path], object]]()
     np.save(paths["images"], images, allow_pickle=False)
     if subject.kind == "file":
-        reference = ask_file(Path(subject.name), images)
+        reference = compute_file_reference(Path(subject.name), images)
         paths["onnx"] = subject.name
     else:
         network = build(subject).eval()
         if subject.kind == "model":
             _fit_normalisation(network, images)
-        reference = ask_network(subject, network, images)
+        reference = compute_network_reference(subject, network, images)
         makers |= _list_makers(subject, network)
     makers["onnx-int8"] = lambda path: _write_int8(paths, images, reference, path)
     paths |= reference.save(folder)

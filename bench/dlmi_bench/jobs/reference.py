@@ -39,7 +39,7 @@ class Reference:
         return paths
 
 
-def ask_network(subject: Subject, network: Any, images: Batch) -> Reference:
+def compute_network_reference(subject: Subject, network: Any, images: Batch) -> Reference:
     """Compute the outputs of eager in float32 and, where it can, in float64.
 
     Raises:
@@ -83,7 +83,7 @@ def _ask(name: str, network: Any, inputs: "torch.Tensor") -> Scores:
     return flat
 
 
-def ask_file(path: Path, images: Batch) -> Reference:
+def compute_file_reference(path: Path, images: Batch) -> Reference:
     """Compute the outputs of ONNX's own evaluator, which shares no code with the runtimes and lacks some operators.
 
     Raises:

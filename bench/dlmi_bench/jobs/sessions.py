@@ -7,7 +7,7 @@ from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Figure
 
 
-def measure_peaks(n_threads: int) -> list[Figure]:
+def run_peaks(n_threads: int) -> list[Figure]:
     """Measure the machine's peaks with so many threads; none where it has fewer CPUs."""
     if not _has_cpus(n_threads):
         return []

@@ -15,7 +15,7 @@ from dlmi_bench.instruments.energy import Idle, Meter, measure_idle
 from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.instruments.meters import energy_meter
 from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, PrepareAnswer, PrepareRequest
-from dlmi_bench.jobs.sessions import measure_peaks
+from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.profiling.row import ENERGY_WINDOW_S, ProfileContext, RuntimeProfile
@@ -54,7 +54,7 @@ def profile_model(
             on_progress("what the machine can do, and draws at rest", 0.0)
             meters = meter.result()
             context = ProfileContext(subject, batches, prepared.paths, meters, _look_at_rest(meters))
-            profile.peaks = measure_peaks(n_threads=1)
+            profile.peaks = run_peaks(n_threads=1)
             _measure(profile.rows, context, begin_s + budget_s, on_progress)
     for row in profile.rows:
         if not row.error:

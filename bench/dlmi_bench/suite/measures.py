@@ -23,7 +23,7 @@ from dlmi_bench.jobs.protocol import (
     TrainRequest,
     scores_role,
 )
-from dlmi_bench.jobs.sessions import measure_peaks
+from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Cell, CellKind, Conditions, Figure, Record, unavailable
@@ -211,7 +211,7 @@ def run_latency(context: SuiteContext, cells: list[Cell], on_progress: OnProgres
     """Time all models side by side, so that drift of the machine cancels between them, and the machine's own peaks."""
     on_progress("what the machine can do", 0.0)
     suite = context.suite
-    peaks = [figure for n_threads in suite.threads for figure in measure_peaks(n_threads)]
+    peaks = [figure for n_threads in suite.threads for figure in run_peaks(n_threads)]
     found: dict[str, list[Timing]] = {cell.model: [] for cell in cells}
     for backend in suite.backends:
         models = {}
