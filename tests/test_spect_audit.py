@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_tasks.spect.audit import audit_leakage, count_exact, find_near, measure_inflation
 from dlmi_tasks.spect.data import CLASS_NAMES, NOTE, Scans, SpectDataset
-from dlmi_tasks.spect.manifest import check_manifest, hash_subject, load_key, make_manifest
+from dlmi_tasks.spect.manifest import check_splits, hash_subject, load_key, make_manifest
 from dlmi_tasks.spect.preprocess import Extracts, Preprocessing
 from dlmi_tasks.spect.splits import split_patients
 
@@ -88,7 +88,7 @@ def test_crossing_subject_breaks_the_manifest() -> None:
     with pytest.raises(DataError, match="train/test"):
         make_manifest(crossing, b"secret")
     with pytest.raises(DataError, match="twice in validation"):
-        check_manifest({"data": "x", "splits": {"train": ["a"], "validation": ["b", "b"], "test": []}})
+        check_splits("x", {"train": ["a"], "validation": ["b", "b"], "test": []})
 
 
 def test_key_is_made_once_per_machine(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class Dataset:
     def sha256(self) -> dict[str, str]:
         return compute_hashes(self.train, self.test)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Where the data came from and what it is, to the last bit; plain enough for JSON."""
         return {
             "name": self.name,
@@ -158,6 +158,7 @@ class Task:
         references: Figures to stand beside the models', from the data alone.
         n_pictured: Test examples of each class, right ones and as many wrong ones, that a report shows.
         load_pool: Examples to pretrain on, none of them in the data; takes on_progress.
+        inspect: Describes the data in full, for `dlmi-bench data`; takes preset, data_dir, has_audit, montage, on_scan.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Task:
     n_pictured: int = 0
     references: Callable[[Any], list[Figure]] | None = None
     load_pool: Callable[..., Pool] | None = None
+    inspect: Callable[..., dict[str, object]] | None = None
 
     @property
     def n_classes(self) -> int:

@@ -10,7 +10,7 @@ from dlmi_bench.cli.options import JsonOption, print_json
 from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlmi_tasks.spec import Arrays
+    from dlmi_tasks.spec import Arrays, Task
 
 
 class Source(StrEnum):
@@ -38,62 +38,54 @@ def data(
     """Get, verify and describe a task's data."""
     if source is Source.folder and data_dir is None:
         raise UsageError("--source folder needs a folder", "name it with --data-dir")
-    is_spect = task == "spect"
-    if is_spect:
-        described = describe_spect_data(preset.value, data_dir, has_audit=audit)
-        if montage:
-            from dlmi_tasks.spect.cohort.cohort import CohortSpec
-            from dlmi_tasks.spect.cohort.montage import write_montage
+    from dlmi_tasks import TASKS, get_task
 
-            write_montage(montage, CohortSpec(preset.value))
-    else:
-        described = describe_task_data(task, source.value, data_dir)
+    if task not in TASKS:
+        raise UsageError(f"no task {task!r}", f"use one of {', '.join(TASKS)}")
+    entry = get_task(task)
+    described = _inspect(entry, preset, data_dir, audit, montage) if entry.inspect else _load(entry, source, data_dir)
     if as_json:
         print_json(described)
-    elif is_spect:
+    elif entry.inspect:
         # The manifest is for machines; it has a line for every patient.
         typer.echo(format_tree({name: part for name, part in described.items() if name != "manifest"}))
     else:
         typer.echo(format_data(described))
 
 
-def describe_task_data(name: str, source: str, data_dir: Path | None) -> dict[str, Any]:
-    """Fetch and verify; raises UsageError for an unknown task, DataError and FetchError for the data."""
+def _load(task: "Task", source: Source, data_dir: Path | None) -> dict[str, Any]:
+    """Fetch, verify and describe the data."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-    from dlmi_tasks import TASKS, get_task
-
-    if name not in TASKS:
-        raise UsageError(f"no task {name!r}", f"use one of {', '.join(TASKS)}")
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         line = progress.add_task("loading", total=None)
-        load = get_task(name).load
-        data = load(
-            source=source,
+        data = task.load(
+            source=source.value,
             data_dir=data_dir,
             on_progress=lambda done, total: progress.update(line, completed=done, total=total),
         )
     return data.describe() | {"train": _describe_split(data.train), "test": _describe_split(data.test)}
 
 
-def describe_spect_data(preset: str, data_dir: Path | None, *, has_audit: bool) -> dict[str, Any]:
-    """The DaT-SPECT data: a PPMI folder where one is named, else the synthetic cohort; raises DataError, FetchError."""
+def _inspect(
+    task: "Task", preset: Preset, data_dir: Path | None, has_audit: bool, montage: Path | None
+) -> dict[str, object]:
+    """Describe the data in full, by the task's own function."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from dlmi_tasks.files import folders
-    from dlmi_tasks.spect.inspection import describe, load_spect
-
+    assert task.inspect is not None
     with Progress(console=Console(stderr=True), transient=True) as progress:
         line = progress.add_task("scans", total=None)
-        data = load_spect(
-            preset,
-            data_dir=data_dir or folders.find_folder(folders.PPMI),
+        return task.inspect(
+            preset.value,
+            data_dir,
+            has_audit=has_audit,
+            montage=montage,
             on_scan=lambda done, total: progress.update(line, completed=done, total=total),
         )
-        return describe(data, has_audit=has_audit)
 
 
 def format_tree(content: Any, indent: str = "") -> str:

@@ -1,7 +1,7 @@
 """The command `list`: what the registries hold."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -32,7 +32,7 @@ def list_(
             typer.echo(f"  {name:<{width}}  {entry['title']}{state}")
 
 
-def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, object]]]:
     """Entries by registry and name; each has at least a title."""
     from dlmi_bench.backends import BACKENDS
     from dlmi_bench.suite.suites import SUITES, Suite, select_models
@@ -42,7 +42,7 @@ def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, An
     def n_models(suite: Suite) -> int:
         return len({model for task in suite.tasks for model in select_models(suite, task)})
 
-    found: dict[str, dict[str, dict[str, Any]]] = {
+    found: dict[str, dict[str, dict[str, object]]] = {
         "tasks": {name: {"title": get_task(name).title} for name in TASKS},
         "models": {name: {"title": entry.title} for name, entry in MODELS.items()},
         "backends": {name: {"title": entry.title, "state": entry.describe_state()} for name, entry in BACKENDS.items()},

@@ -22,6 +22,7 @@ from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import put_artifact
+from dlmi_bench.units import format_share
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Recipe, Splits, Task, make_splits
@@ -171,7 +172,7 @@ def _describe_run(run: TrainingRun, task: Task) -> list[Figure]:
         "epochs_to_target": run.epochs_to_target,
         "samples_to_target": run.samples_to_target,
     }
-    goal = f"validation accuracy {task.target.validation_accuracy:.0%}"
+    goal = f"validation accuracy {format_share(task.target.validation_accuracy)}"
     stop = "time limit" if run.is_timed_out else "end of the recipe"
     for name, value in to_target.items():
         if value is None:

@@ -219,18 +219,19 @@ def _find_job(name: str) -> tuple[Callable[..., Any], TypeAdapter[Any], TypeAdap
     return function, TypeAdapter(request), TypeAdapter(hints.get("return", Any))
 
 
-def _run_job(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
+def _run_job(name: str, payload: object, emit: Callable[..., None]) -> None:
     try:
-        function, request, answer = _find_job(job["function"])
-        payload = request.validate_python(job["payload"])
-        result = function(payload, lambda doing, fraction: emit({"doing": doing, "fraction": fraction}))
-        emit({"result": answer.dump_python(result, mode="json")})
+        function, request, answer = _find_job(name)
+        result = function(
+            request.validate_python(payload), lambda doing, fraction: emit(doing=doing, fraction=fraction)
+        )
+        emit(result=answer.dump_python(result, mode="json"))
     except BenchError as error:
-        emit({"error": error.cause, "remedy": error.remedy, "is_usage": isinstance(error, UsageError)})
+        emit(error=error.cause, remedy=error.remedy, is_usage=isinstance(error, UsageError))
     except Exception as error:  # noqa: BLE001 - whatever a job raises is its result; the parent records it
         where = traceback.format_exc(limit=-3)
         cause = f"{type(error).__name__}: {error}\n{where}"
-        emit({"error": cause, "remedy": "run the same command again to retry", "is_usage": False})
+        emit(error=cause, remedy="run the same command again to retry", is_usage=False)
 
 
 def main() -> None:
@@ -239,13 +240,14 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # a library that prints must not disturb the protocol
 
-    def emit(event: dict[str, Any]) -> None:
+    def emit(**event: object) -> None:
         events.write(json.dumps(event) + "\n")
 
     jobs: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     while True:
-        _run_job(json.loads(jobs.get()), emit)
+        job = json.loads(jobs.get())
+        _run_job(job["function"], job["payload"], emit)
 
 
 if __name__ == "__main__":

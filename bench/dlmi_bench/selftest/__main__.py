@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -122,12 +121,12 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(row.is_met for row in rows) else EXIT_MISSED
 
 
-def describe(rows: Sequence[Row], comparisons: Sequence[Comparison], origin: dict[str, Any]) -> dict[str, Any]:
+def describe(rows: Sequence[Row], comparisons: Sequence[Comparison], origin: dict[str, object]) -> dict[str, object]:
     """Results and their origin, as written to the JSON file."""
     return {"rows": [row.to_json() for row in rows], "peers": [c.to_json() for c in comparisons]} | origin
 
 
-def describe_origin() -> dict[str, Any]:
+def describe_origin() -> dict[str, object]:
     """Date and machine of a run, and the code that ran."""
     return {
         "date": datetime.now(UTC).date().isoformat(),

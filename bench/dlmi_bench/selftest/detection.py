@@ -19,6 +19,7 @@ from dlmi_bench.selftest.fakes import FakeClock, Powercap, WattMeter
 from dlmi_bench.selftest.faulty_backend import FaultyRequest
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
 from dlmi_bench.stats.intervals import compute_kaplan_meier
+from dlmi_bench.units import format_share
 
 N_NETS = 20
 N_LEAKS = 10
@@ -67,7 +68,7 @@ def check_leaks(n_processes: int = N_LEAKS) -> Iterator[Row]:
                 found.append(worker.ask(LeakRequest(is_leaking=is_leaking)))
     truth = LEAK_BYTES * N_LEAKING
     hits = [abs(found / truth - 1) < LEAK_TOLERANCE for found in added[True]]
-    subject = f"leak of {N_LEAKING} x 1 MiB in peak memory, within {LEAK_TOLERANCE:.0%}"
+    subject = f"leak of {N_LEAKING} x 1 MiB in peak memory, within {format_share(LEAK_TOLERANCE)}"
     yield make_share("detection", subject, hits, lowest=1.0)
     hits = [found < LEAK_TOLERANCE * truth for found in added[False]]
     yield make_share("detection", "no leak where each call gives its MiB back", hits, lowest=1.0)

@@ -14,6 +14,7 @@ from dlmi_bench.errors import BenchError
 from dlmi_bench.selftest.spins import DURATIONS_S, JITTER, TAIL_FACTOR, TAIL_SHARE, compute_median
 from dlmi_bench.selftest.tools.readings import DIFFERENCE, FIELDS, OWN, TOOLS, Reading, Spins, Tool, find_version
 from dlmi_bench.stats.intervals import compute_clopper_pearson
+from dlmi_bench.units import format_share
 
 COMPARED_S = 1e-3
 N_PAIRS = 5
@@ -116,7 +117,7 @@ def _describe(tool: Tool, answers: Answers) -> Iterator[Comparison]:
         told, false = (
             _format_share(sum(tool.is_told(trio[0], trio[side]) for trio in trios), len(trios)) for side in (2, 1)
         )
-        spin = f"1 ms and {DIFFERENCE:.0%} more"
+        spin = f"1 ms and {format_share(DIFFERENCE)} more"
         yield Comparison(tool.name, answers.version, spin, f"told {told}", f"false {false}", tool.rule)
     if answers.reason:
         what = "the rest" if answers.readings else "all"
@@ -125,7 +126,7 @@ def _describe(tool: Tool, answers: Answers) -> Iterator[Comparison]:
 
 def _format_share(k: int, n: int) -> str:
     lo, hi = compute_clopper_pearson(k, n)
-    return f"{k} of {n} [{lo:.0%}, {hi:.0%}]"
+    return f"{k} of {n} [{100 * lo:.0f}, {100 * hi:.0f} %]"
 
 
 def _describe_spin(tool: Tool, version: str, name: str, duration_s: float, reading: Reading) -> Comparison:

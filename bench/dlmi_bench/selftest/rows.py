@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 from numpy.random import Generator
 
@@ -50,7 +50,7 @@ class Row:
             return "met"
         return "shown" if self.lowest <= self.lo and self.hi <= self.highest else "met"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self) | {"verdict": self.verdict}
 
 

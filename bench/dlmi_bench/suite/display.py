@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from dlmi_bench.units import format_share
+
 if TYPE_CHECKING:
     from dlmi_bench.suite.plan import Step
 
@@ -61,7 +63,7 @@ class RunDisplay:
         self._draw(f"{step.task}: {step.title}", is_forced=True)
 
     def progress(self, doing: str, fraction: float) -> None:
-        self._draw(f"{doing} {fraction:.0%}" if 0 < fraction < 1 else doing)
+        self._draw(f"{doing} {format_share(fraction)}" if 0 < fraction < 1 else doing)
 
     def end_step(self, step: "Step", outcome: str) -> None:
         if outcome == "kept":

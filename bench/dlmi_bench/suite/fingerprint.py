@@ -8,7 +8,6 @@ import hashlib
 import json
 from dataclasses import asdict
 from functools import cache
-from typing import Any
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
 from dlmi_bench.closure import hash_code, list_closure
@@ -54,14 +53,14 @@ STARTS = {
 }
 
 
-def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, Any]) -> str:
+def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, object]) -> str:
     """Hash of all that decides the cell's result.
 
     Args:
         inputs: What it works on: hashes of the data for training, of the artifacts for measuring.
     """
     measure = MEASURES[cell.kind]
-    parts: dict[str, Any] = {
+    parts: dict[str, object] = {
         "cell": cell.model_dump(),
         "inputs": inputs,
         "versions": describe_versions() | {"dlmi-bench": ""},
@@ -72,9 +71,8 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         parts["seed"] = cell.seed
         parts["recipe"] = asdict(task.recipe(cell.model))
         entry = MODELS[cell.model]
-        parts["start"] = [entry.start, entry.is_frozen]
-        if entry.start == "imagenet":
-            parts["start"].append(identify(entry))
+        published = [identify(entry)] if entry.start == "imagenet" else []
+        parts["start"] = [entry.start, entry.is_frozen, *published]
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
         parts["pictured"] = task.n_pictured

@@ -3,7 +3,6 @@
 import traceback
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
 
 from pydantic import JsonValue
 
@@ -49,7 +48,7 @@ class Runner:
         self._tasks = {name: get_task(name) for name in suite.tasks}
         self._context = SuiteContext(suite, store.folder, self._tasks)
         self._environment: dict[str, JsonValue] = describe_environment() | {"suite": suite.model_dump(mode="json")}
-        self._data: dict[str, dict[str, Any]] = {}
+        self._data: dict[str, dict[str, object]] = {}
 
     def run(self, display: Display) -> Outcome:
         """Do every step that is not done yet. A failed step is recorded and the others still run."""
@@ -94,7 +93,7 @@ class Runner:
     def _fingerprint(self, cell: Cell) -> str:
         """Empty where the training that the cell measures has not been done: then nothing stored can match."""
         if not MEASURES[cell.kind].needs_training:
-            inputs: dict[str, Any] = {"data": self._data[cell.task]["sha256"]}
+            inputs: dict[str, object] = {"data": self._data[cell.task]["sha256"]}
         elif trained := self._context.trained.get((cell.task, cell.model)):
             inputs = {artifact.role: artifact.sha256 for artifact in trained.artifacts}
         else:

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
 
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.host.neighbours import list_complaints
@@ -29,7 +28,7 @@ class Timing:
     figures: list[Figure]
     rounds_s: dict[str, list[list[float]]] = field(default_factory=dict)
     singles_s: dict[str, list[list[float]]] = field(default_factory=dict)
-    processes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    processes: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
 
 
@@ -41,7 +40,7 @@ def run_latency_session(
     The processes run one after the other while this one sleeps. Where one fails, no model of the session has a latency;
     where the answers of one model are wrong in any of them, that model has none.
     """
-    common: dict[str, Any] = {"backend": backend, "threads": n_threads}
+    common: dict[str, str | int] = {"backend": backend, "threads": n_threads}
     if not _has_cpus(n_threads):
         reason = f"needs {n_threads} CPUs to pin to, {len(list_cpus())} are allowed"
         return {name: Timing(refuse_latency(suite, reason, **common)) for name in models}
@@ -58,7 +57,7 @@ def run_latency_session(
     }
 
 
-def _refuse(error: BenchError, suite: Suite, common: dict[str, Any]) -> Timing:
+def _refuse(error: BenchError, suite: Suite, common: dict[str, str | int]) -> Timing:
     figures = refuse_latency(suite, f"failed: {error.cause.splitlines()[0]}", **common)
     return Timing(figures, failures=(f"latency on {common['backend']}, {common['threads']} threads: {error}",))
 

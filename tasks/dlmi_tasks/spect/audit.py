@@ -6,7 +6,6 @@ judges one simple learner twice: once with slices dealt out at random, once with
 
 import hashlib
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ N_CONTROL_PATIENTS = 201  # as many as the study whose slices the control arm im
 N_COMPONENTS = 30
 
 
-def audit_leakage(data: SpectDataset) -> dict[str, Any]:
+def audit_leakage(data: SpectDataset) -> dict[str, object]:
     """All findings as plain data; `is_clean` is false where splits share an image or a subject."""
     pairs = list(combinations(data.splits, 2))
     exact = {f"{a}/{b}": count_exact(data.splits[a], data.splits[b]) for a, b in pairs}
@@ -66,7 +65,7 @@ def _standardise(images: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(flat / np.where(length > 0, length, 1.0))
 
 
-def measure_inflation(data: SpectDataset) -> dict[str, Any]:
+def measure_inflation(data: SpectDataset) -> dict[str, object]:
     """Accuracy of 1-NN with slices split at random, less its accuracy with patients kept whole."""
     features, labels, subjects = _make_slices(data)
     rng = np.random.default_rng(0)

@@ -6,7 +6,6 @@ Splits are by patient, always: no person has images on both sides of a border.
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +125,7 @@ def _label(visits: list[Visit], extracts: Extracts, preprocessing: Preprocessing
     return Scans(make_images(extracts, preprocessing), labels, subjects, extracts)
 
 
-def summarise(scans: Scans, class_names: tuple[str, ...]) -> dict[str, Any]:
+def summarise(scans: Scans, class_names: tuple[str, ...]) -> dict[str, object]:
     """Counts of one split, as plain data."""
     counts = np.bincount(scans.labels, minlength=len(class_names))
     return {

@@ -5,10 +5,10 @@ All answers are plain data that JSON can hold.
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from dlmi_tasks.files import folders
 from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.spect.anatomy.anatomy import Regions, load_regions
 from dlmi_tasks.spect.audit import audit_leakage
@@ -59,7 +59,23 @@ def load_spect(
     )
 
 
-def describe(data: SpectDataset, *, has_audit: bool = False, cache: Path | None = None) -> dict[str, Any]:
+def inspect(
+    preset: str, data_dir: Path | None, *, has_audit: bool, montage: Path | None, on_scan: Progress
+) -> dict[str, object]:
+    """Describe a PPMI folder where one is named, else the synthetic cohort, whose slices `montage` then shows.
+
+    Raises:
+        DataError, FetchError: the data cannot be had.
+    """
+    data = load_spect(preset, data_dir=data_dir or folders.find_folder(folders.PPMI), on_scan=on_scan)
+    if montage:
+        from dlmi_tasks.spect.cohort.montage import write_montage
+
+        write_montage(montage, CohortSpec(preset))
+    return describe(data, has_audit=has_audit)
+
+
+def describe(data: SpectDataset, *, has_audit: bool = False, cache: Path | None = None) -> dict[str, object]:
     """Everything about the data that a reader of its results should know."""
     regions = load_regions(cache)
     found = {
@@ -82,7 +98,7 @@ def describe(data: SpectDataset, *, has_audit: bool = False, cache: Path | None 
     return found
 
 
-def describe_reference(data: SpectDataset) -> dict[str, Any]:
+def describe_reference(data: SpectDataset) -> dict[str, object]:
     """Accuracies to stand beside any model's: chance, the largest class, four numbers, and the best possible.
 
     `None`: not known for this data.
@@ -104,7 +120,7 @@ def describe_reference(data: SpectDataset) -> dict[str, Any]:
     }
 
 
-def describe_signal(data: SpectDataset, regions: Regions) -> dict[str, Any]:
+def describe_signal(data: SpectDataset, regions: Regions) -> dict[str, object]:
     """Striatal contrast over noise of the training scans; see preprocess.py for what the two figures say."""
     planes = normalise(data.train.extracts, data.preprocessing.normalisation)
     snr = compute_image_snr(planes, regions)

@@ -7,7 +7,6 @@ import hmac
 import secrets
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +35,7 @@ def hash_subject(subject: str, key: bytes) -> str:
     return hmac.digest(key, subject.encode(), "sha256").hex()[:ID_LENGTH]
 
 
-def make_manifest(data: SpectDataset, key: bytes) -> dict[str, Any]:
+def make_manifest(data: SpectDataset, key: bytes) -> dict[str, object]:
     """Splits of `data` as plain data: hashed subjects in sorted order, array hashes, and the check of both.
 
     Raises:
@@ -46,29 +45,28 @@ def make_manifest(data: SpectDataset, key: bytes) -> dict[str, Any]:
         name: sorted({hash_subject(str(subject), key) for subject in np.unique(scans.subjects)})
         for name, scans in data.splits.items()
     }
-    manifest = {
+    return {
         "data": data.name,
         "subject_ids": "HMAC-SHA256 with a secret of the machine that made the split, first 64 bits",
         "splits": splits,
         "sha256": data.sha256,
+        "n_subjects_shared": check_splits(data.name, splits),
     }
-    return manifest | {"n_subjects_shared": check_manifest(manifest)}
 
 
-def check_manifest(manifest: dict[str, Any]) -> dict[str, int]:
+def check_splits(name: str, splits: dict[str, list[str]]) -> dict[str, int]:
     """Subjects that each pair of splits shares, counted from the lists themselves: all zero, or an error.
 
     Raises:
         DataError: a subject is in two splits, or twice in one.
     """
-    splits: dict[str, list[str]] = manifest["splits"]
     shared = {f"{a}/{b}": len(set(splits[a]) & set(splits[b])) for a, b in combinations(splits, 2)}
-    repeated = [name for name, subjects in splits.items() if len(set(subjects)) != len(subjects)]
+    repeated = [split for split, subjects in splits.items() if len(set(subjects)) != len(subjects)]
     crossing = [pair for pair, count in shared.items() if count]
     if crossing or repeated:
         where = ", ".join(crossing + repeated)
         raise DataError(
-            f"split manifest of {manifest['data']}, field splits: subjects are listed twice in {where}",
-            "make the splits anew; a patient belongs to one split",
+            f"split manifest of {name}, field splits: subjects are listed twice in {where}",
+            "make the splits again; a patient belongs to one split",
         )
     return shared

@@ -16,7 +16,7 @@ from dlmi_tasks.spec import Distortion, Recipe, Target, Task
 from dlmi_tasks.spect.anatomy.grid import CROP, SHAPE
 from dlmi_tasks.spect.cohort.pool import load_pool
 from dlmi_tasks.spect.data import CLASS_NAMES, SIZES, SpectDataset
-from dlmi_tasks.spect.inspection import load_spect
+from dlmi_tasks.spect.inspection import inspect, load_spect
 from dlmi_tasks.spect.preprocess import Preprocessing
 from dlmi_tasks.spect.references import COURSE_BASELINE, describe_references
 
@@ -103,7 +103,7 @@ def _make_arm(name: str) -> Task:
 
 
 TASKS: dict[str, Task] = {
-    "spect": make_task("spect", "Parkinson stages from DaT-SPECT slices, cohort `course`"),
+    "spect": replace(make_task("spect", "Parkinson stages from DaT-SPECT slices, cohort `course`"), inspect=inspect),
     "spect-realistic": make_task("spect-realistic", "the same, cohort `realistic`", preset="realistic"),
     "spect-small": make_task("spect-small", f"the first {sum(SMALL)} patients of `spect`, to try it out", sizes=SMALL),
     **{name: _make_arm(name) for name in SPECT_ARMS},

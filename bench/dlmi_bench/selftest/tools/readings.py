@@ -21,6 +21,7 @@ from dlmi_bench.selftest.spins import choose_seed, make_spin
 from dlmi_bench.stats.intervals import compute_sd, compute_t_interval
 from dlmi_bench.stats.percentiles import FENCES, count_outliers
 from dlmi_bench.stats.ratios import compute_log_ratio
+from dlmi_bench.units import format_share
 
 ROOT = Path(__file__).parents[3]
 OWN = "dlmi-bench"
@@ -173,7 +174,7 @@ def is_resolved(a: Reading, b: Reading) -> bool:
     return compute_t_interval(logs, ALPHA / 2)[0] > 0
 
 
-THRESHOLD = f"no rule; taken at half of the difference, {DIFFERENCE / 2:.1%}"
+THRESHOLD = f"no rule; taken at half of the difference, {format_share(DIFFERENCE / 2, 1)}"
 TOOLS = (
     Tool(OWN, OWN, ask_this, "median", "half range of processes", "95 % t-interval, 3 processes", is_resolved),
     Tool("pytest-benchmark", "pytest-benchmark", _ask_pytest, "median", "IQR", THRESHOLD, is_beyond_half),

@@ -1,7 +1,5 @@
 """The study's own binding ratios beside ours, for the scans that its table DaTScan_Analysis describes."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +10,7 @@ Ratios = dict[tuple[str, str], tuple[float, ...]]  # (subject, event) -> by REGI
 MIN_SCANS = 3  # a correlation of fewer says nothing
 
 
-def compare_ratios(published: Ratios, matches: list[Match], measured: NDArray[np.float32]) -> dict[str, Any] | None:
+def compare_ratios(published: Ratios, matches: list[Match], measured: NDArray[np.float32]) -> dict[str, object] | None:
     """How far our ratios lie from the published ones, by region; None where no scan has both.
 
     Args:

@@ -5,7 +5,6 @@ One bad file never loses the others. The report says what was left out and why.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -35,7 +34,7 @@ NOTE = (
 class PpmiDataset(SpectDataset):
     """A data set from files, with the report of how it came about."""
 
-    report: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, object] = field(default_factory=dict)
 
 
 def load_ppmi(

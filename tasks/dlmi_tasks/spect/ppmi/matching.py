@@ -6,7 +6,7 @@ Nothing is guessed: an image without a stage within reach is listed with the rea
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from dlmi_tasks.spect.ppmi.files import ImageFile
 from dlmi_tasks.spect.ppmi.layout import ALSO_AT, EVENTS, Problem
@@ -42,7 +42,7 @@ class Matching:
     unmatched: list[Problem]
     notes: list[Problem]
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         return {
             "n_matched": len(self.matches),
             "n_by_method": dict(sorted(Counter(m.method for m in self.matches).items())),

@@ -135,7 +135,7 @@ def _make_header(scan: Scan, shape: tuple[int, ...], uid: str) -> Any:
     return dataset
 
 
-def _describe_scan(scan: Scan, uid: str) -> dict[str, Any]:
+def _describe_scan(scan: Scan, uid: str) -> dict[str, object]:
     return {
         "SOPClassUID": NM_STORAGE,
         "SOPInstanceUID": uid,
@@ -152,7 +152,7 @@ def _describe_scan(scan: Scan, uid: str) -> dict[str, Any]:
     }
 
 
-def _describe_pixels(shape: tuple[int, ...]) -> dict[str, Any]:
+def _describe_pixels(shape: tuple[int, ...]) -> dict[str, object]:
     from pydicom.tag import Tag
 
     n_slices, n_rows, n_columns = shape
