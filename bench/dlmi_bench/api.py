@@ -28,7 +28,7 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class Answer(Generic[Content]):
-    """What a function of this module returns.
+    """Result of a function of this module.
 
     Attributes:
         content: The object itself, with everything that is known.
@@ -350,6 +350,6 @@ def _write_shape(shape: Sequence[int] | str | None) -> str | None:
 
 
 def _list_rows(figures: Iterable["Figure"]) -> list[dict[str, object]]:
-    """What a table of figures needs: value, bounds, sample size, source and what the figure was measured under."""
+    """List what a table of figures needs: value, bounds, sample size, source and conditions."""
     shown = {"name", "value", "lo", "hi", "n", "kind", "source", "reason"}
     return [figure.model_dump(mode="json", include=shown) | figure.conditions for figure in figures]

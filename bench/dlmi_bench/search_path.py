@@ -1,4 +1,4 @@
-"""Where Python looks for modules: this project's and its libraries' first, the user's own last.
+"""Search path for modules: this project's and its libraries' first, the user's own last.
 
 The folder that a user stands in, or one on PYTHONPATH, may hold a `models/`, `torch.py` or `random.py`. None of them
 may take the place of what this program imports. Nothing but `os` and `sys` is imported here, since this runs first.

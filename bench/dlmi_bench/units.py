@@ -53,7 +53,7 @@ def format_number(value: float, spread: float | None = None) -> str:
 
 
 def format_quantity(value: float, unit: str, spread: float | None = None) -> str:
-    """For instance 1.634e-05, "s", 3e-7 -> "16.3 us"."""
+    """Format a quantity, for instance 1.634e-05, "s", 3e-7 -> "16.3 us"."""
     factor, symbol = compute_scale(value, unit)
     number = format_number(value / factor, None if spread is None else spread / factor)
     return f"{number} {symbol}".rstrip()

@@ -1,4 +1,4 @@
-"""From the store to tables, plots and pages. Reads records; imports neither torch nor models nor tasks."""
+"""Reports: tables, plots and pages from a store. Reads records; imports neither torch nor models nor tasks."""
 
 from collections.abc import Sequence
 from pathlib import Path

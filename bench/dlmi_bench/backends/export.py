@@ -1,4 +1,4 @@
-"""From a trained network to the files that the runtimes load."""
+"""Export of a trained network to the files that the runtimes load."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""From an ONNX file in float32 to one in 8-bit integers: static, quantised and dequantised in place (QDQ), per channel.
+"""Quantisation of an ONNX file to 8-bit integers: static, quantised and dequantised in place (QDQ), per channel.
 
 Ranges of the activations come from training images alone. Source: the quantisation guide of ONNX Runtime.
 """

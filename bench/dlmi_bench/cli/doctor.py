@@ -12,7 +12,7 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the noise, which takes 25 s.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What this machine can measure, what it cannot, and what to do about it."""
+    """Say what this machine can measure, what it cannot, and what to do about it."""
     from dlmi_bench.instruments.doctor import examine, look
     from dlmi_bench.instruments.doctor_text import describe_noise, format_finding, format_machine, format_noise
     from dlmi_bench.instruments.host.provenance import describe_environment

@@ -1,4 +1,4 @@
-"""From what a meter read to figures with their provenance: gross and net, and the share until the target."""
+"""Figures of energy, with their provenance, from what a meter read: gross and net, and the share until the target."""
 
 from collections.abc import Sequence
 from statistics import median

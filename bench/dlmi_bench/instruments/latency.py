@@ -219,7 +219,7 @@ def _time_singles(call: Callable[[], object], trace: Trace, clock: Clock) -> Non
 
 
 def _warm_up_all(calls: Mapping[str, Callable[[], object]], plan: Plan, clock: Clock) -> dict[str, Trace]:
-    """What a runtime does once falls to the first, which is another in each process: the range of starts shows it."""
+    """Warm up all calls. What a runtime does once falls to the first, which is another in each process."""
     order = random.Random(plan.order_seed).sample(list(calls), len(calls))  # noqa: S311 - a schedule, not a secret
     traces = {name: _warm_up(calls[name], plan.n_calls.get(name), clock) for name in order}
     return {name: traces[name] for name in calls}

@@ -1,4 +1,4 @@
-"""From what an instrument read to figures with their provenance; shared by the cells that use it."""
+"""Figures of latency, with their provenance, from what the instrument read."""
 
 from collections.abc import Sequence
 from statistics import median

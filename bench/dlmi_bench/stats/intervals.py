@@ -199,7 +199,7 @@ def compute_process_summary(rounds: Sequence[Sequence[float]]) -> ProcessSummary
 
 
 def compute_front(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
-    """Which points are Pareto-optimal: none other costs no more and gains no less, with one of the two strict."""
+    """Tell which points are Pareto-optimal: no other costs no more and gains no less, with one of the two strict."""
     points = list(zip(costs, gains, strict=True))
     return [not any((c <= cost and g >= gain) and (c < cost or g > gain) for c, g in points) for cost, gain in points]
 

@@ -46,12 +46,12 @@ def compute_percentile(values: Sequence[float], p: float, level: float = LEVEL) 
 
 
 def _find_rank(n: int, p: float) -> int:
-    """Which of n ordered values is the quantile; the product must not round up past a whole number."""
+    """Find which of n ordered values is the quantile; the product must not round up past a whole number."""
     return math.ceil(round(n * p, 9))
 
 
 def compute_exceedance(processes: Sequence[Sequence[float]], p: float) -> list[float]:
-    """For each process, the share of the values of all others that lie above its own `p` quantile.
+    """Compute for each process the share of the values of all others that lie above its own `p` quantile.
 
     Where processes are alike this is 1 - p. Empty where one of them is too short to have the quantile, 1 / (1 - p).
     """
@@ -73,7 +73,7 @@ def count_outliers(values: Sequence[float], fence: float) -> int:
 
 
 def find_outliers(values: Sequence[float], fence: float) -> list[bool]:
-    """Which values lie farther than `fence` interquartile ranges beyond the quartiles.
+    """Tell which values lie farther than `fence` interquartile ranges beyond the quartiles.
 
     Source: J. W. Tukey, Exploratory Data Analysis (1977), section 2D.
     """

@@ -40,7 +40,7 @@ class Noise:
 
 
 def compute_noise(rounds: Sequence[tuple[Sequence[float], Sequence[float]]], process_s: float) -> Noise:
-    """From the times of two equal programs, round by round, in each of several processes."""
+    """Compute the noise from the times of two equal programs, round by round, in each of several processes."""
     return Noise(
         paired=tuple(compute_log_ratio(b_s, a_s) for a_s, b_s in rounds),
         between=tuple(math.log(median(pair[0])) for pair in rounds),

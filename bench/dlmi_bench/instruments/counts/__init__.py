@@ -37,7 +37,7 @@ class Counts:
 
     @property
     def macs(self) -> int | None:
-        """By the first counter that could count."""
+        """Multiply-accumulates by the first counter that could count."""
         return next((p.macs for p in self.products if p.macs is not None), None)
 
     @property

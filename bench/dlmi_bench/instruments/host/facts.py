@@ -106,7 +106,7 @@ def read_turbo(root: Path = ROOT) -> Fact:
 
 
 def read_hypervisor(root: Path = ROOT) -> Fact:
-    """Its name where the machine tells one; "none" on bare metal."""
+    """Read the name of the hypervisor where the machine tells one; "none" on bare metal."""
     flags = _find_line(root / "proc/cpuinfo", "flags")
     if flags is not None and "hypervisor" not in flags.split():
         return Fact("none")

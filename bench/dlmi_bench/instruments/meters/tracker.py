@@ -141,7 +141,7 @@ def open_tracker() -> Any:
 
 
 def count_sockets() -> int:
-    """By lscpu, as CodeCarbon counts them, without its complaint where /sys is hidden; one where it does not tell."""
+    """Count sockets by lscpu, as CodeCarbon does, but silently where /sys is hidden; 1 where it does not tell."""
     try:
         said = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout  # noqa: S607
     except (OSError, subprocess.CalledProcessError):
