@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from dlmi_bench.jobs.protocol import OnProgress
 from dlmi_bench.records import Cell, Record
 from dlmi_bench.store import Store
 from dlmi_bench.suite.display import RunDisplay
-from dlmi_bench.suite.measures import ACTIONS, Workshop
+from dlmi_bench.suite.measures import MEASURES, SuiteContext
 from dlmi_bench.suite.runner import Runner
 from dlmi_bench.suite.suites import Suite
 from stand_ins import plant
@@ -83,11 +84,11 @@ def test_load_stands_before_and_after_what_is_measured(tmp_path: Path, monkeypat
     root = plant(tmp_path / "root", {"proc/loadavg": "1.50 0 0 3/109 5875\n"})
     monkeypatch.setattr("dlmi_bench.suite.runner.read_load", partial(read_load, root))
 
-    def work(_: Workshop, cells: list[Cell], __: OnProgress) -> list[Record]:
+    def work(_: SuiteContext, cells: list[Cell], __: OnProgress) -> list[Record]:
         plant(root, {"proc/loadavg": "2.50 0 0 3/109 5875\n"})
         return [Record(cell=cell, figures=()) for cell in cells]
 
-    monkeypatch.setitem(ACTIONS, "train", work)
+    monkeypatch.setitem(MEASURES, "train", replace(MEASURES["train"], run=work))
     suite = Suite(tasks=("usps",), models=("softmax",), measures=(), n_seeds=1)
     store = Store(tmp_path / "store")
     assert Runner(suite, store).run(RunDisplay(Console(quiet=True))).n_done == 1

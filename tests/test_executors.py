@@ -206,7 +206,15 @@ def test_every_request_names_a_job_of_its_types() -> None:
 
 def test_parent_of_a_run_never_imports_torch() -> None:
     """What plans, asks, stores and shows loads no torch; nor does a profile, a gate or a report."""
-    modules = ("suite.runner", "profile.profile", "profile.text", "jobs.protocol", "suite.fingerprint", "cli.main")
+    modules = (
+        "suite.runner",
+        "profiling.profile",
+        "profiling.text",
+        "gating.gate",
+        "jobs.protocol",
+        "suite.fingerprint",
+        "cli.main",
+    )
     code = "; ".join(
         [
             *(f"import dlmi_bench.{name}" for name in modules),

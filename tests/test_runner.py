@@ -1,20 +1,26 @@
 """What the runner makes of steps that fail in part."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dlmi_bench.errors import BenchError
-from dlmi_bench.records import Cell, Figure, Record
+from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.store import Store
-from dlmi_bench.suite import runner
 from dlmi_bench.suite.display import Display
+from dlmi_bench.suite.measures import MEASURES, Run
 from dlmi_bench.suite.plan import Step
 from dlmi_bench.suite.runner import Outcome, Runner
 from dlmi_bench.suite.suites import Suite
 
 CELL = Cell(kind="references", task="usps", model="-")
 FIGURE = Figure(name="a_s", value=1, kind="measured", source="x")
+
+
+def set_run(monkeypatch: pytest.MonkeyPatch, kind: CellKind, run: Run) -> None:
+    """Let cells of that kind be made by `run`."""
+    monkeypatch.setitem(MEASURES, kind, replace(MEASURES[kind], run=run))
 
 
 class Quiet(Display):
@@ -29,9 +35,7 @@ def test_step_that_failed_in_part_is_kept_reported_and_tried_again(
     running = Runner(Suite(tasks=("usps",), models=("softmax",)), store)
     running._data = {"usps": {"sha256": {}}}
     step, failures = Step("references", "usps", (CELL,), "a step"), ["b is broken\nits remedy"]
-    monkeypatch.setitem(
-        runner.ACTIONS, "references", lambda *_: [Record(cell=CELL, figures=(FIGURE,), failures=tuple(failures))]
-    )
+    set_run(monkeypatch, "references", lambda *_: [Record(cell=CELL, figures=(FIGURE,), failures=tuple(failures))])
     outcome = Outcome()
     said = running._run_step(step, [CELL], Quiet(), outcome)
     assert said == "failed in part: b is broken"
@@ -57,8 +61,8 @@ def test_step_that_raises_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
     def fall_over(*_: object) -> list[Record]:
         raise error
 
-    monkeypatch.setitem(runner.ACTIONS, "references", fall_over)
-    monkeypatch.setitem(runner.ACTIONS, "train", lambda *_: [Record(cell=train, figures=(FIGURE,))])
+    set_run(monkeypatch, "references", fall_over)
+    set_run(monkeypatch, "train", lambda *_: [Record(cell=train, figures=(FIGURE,))])
     outcome = running.run(Quiet())
     assert (outcome.n_done, list(outcome.failures)) == (1, [CELL.key])
     said = outcome.failures[CELL.key]
