@@ -155,7 +155,7 @@ class Task:
         load: Takes on_progress(done, in all or None); all else is optional.
         n_validation: Examples cut from the training set; None where the data brings a validation split.
         is_ordinal: Whether the classes have an order.
-        references: Figures to compare the models' with, from the data alone.
+        references: Reference figures for the models, from the data alone.
         n_pictured: Test examples of each class, right ones and as many wrong ones, that a report shows.
         load_pool: Examples to pretrain on, none of them in the data; takes on_progress.
         inspect: Describes the data in full, for `dlmi-bench data`; takes preset, data_dir, has_audit, montage, on_scan.

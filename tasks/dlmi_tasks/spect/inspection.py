@@ -99,7 +99,7 @@ def describe(data: SpectDataset, *, has_audit: bool = False, cache: Path | None 
 
 
 def describe_reference(data: SpectDataset) -> dict[str, object]:
-    """Accuracies to compare any model's with: chance, the largest class, four numbers, and the best possible.
+    """Reference accuracies for any model: chance, the largest class, four numbers, and the best possible.
 
     `None`: not known for this data.
     """

@@ -116,7 +116,7 @@ def _read_all(
 
 
 def _check_reference(path: Path, volume: Volume, regions: Regions) -> None:
-    """Check that the reference region has uptake. Without it the head is elsewhere, and there is no ratio."""
+    """Check that the reference region has uptake. Without it there is no ratio: the head is elsewhere."""
     reference = float(volume[regions.occipital].mean())
     if reference <= 0:
         raise DataError(
