@@ -69,7 +69,7 @@ class Block(nn.Module):
 
 
 class SameConv2d(nn.Conv2d):
-    """Pads so that the output has ceil(side / stride) pixels; what is odd goes to the far end, as in TensorFlow."""
+    """Convolution with ceil(side / stride) output pixels; an odd pad goes to the far end, as in TensorFlow."""
 
     def forward(self, x: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride

@@ -46,14 +46,14 @@ class FullSize(nn.Module):
 
 
 def vgg16(input_shape: tuple[int, ...], n_classes: int) -> FullSize:
-    """With the published head: 25 088 x 4 096 x 4 096 x n_classes."""
+    """Build VGG16 with the published head: 25 088 x 4 096 x 4 096 x n_classes."""
     trunk = _build_vgg16(input_shape[0])
     trunk.classifier[6] = nn.Identity()
     return FullSize(trunk, 4096, n_classes)
 
 
 def vgg16_small_head(input_shape: tuple[int, ...], n_classes: int) -> FullSize:
-    """Its convolutions, the mean over positions, one linear layer."""
+    """Build VGG16 with its convolutions, the mean over positions and one linear layer."""
     trunk = _build_vgg16(input_shape[0])
     trunk.avgpool = nn.AdaptiveAvgPool2d(1)
     trunk.classifier = nn.Sequential()
@@ -124,7 +124,7 @@ def compute_resnet50_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
 
 
 def compute_vit_b16_macs(input_shape: tuple[int, ...], n_classes: int) -> int:
-    """The same for images of any size, which are enlarged first; that is no product and not counted."""
+    """Multiply-accumulates of one example of any size. It is enlarged first, which is no product and not counted."""
     n_patches = (VIT_SIDE // VIT_PATCH) ** 2
     n = n_patches + 1  # tokens: the class has one of its own
     embedding = n_patches * VIT_PATCH**2 * input_shape[0] * VIT_DIM

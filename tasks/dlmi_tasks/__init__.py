@@ -1,4 +1,4 @@
-"""What is to be learnt, from which data, how well, and by which recipe."""
+"""Tasks: what is to be learnt, from which data, how well, and by which recipe."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What a task is: data, splits, target and recipe, all of it data and none of it code to run."""
+"""Definition of a task: data, splits, target and recipe. All of it is data; none of it is code to run."""
 
 import hashlib
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Dataset:
         return compute_hashes(self.train, self.test)
 
     def describe(self) -> dict[str, object]:
-        """Where the data came from and what it is, to the last bit; plain enough for JSON."""
+        """Describe the origin and the exact content (sha256) of the data, as plain values that JSON can hold."""
         return {
             "name": self.name,
             "source": self.source,
@@ -106,7 +106,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Target:
-    """The accuracy to reach on validation, and the published test figure to stand beside."""
+    """The accuracy to reach on validation, and the published test accuracy to compare with."""
 
     validation_accuracy: float
     test_accuracy_published: float
@@ -115,7 +115,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: AdamW under a one-cycle schedule, with label smoothing.
+    """Training recipe of a model: AdamW under a one-cycle schedule, with label smoothing.
 
     Source: L. N. Smith, N. Topin, "Super-convergence" (2019), for the schedule.
     """
@@ -155,7 +155,7 @@ class Task:
         load: Takes on_progress(done, in all or None); all else is optional.
         n_validation: Examples cut from the training set; None where the data brings a validation split.
         is_ordinal: Whether the classes have an order.
-        references: Figures to stand beside the models', from the data alone.
+        references: Reference figures for the models, from the data alone.
         n_pictured: Test examples of each class, right ones and as many wrong ones, that a report shows.
         load_pool: Examples to pretrain on, none of them in the data; takes on_progress.
         inspect: Describes the data in full, for `dlmi-bench data`; takes preset, data_dir, has_audit, montage, on_scan.

@@ -148,9 +148,9 @@ def _read_zip(path: Path, member: str) -> bytes:
 
 
 def load_index_settings() -> dict[str, str]:
-    """What pip is configured to use, by option name (`index-url`, `extra-index-url`, `find-links`, `cert`, ..).
+    """Load pip's configured index options by name (`index-url`, `extra-index-url`, `find-links`, `cert`, ..).
 
-    Environment before the user's file before the machine's, as in pip. Without pip there are no settings.
+    The environment overrides the user's file, which overrides the machine's, as in pip. Without pip it is empty.
     """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

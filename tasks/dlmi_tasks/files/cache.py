@@ -45,7 +45,7 @@ def load_or_make(
 
 
 def _read(path: Path) -> ArrayDict | None:
-    """The arrays in `path`, or None: a missing, damaged or altered file is made anew."""
+    """Read the arrays in `path`. None where the file is missing, damaged or altered and has to be made again."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files if name != "digest"}

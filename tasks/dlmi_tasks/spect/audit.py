@@ -1,6 +1,6 @@
-"""Does anything leak from training to test: the same image twice, nearly the same image, or the same patient?
+"""Audit of leakage from training to test: the same image twice, nearly the same image, or the same patient.
 
-The control arm shows what a leak is worth. It cuts several slices from each patient, as slice-wise studies do, and
+The control arm measures the effect of a leak. It cuts several slices from each patient, as slice-wise studies do, and
 judges one simple learner twice: once with slices dealt out at random, once with patients kept whole.
 """
 

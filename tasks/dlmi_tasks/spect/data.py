@@ -84,7 +84,7 @@ def load_synthetic(
 
     Raises:
         UsageError: a size below 3, which leaves a class empty.
-        FetchError: the archive of the anatomies cannot be had.
+        FetchError: the archive of the anatomies cannot be obtained.
     """
     spec, preprocessing = spec or CohortSpec(), preprocessing or Preprocessing()
     if min(sizes) < len(CLASS_NAMES):

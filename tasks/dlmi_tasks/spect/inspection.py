@@ -1,4 +1,4 @@
-"""What `dlmi-bench data spect` says: counts, origin, figures to stand beside, and on request the leakage audit.
+"""Output of `dlmi-bench data spect`: counts, origin, reference figures and, on request, the leakage audit.
 
 All answers are plain data that JSON can hold.
 """
@@ -42,7 +42,7 @@ def load_spect(
 
     Raises:
         DataError: see load_ppmi.
-        FetchError: the archive of the anatomies cannot be had.
+        FetchError: the archive of the anatomies cannot be obtained.
     """
     if data_dir is not None:
         return load_ppmi(
@@ -65,7 +65,7 @@ def inspect(
     """Describe a PPMI folder where one is named, else the synthetic cohort, whose slices `montage` then shows.
 
     Raises:
-        DataError, FetchError: the data cannot be had.
+        DataError, FetchError: the data cannot be obtained.
     """
     data = load_spect(preset, data_dir=data_dir or folders.find_folder(folders.PPMI), on_scan=on_scan)
     if montage:
@@ -99,7 +99,7 @@ def describe(data: SpectDataset, *, has_audit: bool = False, cache: Path | None 
 
 
 def describe_reference(data: SpectDataset) -> dict[str, object]:
-    """Accuracies to stand beside any model's: chance, the largest class, four numbers, and the best possible.
+    """Reference accuracies for any model: chance, the largest class, four numbers, and the best possible.
 
     `None`: not known for this data.
     """

@@ -1,4 +1,4 @@
-"""Simple learners to stand beside the networks: numpy and scipy, no randomness, small enough to read."""
+"""Simple learners to compare the networks with: numpy and scipy, no randomness, small enough to read."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Which patient is in which split, without saying who: keyed hashes, and the proof that nobody is in two.
+"""Manifest of the splits: each patient as a keyed hash, which names nobody, and the proof that nobody is in two.
 
 Subject numbers are few, so a plain hash could be undone by trying them all. The key is a secret of this machine.
 """

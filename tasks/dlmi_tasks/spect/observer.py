@@ -1,4 +1,4 @@
-"""What can be known at best: the ideal observer of the true binding ratios, and figures relative to it.
+"""Best possible classification: the ideal observer of the true binding ratios, and figures relative to it.
 
 Within a stage u (population.py) is normal with one covariance for all stages, so the rule that no classifier can beat
 is linear in u. Its accuracy is the ceiling that is printed beside every accuracy on the synthetic cohort.
@@ -52,7 +52,7 @@ def classify(u: NDArray[np.float64], means: NDArray[np.float64], covariance: NDA
 
 
 def observe(patients: list[Patient]) -> NDArray[np.int64]:
-    """What the ideal observer of the true ratios says about these very patients: index of the class, (n,)."""
+    """Classify these very patients with the ideal observer of the true ratios; returns class indices, (n,)."""
     spec = patients[0].spec
     means, covariance = compute_means(spec.preset, spec.separation), compute_covariance(spec.preset)
     return classify(make_true_features(patients), means, covariance)

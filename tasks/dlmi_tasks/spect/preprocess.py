@@ -1,4 +1,4 @@
-"""From a volume to an image: which slices, which normalisation, which part; and how clear the striatum then is.
+"""Conversion of a volume to an image (slices, normalisation, crop), and how clear the striatum is afterwards.
 
 Every normalisation sees the whole slice or volume: the occipital reference lies outside the crop.
 """
@@ -24,7 +24,7 @@ N_HOTTEST = 50  # voxels of a slice that stand for its striatum
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How images are made.
+    """Settings for making images.
 
     Args:
         slices: `window` (mean of 35-48), `single` (41) or `hottest` (mean of the 14 with most uptake).

@@ -1,4 +1,4 @@
-"""Accuracies that belong beside every network's on the SPECT task: from the data alone, without a network."""
+"""Reference accuracies for every network on the SPECT task: from the data alone, without a network."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

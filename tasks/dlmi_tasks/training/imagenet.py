@@ -123,7 +123,7 @@ def _find_own_file(published: Published) -> Path | None:
 
 
 def identify(entry: ModelEntry) -> str:
-    """What tells these weights from others: the pinned name, or the sha256 of the user's file."""
+    """Identify these weights: by the pinned name, or by the sha256 of the user's file."""
     published = PUBLISHED[entry.factory]
     own = _find_own_file(published)
     if own is None:
@@ -135,7 +135,7 @@ def load_published(entry: ModelEntry, *, cache: Path | None = None, on_progress:
     """The published weights of the entry's architecture.
 
     Raises:
-        FetchError: they cannot be had; says where to put a file.
+        FetchError: they cannot be obtained; says where to put a file.
         DataError: the user's file is not one of weights.
     """
     from dlmi_tasks.training.weights import parse_weights

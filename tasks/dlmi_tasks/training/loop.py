@@ -55,7 +55,7 @@ class TrainingRun:
 
 
 def set_seed(seed: int) -> None:
-    """Same machine, same versions, same seed: same weights, bit for bit."""
+    """Set the seed: on one machine with the same versions it gives the same weights, bit for bit."""
     torch.use_deterministic_algorithms(mode=True)
     torch.manual_seed(seed)
 

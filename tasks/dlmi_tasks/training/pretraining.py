@@ -48,7 +48,7 @@ def _fit_pool(entry: ModelEntry, task: Task, pool: Pool, on_epoch: Progress | No
 
 
 def _name_start(entry: ModelEntry, task: Task, pool: Pool) -> str:
-    """Changes with architecture, pool, recipe, version of torch and the code that trains."""
+    """Name that changes with architecture, pool, recipe, version of torch and the code that trains."""
     hashes = [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in (pool.images, pool.targets)]
     arguments = sorted(entry.arguments.items())
     parts = (entry.factory, arguments, POOL_RECIPE, POOL_SEED, task.distortion, torch.__version__, hashes)

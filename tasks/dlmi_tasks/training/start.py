@@ -1,4 +1,4 @@
-"""Where a network starts: from scratch, or from a trunk that was trained on something else before.
+"""Start of a network: from scratch, or from a trunk that was trained on something else before.
 
 Sources of a start: `synthetic`, the task's own pool of other examples with continuous targets; `imagenet`, published
 weights. The last layer, `out`, is always new, and a first convolution for three channels is made one for ours.
@@ -41,7 +41,7 @@ def load_start(entry: ModelEntry, task: Task, on_progress: OnProgress | None = N
     """The trunk that the entry asks for; None from scratch.
 
     Raises:
-        DataError, FetchError: the weights cannot be had; says what to do.
+        DataError, FetchError: the weights cannot be obtained; says what to do.
     """
 
     def tell(doing: str) -> Callable[[int, int | None], None]:
@@ -87,7 +87,7 @@ def _fit_channels(weight: Tensor, own: Tensor) -> Tensor:
 
 
 def _find_faults(weights: Tensors, own: Tensors) -> list[str]:
-    """What is missing, unexpected and of another shape, each with its first names."""
+    """List what is missing, unexpected and of another shape, each with its first names."""
     # Old files do not count batches; with a fixed momentum nothing reads that count.
     missing = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in weights if name not in own]
@@ -105,7 +105,7 @@ def _find_faults(weights: Tensors, own: Tensors) -> list[str]:
 
 
 def compute_sha256(weights: Tensors) -> str:
-    """Over names and values, in the order of the names."""
+    """Hash names and values, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + weights[name].contiguous().numpy().tobytes())

@@ -194,7 +194,7 @@ def _write_cached(data: Dataset, path: Path) -> None:
 
 
 def _load_cached(version: str, path: Path) -> Dataset:
-    """The verified arrays of an earlier call. A damaged file is a miss, not an error: the other routes mend it."""
+    """Read the verified arrays of an earlier call. A damaged file is a miss, not an error: other routes replace it."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             train = Arrays(kept["train_images"], kept["train_labels"])

@@ -1,4 +1,4 @@
-"""Where everything is: coverage maps of seven anatomies, the head around them, and the regions that are measured.
+"""Positions of all structures: coverage maps of seven anatomies, the head around them, and the measured regions.
 
 Coverage is the share of a voxel that a structure fills, 0-1. All maps lie on the PPMI grid.
 """
@@ -30,7 +30,7 @@ Maps = dict[str, Coverage]
 
 @dataclass(frozen=True)
 class Regions:
-    """What is measured in every scan: the occipital reference, which binds nothing, and the nuclei by REGIONS."""
+    """Regions measured in every scan: the occipital reference, which binds nothing, and the nuclei by REGIONS."""
 
     occipital: Mask
     striatal: tuple[Mask, ...]
@@ -56,7 +56,7 @@ def load_anatomies(cache: Path | None = None, on_progress: Progress | None = Non
     """The maps, from the cache where a verified copy is, else built from the archive (seconds) and kept.
 
     Raises:
-        FetchError: the archive cannot be had, or is not the pinned one.
+        FetchError: the archive cannot be obtained, or is not the pinned one.
     """
     name = f"spect-anatomy-{compute_key(modules=SOURCES)}"
     return _assemble(
@@ -68,7 +68,7 @@ def load_regions(cache: Path | None = None, on_progress: Progress | None = None)
     """The measured regions alone: milliseconds where they are cached.
 
     Raises:
-        FetchError: the archive cannot be had, or is not the pinned one.
+        FetchError: the archive cannot be obtained, or is not the pinned one.
     """
 
     def make() -> ArrayDict:

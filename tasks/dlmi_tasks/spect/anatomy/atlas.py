@@ -58,7 +58,7 @@ def load_atlas(cache: Path | None = None, on_progress: Progress | None = None) -
     """The MNI brain, then the donors.
 
     Raises:
-        FetchError: the archive cannot be had, or is not the pinned one.
+        FetchError: the archive cannot be obtained, or is not the pinned one.
     """
     path = fetch_archive(ARCHIVE, cache=cache, on_progress=on_progress)
     volumes = {name: _read_labels(path, name) for name in (MNI, *DONORS)}

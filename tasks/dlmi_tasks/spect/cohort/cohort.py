@@ -1,4 +1,4 @@
-"""Who is scanned: patients with a stage, an age, a worse side, binding ratios, a camera and a brain.
+"""People of a cohort: patients with a stage, an age, a worse side, binding ratios, a camera and a brain.
 
 Each follows from (seed, index) alone, so the first 50 of a cohort of 500 are the cohort of 50.
 """

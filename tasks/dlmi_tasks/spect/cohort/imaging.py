@@ -1,4 +1,4 @@
-"""What a camera makes of a brain: uptake that reads as asked, blurred, hazed, noisy, filtered, scaled to uint16.
+"""Camera model: uptake for the requested ratios, then blur, haze, noise, post-filter and scaling to uint16.
 
 The order follows the physics: resolution and scatter act on the uptake, counts are Poisson, the post-filter acts on
 what was counted.

@@ -1,4 +1,4 @@
-"""What networks may be pretrained on: more people under other cameras, none of them in the cohort that is judged."""
+"""Pretraining pool: more people, scanned by other cameras, none of them in the evaluated cohort."""
 
 import numpy as np
 

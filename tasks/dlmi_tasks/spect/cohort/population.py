@@ -60,5 +60,5 @@ def compute_covariance(preset: str) -> NDArray[np.float64]:
 
 
 def compute_shift(age: float, sex: str) -> float:
-    """What age and sex add to u; the average over the sexes is 0."""
+    """Compute what age and sex add to u; the average over the sexes is 0."""
     return AGE_SLOPE * (age - AGE_CENTER) + SEX_EFFECT * ((sex == "F") - SHARE_WOMEN)

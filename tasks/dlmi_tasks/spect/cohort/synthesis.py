@@ -1,4 +1,4 @@
-"""Scans a whole cohort, on all cores, once: what preprocessing needs of it is then kept in the cache."""
+"""Scan a whole cohort once, on all cores, and keep what preprocessing needs of it in the cache."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def load_cohort(
         n_workers: Processes; None takes each core this process may use.
 
     Raises:
-        FetchError: the archive of the anatomies cannot be had.
+        FetchError: the archive of the anatomies cannot be obtained.
     """
     visits = list_visits([sample_patient(spec, i) for i in range(n_patients)])
     key = compute_key(spec, n_patients, slices, modules=SOURCES)
@@ -106,7 +106,7 @@ def scan_visits(
 
 @dataclass(frozen=True)
 class Workplace:
-    """What every worker needs: a few tens of MB, sent once."""
+    """Data that every worker needs: a few tens of MB, sent once."""
 
     templates: list[Template]
     regions: Regions
@@ -140,7 +140,7 @@ def _scan_there(chunk: list[Visit]) -> Extracts:
 
 
 def _run_pool(workplace: Workplace, chunks: list[list[Visit]], n_workers: int) -> Iterator[tuple[int, Extracts]]:
-    """Fresh processes, not forks: a fork of a process with threads can hang."""
+    """Run the chunks in fresh processes, not forks: a fork of a process with threads can hang."""
     context = get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, _settle, (workplace,)) as pool:
         futures: dict[Future[Extracts], int] = {pool.submit(_scan_there, chunk): i for i, chunk in enumerate(chunks)}

@@ -65,7 +65,7 @@ def _make_template(anatomies: Anatomies, index: int, sensors: Volume) -> Templat
 
 
 def _read(sensors: Volume, maps: Volume) -> NDArray[np.float64]:
-    """What region i reads of map j, (regions, maps)."""
+    """Compute the reading of region i for map j, (regions, maps)."""
     # Not by BLAS: its sums depend on the number of threads.
     return np.array([[(sensor * m).sum(dtype=np.float64) for m in maps] for sensor in sensors])
 

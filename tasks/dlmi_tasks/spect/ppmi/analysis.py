@@ -11,7 +11,7 @@ MIN_SCANS = 3  # a correlation of fewer says nothing
 
 
 def compare_ratios(published: Ratios, matches: list[Match], measured: NDArray[np.float32]) -> dict[str, object] | None:
-    """How far our ratios lie from the published ones, by region; None where no scan has both.
+    """Compare our ratios with the published ones, by region; None where no scan has both.
 
     Args:
         measured: One row for each match, (n, 4).

@@ -57,7 +57,7 @@ def load_ppmi(
 
     Raises:
         DataError: no image or no table of stages, a table lacks a column, or a class is empty.
-        FetchError: the archive with the reference regions cannot be had.
+        FetchError: the archive with the reference regions cannot be obtained.
     """
     if grouping not in GROUPINGS:
         raise UsageError(f"grouping {grouping!r} does not exist", f"use one of {', '.join(GROUPINGS)}")
@@ -116,7 +116,7 @@ def _read_all(
 
 
 def _check_reference(path: Path, volume: Volume, regions: Regions) -> None:
-    """Without uptake in the reference region there is no ratio: the head is elsewhere."""
+    """Check that the reference region has uptake. Without it there is no ratio: the head is elsewhere."""
     reference = float(volume[regions.occipital].mean())
     if reference <= 0:
         raise DataError(

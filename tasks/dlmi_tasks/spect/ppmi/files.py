@@ -1,4 +1,4 @@
-"""Finds the images of a PPMI download by their place in the tree; opens none of them.
+"""Find the images of a PPMI download by their place in the tree, without opening any.
 
 Current:  <subject>/<description>/<date>/I<image>/*.dcm|.nii|.nii.gz
 Older:    <subject>/<description>/<date>/S<series>/..._I<image>.dcm|.nii

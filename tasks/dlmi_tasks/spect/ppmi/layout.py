@@ -1,4 +1,4 @@
-"""How PPMI's own files are laid out: names, columns and codes, for the writer and the reader alike.
+"""Layout of PPMI's own files: names, columns and codes, for the writer and the reader alike.
 
 Sources: the image archive's download tree and collection table, and the study's table of motor examinations.
 """

@@ -1,4 +1,4 @@
-"""Which stage belongs to which image: by visit, else by the nearest date, else not at all.
+"""Matching of stages to images: by visit, else by the nearest date, else not at all.
 
 Nothing is guessed: an image without a stage within reach is listed with the reason.
 """
@@ -121,7 +121,7 @@ def _find_by_date(image: ImageFile, row: ImageRow | None, stages: list[StageRow]
 
 
 def choose_row(rows: Iterable[StageRow]) -> StageRow:
-    """Off or untreated before on; of several the highest stage."""
+    """Choose a row: off or untreated before on; of several, the one with the highest stage."""
     return min(rows, key=lambda row: (row.rank, -row.stage))
 
 

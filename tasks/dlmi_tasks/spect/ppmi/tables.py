@@ -1,6 +1,6 @@
-"""Reads the study's tables: which image belongs to which visit, and which stage was found at which visit.
+"""Reader of the study's tables: which image belongs to which visit, and which stage was found at which visit.
 
-Tables are told apart by their columns, because their names change with every release.
+Tables are recognised by their columns, because their names change with every release.
 """
 
 import csv
@@ -27,7 +27,7 @@ REMEDY = "download the table again as it is; do not edit or re-save it"
 
 @dataclass(frozen=True)
 class ImageRow:
-    """What the image archive says of one image."""
+    """Entry of the image archive for one image."""
 
     image_id: str
     subject: str
@@ -123,7 +123,7 @@ def _open_table(path: Path) -> tuple[str | None, list[Line], list[Problem]]:
 
 
 def _find_kind(columns: set[str], is_named: bool) -> tuple[str | None, tuple[str, ...]]:
-    """What a table holds, by its columns, and the columns it must have."""
+    """Find the kind of a table by its columns, and the columns it must have."""
     if is_named or {"PATNO", "NHY"} <= columns:
         return "stages", STAGE_REQUIRED
     if "Image Data ID" in columns:

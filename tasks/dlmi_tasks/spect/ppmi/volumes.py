@@ -1,4 +1,4 @@
-"""Reads one reconstructed scan, DICOM or NIfTI, into (slice, row, column), and refuses what is not one."""
+"""Read one reconstructed scan, DICOM or NIfTI, into (slice, row, column), and reject any other file."""
 
 import warnings
 from collections.abc import Iterator

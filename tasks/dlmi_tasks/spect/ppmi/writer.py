@@ -1,4 +1,4 @@
-"""Writes synthetic scans the way PPMI hands out real ones, so that one loader reads both.
+"""Write synthetic scans the way PPMI hands out real ones, so that one loader reads both.
 
 Every file says that it is synthetic. Nothing in it refers to a person.
 """
