@@ -111,6 +111,7 @@ def test_attention_counts_its_products() -> None:
 
 def test_listing_names_imports_no_torch() -> None:
     """The registry can be read without torch."""
-    program = "import sys, models, tasks, dlmi_bench.backends, dlmi_bench.suite.suites; print('torch' in sys.modules)"
+    modules = "dlmi_models, dlmi_tasks, dlmi_bench.backends, dlmi_bench.suite.suites"
+    program = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
