@@ -53,7 +53,7 @@ def test_tools_take_turns() -> None:
     assert [said.partition(",")[0] for said in asked] == [label for label in labels for _ in range(3)]
     assert [said[-1] for said in asked][:9] == ["a", "b", "c", "b", "c", "a", "c", "a", "b"]
     assert [row.tool for row in rows] == 4 * ["a"] + 4 * ["b"] + 4 * ["c"]
-    assert (rows[3].centre, rows[3].error) == ("told 5 of 5 [48%, 100%]", "false 0 of 5 [0%, 52%]")
+    assert (rows[3].centre, rows[3].error) == ("told 5 of 5 [48, 100 %]", "false 0 of 5 [0, 52 %]")
     assert {row.version for row in rows} == {version(OWN)}
 
 
