@@ -208,7 +208,7 @@ def test_missed_target_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert run_part(monkeypatch, [good, bad], "--json") == 1
     said = capsys.readouterr()
     assert [row["verdict"] for row in json.loads(said.out)["rows"]] == ["met", "MISSED"]
-    assert "missed: bad: 10.00%" in said.err
+    assert "missed: bad: 10.00 %" in said.err
     assert run_part(monkeypatch, [good]) == 0
 
 

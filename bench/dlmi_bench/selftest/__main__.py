@@ -22,6 +22,7 @@ from dlmi_bench.selftest import bias, coverage, detection
 from dlmi_bench.selftest.markdown import format_page
 from dlmi_bench.selftest.peers import Comparison, compare_peers
 from dlmi_bench.selftest.rows import Row
+from dlmi_bench.units import format_share
 
 EXIT_MISSED, EXIT_INTERRUPTED = 1, 130
 PARTS: dict[str, tuple[Callable[[], Iterator[Row]], ...]] = {
@@ -75,7 +76,7 @@ def print_tables(console: Console, rows: Sequence[Row], comparisons: Sequence[Co
         console.print(f"{found['shown']} shown, {found['met']} met, {found['MISSED']} missed", highlight=False)
     for row in rows:
         if not row.is_met:
-            console.print(f"missed: {row.subject}: {row.value:.2%}", style="red", highlight=False)
+            console.print(f"missed: {row.subject}: {format_share(row.value, 2)}", style="red", highlight=False)
 
 
 def check(parts: Sequence[str], console: Console) -> list[Row]:

@@ -137,7 +137,7 @@ def _describe_spin(tool: Tool, version: str, name: str, duration_s: float, readi
     centre = f"{tool.centre} {centre_s / duration_s:.4f} x"
     if "p50_s" in reading:
         centre += f", p50 of calls {reading['p50_s'] / duration_s:.4f} x"
-    spread = f"{tool.spread} {reading['spread_s'] / centre_s:.2%}"
+    spread = f"{tool.spread} {format_share(reading['spread_s'] / centre_s, 2)}"
     return Comparison(tool.name, version, name, centre, error, spread, tail, str(reading["n"]))
 
 
