@@ -160,9 +160,9 @@ def measure_latency(
 
 
 def _count_hops(index: int, stretch: int) -> int:
-    """Index for the hopper of a round: a stretch, in whose first SPAN long calls take part, goes on where theirs ended.
+    """Compute the hopper's index of a round, so that long calls visit all CPUs, as the others do.
 
-    They so visit all CPUs, as the others do.
+    Long calls take part in the first SPAN rounds of a stretch; the next stretch begins at the CPU after their last.
     """
     return index // stretch * SPAN + index % stretch
 
