@@ -25,7 +25,7 @@ def describe_family(verdicts: Verdicts) -> str:
     """Count the verdicts, and say how the claims were corrected."""
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ClaimVerdict)
     return (
-        f"{len(verdicts.judgements)} claims: {counts}. {verdicts.n_tested} of them are tests, corrected together "
+        f"{len(verdicts.judgements)} claims: {counts}. Tests: {verdicts.n_tested}, corrected together "
         f"(Holm): the probability of any wrong SUPPORTED or REFUTED is at most {format_share(verdicts.alpha)}. "
         f"Brackets hold {format_share(1 - verdicts.alpha)} intervals, which are not corrected."
     )
