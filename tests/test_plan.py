@@ -14,6 +14,7 @@ import dlmi_models
 import dlmi_tasks
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.closure import hash_code, list_closure
+from dlmi_bench.errors import UsageError
 from dlmi_bench.records import Cell
 from dlmi_bench.suite import fingerprint as staleness
 from dlmi_bench.suite.fingerprint import LEFT_OUT, compute_fingerprint
@@ -45,6 +46,12 @@ def test_grid_is_complete_and_trains_first() -> None:
         assert max(i for i, kind in enumerate(own) if kind == "train") < own.index("counts")
     cells = [cell for step in steps for cell in step.cells]
     assert len({cell.key for cell in cells}) == len(cells) == 5 * n + 4 * n + 1
+
+
+def test_measure_that_there_is_not_is_refused() -> None:
+    """Imported figures are cells that no suite can make: asked for, they are an error and not left out in silence."""
+    with pytest.raises(UsageError, match="measures: no 'imported'"):
+        make_steps(SUITES["smoke"].model_copy(update={"measures": ("counts", "imported")}))
 
 
 def test_same_question_same_fingerprint() -> None:
@@ -100,6 +107,7 @@ def test_code_counts_but_comments_do_not(tmp_path, monkeypatch: pytest.MonkeyPat
 
 HASHES = """
 from dlmi_bench.closure import hash_code
+from dlmi_bench.errors import UsageError
 from dlmi_bench.records import Cell
 from dlmi_bench.suite.fingerprint import list_modules
 from dlmi_bench.suite.measures import MEASURES

@@ -152,7 +152,7 @@ class Task:
 
     Attributes:
         default_models: Models that suites take where they name none for this task.
-        load: Takes on_progress(done, in all or None); all else is optional.
+        load: Takes source, data_dir and on_progress(done, in all or None), all of them optional.
         n_validation: Examples cut from the training set; None where the data brings a validation split.
         is_ordinal: Whether the classes have an order.
         references: Reference figures for the models, from the data alone.

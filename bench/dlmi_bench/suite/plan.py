@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dlmi_bench.errors import UsageError
 from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.suites import Suite, select_models
@@ -22,7 +23,14 @@ class Step:
 
 
 def make_steps(suite: Suite) -> list[Step]:
-    """List all steps in order: training first, then what measures the trained artifacts."""
+    """List all steps in order: training first, then what measures the trained artifacts.
+
+    Raises:
+        UsageError: the suite asks for a measure that there is not.
+    """
+    for kind in suite.measures:
+        if kind not in MEASURES:
+            raise UsageError(f"suite {suite.name}: measures: no {kind!r}", f"use some of {', '.join(MEASURES)}")
     return [
         step
         for task in suite.tasks

@@ -3,7 +3,7 @@
 `usps` holds the raw pixels of the ESL book's files (3 decimals), `usps-libsvm` the blurred ones of the LIBSVM files,
 which torchvision reads. Sources: Y. LeCun et al., NIPS 2 (1990); T. Hastie et al., The Elements of Statistical
 Learning, data sets; C.-C. Chang, C.-J. Lin, LIBSVM data sets. The package archive holds the LIBSVM images in float
-precision and another order; `usps_order.npy` is the permutation back.
+precision and another order; `order.npy` is the permutation back.
 """
 
 import io
