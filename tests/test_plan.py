@@ -70,6 +70,7 @@ def test_whatever_changes_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
         fingerprint(task=replace(task, recipes=recipes)),
         fingerprint(task=replace(task, target=replace(task.target, validation_accuracy=0.96))),
         fingerprint(task=replace(task, n_validation=999)),
+        fingerprint(task=replace(task, class_names=task.class_names[:9])),
         fingerprint(Cell(kind="train", task="usps", model="mlp-64-32", seed_index=1)),
     }
     monkeypatch.setattr(staleness, "describe_versions", lambda: {"torch": "0.0"})
@@ -80,7 +81,7 @@ def test_whatever_changes_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     found.add(fingerprint())
     monkeypatch.setattr(Cell, "seed", 7)
     found.add(fingerprint())
-    assert len(found) == 10
+    assert len(found) == 11
 
 
 def test_settings_concern_only_the_cells_that_use_them() -> None:

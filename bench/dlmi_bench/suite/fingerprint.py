@@ -76,6 +76,7 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         parts["target"] = asdict(task.target)
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
         parts["pictured"] = task.n_pictured
+        parts["network"] = [task.input_shape, task.n_classes]  # the architecture is built for them
     if measure.scope != "data":
         row = MODELS[cell.model]
         parts["row"] = [row.module, row.factory, row.arguments]
