@@ -8,7 +8,8 @@ from pydantic import JsonValue
 
 from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Figure, Record, unavailable
-from dlmi_bench.store import Store, put_artifact
+from dlmi_bench.store import Store
+from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.store.pictures import make_pictures
 
 CPU: dict[str, str | int | float | bool] = {"component": "cpu", "idle_subtracted": False}

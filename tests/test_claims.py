@@ -13,7 +13,8 @@ from dlmi_bench.cli.main import app
 from dlmi_bench.errors import UsageError
 from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
-from dlmi_bench.store import Store, put_artifact
+from dlmi_bench.store import Store
+from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.toml import find_line
 from dlmi_models import MODELS
 from dlmi_reports.claims.file import load_claims

@@ -21,7 +21,8 @@ from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.gating.sides.baseline import save_baseline
 from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Record
-from dlmi_bench.store import Store, artifact_path, put_artifact
+from dlmi_bench.store import Store
+from dlmi_bench.store.artifacts import artifact_path, put_artifact
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Splits, make_splits

@@ -165,7 +165,7 @@ def test_noise_belongs_to_its_machine() -> None:
 
 def make_training(training_s: float, machine_id: str, kind: str = "modelled") -> Training:
     part = Energy.model_validate({"component": "cpu", "kind": kind, "source": "meter", "energy_j": 10 * training_s})
-    file = Artifact(role="predictions", sha256="0", size_bytes=1, suffix=".npy")
+    file = Artifact(role="predictions", sha256="0" * 64, size_bytes=1, suffix=".npy")
     return Training(
         seed=0, predictions=file, test_accuracy=1, training_s=training_s, energy=(part,), machine_id=machine_id
     )

@@ -15,7 +15,7 @@ from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
 from dlmi_bench.jobs.protocol import NOT_FINITE, scores_role
 from dlmi_bench.records import Artifact, Figure
-from dlmi_bench.store import artifact_path
+from dlmi_bench.store.artifacts import artifact_path
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, HeldOut, Splits

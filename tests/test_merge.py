@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from dlmi_bench.cli.main import app
 from dlmi_bench.errors import StoreError, UsageError
 from dlmi_bench.records import Cell, Figure, Record
-from dlmi_bench.store import Store, artifact_path, put_artifact
+from dlmi_bench.store import Store
+from dlmi_bench.store.artifacts import artifact_path, put_artifact
 from dlmi_bench.store.merge import merge_stores
 from dlmi_bench.suite.plan import make_steps, select_shard
 from dlmi_bench.suite.suites import SUITES
@@ -81,8 +82,8 @@ def test_equal_results_are_no_conflict(tmp_path: Path) -> None:
     first, second, third = make_store(tmp_path / "1", "a"), make_store(tmp_path / "2"), make_store(tmp_path / "3")
     (row,) = first.rows()
     put_artifact(second.folder, "onnx", b"a 1.0", ".onnx")
-    second.add_rows([row._replace(finished_at="2000-01-01")])
-    third.add_rows([row._replace(fingerprint="g")])
+    second.add_rows([row._replace(finished_at="2000-01-01").sign()])
+    third.add_rows([row._replace(fingerprint="g").sign()])
     for index, pair in enumerate(([first, second], [second, first])):
         merged = Store(tmp_path / f"all{index}")
         assert merge_stores(pair, merged) == 2

@@ -28,7 +28,8 @@ from dlmi_bench.jobs.protocol import (
     RoundsRequest,
 )
 from dlmi_bench.jobs.worker import JobError
-from dlmi_bench.records import Artifact, Benchmark, Cell, Figure, Record
+from dlmi_bench.records import Benchmark, Cell, Figure, Record
+from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.suite.measures import SuiteContext, run_counts, run_energy, run_latency, run_memory
 from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
@@ -314,7 +315,7 @@ def context(tmp_path: Path) -> SuiteContext:
         for name in backends
     ]
     roles = ("torch", "onnx", "validation_scores", *(f"validation_scores-{name}" for name in backends))
-    artifacts = [Artifact(role=role, sha256="0" * 64, size_bytes=1, suffix=".x") for role in roles]
+    artifacts = [put_artifact(tmp_path, role, role[:1].encode(), ".npy") for role in roles]
     suite = SUITE.model_copy(update={"backends": backends, "threads": (1, 2)})
     context = SuiteContext(suite, tmp_path, {"usps": get_task("usps")})
     context.trained["usps", "m"] = Record(cell=cell, figures=tuple(judged), artifacts=tuple(artifacts))

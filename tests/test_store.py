@@ -13,7 +13,8 @@ import pytest
 
 from dlmi_bench.errors import StoreError
 from dlmi_bench.records import Cell, Figure, Record
-from dlmi_bench.store import BUSY, FILENAME, FORBIDDEN, Store, artifact_path, put_artifact
+from dlmi_bench.store import BUSY, FILENAME, FORBIDDEN, Store
+from dlmi_bench.store.artifacts import artifact_path, put_artifact
 
 
 def make_record(model: str, value: float = 1.0) -> Record:
@@ -86,7 +87,7 @@ def test_a_step_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     program = (
         "import os, sys; from pathlib import Path; from dlmi_bench.store import Store\n"
         "s = Store(Path(sys.argv[1])); s._db.execute('BEGIN IMMEDIATE')\n"
-        "s._db.execute(\"INSERT INTO attempts VALUES (NULL, 'k', 'f', 'failed', NULL, 'x', 'now')\")\n"
+        "s._db.execute(\"INSERT INTO attempts VALUES (NULL, 'k', 'f', 'failed', NULL, 'x', 'now', NULL)\")\n"
         "os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
@@ -152,14 +153,18 @@ def test_rows_that_only_the_log_has_are_not_passed_over(public: Path) -> None:
 
 def test_store_in_use_is_read_and_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another program writes, the rows before can be read, and who would write is told to wait."""
-    monkeypatch.setattr("dlmi_bench.store.BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("dlmi_bench.store.WRITE_TIMEOUT_S", 0.01)
     store = Store(tmp_path)
     store.add_done([(make_record("a"), "f")])
-    store._db.execute("BEGIN IMMEDIATE")
+    other = sqlite3.connect(tmp_path / FILENAME)
+    other.execute("BEGIN IMMEDIATE")
     assert list(Store(tmp_path, must_exist=True).current()) == ["counts/t/a/0"]
     with pytest.raises(StoreError) as found:
-        Store(tmp_path).add_failed([("k", "f")], "x")
+        store.add_failed([("k", "f")], "x")
     assert found.value.remedy == BUSY
+    other.rollback()
+    store.add_failed([("k", "f")], "x")
+    other.close()
 
 
 def test_full_disk_loses_no_earlier_row(tmp_path: Path) -> None:
@@ -195,7 +200,7 @@ def test_database_of_another_program_is_left_alone(tmp_path: Path, must_exist: b
 
 def test_artifacts_lie_under_their_hash(tmp_path: Path) -> None:
     """Equal bytes are kept once; a record knows when its file is gone or altered."""
-    first, second = (put_artifact(tmp_path, "x", b"abc", ".bin") for _ in range(2))
+    first, second = (put_artifact(tmp_path, "x", b"abc", ".npy") for _ in range(2))
     assert first == second
     path = artifact_path(tmp_path, first)
     assert path.read_bytes() == b"abc"

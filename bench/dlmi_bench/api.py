@@ -142,7 +142,7 @@ def run(
     backends: Iterable[str] = (),
     n_seeds: int | None = None,
     shard: tuple[int, int] | None = None,
-    is_fresh: bool = False,
+    fresh: bool | Iterable[str] = False,
     is_quiet: bool = False,
 ) -> "Answer[Outcome]":
     """Train and measure what a suite asks for. What is stored in `out` and still holds is kept.
@@ -153,7 +153,7 @@ def run(
         tasks, models, backends: Only these.
         n_seeds: Trainings of each model.
         shard: Index, from 1 on, and number of the shards of the trainings, one of which is done.
-        is_fresh: Do everything again.
+        fresh: True to do everything again, or the kinds of cell to do again, for instance ["latency"].
         is_quiet: Show no progress on standard error.
 
     Returns:
@@ -173,6 +173,7 @@ def run(
 
     from dlmi_bench.store import Store
     from dlmi_bench.suite.display import RunDisplay
+    from dlmi_bench.suite.measures import parse_kinds
     from dlmi_bench.suite.runner import Runner
     from dlmi_bench.suite.suites import load_suite, override
 
@@ -180,7 +181,7 @@ def run(
     chosen = override(asked, tasks=list(tasks), models=list(models), backends=list(backends), n_seeds=n_seeds)
     store = Store(Path(out))
     with RunDisplay(Console(stderr=True, quiet=is_quiet)) as display:
-        outcome = Runner(chosen, store, is_fresh=is_fresh, shard=shard).run(display)
+        outcome = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard).run(display)
     counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
     rows: list[dict[str, object]] = [{"cell": key, "error": error} for key, error in outcome.failures.items()]
     return Answer(outcome, rows, f"{counts}; read them with: dlmi-bench report --out {store.folder}")

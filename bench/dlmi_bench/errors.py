@@ -15,6 +15,15 @@ class BenchError(Exception):
         self.remedy = remedy
 
 
+def choose_remedy(error: Exception) -> str:
+    """What a user can do about an error that is no BenchError."""
+    if isinstance(error, MemoryError):
+        return "free memory, or raise its limit (ulimit -v)"
+    if isinstance(error, ImportError):
+        return "install the program again with its dependencies, or raise the limit of memory (ulimit -v)"
+    return "run the same command again to retry"
+
+
 class DataError(BenchError):
     """A data file is missing, altered or malformed."""
 

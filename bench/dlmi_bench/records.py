@@ -16,17 +16,25 @@ from pydantic import (
     Field,
     JsonValue,
     PlainSerializer,
+    StringConstraints,
     WithJsonSchema,
     model_validator,
 )
+from typing_extensions import TypedDict  # pydantic reads typing's own from Python 3.12 on only
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 CellKind = Literal["train", "references", "counts", "memory", "latency", "energy", "imported"]
 FigureKind = Literal["measured", "modelled", "counted", "derived"]
 # What belongs to the identity of a figure: backend, batch, provider, precision, threads, options.
 Conditions = dict[str, str | int | float | bool]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# Strings of files that become paths or keys: none of them can lead anywhere or be taken for two words.
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Suffix = Literal[".safetensors", ".onnx", ".npy", ".json"]
+Role = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f\x7f]+$", max_length=300)]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=300)]
 
 
 class Plain(BaseModel):
@@ -43,9 +51,9 @@ class Cell(Plain):
     """One point of the grid: what is done, to which model, on which task, with which seed."""
 
     kind: CellKind
-    task: str
-    model: str
-    seed_index: int = 0
+    task: Name
+    model: ModelName
+    seed_index: int = Field(0, ge=0, lt=1_000_000)
 
     @property
     def key(self) -> str:
@@ -144,10 +152,30 @@ class Figure(Plain):
 class Artifact(Plain):
     """A file of the content-addressed store."""
 
-    role: str
-    sha256: str
-    size_bytes: int
-    suffix: str
+    role: Role
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+    suffix: Suffix
+
+
+class Details(TypedDict, total=False):
+    """Raw results beside the figures, which reports draw and pair; a record may hold more.
+
+    `rounds_s` and `singles_s` are by benchmark, process and call [s]; `curve` has an entry for each evaluation.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    session: str
+    rounds_s: dict[str, list[list[Finite]]]
+    singles_s: dict[str, list[list[Finite]]]
+    processes: dict[str, list[dict[str, JsonValue]]]
+    curve: list[dict[str, int | float | None]]
+    repeats_are_identical: bool | None
+    class_names: list[str]
+    confusion: list[list[int]]
+    pictures: list[dict[str, JsonValue]]
+    judged: dict[str, str]
 
 
 class Record(Plain):
@@ -156,13 +184,13 @@ class Record(Plain):
     `failures` says what went wrong where figures are missing: such a cell is not done and is tried again.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     cell: Cell
     figures: tuple[Figure, ...]
     failures: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     provenance: dict[str, JsonValue] = {}
-    details: dict[str, JsonValue] = {}
+    details: Details = {}
 
     def figure(self, name: str, **conditions: Any) -> Figure | None:
         """The first figure of that name that meets all of `conditions`."""

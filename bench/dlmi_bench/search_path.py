@@ -22,6 +22,7 @@ def put_own_first() -> None:
 def protect_child(environment: dict[str, str]) -> None:
     """Change the environment of a child process, so that only `append_user_path` lets it see the user's folders."""
     own, users = _split_python_path()
+    environment.pop("PYTHONWARNINGS", None)  # as errors, the warnings of libraries would end it
     environment |= {"PYTHONPATH": os.pathsep.join(own), "PYTHONSAFEPATH": "1", USER_PATH: os.pathsep.join(users)}
 
 

@@ -8,9 +8,11 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from dlmi_bench.errors import UsageError
+from dlmi_bench.files import parsing, read_bytes
 from dlmi_bench.records import Plain
 
 P = TypeVar("P", bound=Plain)
+MAX_FILE_BYTES = 1 << 20
 
 
 def load_toml(path: Path, kind: type[P]) -> P:
@@ -21,15 +23,17 @@ def load_toml(path: Path, kind: type[P]) -> P:
     """
     remedy = f"correct the file; fields are {', '.join(kind.model_fields)}"
     try:
-        text = path.read_text(encoding="utf-8")
-        return kind.model_validate(tomllib.loads(text))
+        content = read_bytes(path, MAX_FILE_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name a file that can be read") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}", remedy) from error
-    except ValidationError as error:
-        problems = "; ".join(_describe(e["loc"], e["msg"], text) for e in error.errors())
-        raise UsageError(f"{path}: {problems}", remedy) from error
+    with parsing(path, remedy, UsageError):
+        text = content.decode()
+        parsed = tomllib.loads(text)
+        try:
+            return kind.model_validate(parsed)
+        except ValidationError as error:
+            problems = "; ".join(_describe(e["loc"], e["msg"], text) for e in error.errors())
+            raise UsageError(f"{path}: {problems}", remedy) from error
 
 
 def _describe(loc: tuple[int | str, ...], message: str, text: str) -> str:

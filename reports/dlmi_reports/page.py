@@ -12,6 +12,7 @@ from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.front import plot_fronts
 from dlmi_reports.plots.montage import plot_montages
 from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
+from dlmi_reports.results.answers import list_damaged
 from dlmi_reports.results.load import Results, TaskResults
 from dlmi_reports.structure import Page, Plot, Section, Table
 from dlmi_reports.tables.ablation import make_ablation_table
@@ -55,6 +56,7 @@ def make_page(results: Results, *extra: Section) -> Page:
     )
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
+    said += _list_doubts(results)
     origin = [make_environment_table(results.own), make_run_table(results), make_failure_table(results)]
     sections = [
         *extra,
@@ -66,6 +68,16 @@ def make_page(results: Results, *extra: Section) -> Page:
     ]
     sections = [replace(s, tables=[cut_table(table) for table in s.tables]) for s in sections]
     return Page("dlmi-bench report", [lead, *said], sections)
+
+
+def _list_doubts(results: Results) -> list[str]:
+    """Say which files are damaged, and which attempts have no digest to be checked by."""
+    damaged = [cause for task in results.tasks.values() for m in task.models.values() for cause in list_damaged(m)]
+    n_without = sum(not attempt.has_digest for attempt in results.attempts)
+    said = [f"DAMAGED, so that what rests on it is not available: {cause}." for cause in damaged]
+    if n_without:
+        said.append(f"{n_without} attempts are without digest, as an older version wrote them: changes would not show.")
+    return said
 
 
 def cut_table(table: Table) -> Table:

@@ -19,7 +19,7 @@ from dlmi_bench.cli.merge import merge
 from dlmi_bench.cli.profile import profile
 from dlmi_bench.cli.report import report
 from dlmi_bench.cli.run import run
-from dlmi_bench.errors import BenchError, UsageError
+from dlmi_bench.errors import BenchError, UsageError, choose_remedy
 from dlmi_bench.units import clean_text
 
 EXIT_ERROR = 1
@@ -56,6 +56,8 @@ def main() -> None:
         _end(error, EXIT_USAGE)
     except BenchError as error:
         _end(error, EXIT_ERROR)
+    except (MemoryError, ImportError) as error:
+        _end(BenchError(f"{type(error).__name__}: {str(error) or 'memory ran out'}", choose_remedy(error)), EXIT_ERROR)
     except OSError as error:
         # Standard output may be what is full: what waits for it is dropped, else the interpreter tries again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

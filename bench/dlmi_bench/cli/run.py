@@ -7,6 +7,7 @@ import typer
 
 from dlmi_bench import api
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
+from dlmi_bench.errors import UsageError
 from dlmi_bench.units import clean_text
 
 EXIT_FAILED_CELLS = 1
@@ -14,6 +15,9 @@ EXIT_INTERRUPTED = 130
 
 
 def run(
+    kinds: Annotated[
+        list[str] | None, typer.Argument(metavar="[KIND]...", help="With --fresh, only these: latency, energy, ...")
+    ] = None,
     suite: Annotated[str, typer.Option(help="smoke, default, full, or a TOML file.")] = "default",
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
@@ -25,7 +29,7 @@ def run(
     ] = None,
     out: OutOption = Path("out"),
     shard: Annotated[str | None, typer.Option(help="K/N: the K-th of N shares of the trainings; see merge.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again, or the kinds named.")] = False,
     with_report: Annotated[bool, typer.Option("--report", help="Write OUT/report at the end.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,6 +39,8 @@ def run(
 
     folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)
+    if kinds and not fresh:
+        raise UsageError(f"run {kinds[0]}: kinds are for --fresh", f"do it again: dlmi-bench run --fresh {kinds[0]}")
     share = parse_shard(shard) if shard else None
     try:
         answer = api.run(
@@ -45,7 +51,7 @@ def run(
             backends=backend or (),
             n_seeds=seeds,
             shard=share,
-            is_fresh=fresh,
+            fresh=(kinds or True) if fresh else False,
         )
     except KeyboardInterrupt:
         typer.echo("interrupted: finished cells are kept; run the same command again to resume", err=True)

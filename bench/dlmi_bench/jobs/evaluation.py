@@ -27,7 +27,7 @@ from dlmi_bench.stats.confusion import (
     compute_quadratic_kappa,
     count_confusion,
 )
-from dlmi_bench.store import artifact_path, put_artifact
+from dlmi_bench.store.artifacts import artifact_path, put_artifact
 from dlmi_bench.store.pictures import Picture, make_pictures, pick_examples
 from dlmi_tasks.spec import Arrays, HeldOut, Labels, Splits, Task
 

@@ -174,7 +174,7 @@ def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
     if not worst <= compute_tolerance(expected):
         raise MeasurementError(
             f"latency of {what}: outputs of the timed run differ from the accuracy run's by up to {worst:.1e}",
-            "the artifact changed under the run, or the runtime is broken; measure again (run: --fresh)",
+            "the artifact changed under the run, or the runtime is broken; measure again (run --fresh latency)",
         )
 
 

@@ -21,7 +21,7 @@ from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
-from dlmi_bench.store import put_artifact
+from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.units import format_share
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task

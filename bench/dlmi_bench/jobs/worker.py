@@ -26,7 +26,7 @@ from typing import Any, Self, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from dlmi_bench.errors import BenchError, UsageError
+from dlmi_bench.errors import BenchError, UsageError, choose_remedy
 from dlmi_bench.instruments.host.facts import limit_threads
 from dlmi_bench.jobs.protocol import Answer, OnProgress, Request
 from dlmi_bench.search_path import append_user_path, protect_child
@@ -231,7 +231,7 @@ def _run_job(name: str, payload: object, emit: Callable[..., None]) -> None:
     except Exception as error:  # noqa: BLE001 - whatever a job raises is its result; the parent records it
         where = traceback.format_exc(limit=-3)
         cause = f"{type(error).__name__}: {error}\n{where}"
-        emit(error=cause, remedy="run the same command again to retry", is_usage=False)
+        emit(error=cause, remedy=choose_remedy(error), is_usage=False)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from dlmi_bench.jobs.measurement import run_latency_job
 from dlmi_bench.jobs.parity import PARITY
 from dlmi_bench.jobs.protocol import LatencyRequest, ModelFiles, OnProgress, Request, scores_role
 from dlmi_bench.records import Artifact, Mark, Plain, list_marks
-from dlmi_bench.store import artifact_path, put_artifact
+from dlmi_bench.store.artifacts import artifact_path, put_artifact
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS as MODULES
 from dlmi_tasks import get_task

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from dlmi_bench.errors import StoreError, UsageError
-from dlmi_bench.store import Store, StoredRow, artifact_path, parse_record, put_artifact
+from dlmi_bench.store import Store
+from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifact
+from dlmi_bench.store.rows import StoredRow, parse_record
 
 MAX_NAMED = 10  # cells that an error names
 
@@ -53,16 +55,15 @@ def _check_agreement(done: Iterable[StoredRow]) -> None:
 
 
 def _copy_files(store: Store, target: Store, latest: set[StoredRow]) -> None:
-    """Every file that there is; those of the attempts that hold must be whole."""
+    """Every file that is whole; those of the attempts that hold must be."""
     for row in store.rows():
         record = parse_record(row)
-        if record is None:
-            continue
-        if row in latest and not store.has_artifacts(record):
-            raise StoreError(
-                f"{store.folder}: a file of {row.key} is missing or damaged", "the same `dlmi-bench run` makes it again"
-            )
-        for artifact in record.artifacts:
-            path = artifact_path(store.folder, artifact)
-            if path.is_file() and not artifact_path(target.folder, artifact).is_file():
-                put_artifact(target.folder, artifact.role, path.read_bytes(), artifact.suffix)
+        for artifact in record.artifacts if record else ():
+            try:
+                content = read_artifact(store.folder, artifact)
+            except StoreError as error:
+                if row in latest:
+                    raise StoreError(f"{row.key}: {error.cause}", error.remedy) from error
+                continue
+            if not artifact_path(target.folder, artifact).is_file():
+                put_artifact(target.folder, artifact.role, content, artifact.suffix)

@@ -8,10 +8,14 @@ from typing import Annotated
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.files import parsing, read_bytes
 from dlmi_bench.records import Cell, Conditions, Figure, Note, Record
-from dlmi_bench.store import Store, put_artifact
+from dlmi_bench.store import Store
+from dlmi_bench.store.artifacts import put_artifact
 
 NO_TASK = "-"
+REMEDY = "make it with pytest --benchmark-json FILE.json"
+MAX_FILE_BYTES = 1 << 28
 MAX_PROBLEMS = 5  # of a file, in its error
 # What our own rows say of themselves and belongs to the identity of a figure; the file has all of it.
 IDENTITY = ("model", "backend", "batch", "threads", "provider", "precision", "version", "is_pinned")
@@ -62,10 +66,11 @@ def import_benchmarks(path: Path, folder: Path) -> Record:
     if not path.name.isprintable():
         raise UsageError(f"{str(path)!r}: its name is not printable text", "give the file a name in UTF-8")
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MAX_FILE_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name a file that pytest --benchmark-json wrote") from error
-    read = _parse(path, content)
+    with parsing(path, REMEDY):
+        read = _parse(path, content)
     store = Store(folder)
     digest = hashlib.sha256(content).hexdigest()
     record = Record(
@@ -86,14 +91,17 @@ def _parse(path: Path, content: bytes) -> BenchmarkFile:
         problems = [_describe(e["loc"], e["msg"]) for e in error.errors()]
         more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         cause = f"{path}: {'; '.join(problems[:MAX_PROBLEMS])}{more}"
-        raise DataError(cause, "make it with pytest --benchmark-json FILE.json") from None
+        raise DataError(cause, REMEDY) from None
     names = [benchmark.fullname for benchmark in read.benchmarks]
     for index, benchmark in enumerate(read.benchmarks):
         where = f"{path}: field benchmarks.{index}"
         if names.index(benchmark.fullname) != index:
             raise DataError(f"{where}.fullname: {benchmark.fullname!r} for the second time", "give each a name")
-        if not benchmark.stats.q1 <= benchmark.stats.median <= benchmark.stats.q3:
-            raise DataError(f"{where}.stats: the median is not between the quartiles", "write the file again")
+        stats = benchmark.stats
+        if not stats.min <= stats.q1 <= stats.median <= stats.q3 <= stats.max:
+            raise DataError(f"{where}.stats: min, q1, median, q3 and max are not in this order", "write the file again")
+        if not stats.min <= stats.mean <= stats.max:
+            raise DataError(f"{where}.stats: the mean is not between min and max", "write the file again")
     return read
 
 

@@ -1,7 +1,6 @@
 """Ratio of the latencies of two models, from rounds in which both were timed side by side. Pure."""
 
 import math
-from typing import Any
 
 from dlmi_bench.records import Benchmark, Conditions, Figure, Record, unavailable
 from dlmi_bench.stats.intervals import compute_t_interval
@@ -14,7 +13,7 @@ TAIL = 0.025
 
 def find_session(record: Record) -> str:
     """The session that a latency record comes from; one that names none shares it with no other record."""
-    return str(record.details.get("session") or record.cell.key)
+    return record.details.get("session") or record.cell.key
 
 
 def compute_latency_ratio(reference: Record, other: Record, *, backend: str, batch: int, threads: int = 1) -> Figure:
@@ -25,7 +24,7 @@ def compute_latency_ratio(reference: Record, other: Record, *, backend: str, bat
     """
     conditions: Conditions = {"backend": backend, "batch": batch, "threads": threads, "reference": reference.cell.model}
     if find_session(reference) != find_session(other):
-        return unavailable(NAME, "not timed in the same session; run with --fresh", **conditions)
+        return unavailable(NAME, "not timed in the same session; run with --fresh latency", **conditions)
     key = Benchmark(other.cell.model, backend, batch, threads).key
     rounds = [_get_rounds(record, key) for record in (reference, other)]
     if not all(rounds):
@@ -53,6 +52,4 @@ def is_resolved(ratio: Figure) -> bool:
 
 
 def _get_rounds(record: Record, key: str) -> list[list[float]]:
-    by_benchmark: Any = record.details.get("rounds_s") or {}
-    rounds: list[list[float]] = by_benchmark.get(key, [])
-    return rounds
+    return record.details.get("rounds_s", {}).get(key, [])

@@ -1,13 +1,13 @@
 """Kinds of cell, one row each in MEASURES: what a suite does with a task, and how."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS, JUDGED_BACKEND
-from dlmi_bench.errors import BenchError
+from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.energy_figures import join_processes
 from dlmi_bench.jobs.protocol import (
     NOT_FINITE,
@@ -27,7 +27,7 @@ from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Cell, CellKind, Conditions, Figure, Record, unavailable
-from dlmi_bench.store import artifact_path
+from dlmi_bench.store.artifacts import find_artifact
 from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
 from dlmi_tasks.spec import Task
@@ -58,12 +58,12 @@ class SuiteContext:
 
     def find_path(self, cell: Cell, role: str) -> str:
         """Path of the artifact that the cell's training wrote under this role."""
-        return str(artifact_path(self.folder, self.trained[cell.task, cell.model].artifact(role)))
+        return str(find_artifact(self.folder, self.trained[cell.task, cell.model].artifact(role)))
 
     def find_reason(self, cell: Cell, backend: str) -> str:
         """Find why the backend gave no scores for the model when it was evaluated; empty where it did."""
         figure = self.trained[cell.task, cell.model].figure("test_accuracy", backend=backend)
-        return figure.reason if figure else "it was not evaluated; run with --fresh"
+        return figure.reason if figure else "it was not evaluated; run with --fresh train"
 
     def close(self) -> None:
         """End the worker, also in the middle of a job."""
@@ -257,6 +257,20 @@ def _make_size(role: str, artifact: Artifact | None) -> Figure:
     return Figure(
         name="size_bytes", value=artifact.size_bytes, kind="counted", source="file", conditions={"artifact": role}
     )
+
+
+def parse_kinds(chosen: bool | Iterable[str]) -> frozenset[CellKind]:
+    """Kinds of cell: all for True, none for False, otherwise those that are named.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    if isinstance(chosen, bool):
+        return frozenset(MEASURES if chosen else ())
+    named = set(chosen)
+    for name in sorted(named - set(MEASURES)):
+        raise UsageError(f"--fresh {name}: no such kind of cell", f"use some of {', '.join(MEASURES)}, or none for all")
+    return frozenset(kind for kind in MEASURES if kind in named)
 
 
 JOBS = "dlmi_bench.jobs"

@@ -1,6 +1,7 @@
 """Run of a suite: stored results that are current are kept, the rest is done, each step in one transaction."""
 
 import traceback
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
@@ -10,7 +11,8 @@ from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.host.activity import read_load
 from dlmi_bench.instruments.host.provenance import describe_environment
 from dlmi_bench.records import Cell, CellKind, Record
-from dlmi_bench.store import Attempt, Store
+from dlmi_bench.store import Store
+from dlmi_bench.store.rows import Attempt
 from dlmi_bench.suite.display import Display
 from dlmi_bench.suite.fingerprint import compute_fingerprint
 from dlmi_bench.suite.measures import MEASURED_SEED, MEASURES, SuiteContext, list_judged
@@ -34,17 +36,22 @@ class Outcome:
 
 
 class Runner:
-    """One run of one suite into one store; `shard` (index, number) takes a share of its trainings only."""
+    """One run of one suite into one store.
+
+    Args:
+        fresh: Kinds of cell to do again although the store has them.
+        shard: Index and number of the shares of the trainings, one of which is done.
+    """
 
     def __init__(
-        self, suite: Suite, store: Store, *, is_fresh: bool = False, shard: tuple[int, int] | None = None
+        self, suite: Suite, store: Store, *, fresh: Collection[CellKind] = (), shard: tuple[int, int] | None = None
     ) -> None:
         self._suite = suite
         self._steps = make_steps(suite)
         if shard:
             self._steps = select_shard(self._steps, *shard)
         self._store = store
-        self._is_fresh = is_fresh
+        self._fresh = fresh
         self._tasks = {name: get_task(name) for name in suite.tasks}
         self._context = SuiteContext(suite, store.folder, self._tasks)
         self._environment: dict[str, JsonValue] = describe_environment() | {"suite": suite.model_dump(mode="json")}
@@ -58,13 +65,13 @@ class Runner:
             if task.load_pool and any(MODELS[m].start == "synthetic" for m in select_models(self._suite, name)):
                 task.load_pool(on_progress=loading)  # here, where all cores are free; the workers find it kept
         outcome, steps = Outcome(), self._steps
-        stored = {} if self._is_fresh else self._store.current()
+        stored = self._store.current()
         try:
             for index, step in enumerate(steps):
                 display.start_step(step, index, len(steps))
                 todo: list[Cell] = []
                 for cell in step.cells:
-                    attempt = stored.get(cell.key)
+                    attempt = stored.get(cell.key) if cell.kind not in self._fresh else None
                     if attempt and attempt.record and self._is_current(attempt):
                         self._remember(attempt.record)
                         outcome.n_kept += 1
@@ -80,7 +87,7 @@ class Runner:
         if record is None or attempt.status != "done":
             return False
         if record.cell.kind == "train":
-            judged = dict(record.details.get("judged", {}))  # type: ignore[arg-type]
+            judged = record.details.get("judged", {})
             if not list_judged(record.cell, self._suite).items() <= judged.items():
                 return False
         return attempt.fingerprint == self._fingerprint(record.cell) and self._store.has_artifacts(record)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from dlmi_bench.errors import StoreError
 from dlmi_bench.records import CellKind, Figure, Record
-from dlmi_bench.store import artifact_path
+from dlmi_bench.store.artifacts import find_artifact
 from dlmi_reports.claims.predicate import Conditions, OnTask
 from dlmi_reports.results.answers import Answers, UnmeasuredError, read_answers
 from dlmi_reports.results.load import ModelResults, Results
@@ -64,14 +65,19 @@ class Evidence:
             where = ", ".join(f"{name} {value}" for name, value in claim.list_conditions().items())
             raise UnmeasuredError(f"no {metric} of {results.name} ({where}){why}")
         if note := find_invalid(figure):
-            raise UnmeasuredError(f"{metric} of {results.name}: {note}", "fix that, then run again with --fresh")
+            raise UnmeasuredError(
+                f"{metric} of {results.name}: {note}", "fix that, then run again with --fresh latency energy"
+            )
         return figure, record
 
     def find_artifact(self, claim: OnTask, role: str) -> Path:
         results = self.find_model(claim)
         if not results.trainings:
             raise UnmeasuredError(f"no training of {results.name}")
-        return artifact_path(results.folder, results.trainings[0].artifact(role))
+        try:
+            return find_artifact(results.folder, results.trainings[0].artifact(role))
+        except StoreError as error:
+            raise UnmeasuredError(error.cause, error.remedy) from error
 
     def find_count(self, claim: OnTask, metric: str, model: str) -> float:
         """An exact count of the model."""

@@ -18,7 +18,7 @@ def pair_processes(claim: Conditions, evidence: Evidence, metric: str, other: st
     _check_measured(own, its)
     if metric == "latency_s" and find_session(a) != find_session(b):
         cause = f"{claim.model} and {other} were timed in different sessions"
-        raise UnmeasuredError(cause, "run both at once, with --fresh")
+        raise UnmeasuredError(cause, "run both at once, with --fresh latency")
     if len(own.samples) != len(its.samples) or len(own.samples) < 2:
         raise UnmeasuredError(
             f"{metric}: fewer than two pairs of processes, so no spread", "use a suite with n_processes of 2 or more"

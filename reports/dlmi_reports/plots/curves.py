@@ -23,10 +23,8 @@ def plot_curves(task: TaskResults) -> list[Plot]:
 
 def read_curve(record: Record) -> tuple[list[float], list[float]]:
     """Read training time [s] and validation accuracy at each evaluation; empty if none was kept."""
-    curve = record.details.get("curve")
-    found = [p for p in curve if isinstance(p, dict)] if isinstance(curve, list) else []
-    pairs = [(p.get("training_s"), p.get("validation_accuracy")) for p in found]
-    points = [(float(t), float(v)) for t, v in pairs if isinstance(t, int | float) and isinstance(v, int | float)]
+    pairs = [(p.get("training_s"), p.get("validation_accuracy")) for p in record.details.get("curve", ())]
+    points = [(t, v) for t, v in pairs if t is not None and v is not None]
     return [t for t, _ in points], [v for _, v in points]
 
 

@@ -35,7 +35,7 @@ def read_pictures(trainings: list[Record]) -> list[Picture]:
     Raises:
         StoreError: it is damaged.
     """
-    kept = [entry for record in trainings for entry in record.details.get("pictures") or ()]  # type: ignore[union-attr]
+    kept = [entry for record in trainings for entry in record.details.get("pictures", ())]
     try:
         pictures = [Picture.model_validate(entry) for entry in kept]
         for picture in pictures:

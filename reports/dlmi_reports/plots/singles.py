@@ -32,9 +32,8 @@ def plot_singles(task: TaskResults) -> list[Plot]:
 def read_singles(model: ModelResults) -> list[list[float]]:
     """Read the single calls of each process [s]; empty if the store did not keep them."""
     record = model.measured.get("latency")
-    kept = record.details.get("singles_s") if record else None
-    processes = kept.get(Benchmark(model.name, BACKEND, batch=1).key) if isinstance(kept, dict) else None
-    return [[float(s) for s in calls] for calls in processes or () if calls]  # type: ignore[arg-type, union-attr]
+    kept = record.details.get("singles_s", {}) if record else {}
+    return [calls for calls in kept.get(Benchmark(model.name, BACKEND, batch=1).key, []) if calls]
 
 
 def plot_latencies(task: TaskResults) -> Plot | None:

@@ -1,6 +1,7 @@
 """Correct and wrong answers by seed and example, from the scores and labels that a run kept."""
 
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import BenchError, StoreError
-from dlmi_bench.records import Record
+from dlmi_bench.files import parsing
+from dlmi_bench.records import Artifact, Record
 from dlmi_bench.stats.estimates import Table
-from dlmi_bench.store import artifact_path
+from dlmi_bench.store.artifacts import artifact_path, read_artifact
 from dlmi_reports.results.load import ModelResults
 
 SPLITS = {
@@ -19,6 +21,7 @@ SPLITS = {
     "validation_accuracy": "validation",
     "generalisation_gap": "test",
 }
+KEPT = [f"{split}_{what}" for split in ("test", "validation") for what in ("scores", "labels")]
 N_KEPT = 512  # arrays; a file's name is the hash of its content, so none is ever outdated
 
 
@@ -68,21 +71,37 @@ def read_answers(results: ModelResults, metric: str) -> Answers:
     return Answers(np.stack(rows), labels, tuple(record.cell.seed for record in results.trainings))
 
 
+def list_damaged(results: ModelResults) -> list[str]:
+    """List what is wrong with the files of answers that the trainings kept."""
+    found = []
+    for record in results.trainings:
+        for role in KEPT:
+            try:
+                _find(record, role, results)
+            except UnmeasuredError as error:
+                found += [error.cause] if error.remedy else []  # without one, the run kept no such file
+            except StoreError as error:
+                found.append(error.cause)
+    return found
+
+
 def _find(record: Record, role: str, results: ModelResults) -> NDArray[Any]:
     try:
         artifact = record.artifact(role)
     except KeyError:
         what = f"the run of {results.name} kept no {role.replace('_', ' ')}"
         raise UnmeasuredError(what) from None
-    return _load(artifact_path(results.folder, artifact))
+    return _load(results.folder, artifact)
 
 
 @lru_cache(N_KEPT)
-def _load(path: Path) -> NDArray[Any]:
+def _load(folder: Path, artifact: Artifact) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: {error}", "run the same `dlmi-bench run` again to restore it") from error
+        content = read_artifact(folder, artifact)
+    except StoreError as error:
+        raise UnmeasuredError(error.cause, error.remedy) from error  # what rests on it cannot be had; all else can
+    with parsing(artifact_path(folder, artifact), "run again with --fresh", StoreError):
+        array: NDArray[Any] = np.load(BytesIO(content), allow_pickle=False)
     return array
 
 

@@ -12,7 +12,8 @@ from typing import Protocol
 from dlmi_bench.errors import StoreError, UsageError
 from dlmi_bench.records import ARM, CellKind, Figure, Record
 from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
-from dlmi_bench.store import Attempt, Store
+from dlmi_bench.store import Store
+from dlmi_bench.store.rows import Attempt
 from dlmi_bench.units import clean_text
 from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.results.provenance import Provenance, read_provenance

@@ -58,9 +58,8 @@ def _describe(model: ModelResults, control: ModelResults, way: TaskResults) -> l
 
 
 def _render_loss_sd(model: ModelResults) -> str:
-    curves = [record.details.get("curve") for record in model.trainings]
-    losses = [c[-1].get("validation_loss") for c in curves if isinstance(c, list) and c and isinstance(c[-1], dict)]
-    sd = compute_sd([float(loss) for loss in losses if isinstance(loss, int | float)])
+    curves = [curve for record in model.trainings if (curve := record.details.get("curve"))]
+    sd = compute_sd([loss for curve in curves if (loss := curve[-1].get("validation_loss")) is not None])
     return MISSING if sd is None else format_number(sd)
 
 

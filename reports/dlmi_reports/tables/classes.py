@@ -45,11 +45,8 @@ def compute_confusion(model: ModelResults) -> Confusion | None:
 
 
 def _read_matrix(record: Record) -> list[list[int]] | None:
-    rows = record.details.get("confusion")
-    if not isinstance(rows, list) or not rows:
-        return None
-    matrix = [[n for n in row if isinstance(n, int)] for row in rows if isinstance(row, list)]
-    return matrix if len(matrix) == len(rows) and all(len(row) == len(rows) for row in matrix) else None
+    matrix = record.details.get("confusion", [])
+    return matrix if matrix and all(len(row) == len(matrix) for row in matrix) else None
 
 
 def make_class_tables(task: TaskResults) -> list[Table]:
@@ -72,8 +69,7 @@ def list_classes(task: TaskResults, n: int) -> list[str]:
 
 def read_classes(task: TaskResults) -> list[str]:
     """Read the class names that the trainings kept; empty if they kept none."""
-    found = next((record.details.get("class_names") for record in task.trainings), None)
-    return list(map(str, found)) if isinstance(found, list) else []
+    return next((record.details.get("class_names", []) for record in task.trainings), [])
 
 
 def make_balanced_table(task: TaskResults) -> Table:

@@ -1,7 +1,7 @@
 """Origin of the figures: machine, versions and data of all cells, every run, and failures."""
 
 from dlmi_bench.records import Record
-from dlmi_bench.store import Attempt
+from dlmi_bench.store.rows import Attempt
 from dlmi_bench.units import clean_text
 from dlmi_reports.results.load import Results
 from dlmi_reports.results.provenance import Provenance, read_provenance

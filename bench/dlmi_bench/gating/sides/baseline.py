@@ -5,19 +5,20 @@ Numbers from another machine decide nothing, but files can be run again anywhere
 """
 
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from dlmi_bench.errors import DataError, StoreError, UsageError
+from dlmi_bench.files import parsing, read_bytes
 from dlmi_bench.instruments.host.provenance import describe_environment
 from dlmi_bench.instruments.onnx_graph import (
     compute_peak_activation_bytes,
@@ -25,12 +26,14 @@ from dlmi_bench.instruments.onnx_graph import (
     find_input_shape,
     load_graph,
 )
-from dlmi_bench.records import Artifact, FigureKind, Plain, Record
-from dlmi_bench.store import Store, artifact_path
+from dlmi_bench.records import Artifact, FigureKind, ModelName, Name, Plain, Record
+from dlmi_bench.store import Store
+from dlmi_bench.store.artifacts import find_artifact, read_artifact
 from dlmi_reports.results.provenance import read_provenance
 
 SCHEMA_VERSION = 1
 MANIFEST = "baseline.json"
+MAX_MANIFEST_BYTES = 1 << 26
 Predictions = NDArray[np.unsignedinteger]  # (n,) class of each test example
 
 
@@ -59,8 +62,8 @@ class Training(Plain):
 class Entry(Plain):
     """Everything that the baseline keeps of one model on one task."""
 
-    task: str
-    model: str
+    task: Name
+    model: ModelName
     input_shape: tuple[int, ...]
     recipe: dict[str, JsonValue] = {}
     data_sha256: dict[str, str]
@@ -171,8 +174,8 @@ def _save_entry(store: Store, folder: Path, trainings: list[Record], records: li
         raise StoreError(f"{store.folder}: no counts of {cell.task}/{cell.model}", "finish the run first")
     artifacts = tuple(first.artifact(role) for role in ("torch", "onnx"))
     for artifact in artifacts:
-        shutil.copyfile(artifact_path(store.folder, artifact), file_path(folder, artifact))
-    graph = load_graph(artifact_path(store.folder, first.artifact("onnx")))
+        file_path(folder, artifact).write_bytes(read_artifact(store.folder, artifact))
+    graph = load_graph(find_artifact(store.folder, first.artifact("onnx")))
     provenance = read_provenance(first)
     return Entry(
         task=cell.task,
@@ -214,7 +217,10 @@ def read_training(store: Store, record: Record) -> tuple[Training, bytes]:
 
 def read_predictions(store: Store, record: Record) -> Predictions:
     """Read the predicted class of each test example, (n,), from the scores of a run."""
-    return to_classes(np.load(artifact_path(store.folder, record.artifact("test_scores")), allow_pickle=False))
+    artifact = record.artifact("test_scores")
+    content = read_artifact(store.folder, artifact)
+    with parsing(f"{store.folder}: test_scores of {record.cell.key}", "run again with --fresh"):
+        return to_classes(np.load(BytesIO(content), allow_pickle=False))
 
 
 def list_energy(record: Record) -> list[Energy]:
@@ -240,7 +246,7 @@ def to_classes(scores: NDArray[np.float32]) -> Predictions:
 
 
 def to_npy(array: Predictions) -> bytes:
-    buffer = io.BytesIO()
+    buffer = BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
@@ -258,14 +264,12 @@ def load_baseline(folder: Path) -> Baseline:
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"{folder}: no baseline found", f"make one: dlmi-bench baseline save --baseline {folder}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    with parsing(f"{path}: not a baseline", "restore the folder, or save a new one"):
+        content = json.loads(read_bytes(path, MAX_MANIFEST_BYTES))
         found = content.get("schema_version") if isinstance(content, dict) else None
         if found != SCHEMA_VERSION:
             raise DataError(f"{path}: schema {found}, this version reads {SCHEMA_VERSION}", "save the baseline again")
         baseline = Baseline.model_validate(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise DataError(f"{path}: not a baseline ({error})", "restore the folder, or save a new one") from error
     _check_files(folder, baseline)
     return baseline
 
@@ -277,7 +281,7 @@ def _check_files(folder: Path, baseline: Baseline) -> None:
     for path, digest in expected.items():
         if not path.is_file():
             raise DataError(f"{path}: missing", remedy)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if hashlib.sha256(read_bytes(path)).hexdigest() != digest:
             raise DataError(f"{path}: altered since it was saved", remedy)
     strangers = sorted(set((folder / "files").glob("*")) - set(expected))
     if strangers:
@@ -286,5 +290,7 @@ def _check_files(folder: Path, baseline: Baseline) -> None:
 
 def load_predictions(folder: Path, training: Training) -> Predictions:
     """Load the predicted class of each test example, (n,)."""
-    predictions: Predictions = np.load(file_path(folder, training.predictions), allow_pickle=False)
+    path = file_path(folder, training.predictions)
+    with parsing(path, "restore the folder, or save a new one"):
+        predictions: Predictions = np.load(BytesIO(read_bytes(path)), allow_pickle=False)
     return predictions

@@ -28,7 +28,8 @@ from dlmi_bench.instruments.onnx_graph import (
 )
 from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.store import Store, artifact_path
+from dlmi_bench.store import Store
+from dlmi_bench.store.artifacts import find_artifact
 from dlmi_models import MODELS
 from dlmi_reports.results.provenance import read_provenance
 from dlmi_tasks import get_task
@@ -142,7 +143,7 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
     if not trainings or counts is None:
         return None
     first = trainings[0]
-    paths = {role: artifact_path(store.folder, first.artifact(role)) for role in ("torch", "onnx")}
+    paths = {role: find_artifact(store.folder, first.artifact(role)) for role in ("torch", "onnx")}
     graph = load_graph(paths["onnx"])
     provenance = read_provenance(first)
     n_declared = provenance.suite["n_seeds"]  # so that a failed training counts as missing

@@ -1,8 +1,8 @@
 """Models trained elsewhere: ONNX files and a labelled test set, for gates in other repositories."""
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
 from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.files import parsing, read_bytes
 from dlmi_bench.gating.sides.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
 from dlmi_bench.gating.sides.candidate import Candidate
 from dlmi_bench.instruments.onnx_graph import (
@@ -47,11 +48,8 @@ def load_labelled(path: Path) -> LabelledSet:
         DataError: the file is unreadable, an array is missing, or their lengths or types do not fit.
     """
     remedy = "write it with np.savez(path, x=inputs, y=classes): float32 (n, ...) and whole numbers (n,)"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            x, y = file["x"], file["y"]
-    except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a test set ({error})", remedy) from error
+    with parsing(f"{path}: not a test set", remedy), np.load(BytesIO(read_bytes(path)), allow_pickle=False) as file:
+        x, y = file["x"], file["y"]
     if x.dtype != np.float32 or y.dtype.kind not in "iu" or y.ndim != 1 or len(x) != len(y) or not len(y):
         raise DataError(f"{path}: x is {x.dtype} {x.shape}, y is {y.dtype} {y.shape}", remedy)
     return LabelledSet(x, y.astype(np.int64))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlmi_bench.errors import BenchError, UsageError
+from dlmi_bench.files import resolve_inside
 from dlmi_bench.gating.output import VerdictRow
 from dlmi_bench.gating.sides.baseline import Baseline, Entry, file_path
 from dlmi_bench.gating.sides.candidate import Candidate, export_candidate, load_candidate
@@ -114,7 +115,7 @@ def _export(baseline: Baseline, folder: Path, scratch: Path, worker: Worker) -> 
             rows.append(refuse(entry.name, Verdict.INCOMPARABLE, "no file to judge: name it with --onnx and --test"))
             continue
         try:
-            found[entry.name] = export_candidate(entry, folder, scratch / entry.name, worker)
+            found[entry.name] = export_candidate(entry, folder, resolve_inside(scratch, entry.name), worker)
         except BenchError as error:
             rows.append(refuse(entry.name, Verdict.INVALID, f"cannot be exported: {error.cause}"))
     return found, rows

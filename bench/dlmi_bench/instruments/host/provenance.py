@@ -108,11 +108,13 @@ def describe_commit(checkout: Path = CHECKOUT) -> str:
 
     A repository further up is somebody else's, in which this program is installed.
     """
-    git = ("git", "-C", str(checkout))
+    git = ("git", "--no-optional-locks", "-C", str(checkout))
     top = _ask(*git, "rev-parse", "--show-toplevel")
     if not top or Path(top).resolve() != checkout.resolve():
         return ""
-    return _ask(*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    commit = _ask(*git, "rev-parse", "--short=12", "HEAD")
+    # `git describe --dirty` would lock the index, and a commit of the user's meanwhile would fail.
+    return f"{commit}-dirty" if _ask(*git, "status", "--porcelain", "--untracked-files=no") else commit
 
 
 def _read_versions(packages: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,103 @@
+"""Files: those from outside are found inside their folder, regular, bounded and parsed behind one boundary; those of
+this program appear whole or not at all.
+"""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from dlmi_bench.errors import BenchError, DataError
+
+MAX_BYTES = 1 << 31  # of a file that is read as a whole
+MAX_MESSAGE = 500  # characters of what a parser says
+
+
+def resolve_inside(folder: Path, name: str) -> Path:
+    """Path of the file `name` in `folder`, links followed.
+
+    Raises:
+        DataError: it lies elsewhere.
+    """
+    root, path = folder.resolve(), (folder / name).resolve()
+    if path == root or not path.is_relative_to(root):
+        raise DataError(f"{folder}: {name!r} leads out of this folder", "use files of a source that you trust")
+    return path
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Content of a regular file; nothing else is opened, so that a pipe or a device stops nobody.
+
+    Raises:
+        OSError: it cannot be read.
+        DataError: it is no regular file, or larger than `max_bytes`.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: not a regular file", "name a file that holds the data themselves")
+    with path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise DataError(f"{path}: larger than {max_bytes} bytes", "such a file holds something else; name another")
+    return content
+
+
+def is_utf8(path: Path) -> bool:
+    """Check that the absolute path is text; file systems allow any bytes."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextmanager
+def parsing(where: object, remedy: str, kind: type[BenchError] = DataError) -> Iterator[None]:
+    """Turn whatever a parser raises into an error of this program.
+
+    Parsers of other projects raise what the broken byte leads them to: ValueError for a number of 5 000 digits,
+    RecursionError for deep nesting, MemoryError for a size that the header claims, KeyError, struct.error and more.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:MAX_MESSAGE]
+        if not isinstance(error, ValueError) or not said:  # whose words can stand alone
+            said = f"{type(error).__name__} {said}".rstrip()
+        raise kind(f"{where}: {said}", remedy) from error
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file that appears under `path` whole or not at all, with permissions by the user's umask.
+
+    Raises:
+        OSError: it cannot be written; names `path` also where the system names no file, as when no space is left.
+    """
+    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write text in UTF-8, whole or not at all; returns the path."""
+    with atomic_file(path) as file:
+        file.write(text.encode())
+    return path
