@@ -1,5 +1,6 @@
 """Runtimes by name: each turns an artifact into a callable, with provider, precision, threads and version stated."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,6 +16,10 @@ from dlmi_bench.errors import UnavailableError, UsageError
 from dlmi_bench.instruments.clock import Clock, HostClock
 from dlmi_bench.instruments.cuda_clock import CudaClock
 from dlmi_bench.instruments.host.provenance import describe_compiler, describe_package
+
+# Since 1.29 importing ONNX Runtime starts a thread that writes files and looks up its maker's host; this is the only
+# switch that is read early enough. Every import of it is in this package, which is imported first.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 Batch = NDArray[np.float32]  # (batch, channel, height, width)
 Scores = NDArray[np.float32]  # (batch, class)
