@@ -30,7 +30,7 @@ from dlmi_bench.jobs.protocol import (
     RoundsAnswer,
     RoundsRequest,
 )
-from dlmi_bench.jobs.reference import Reference, compute_file_reference, compute_network_reference
+from dlmi_bench.jobs.reference import Reference, compute_file_reference, compute_network_reference, to_rows
 from dlmi_bench.jobs.subject import Subject, build, register
 from dlmi_bench.records import Conditions, Figure, unavailable
 
@@ -193,7 +193,7 @@ def run_calls_job(request: CallsRequest, _: OnProgress) -> None:
 
 
 def _answer(runner: Runner, images: Batch, batch: int) -> Scores:
-    scores = predict(runner, images, batch).reshape(len(images), -1)
+    scores = to_rows("the runtime", predict(runner, images, batch), len(images))
     if not np.isfinite(scores).all():
         raise MeasurementError(
             f"{(~np.isfinite(scores)).sum()} of {scores.size} scores are not finite (NaN or infinite)",
