@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NODE_TENSOR = "t"  # the field of a node's attribute
 MAX_BYTES = 2**31 - 1  # protobuf reads no longer message
 MAX_ELEMENTS = 2**63 - 1  # what ONNX's own sizes, of 8 bytes, can say
+MAX_FIELDS = 5 * 10**6  # a network of 100 000 operators has a fifth of them
 MAX_NODES = 10**6  # after functions are expanded, which doubles them with each level where each calls two
 NUMBER = re.compile(r"[0-9]{1,19}")
 
@@ -54,7 +55,9 @@ def _check_fields(model: "ModelProto") -> None:
     from onnx import TensorProto
 
     kinds: Any = TensorProto.DataType
-    for place, field, value in _list_fields(model):
+    for n, (place, field, value) in enumerate(_list_fields(model)):
+        if n > MAX_FIELDS:
+            raise DataError(f"{place}: more than {MAX_FIELDS} fields", "export a smaller model")
         if field.type == field.TYPE_STRING:  # bytes where it cannot be decoded
             if any(isinstance(text, bytes) for text in ([value] if isinstance(value, str | bytes) else value)):
                 raise DataError(f"{place}: text that is not UTF-8", "export it again")
