@@ -15,6 +15,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from dlmi_bench import backends
 from dlmi_bench.backends import BACKENDS, Batch, needs, predict
 from dlmi_bench.backends.aoti import AheadRunner
 from dlmi_bench.backends.export import write_onnx, write_torch
@@ -140,6 +141,42 @@ def test_openvino_sends_no_message() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+SILENT = {
+    "session": "from dlmi_bench.backends import BACKENDS; BACKENDS['onnxruntime'].load_empty()",
+    "test of a user": "import pytest; pytest.main(['--dlmi-gate', '-p', 'no:cacheprovider', 'test_x.py'])",
+}
+
+
+@pytest.mark.parametrize("program", SILENT.values(), ids=SILENT)
+def test_onnxruntime_sends_no_message(program: str, tmp_path: Path) -> None:
+    """Its telemetry, which starts a thread, keeps files and looks up a host, is off in every process."""
+    (tmp_path / "test_x.py").write_text("import onnxruntime")
+    places = {name: str(tmp_path / name) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
+    for place in places.values():
+        Path(place).mkdir()
+    # It is silent in CI and its own tests anyway, where this test would prove nothing.
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV") if name in os.environ}
+    program += "; import os, sys; print('onnxruntime' in sys.modules, len(os.listdir('/proc/self/task')))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=kept | places | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "True 1"
+    assert [file for place in places.values() for file in Path(place).rglob("*") if file.is_file()] == []
+
+
+def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
+    """No module outside of the package that switches it off imports it."""
+    root = Path(backends.__file__).parent.parent.parent.parent
+    sources = [file for name in ("bench", "models", "tasks", "reports") for file in (root / name).rglob("*.py")]
+    found = [f for f in sources if re.search(r"^\s*(import|from) onnxruntime\b", f.read_text("utf-8"), re.MULTILINE)]
+    assert {file.parent.name for file in found} == {"backends"}
 
 
 @pytest.mark.slow

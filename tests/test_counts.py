@@ -381,7 +381,7 @@ def test_other_shape_than_the_file_takes_is_told(tmp_path: Path) -> None:
 
 def test_file_that_cannot_be_read_is_not_called_broken(tmp_path: Path) -> None:
     """It is the place or its permissions that must change, not the export."""
-    with pytest.raises(DataError, match=r"Is a directory\n.*name a file that can be read"):
+    with pytest.raises(DataError, match=r"not a regular file.*\n.*name a file that can be read"):
         load_graph(tmp_path)
 
 

@@ -3,6 +3,10 @@
 import math
 import re
 import unicodedata
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from typing import Any
 
 # Largest factor first: the first one that leaves at least 1 in front is taken.
 SCALES: dict[str, list[tuple[float, str]]] = {
@@ -14,7 +18,8 @@ SCALES: dict[str, list[tuple[float, str]]] = {
 }
 FACTORS = {symbol: factor for scale in SCALES.values() for factor, symbol in scale}
 MAX_DIGITS = 4
-UNSEEN = ("Cc", "Cf", "Cs", "Co")  # Unicode categories
+UNSEEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")  # Unicode categories
+COMMAND = re.compile(r"(^\s*:(?=:)|##(?=\[))", re.MULTILINE)  # the first sign of one that GitHub's runner obeys
 # A number with thin groups, bounds or a remark after it, and the word that follows: its unit where it is one.
 QUANTITY = re.compile(r"([+-]?\d+(?: \d{3})*(?:\.\d+)?(?:e[+-]?\d+)?)(?: \[[^\]]*\])?(?: ([A-Za-z]+)\b.*| \S.*|%)?")
 
@@ -84,13 +89,32 @@ def format_share(fraction: float, digits: int = 0) -> str:
 
 
 def clean_text(text: str) -> str:
-    """Text without what turns or hides the words around it: control characters and changes of writing direction."""
-    return "".join("\ufffd" if unicodedata.category(c) in UNSEEN and c not in "\t\n" else c for c in text)
+    """Text without what turns, hides or ends the words around it, and without commands to a CI runner.
+
+    Control characters, changes of writing direction and what XML forbids become U+FFFD. A runner takes `::` at the
+    start of a line, and `##[` anywhere, for a command.
+    """
+    if not text.isprintable():
+        text = "".join("\ufffd" if unicodedata.category(c) in UNSEEN and c not in "\t\n" else c for c in text)
+    return COMMAND.sub(r"\1 ", text)
 
 
 def clean_line(text: str) -> str:
     """Clean text in one line; tabs and line ends become spaces."""
     return clean_text(text).replace("\t", " ").replace("\n", " ")
+
+
+def clean_all(value: Any, clean: Callable[[str], str] = clean_line) -> Any:
+    """Copy of `value` with all its text cleaned: of dataclasses, mappings, lists and tuples at any depth, keys too."""
+    if isinstance(value, str):
+        return value if isinstance(value, Enum) else clean(value)
+    if isinstance(value, dict):
+        return {clean_all(key, clean): clean_all(part, clean) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(clean_all(part, clean) for part in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: clean_all(getattr(value, f.name), clean) for f in fields(value)})
+    return value
 
 
 def escape_markdown(text: str) -> str:

@@ -20,13 +20,14 @@ def make_document(store: "Store", *, against: "Store | None" = None, reference: 
         StoreError: a store holds no finished cell.
         UsageError: no such model.
     """
+    from dlmi_bench.units import clean_line
     from dlmi_reports.page import make_page
     from dlmi_reports.results.load import load_results
     from dlmi_reports.structure import Document
     from dlmi_reports.tables.changes import make_change_section
 
     results = load_results(store, reference=reference)
-    extra = [make_change_section(results, load_results(against), str(against.folder))] if against else []
+    extra = [make_change_section(results, load_results(against), clean_line(str(against.folder)))] if against else []
     return Document(make_page(results, *extra), results.records)
 
 

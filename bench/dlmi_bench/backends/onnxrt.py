@@ -3,13 +3,12 @@
 A file with a fixed batch runs any number of examples in parts of its own size; a prepared call is of that size.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts
-from dlmi_bench.errors import DataError
+from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts, runtime_faults
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -42,12 +41,15 @@ class OnnxRunner:
         options.log_severity_level = 3
         if n_threads > 1:  # else the idle pool of each session keeps CPUs busy that another one's calls need
             options.add_session_config_entry("session.force_spinning_stop", "1")
-        with _faults("load", "export it again, whole and with operators that this version of ONNX Runtime has"):
+        with runtime_faults(
+            "ONNX Runtime does not load the file",
+            "export it again, whole and with operators that this version of ONNX Runtime has",
+        ):
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=list(providers))
-        port = self._session.get_inputs()[0]
-        self._input = port.name
-        self._size = next((size for size in port.shape[:1] if isinstance(size, int)), None)
-        self._outputs = [self._session.get_outputs()[0].name]
+            port = self._session.get_inputs()[0]
+            self._input = port.name
+            self._size = next((size for size in port.shape[:1] if isinstance(size, int)), None)
+            self._outputs = [self._session.get_outputs()[0].name]
         self._precision = precision
         self._version = f"onnxruntime {onnxruntime.__version__}"
 
@@ -75,16 +77,8 @@ class OnnxRunner:
         return nullcontext()
 
     def run(self, batch: Batch) -> Scores:
-        with _faults("run", "check the shape that --input names, batch first"):
+        with runtime_faults("ONNX Runtime does not run the file", "check the shape that --input names, batch first"):
             return run_in_parts(lambda part: self.read(self.prepare(part)()), batch, self._size or len(batch))
-
-
-@contextmanager
-def _faults(what: str, remedy: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # the runtime raises classes of its own for every fault of a file or its input
-        raise DataError(f"ONNX Runtime does not {what} the file: {' '.join(str(error).split())}", remedy) from error
 
 
 def load(path: Path, *, n_threads: int = 1, precision: str = "float32") -> OnnxRunner:

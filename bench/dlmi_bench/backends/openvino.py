@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts
+from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts, runtime_faults
 from dlmi_bench.backends.onnxrt import make_empty_model
 
 # Importing it would send a message over the network from a forked process, which hangs where threads run. Without the
@@ -35,8 +35,9 @@ class OpenVinoRunner:
         self._n_threads = n_threads
         self._precision = precision
         self._programs: dict[tuple[int, ...], Any] = {}
-        batch = self._core.read_model(model).input(0).get_partial_shape()[0]
-        self._size: int | None = batch.get_length() if batch.is_static else None
+        with runtime_faults("OpenVINO does not load the file", "export it again, with one input whose rank is known"):
+            batch = self._core.read_model(model).input(0).get_partial_shape()[0]
+            self._size: int | None = batch.get_length() if batch.is_static else None
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
@@ -84,7 +85,8 @@ class OpenVinoRunner:
         return nullcontext()
 
     def run(self, batch: Batch) -> Scores:
-        return run_in_parts(lambda part: self.read(self.prepare(part)()), batch, self._size or len(batch))
+        with runtime_faults("OpenVINO does not run the file", "check the shape that --input names, batch first"):
+            return run_in_parts(lambda part: self.read(self.prepare(part)()), batch, self._size or len(batch))
 
 
 def load(path: Path, *, n_threads: int = 1, precision: str = "float32") -> OpenVinoRunner:

@@ -1,5 +1,6 @@
 """The gate's answer for people and for CI: a table, JSON, JUnit XML, annotations, a step summary."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -11,12 +12,13 @@ from pydantic import JsonValue
 
 from dlmi_bench.gating.settings import Settings
 from dlmi_bench.gating.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided
-from dlmi_bench.units import escape_markdown
+from dlmi_bench.units import clean_all, clean_line, escape_markdown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 80  # columns
+COLONS = re.compile(":(?=:)")
 Kind = Literal["latency", "accuracy", "cost"]
 
 
@@ -37,6 +39,11 @@ class GateOutcome:
     environment: dict[str, JsonValue]
     settings: Settings
     beside: tuple[str, ...] = ()  # lines that are reported and decide nothing
+
+    def __post_init__(self) -> None:
+        """Clean all text once, whatever writes it later: names and reasons come from files of others."""
+        for name in ("rows", "baseline", "environment", "beside"):
+            object.__setattr__(self, name, clean_all(getattr(self, name), _clean))
 
     @property
     def decisions(self) -> list[Decision]:
@@ -62,6 +69,11 @@ class GateOutcome:
         n_warnings = sum(self.only_warns(d) for d in self.decisions)
         warned = f" ({n_warnings} not judged: only warnings)" if n_warnings else ""
         return f"{format_decided(self.decisions)}: {', '.join(worst)}{warned}"
+
+
+def _clean(text: str) -> str:
+    """Text in one line that stays no command to a CI runner where a table or the terminal breaks it."""
+    return COLONS.sub(": ", clean_line(text))
 
 
 HEADER = ["verdict", "benchmark", "change", "interval", "allowed", "why"]

@@ -1,6 +1,7 @@
 """`pytest --dlmi-gate`: one test for each decision of the gate."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--dlmi-gate") and config.getoption("numprocesses", None):
+    if not config.getoption("--dlmi-gate"):
+        return
+    if config.getoption("numprocesses", None):
         raise pytest.UsageError("--dlmi-gate needs the machine to itself: run it without -n")
+    import_module("dlmi_bench.backends")  # switches telemetry off before the user's tests load a runtime
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,12 +1,16 @@
 """Costs of an ONNX file that are exact on any machine: its operators and its peak of live activations."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.errors import DataError
+from dlmi_bench.instruments.distrust import graph_faults
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -14,6 +18,11 @@ if TYPE_CHECKING:
 
 
 NODE_TENSOR = "t"  # the field of a node's attribute
+MAX_BYTES = 2**31 - 1  # protobuf reads no longer message
+MAX_ELEMENTS = 2**63 - 1  # what ONNX's own sizes, of 8 bytes, can say
+MAX_FIELDS = 5 * 10**6  # a network of 100 000 operators has a fifth of them
+MAX_NODES = 10**6  # after functions are expanded, which doubles them with each level where each calls two
+NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
@@ -26,60 +35,109 @@ def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
         DataError: cannot be read, not an ONNX file, or one whose weights lie elsewhere.
     """
     import onnx
-    from google.protobuf.message import DecodeError
 
-    try:
-        model = onnx.load_model(path, load_external_data=False)
+    with graph_faults(path):
+        found = path.stat()
+        if not S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:  # a pipe would never end
+            raise DataError(f"not a regular file of at most {MAX_BYTES} bytes", "name a file that can be read")
+        model = onnx.load_model(path, format="protobuf", load_external_data=False)
+        _check_fields(model)
         others = list_external_files(model, path)
         if others and is_whole:
-            raise DataError(f"{path}: weights lie in another file", "export it in one file")
+            raise DataError("weights lie in another file", "export it in one file")
         onnx.checker.check_model(str(path))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", "name a file that can be read") from error
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise DataError(f"{path}: not a usable ONNX file ({error})", "export it again") from error
+        _check_functions(model)
     return model
+
+
+def _check_fields(model: "ModelProto") -> None:
+    """Refuse what a reader of the graph would stumble over; the parser and the checker let it pass."""
+    from onnx import TensorProto
+
+    kinds: Any = TensorProto.DataType
+    for n, (place, field, value) in enumerate(_list_fields(model)):
+        if n > MAX_FIELDS:
+            raise DataError(f"{place}: more than {MAX_FIELDS} fields", "export a smaller model")
+        if field.type == field.TYPE_STRING:  # bytes where it cannot be decoded
+            if any(isinstance(text, bytes) for text in ([value] if isinstance(value, str | bytes) else value)):
+                raise DataError(f"{place}: text that is not UTF-8", "export it again")
+        elif field.name in ("data_type", "elem_type") and field.message_type is None:
+            if value not in kinds.values():
+                raise DataError(f"{place}: no type of elements has the number {value}", "export it again")
+        elif field.name == "dims" and (min(value, default=0) < 0 or prod(value) > MAX_ELEMENTS):
+            raise DataError(f"{place}: no tensor has this size", "export it again")
+
+
+def _check_functions(model: "ModelProto") -> None:
+    """Refuse functions that call each other so often that nobody can expand them."""
+    bodies = {(function.domain, function.name): function for function in model.functions}
+
+    @cache
+    def count(key: tuple[str, str]) -> int:
+        return 1 + (count_all(bodies[key]) if key in bodies else 0)
+
+    def count_all(message: "Message") -> int:
+        return sum(count((node.domain, node.op_type)) for _, node in _list_messages(message, "NodeProto"))
+
+    if bodies and count_all(model.graph) > MAX_NODES:
+        raise DataError(f"functions: expanded, they are more than {MAX_NODES} operators", "export it without functions")
 
 
 def list_external_files(model: "ModelProto", path: Path) -> list[Path]:
     """Files beside the model that hold its weights, each once.
 
     Raises:
-        DataError: one that is missing, or whose path or link leaves the folder of the model.
+        DataError: one that is missing, whose path or link leaves the folder of the model, or that is too short.
     """
-    folder = path.resolve().parent
     found: dict[Path, None] = {}
-    for tensor in (tensor for _, tensor in _list_tensors(model) if _is_external(tensor)):
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        file = (folder / location).resolve()
-        if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
-            raise DataError(
-                f"{path}: tensor {tensor.name!r}: external data {location!r} leaves the folder of the file",
-                "export the model in one file, or with its weights beside it; nothing outside its folder is read",
-            )
-        if not file.is_file():
-            raise DataError(f"{path}: tensor {tensor.name!r}: no file {location!r}", "put it beside the model")
-        found[file] = None
+    for tensor in (tensor for _, tensor in _list_messages(model, "TensorProto") if _is_external(tensor)):
+        where = f"tensor {tensor.name!r}: external data"
+        with graph_faults(f"{path}: {where}"):
+            found[_find_external(path, {entry.key: entry.value for entry in tensor.external_data})] = None
     return list(found)
+
+
+def _find_external(path: Path, entries: dict[str, str]) -> Path:
+    folder, location = path.resolve().parent, entries.get("location", "")
+    file = (folder / location).resolve()
+    if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
+        raise DataError(
+            f"{location!r} leaves the folder of the file",
+            "export the model in one file, or with its weights beside it; nothing outside its folder is read",
+        )
+    if not file.is_file():
+        raise DataError(f"no file {location!r}", "put it beside the model")
+    extent = [entries.get(name, "0") for name in ("offset", "length")]
+    if not all(map(NUMBER.fullmatch, extent)) or sum(map(int, extent)) > file.stat().st_size:
+        raise DataError(f"offset or length lies outside {location!r}", "export it again, with its weights beside it")
+    return file
 
 
 def _is_external(tensor: "TensorProto") -> bool:
     return bool(tensor.data_location == tensor.EXTERNAL or tensor.external_data)
 
 
-def _list_tensors(message: "Message") -> "Iterator[tuple[str, TensorProto]]":
-    """Wherever they are, with the field that holds them: weights, constants, subgraphs, functions, sparse tensors."""
-    import onnx
-
+def _list_fields(message: "Message", where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every field that is set, at any depth: its place for a reader, its descriptor, its value."""
     for field, value in message.ListFields():
+        place = f"{where}{field.name}"
+        yield place, field, value
         if field.message_type is not None:
-            for part in [value] if hasattr(value, "ListFields") else value:
-                if isinstance(part, onnx.TensorProto):
-                    yield field.name, part
-                else:
-                    yield from _list_tensors(part)
+            if hasattr(value, "ListFields"):
+                yield from _list_fields(value, f"{place}.")
+            else:
+                for i, part in enumerate(value):
+                    yield from _list_fields(part, f"{place}[{i}].")
 
 
+def _list_messages(message: "Message", kind: str) -> Iterator[tuple[str, Any]]:
+    """Wherever they are, with the field that holds them: in attributes, subgraphs, functions, sparse tensors."""
+    for _, field, value in _list_fields(message):
+        if field.message_type is not None and field.message_type.name == kind:
+            yield from ((field.name, part) for part in ([value] if hasattr(value, "ListFields") else value))
+
+
+@graph_faults()
 def infer_shapes(model: "ModelProto", input_shape: tuple[int, ...]) -> "tuple[GraphProto, dict[str, list[int]]]":
     """The graph with its functions inlined, and the shapes of those of its tensors that are known in every axis.
 
@@ -106,11 +164,12 @@ def infer_shapes(model: "ModelProto", input_shape: tuple[int, ...]) -> "tuple[Gr
     for value in (*graph.input, *graph.value_info, *graph.output):
         kind = value.type.tensor_type
         sizes = [dim.dim_value for dim in kind.shape.dim]
-        if kind.HasField("shape") and all(size > 0 for size in sizes):
+        if kind.HasField("shape") and all(size > 0 for size in sizes) and prod(sizes) <= MAX_ELEMENTS:
             shapes.setdefault(value.name, sizes)
     return graph, shapes
 
 
+@graph_faults()
 def check_input_shape(model: "ModelProto", wanted: tuple[int, ...]) -> None:
     """Hold `wanted`, batch first, against what the file states.
 
@@ -177,15 +236,17 @@ def count_operators(model: "ModelProto") -> dict[str, int]:
     return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
 
 
+@graph_faults()
 def count_parameters(model: "ModelProto") -> int:
     """Elements of the constant tensors, in nodes and nested graphs too.
 
     Whole numbers of 8 bytes are shapes and indices, a single number in a node is part of its formula: no weights.
     """
-    sizes = [(field, prod(t.dims)) for field, t in _list_tensors(model) if t.data_type != t.INT64]
+    sizes = [(field, prod(t.dims)) for field, t in _list_messages(model, "TensorProto") if t.data_type != t.INT64]
     return sum(size for field, size in sizes if field != NODE_TENSOR or size > 1)
 
 
+@graph_faults()
 def compute_peak_activation_bytes(model: "ModelProto") -> int:
     """Most bytes of activations that are alive at once at batch 1, when nodes run in the order of the file.
 
@@ -199,19 +260,23 @@ def compute_peak_activation_bytes(model: "ModelProto") -> int:
 
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    _find_axes(fixed)[0].dim_value = 1
     graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
     sizes = _collect_sizes(graph)
     weights = {tensor.name for tensor in graph.initializer}
     alive = {value.name for value in graph.input} - weights
     last_use = {name: i for i, node in enumerate(graph.node) for name in node.input}
     outputs = {value.name for value in graph.output}
-    peak = 0
+    peak, total, unread = 0, sum(_find_size(name, sizes) for name in alive), set(alive)
     for i, node in enumerate(graph.node):
-        if not alive.isdisjoint(node.input):
-            alive |= set(filter(None, node.output))
-        peak = max(peak, sum(_find_size(name, sizes) for name in alive))
-        alive -= {name for name in alive if last_use.get(name, -1) <= i and name not in outputs}
+        made = set(filter(None, node.output)) - alive if not alive.isdisjoint(node.input) else set()
+        alive |= made
+        total += sum(_find_size(name, sizes) for name in made)
+        peak = max(peak, total)
+        read = alive & {*node.input, *made, *unread}
+        gone = {name for name in read if last_use.get(name, -1) <= i and name not in outputs}
+        alive -= gone
+        total, unread = total - sum(_find_size(name, sizes) for name in gone), set()
     return peak
 
 
@@ -222,8 +287,9 @@ def _collect_sizes(graph: "GraphProto") -> dict[str, int]:
     for value in (*graph.input, *graph.value_info, *graph.output):
         kind = value.type.tensor_type
         # The free batch size of the file is one here.
-        shape = [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
-        sizes[value.name] = prod(shape) * helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
+        n_elements = prod(d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim)
+        if kind.elem_type and 0 <= n_elements <= MAX_ELEMENTS:  # a sequence or a map has no size
+            sizes[value.name] = n_elements * helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
     return sizes
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.counts import FORMULA, MAX_DISAGREEMENT, Counts, compute_disagreement, measure_counts
 from dlmi_bench.instruments.counts.products import Products
+from dlmi_bench.instruments.distrust import graph_faults
 from dlmi_bench.jobs.protocol import CountsRequest, OnProgress
 from dlmi_bench.jobs.subject import Subject, build, compute_closed_form
 from dlmi_bench.records import Figure, Note, unavailable
@@ -92,7 +93,8 @@ def _count_file(path: Path, subject: Subject) -> Products:
     from dlmi_bench.instruments.onnx_graph import load_graph
 
     try:
-        return count_by_graph(load_graph(path, is_whole=False), subject.input_shape)
+        with graph_faults(path):
+            return count_by_graph(load_graph(path, is_whole=False), subject.input_shape)
     except BenchError as error:
         if subject.kind == "file":
             raise
@@ -102,13 +104,15 @@ def _count_file(path: Path, subject: Subject) -> Products:
 def _make_file_figures(path: Path) -> list[Figure]:
     from dlmi_bench.instruments.onnx_graph import count_parameters, list_external_files, load_graph
 
-    model = load_graph(path, is_whole=False)
+    with graph_faults(path):
+        model = load_graph(path, is_whole=False)
+        n_parameters = count_parameters(model)
     size = sum(file.stat().st_size for file in (path, *list_external_files(model, path)))
     method = (
         "constant tensors of the file, in nodes and nested graphs too, but for 8-byte integers (shapes, indices) and "
         "single numbers in nodes; normalisation may be folded into them"
     )
     return [
-        _count("n_parameters", count_parameters(model), "ONNX graph", method=method),
+        _count("n_parameters", n_parameters, "ONNX graph", method=method),
         _count("size_bytes", size, "file", conditions={"artifact": "onnx"}),
     ]

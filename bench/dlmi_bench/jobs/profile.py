@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
-from dlmi_bench.errors import BenchError, DataError, MeasurementError
+from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict, runtime_faults
+from dlmi_bench.errors import BenchError, DataError, MeasurementError, UsageError
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.host.neighbours import NeighbourWatch
 from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
@@ -30,7 +30,7 @@ from dlmi_bench.jobs.protocol import (
     RoundsAnswer,
     RoundsRequest,
 )
-from dlmi_bench.jobs.reference import Reference, compute_file_reference, compute_network_reference
+from dlmi_bench.jobs.reference import Reference, compute_file_reference, compute_network_reference, to_rows
 from dlmi_bench.jobs.subject import Subject, build, register
 from dlmi_bench.records import Conditions, Figure, unavailable
 
@@ -44,8 +44,7 @@ def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> Prepare
         UsageError, DataError: the model does not take inputs of this shape, or its answers are no scores.
     """
     subject, folder = request.subject, Path(request.folder)
-    shape = (request.n_examples, *subject.input_shape)
-    images = np.random.default_rng(INPUT_SEED).standard_normal(shape).astype(np.float32)
+    images = _draw_images(subject, request.n_examples)
     paths, makers = {"images": str(folder / "images.npy")}, dict[str, Callable[[Path], object]]()
     np.save(paths["images"], images, allow_pickle=False)
     if subject.kind == "file":
@@ -74,6 +73,15 @@ def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> Prepare
         except Exception as error:  # noqa: BLE001 - whatever an exporter raises is the reason of its rows
             errors[role] = _explain(role, error)
     return PrepareAnswer(paths=paths, errors=errors, missing=missing)
+
+
+def _draw_images(subject: Subject, n: int) -> Batch:
+    try:
+        shape = (n, *subject.input_shape)
+        return np.random.default_rng(INPUT_SEED).standard_normal(shape).astype(np.float32)
+    except (MemoryError, ValueError) as error:  # numpy has the second for a size that no number of 8 bytes can say
+        cause = f"{subject.name}: {n} inputs of {subject.input_shape} do not fit into memory"
+        raise UsageError(cause, "name a smaller shape or batch with --input") from error
 
 
 def _fit_normalisation(network: Any, images: Batch) -> None:
@@ -154,9 +162,9 @@ def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
     if request.is_first:
         figures = make_memory_figures(peaks, conditions | {"batch": batches[0]})
         figures += _compare(scores, paths, conditions)
-    calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
-    calls |= {str(batch): runner.prepare(images[:batch]) for batch in batches}
-    with empty.active():
+    with runtime_faults(f"{request.backend} does not run all batch sizes", "name others with --batch"), empty.active():
+        calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
+        calls |= {str(batch): runner.prepare(images[:batch]) for batch in batches}
         for call in calls.values():
             call()  # what is compiled at a call is compiled now
     _LOADED[:] = [LoadedRuntime(entry, runner, empty, scores, calls)]
@@ -193,7 +201,7 @@ def run_calls_job(request: CallsRequest, _: OnProgress) -> None:
 
 
 def _answer(runner: Runner, images: Batch, batch: int) -> Scores:
-    scores = predict(runner, images, batch).reshape(len(images), -1)
+    scores = to_rows("the runtime", predict(runner, images, batch), len(images))
     if not np.isfinite(scores).all():
         raise MeasurementError(
             f"{(~np.isfinite(scores)).sum()} of {scores.size} scores are not finite (NaN or infinite)",

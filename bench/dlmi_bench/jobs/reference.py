@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.backends import Batch, Scores, run_in_parts
 from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.instruments.distrust import graph_faults
 from dlmi_bench.jobs.subject import Subject
 
 if TYPE_CHECKING:
@@ -94,22 +95,34 @@ def compute_file_reference(path: Path, images: Batch) -> Reference:
 
     from dlmi_bench.instruments.onnx_graph import check_input_shape, find_batch, find_input, load_graph
 
-    graph = load_graph(path, is_whole=False)  # checked before anything reads its weights
-    port, batch = find_input(graph), find_batch(graph)
-    if port.type.tensor_type.elem_type != TensorProto.FLOAT:
-        kind = helper.tensor_dtype_to_string(port.type.tensor_type.elem_type).removeprefix("TensorProto.")
-        raise DataError(f"{path}: its input {port.name!r} is of {kind}", "export it with an input of float32")
-    check_input_shape(graph, (batch or len(images), *images.shape[1:]))
+    with graph_faults(path):
+        graph = load_graph(path, is_whole=False)  # checked before anything reads its weights
+        port, batch = find_input(graph), find_batch(graph)
+        if (number := port.type.tensor_type.elem_type) != TensorProto.FLOAT:
+            kind = helper.tensor_dtype_to_string(number).removeprefix("TensorProto.")
+            raise DataError(f"its input {port.name!r} is of {kind}", "export it with an input of float32")
+        check_input_shape(graph, (batch or len(images), *images.shape[1:]))
     try:
         evaluator = ReferenceEvaluator(str(path))
         run: Any = evaluator.run
         scores = run_in_parts(lambda part: run(None, {port.name: part})[0], images, batch or len(images))
     except Exception as error:  # noqa: BLE001 - what it does not run, a runtime may
         return Reference(None, None, f"onnx's own evaluator does not run the file: {_describe(error)}")
-    if scores.dtype != np.float32 or (len(scores) != len(images) and batch != 1):
+    if len(scores) != len(images) and batch != 1:
         raise _refuse(str(path), f"{scores.shape} of {scores.dtype}")
-    scores = scores.reshape(len(images), -1)
+    scores = to_rows(str(path), scores, len(images))
     return Reference(scores, scores.astype(np.float64))
+
+
+def to_rows(name: str, scores: Scores, n: int) -> Scores:
+    """Scores in a row for each of `n` examples.
+
+    Raises:
+        DataError: they cannot be divided so, or are no scores.
+    """
+    if scores.dtype != np.float32 or not scores.size or scores.size % n:
+        raise _refuse(name, f"{scores.shape} of {scores.dtype}")
+    return scores.reshape(n, -1)
 
 
 def _refuse(name: str, made: str) -> DataError:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.instruments.distrust import graph_faults
 from dlmi_bench.records import Plain
 from dlmi_bench.search_path import append_user_path
 from dlmi_models import MODELS, ModelEntry
@@ -65,14 +66,15 @@ def _read_shape(path: Path) -> tuple[int, ...]:
     """Batch first: the only one that the file takes, else 1."""
     from dlmi_bench.instruments.onnx_graph import find_batch, find_input_shape, format_input_shape, load_graph
 
-    graph = load_graph(path, is_whole=False)
-    shape = find_input_shape(graph)
-    if min(shape) < 1:
-        raise UsageError(
-            f"{path}: the shape of its input is stated as {format_input_shape(graph)}",
-            "name a number for each axis, batch first: --input 1,3,224,224",
-        )
-    return (find_batch(graph) or 1, *shape)
+    with graph_faults(path):
+        graph = load_graph(path, is_whole=False)
+        shape = find_input_shape(graph)
+        if min(shape) < 1:
+            raise UsageError(
+                f"{path}: the shape of its input is stated as {format_input_shape(graph)}",
+                "name a number for each axis, batch first: --input 1,3,224,224",
+            )
+        return (find_batch(graph) or 1, *shape)
 
 
 def register(subject: Subject) -> None:

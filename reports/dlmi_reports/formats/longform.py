@@ -11,6 +11,8 @@ from dlmi_bench.errors import UsageError
 from dlmi_bench.records import Figure, Plain, Record
 from dlmi_reports.results.load import HasRecords
 
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
 
 def write_csv(document: HasRecords, folder: Path) -> list[Path]:
     """Write figures.csv; lists and tables within a column are JSON."""
@@ -20,8 +22,13 @@ def write_csv(document: HasRecords, folder: Path) -> list[Path]:
         writer.writerow(COLUMNS)
         for row in list_rows(document.records):
             values = flatten_row(row).values()
-            writer.writerow([json.dumps(v) if isinstance(v, dict | list) else v for v in values])
+            writer.writerow([_to_cell(json.dumps(v) if isinstance(v, dict | list) else v) for v in values])
     return [path]
+
+
+def _to_cell(value: JsonValue) -> JsonValue:
+    """Mark text that a spreadsheet would run as a formula; a sign alone is none."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_SIGNS) and len(value) > 1 else value
 
 
 def write_jsonl(document: HasRecords, folder: Path) -> list[Path]:

@@ -3,18 +3,18 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Protocol
 
 from dlmi_bench.errors import StoreError, UsageError
-from dlmi_bench.records import ARM, CellKind, Figure, Record
+from dlmi_bench.records import ARM, Cell, CellKind, Figure, Record
 from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from dlmi_bench.store import Store
 from dlmi_bench.store.rows import Attempt
-from dlmi_bench.units import clean_text
+from dlmi_bench.units import clean_all, clean_line, clean_text
 from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.results.provenance import Provenance, read_provenance
 
@@ -180,30 +180,56 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
         StoreError: there is none.
         UsageError: no such model.
     """
-    attempts = store.current()
-    records = [attempt.record for attempt in attempts.values() if attempt.record]
-    failures = store.failures()
+    current = store.current().values()
+    attempts, failures = ([_clean_attempt(attempt) for attempt in found] for found in (current, store.failures()))
+    records = [attempt.record for attempt in attempts if attempt.record]
+    cells = [attempt.record.cell for attempt in current if attempt.record]
     if not records:
         said = f"; {len(failures)} attempts failed, the last one with: {failures[-1].error}" if failures else ""
         raise StoreError(f"{store.folder}: no finished cell{said}", "run `dlmi-bench run` first, or fix what failed")
-    tasks = _group(records, reference, store.folder)
+    tasks = _group(cells, records, reference, store.folder)
     models = sorted({name for task in tasks.values() for name in task.models})
     if reference is not None and reference not in models:
         raise UsageError(f"--reference: no {reference!r} in {store.folder}", f"use one of {', '.join(models)}")
-    return Results(tasks, records, failures, list(attempts.values()))
+    return Results(tasks, records, failures, attempts)
 
 
-def _group(records: list[Record], reference: str | None, folder: Path) -> dict[str, TaskResults]:
+class ShownCell(Cell):
+    """Cell with cleaned names, and the seed that it was run with."""
+
+    run_seed: int
+
+    @property
+    def seed(self) -> int:
+        return self.run_seed
+
+
+def _clean_record(record: Record) -> Record:
+    """Clean all text of a record once, so that no format can forget to."""
+    text = record.model_dump_json()
+    if text.isprintable() and not any(sign in text for sign in ("\\", "::", "##[")):
+        return record  # as nearly all are, of which there may be thousands
+    content = clean_all(record.model_dump())
+    cell = ShownCell(**content["cell"], run_seed=record.cell.seed)
+    return Record.model_validate(content).model_copy(update={"cell": cell})
+
+
+def _clean_attempt(attempt: Attempt) -> Attempt:
+    record = _clean_record(attempt.record) if attempt.record else None
+    return replace(attempt, key=clean_line(attempt.key), record=record, error=clean_text(attempt.error or ""))
+
+
+def _group(cells: list[Cell], records: list[Record], reference: str | None, folder: Path) -> dict[str, TaskResults]:
+    """Group records by `cells`, their own as stored: those stay apart whose cleaned names are alike."""
     tasks: dict[str, TaskResults] = {}
-    for record in sorted(records, key=lambda r: r.cell.seed_index):
-        cell = record.cell
+    for cell, record in sorted(zip(cells, records, strict=True), key=lambda pair: pair[0].seed_index):
         if cell.kind == "imported":
             continue  # measured in another way, so never compared with our models
-        task = tasks.setdefault(cell.task, TaskResults(clean_text(cell.task), chosen_reference=reference))
+        task = tasks.setdefault(cell.task, TaskResults(record.cell.task, chosen_reference=reference))
         if cell.kind == "references":
             task.observers = record
             continue
-        new = ModelResults(clean_text(cell.model), task=task.name, folder=folder)
+        new = ModelResults(record.cell.model, task=task.name, folder=folder)
         model = task.models.setdefault(cell.model, new)
         if cell.kind == "train":
             model.trainings.append(record)

@@ -1,7 +1,7 @@
 """Results of other tools, in a section of their own. They are shown and never compared."""
 
 from dlmi_bench.records import Figure, Record
-from dlmi_bench.units import clean_text, format_range
+from dlmi_bench.units import format_range
 from dlmi_reports.structure import Table
 
 COLUMNS = ("model", "backend", "batch", "threads")
@@ -17,7 +17,7 @@ def make_import_tables(records: list[Record]) -> list[Table]:
 
 
 def _make_table(record: Record) -> Table:
-    origin = {name: clean_text(str(value)) for name, value in record.provenance.items() if value}
+    origin = {name: str(value) for name, value in record.provenance.items() if value}
     places = [origin[name] for name in ("cpu", "taken_at") if name in origin]
     words = [
         f"{what} {origin[name]}" for what, name in (("Python", "python"), ("commit", "taken_commit")) if name in origin
@@ -31,6 +31,6 @@ def _make_table(record: Record) -> Table:
 
 
 def _make_row(figure: Figure) -> list[str]:
-    identity = [clean_text(str(figure.conditions.get(name, ""))) for name in ("benchmark", *COLUMNS)]
+    identity = [str(figure.conditions.get(name, "")) for name in ("benchmark", *COLUMNS)]
     assert figure.value is not None
     return [*identity, format_range(figure.value, figure.lo, figure.hi, "s"), str(figure.n)]

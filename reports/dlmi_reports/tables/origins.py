@@ -2,7 +2,6 @@
 
 from dlmi_bench.records import Record
 from dlmi_bench.store.rows import Attempt
-from dlmi_bench.units import clean_text
 from dlmi_reports.results.load import Results
 from dlmi_reports.results.provenance import Provenance, read_provenance
 from dlmi_reports.structure import Table
@@ -35,7 +34,7 @@ def list_facts(provenance: Provenance) -> list[tuple[str, str]]:
     start = provenance.start
     if file := start.get("file"):
         facts += [(f"sha256 of {file}", str(start["file_sha256"])), (f"licence of {file}", str(start["licence"]))]
-    return [(clean_text(name), clean_text(value)) for name, value in facts if value]
+    return [(name, value) for name, value in facts if value]
 
 
 def make_run_table(results: Results) -> Table:
@@ -52,13 +51,11 @@ def _make_run_row(attempt: Attempt) -> list[str]:
     model, _, index = rest.rpartition("/")
     run = str(int(index) + 1) if index.isdecimal() else ""
     n_figures = len(attempt.record.figures) if attempt.record else 0
-    return [clean_text(task), clean_text(model), kind, run, attempt.status, str(n_figures), attempt.finished_at]
+    return [task, model, kind, run, attempt.status, str(n_figures), attempt.finished_at]
 
 
 def make_failure_table(results: Results) -> Table:
     """List failed attempts, including those that succeeded later."""
-    rows = [
-        [clean_text(a.key), a.finished_at, clean_text((a.error or "").strip().split("\n")[0])] for a in results.failures
-    ]
+    rows = [[a.key, a.finished_at, (a.error or "").strip().split("\n")[0]] for a in results.failures]
     caption = "Failed attempts with their reasons. The next run tries the cells again."
     return Table("Failed attempts", caption, ["cell", "when", "why"], rows)

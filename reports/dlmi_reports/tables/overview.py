@@ -5,7 +5,7 @@ from collections.abc import Callable
 from statistics import fmean
 
 from dlmi_bench.records import Figure, Note, Record, list_marks
-from dlmi_bench.units import clean_text, format_count, format_percent, format_quantity, format_share
+from dlmi_bench.units import format_count, format_percent, format_quantity, format_share
 from dlmi_reports.results.costs import find_energy, find_training_energies, list_meters
 from dlmi_reports.results.load import ModelResults, TaskResults
 from dlmi_reports.structure import Table
@@ -112,7 +112,7 @@ def make_seed_table(task: TaskResults) -> Table:
         epochs, reads = record.figure("epochs_to_target"), list_test_reads(record)
         rows.append(
             [
-                clean_text(record.cell.model),
+                record.cell.model,
                 str(record.cell.seed_index + 1),
                 str(record.cell.seed),
                 render_fraction(validation),

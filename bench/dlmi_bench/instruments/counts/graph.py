@@ -5,6 +5,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from dlmi_bench.instruments.counts.products import Products, select_uncounted
+from dlmi_bench.instruments.distrust import graph_faults
 from dlmi_bench.instruments.onnx_graph import find_batch, infer_shapes
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ FORMULAS: dict[str, tuple[Formula, tuple[int, ...]]] = {
 }
 
 
+@graph_faults()
 def count_by_graph(model: "ModelProto", input_shape: tuple[int, ...]) -> Products:
     """Count one example of `input_shape` (channel, height, width); of a file with a fixed batch, its share.
 
@@ -87,7 +89,7 @@ def count_by_graph(model: "ModelProto", input_shape: tuple[int, ...]) -> Product
             continue
         formula, operands = FORMULAS[name]
         inputs = [shapes.get(node.input[i]) for i in operands]
-        output = shapes.get(next(filter(None, node.output)))
+        output = shapes.get(next(filter(None, node.output), ""))
         if output is None or None in inputs:
             unknown.append(f"{name} of unknown shape")
             continue
