@@ -176,11 +176,8 @@ def _parse_stages(lines: list[Line]) -> tuple[list[StageRow], int, list[Problem]
         if text in ("", "UR") or text.removesuffix(".0") == MISSING_STAGE:
             n_missing += 1
         elif (stage := _parse_stage(text)) is None:
-            problems.append(
-                Problem(
-                    line.where, f"field NHY is {text[:MAX_SHOWN]!r}, expected 0 to 5, or {MISSING_STAGE} for missing"
-                )
-            )
+            reason = f"field NHY is {text[:MAX_SHOWN]!r}, expected 0 to 5, or {MISSING_STAGE} for missing"
+            problems.append(Problem(line.where, reason))
         else:
             rows.append(_make_stage_row(line.fields, stage))
     return rows, n_missing, problems
