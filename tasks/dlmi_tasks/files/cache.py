@@ -17,7 +17,7 @@ from dlmi_tasks.files.disk import hold, keep
 from dlmi_tasks.files.limits import MIB, guard
 
 ArrayDict = dict[str, NDArray[Any]]
-MAX_KEPT_BYTES = 512 * MIB  # of compressed arrays; those that are not compressed are as large as their file
+MAX_KEPT_BYTES = 256 * MIB  # of compressed arrays, the largest ours has 160; others are as large as their file
 
 
 def compute_key(*parts: object, modules: tuple[str, ...]) -> str:

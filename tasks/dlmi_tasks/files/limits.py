@@ -49,7 +49,8 @@ def guard(where: str, remedy: str, kind: type[BenchError] = DataError) -> Iterat
     except MemoryError as error:
         raise kind(f"{where} (out of memory)", MEMORY_REMEDY) from error
     except Exception as error:  # damage leads a parser to any exception; re-raised with the file
-        first = f"{type(error).__name__}: {error}".partition("\n")[0][:MAX_SHOWN]
+        name = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        first = f"{name}{error}".partition("\n")[0][:MAX_SHOWN]
         raise kind(f"{where} ({first}); altered or truncated?", remedy) from error
 
 

@@ -32,8 +32,10 @@ def parse_weights(content: bytes, path: Path) -> Tensors:
             if not isinstance(name, str) or not isinstance(value, Tensor):
                 raise DataError(f"{field} is {type(value).__name__}, not a tensor under a name", REMEDY)
             n_bytes += value.numel() * value.element_size()
-            if n_bytes > MAX_SHARING * len(content) or value.is_complex():
-                raise DataError(f"{field} is larger than the file, or complex ({value.dtype})", REMEDY)
+            if n_bytes > MAX_SHARING * len(content):
+                raise DataError(f"{field} and those before it are larger than the file", REMEDY)
+            if value.is_complex():
+                raise DataError(f"{field} is complex", REMEDY)
             if not value.isfinite().all():
                 raise DataError(f"{field} holds values that are not finite", REMEDY)
         return found
@@ -42,7 +44,9 @@ def parse_weights(content: bytes, path: Path) -> Tensors:
 def _load_torch(content: bytes) -> object:
     if zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            # torch stores its numbers as they are, and believes the sizes that the archive states.
+            # torch stores its numbers as they are, believes the sizes that the archive states, and checks no checksum.
             if any(m.compress_type or m.file_size > len(content) for m in archive.infolist()):
                 raise ValueError("a compressed archive")
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} does not have its checksum")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
