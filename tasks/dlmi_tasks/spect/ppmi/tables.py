@@ -5,12 +5,14 @@ Tables are recognised by their columns, because their names change with every re
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
 from dlmi_bench.errors import DataError
+from dlmi_tasks.files.limits import MAX_SHOWN, guard, list_lines, parse_number
 from dlmi_tasks.spect.ppmi.layout import MISSING_STAGE, STAGE_RANGE, Problem
 
 STAGE_NAME = re.compile(r"mds[-_ ]*updrs[-_ ]*part[-_ ]*iii", re.IGNORECASE)
@@ -20,6 +22,10 @@ SEARCH_REQUIRED = ("Image ID", "Subject ID", "Research Group", "Visit", "Study D
 # The study's own binding ratios, in the order of anatomy.REGIONS.
 RATIO_COLUMNS = ("DATSCAN_CAUDATE_L", "DATSCAN_CAUDATE_R", "DATSCAN_PUTAMEN_L", "DATSCAN_PUTAMEN_R")
 RATIO_REQUIRED = ("PATNO", "EVENT_ID", *RATIO_COLUMNS)
+# Everything that is kept of a row.
+USED = {*STAGE_REQUIRED, "PAG_NAME", "PDSTATE", *COLLECTION_REQUIRED, *SEARCH_REQUIRED, *RATIO_REQUIRED}
+# Of a table that is read; the study's largest of these kinds has some 40 000 rows. Of others only the header is.
+MAX_LINES, MAX_LINE_CHARS, MAX_CHARS = 500_000, 1 << 20, 1 << 28
 MONTH_MIDDLE = 15  # INFODT gives month and year
 DATE_FORMATS = ("%m/%d/%Y", "%Y-%m-%d", "%m/%Y")
 REMEDY = "download the table again as it is; do not edit or re-save it"
@@ -80,7 +86,7 @@ def load_tables(folder: Path) -> Tables:
     problems: list[Problem] = []
     ratios: dict[tuple[str, str], tuple[float, ...]] = {}
     n_missing, has_stages = 0, False
-    for path in sorted(folder.rglob("*.csv")):
+    for path in sorted(p for p in folder.rglob("*.csv") if p.is_file()):
         kind, lines, passed_over = _open_table(path)
         problems += passed_over
         if kind == "stages":
@@ -102,24 +108,36 @@ def load_tables(folder: Path) -> Tables:
 
 
 def _open_table(path: Path) -> tuple[str | None, list[Line], list[Problem]]:
-    """Kind of the table, its lines, and a problem where it had to be passed over; kind None: something else.
+    """Kind of the table, its lines, and problems where anything had to be passed over; kind None: something else.
 
     A table that is damaged or lacks a column is an error where its name or its ids say that it is needed. Many study
     tables hold a column NHY besides; one of those is passed over.
     """
-    is_named = bool(STAGE_NAME.search(path.name))
+    is_needed = bool(STAGE_NAME.search(path.name))
     try:
-        header, lines = _read_lines(path)
+        with guard(f"{path}: cannot be read as a table", REMEDY), path.open(newline="", encoding="utf-8-sig") as file:
+            lines = list_lines(file, max_lines=MAX_LINES, max_line_chars=MAX_LINE_CHARS, max_chars=MAX_CHARS)
+            reader = csv.reader(lines, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            kind, required = _find_kind(set(header), is_named=is_needed)
+            if kind is None:
+                return None, [], []
+            is_needed = is_needed or kind in ("collection", "search")
+            _check_columns(path, header, required)
+            return kind, *_read_lines(path, header, ((reader.line_num, row) for row in reader))
     except DataError as error:
-        if is_named:
+        if is_needed:
             raise
         return None, [], [Problem(str(path), error.cause)]
-    kind, required = _find_kind(set(header), is_named)
-    absent = [column for column in required if column not in header]
-    cause = f"{path}: column {', '.join(absent)} is missing (found: {', '.join(header)})"
-    if absent and (is_named or kind not in ("stages", "ratios")):
-        raise DataError(cause, REMEDY)
-    return (None, [], [Problem(str(path), cause)]) if absent else (kind, lines, [])
+
+
+def _check_columns(path: Path, header: list[str], required: tuple[str, ...]) -> None:
+    if absent := [column for column in required if column not in header]:
+        found = ", ".join(header)[:MAX_SHOWN]
+        raise DataError(f"{path}: column {', '.join(absent)} is missing (found: {found})", REMEDY)
+    # Of two columns with one name nobody can say which is meant.
+    if doubled := [name for name, n in Counter(header).items() if name and n > 1]:
+        raise DataError(f"{path}: column {', '.join(doubled)[:MAX_SHOWN]} is there more than once", REMEDY)
 
 
 def _find_kind(columns: set[str], is_named: bool) -> tuple[str | None, tuple[str, ...]]:
@@ -135,21 +153,20 @@ def _find_kind(columns: set[str], is_named: bool) -> tuple[str | None, tuple[str
     return None, ()
 
 
-def _read_lines(path: Path) -> tuple[list[str], list[Line]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = [name.strip() for name in reader.fieldnames or ()]
-            lines = [Line(f"{path}, line {reader.line_num}", fields) for fields in _clean(reader)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error})", REMEDY) from error
-    return header, lines
-
-
-def _clean(reader: "csv.DictReader[str]") -> Iterator[dict[str, str]]:
-    """Rows with short ones filled up, surplus fields dropped and blanks stripped."""
-    for row in reader:
-        yield {name.strip(): (value or "").strip() for name, value in row.items() if isinstance(name, str)}
+def _read_lines(
+    path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]]
+) -> tuple[list[Line], list[Problem]]:
+    """Rows with short ones filled up. One with too many fields is left out: its values stand under other names."""
+    places = {name: i for i, name in enumerate(header) if name in USED}
+    lines, problems = [], []
+    for number, row in rows:
+        where = f"{path}, line {number}"
+        if any(row[len(header) :]):
+            problems.append(Problem(where, f"{len(row)} fields under {len(header)} columns"))
+        elif row:
+            fields = {name: row[i].strip() if i < len(row) else "" for name, i in places.items()}
+            lines.append(Line(where, fields))
+    return lines, problems
 
 
 def _parse_stages(lines: list[Line]) -> tuple[list[StageRow], int, list[Problem]]:
@@ -159,9 +176,8 @@ def _parse_stages(lines: list[Line]) -> tuple[list[StageRow], int, list[Problem]
         if text in ("", "UR") or text.removesuffix(".0") == MISSING_STAGE:
             n_missing += 1
         elif (stage := _parse_stage(text)) is None:
-            problems.append(
-                Problem(line.where, f"field NHY is {text!r}, expected 0 to 5, or {MISSING_STAGE} for missing")
-            )
+            reason = f"field NHY is {text[:MAX_SHOWN]!r}, expected 0 to 5, or {MISSING_STAGE} for missing"
+            problems.append(Problem(line.where, reason))
         else:
             rows.append(_make_stage_row(line.fields, stage))
     return rows, n_missing, problems
@@ -169,7 +185,7 @@ def _parse_stages(lines: list[Line]) -> tuple[list[StageRow], int, list[Problem]
 
 def _parse_stage(text: str) -> float | None:
     try:
-        stage = float(text)
+        stage = parse_number(text)
     except ValueError:
         return None
     return stage if STAGE_RANGE[0] <= stage <= STAGE_RANGE[1] else None
@@ -185,6 +201,8 @@ def _make_stage_row(fields: dict[str, str], stage: float) -> StageRow:
 
 def parse_day(text: str) -> date | None:
     """A date in any of the study's forms; month/year is taken as the middle of the month."""
+    if not text.isascii():
+        return None  # digits of other scripts pass for digits below
     for form in DATE_FORMATS:
         try:
             day = datetime.strptime(text, form).date()
@@ -202,9 +220,10 @@ def _parse_ratios(lines: list[Line]) -> tuple[dict[tuple[str, str], tuple[float,
         if not all(texts):
             continue
         try:
-            rows[line.fields["PATNO"], line.fields["EVENT_ID"]] = tuple(float(text) for text in texts)
+            rows[line.fields["PATNO"], line.fields["EVENT_ID"]] = tuple(map(parse_number, texts))
         except ValueError:
-            problems.append(Problem(line.where, f"fields {', '.join(RATIO_COLUMNS)} are {texts}, expected numbers"))
+            values = str(texts)[:MAX_SHOWN]
+            problems.append(Problem(line.where, f"fields {', '.join(RATIO_COLUMNS)} are {values}, expected numbers"))
     return rows, problems
 
 
