@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.clock import Block, Clock, HostClock
@@ -23,6 +24,7 @@ N_UNTIMED = 5  # calls before each block, so that it does not pay for its predec
 # processes of the fewest have a 99th percentile, of the most a 99.9th.
 SINGLE_BLOCKS = 20
 MIN_SINGLE, MAX_SINGLE = 60, 600
+N_LOOP = 1000  # empty calls of a round, some 40 us, which show what a call costs in the measuring loop itself
 N_TURNS = 6  # in which they are made, so that no moment of the machine is all of one benchmark's
 PREEMPTED_RATIO = 1.15  # wall over CPU time above which something else ran in between
 MIN_TICKS = 100  # clock ticks that a block must last
@@ -63,6 +65,8 @@ class Trace:
         n_throttled: Rounds that were discarded because the device ran below its speed.
         speeds_hz: Clock of the device, block by block; empty on the host, or where it is not readable [Hz].
         single_s: Calls timed one by one, oldest first, by the host's clock [s].
+        loop_s: What an empty call costs in the same loop, median over the rounds: that much of `wall_s` is not the
+            program's [s].
         source: What timed the blocks.
     """
 
@@ -74,6 +78,7 @@ class Trace:
     n_throttled: int = 0
     speeds_hz: list[float] = field(default_factory=list)
     single_s: list[float] = field(default_factory=list)
+    loop_s: float = 0.0
     source: str = HostClock.source
 
     @property
@@ -136,18 +141,22 @@ def measure_latency(
     schedule = _make_schedule(list(calls), plan.order_seed)
     sparse, stride = _find_sparse(traces, plan.groups), max(1, min(STRIDE, plan.n_rounds // ENOUGH_ROUNDS))
     rounds: list[dict[str, Block]] = []
+    loops_ns: list[int] = []
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         for index in range(plan.n_rounds):
             pin(_count_hops(index, SPAN * stride))
+            loops_ns.append(clock.time(lambda: None, N_LOOP).wall_ns)
             left_out = sparse if index // SPAN % stride else set()
             names = [name for name in next(schedule) if name not in left_out]
             blocks = {name: _time_block(name, calls[name], traces[name].n_calls, clock) for name in names}
             outputs |= {name: block.output for name, block in blocks.items()}
             rounds.append({name: replace(block, output=None) for name, block in blocks.items()})
         _add_rounds(rounds, traces)
+        for trace in traces.values():
+            trace.loop_s = median(loops_ns) / N_LOOP / 1e9
         for index in range(N_TURNS if plan.singles else 0):
             pin(2 * index)
             for name in next(schedule):

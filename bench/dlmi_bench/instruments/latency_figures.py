@@ -15,6 +15,8 @@ PROCESS_RANGE = "min and max of process medians"
 MAX_QUIET, MAX_LOST = 0.1, 0.5
 NO_SINGLES = "not timed one by one"
 
+MAX_LOOP = 0.005  # share of a latency above which the cost of the measuring loop is stated
+
 # Within this factor of an empty call a row measures the framework rather than the model.
 FLOOR_FACTOR = 5.0
 
@@ -50,7 +52,9 @@ def _make_latency(
     traces: list[Trace], overhead: float, is_pinned: bool, complaints: Sequence[str], conditions: Conditions
 ) -> Figure:
     summary = compute_process_summary([trace.wall_s for trace in traces])
-    notes = [*_list_warnings(traces, overhead), *(Note(Mark.NOISY, complaint) for complaint in complaints)]
+    loop_s = median(trace.loop_s for trace in traces)
+    notes = [*_list_warnings(traces, overhead), *_bound_loop(loop_s / summary.value)]
+    notes += [Note(Mark.NOISY, complaint) for complaint in complaints]
     if summary.is_mixed:
         notes.append(Note(Mark.MIXED, f"processes range over {summary.hi / summary.lo:.2f} x"))
     if not is_pinned:
@@ -184,6 +188,11 @@ def _list_warnings(traces: list[Trace], overhead: float) -> list[Note]:
     if FLOOR_FACTOR * overhead > 1:
         found.append(Note(None, f"measures the framework: an empty call takes {format_share(overhead)} of it"))
     return found
+
+
+def _bound_loop(share: float) -> list[Note]:
+    """State what the measuring loop adds, where it matters: it is in every block and in no program."""
+    return [Note(None, f"up to {format_share(share, 1)} of it is the measuring loop")] if share > MAX_LOOP else []
 
 
 def _list_device_warnings(traces: list[Trace]) -> list[Note]:

@@ -87,7 +87,9 @@ class Store:
         self._select_rows = f"SELECT {COLUMNS}, {'NULL' if must_exist and version < STORE_VERSION else 'digest'}"
 
     def _prepare(self, version: int) -> None:
-        """Make the table, or give that of an older store a column for digests."""
+        """Make the table, or give that of an older store a column for digests; clear what a killed run left."""
+        for part in self.folder.glob("artifacts/*/.*.part"):
+            part.unlink(missing_ok=True)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         if version == STORE_VERSION:

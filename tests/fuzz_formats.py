@@ -1,0 +1,351 @@
+"""Every format that the program reads from outside: a sound file of it, and the reader that users reach.
+
+A format is one row of FORMATS. `tests/fuzz.py` damages the files and says what came of it.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import re
+import tarfile
+import zipfile
+from bz2 import compress
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlmi_bench.gating.settings import load_settings
+from dlmi_bench.gating.sides.baseline import MANIFEST, load_baseline, load_predictions, put_file, to_npy
+from dlmi_bench.gating.sides.files import load_labelled
+from dlmi_bench.instruments import onnx_graph
+from dlmi_bench.records import Artifact
+from dlmi_bench.store import FILENAME, Store
+from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifact
+from dlmi_bench.store.pytest_benchmark import import_benchmarks
+from dlmi_bench.store.rows import StoredRow
+from dlmi_bench.suite.suites import load_suite
+from dlmi_reports.claims.file import load_claims
+from dlmi_reports.page import make_page
+from dlmi_reports.results.load import load_results
+from dlmi_tasks.files.archives import read_member
+from dlmi_tasks.files.cache import load_or_make
+from dlmi_tasks.spect.anatomy.grid import SHAPE
+from dlmi_tasks.spect.cohort.cohort import CohortSpec, sample_patient
+from dlmi_tasks.spect.cohort.synthesis import Visit
+from dlmi_tasks.spect.ppmi.tables import load_tables
+from dlmi_tasks.spect.ppmi.volumes import load_volume
+from dlmi_tasks.spect.ppmi.writer import Scan, write_dicom, write_nifti
+from dlmi_tasks.usps.files import load_rows
+from report_stores import keep_answers, keep_pictures, train_record
+from stand_ins import write_product
+
+SUITE = """
+tasks = ["usps"]
+models = ["softmax"]
+backends = ["onnxruntime"]
+n_seeds = 2
+n_processes = 2
+n_rounds = 20
+batches = [1, 64]
+energy_window_s = 0.5
+"""
+SETTINGS = 'tau = 0.05\nbatches = [1]\ninconclusive = "warn"\n[allow."usps/cnn-*"]\ntau = 0.1\n'
+CLAIMS = """
+[[claim]]
+id = "a"
+kind = "non_inferior"
+margin = 0.01
+against = ["b"]
+task = "usps"
+model = "m"
+sentence = "It is."
+source = "a test"
+"""
+STATS = {"min": 1, "max": 5, "mean": 3, "stddev": 1, "median": 3, "q1": 2, "q3": 4, "rounds": 9, "iterations": 1}
+BENCHMARKS = {
+    "benchmarks": [{"fullname": "test_a", "stats": STATS, "extra_info": {"model": "m", "batch": 1}}],
+    "datetime": "2026-11-23T00:00:00",
+    "version": "5.3.1",
+    "machine_info": {"cpu": {"brand_raw": "abacus"}, "python_version": "3.11"},
+    "commit_info": {"id": "c0ffee"},
+}
+STAGES = "PATNO,EVENT_ID,PAG_NAME,INFODT,PDSTATE,NHY\n3000,BL,NUPDRS3,03/2012,,2\n3001,V04,NUPDRS3,04/2013,OFF,3\n"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        make: Writes sound files into a folder and returns the one to damage.
+        read: Reads it as a user's command would, and returns what came of it, comparable by `repr`.
+        is_checked: A checksum can tell damage from sound content, so that nothing else may be accepted.
+        weight: Share of the mutations; a slow reader gets fewer.
+        bound: Longest time that one reading may take [s].
+    """
+
+    make: Callable[[Path], Path]
+    read: Callable[[Path], object]
+    is_checked: bool = False
+    weight: float = 1.0
+    bound: float = 20.0
+
+
+def _write(name: str, content: str | bytes) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return make
+
+
+def _digest(*arrays: Any) -> str:
+    return hashlib.sha256(
+        b"".join(np.ascontiguousarray(a).tobytes() + str(a.shape).encode() for a in arrays)
+    ).hexdigest()
+
+
+def _save_arrays(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def make_baseline(folder: Path) -> Path:
+    (folder / "files").mkdir()
+    onnx = put_file(folder, "onnx", b"onnx", ".onnx")
+    answers = put_file(folder, "predictions", to_npy(np.arange(9, dtype=np.uint8)), ".npy")
+    training = {"seed": 1, "predictions": answers.model_dump(), "test_accuracy": 0.9, "training_s": 1.5}
+    entry = {
+        "task": "usps",
+        "model": "m",
+        "input_shape": [1, 16, 16],
+        "data_sha256": {"test": "ab"},
+        "artifacts": [onnx.model_dump()],
+        "trainings": [training],
+        "costs": {"macs": 5},
+        "operators": {"Gemm": 1},
+    }
+    content = {"schema_version": 1, "reason": "r", "created": "c", "environment": {}, "entries": [entry]}
+    return _write(MANIFEST, json.dumps(content))(folder)
+
+
+def read_baseline(path: Path) -> object:
+    baseline = load_baseline(path.parent)
+    return baseline, [load_predictions(path.parent, t).tolist() for e in baseline.entries for t in e.trainings]
+
+
+def make_damaged_baseline(folder: Path) -> Path:
+    """The file with predictions is the one that is damaged."""
+    make_baseline(folder)
+    return next((folder / "files").glob("*.npy"))
+
+
+def make_store(folder: Path) -> Path:
+    store = Store(folder)
+    store.add_done([(_make_trained(folder, index), "f") for index in range(3)])
+    store.add_failed([("train/toy/b/0", "f")], "no memory")
+    store.close()
+    return folder / FILENAME
+
+
+def _make_trained(folder: Path, index: int) -> Any:
+    return keep_pictures(keep_answers(folder, train_record("a", index, 0.9, 1.0), wrong=[index]))
+
+
+def read_store(path: Path) -> object:
+    """What is done by key: fewer cells are damage that was seen, so only what is there must be right."""
+    store = Store(path.parent, must_exist=True)
+    try:
+        done = {key: repr(a.record) for key, a in store.current().items() if a.status == "done"}
+    finally:
+        store.close()
+    sound = {f"train/toy/a/{index}" for index in range(3)}
+    if set(done) < sound:
+        raise_seen()
+    return sorted(done.items())
+
+
+def raise_seen() -> None:
+    from dlmi_bench.errors import StoreError
+
+    raise StoreError("a damaged row is a failed attempt", "run again")
+
+
+def make_record(folder: Path) -> Path:
+    """A record as JSON, which `read_record` signs and stores: damage that no digest tells."""
+    (folder / "out").mkdir()
+    return _write("record.json", _make_trained(folder / "out", 0).model_dump_json())(folder)
+
+
+def read_record(path: Path) -> object:
+    """A whole page of it, beside a sound seed: tables, plots and claims read all details."""
+    folder = path.parent / "out"
+    for file in (*folder.glob(f"{FILENAME}*"),):
+        file.unlink()
+    text = path.read_bytes().decode(errors="replace")
+    store = Store(folder)
+    try:
+        store.add_done([(_make_trained(folder, 1), "f")])
+        store.add_rows([StoredRow("train/toy/a/0", "f", "done", text, None, "now").sign()])
+        if len(load_results(store).records) < 2:
+            raise_seen()
+        page = make_page(load_results(store))
+    finally:
+        store.close()
+    return [table.rows for section in page.sections for table in section.tables if section.name != "origin"]
+
+
+ARTIFACT = b"scores " * 50
+
+
+def make_artifact(folder: Path) -> Path:
+    return artifact_path(folder, put_artifact(folder, "test_scores", ARTIFACT, ".npy"))
+
+
+def read_kept(path: Path) -> object:
+    artifact = Artifact(role="test_scores", sha256=path.stem, size_bytes=len(ARTIFACT), suffix=".npy")
+    return read_artifact(path.parents[2], artifact)
+
+
+def read_onnx(path: Path) -> object:
+    graph = onnx_graph.load_graph(path, is_whole=False)
+    return (
+        onnx_graph.find_input_shape(graph),
+        onnx_graph.count_operators(graph),
+        onnx_graph.count_parameters(graph),
+        onnx_graph.compute_peak_activation_bytes(graph),
+    )
+
+
+@cache
+def make_esl() -> str:
+    values = np.random.default_rng(0).uniform(-1, 1, (4, 256)).round(3)
+    return "".join(f"{label}.0000 " + " ".join(map(str, row)) + "\n" for label, row in enumerate(values))
+
+
+def read_esl(path: Path) -> object:
+    return _digest(*load_rows(path, "esl"))
+
+
+def make_scan(write: Callable[..., None], suffix: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        counts = np.random.default_rng(0).integers(0, 3000, SHAPE, dtype=np.uint16)
+        path = folder / f"scan_I1{suffix}"
+        scan = (Scan(Visit(sample_patient(CohortSpec(), 0)), 0),) if suffix == ".dcm" else ()
+        write(path, counts, *scan)
+        return path
+
+    return make
+
+
+def make_packed_scan(folder: Path) -> Path:
+    whole = make_scan(write_nifti, ".nii")(folder)
+    path = folder / "scan_I2.nii.gz"
+    path.write_bytes(gzip.compress(whole.read_bytes(), 1))
+    whole.unlink()
+    return path
+
+
+def read_scan(path: Path) -> object:
+    return _digest(load_volume(path))
+
+
+def make_cached(folder: Path) -> Path:
+    load_or_make("x", lambda: {"a": np.arange(9.0)}, cache=folder)
+    return folder / "data" / "x.npz"
+
+
+def read_cached(path: Path) -> object:
+    """A damaged cache is made again, so that every reading gives the same."""
+    return _digest(load_or_make("x", lambda: {"a": np.arange(9.0)}, cache=path.parents[1])["a"])
+
+
+def make_weights(suffix: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        import torch
+        from safetensors.torch import save_file
+
+        path, tensors = folder / f"w{suffix}", {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
+        save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
+        return path
+
+    return make
+
+
+def read_weights(path: Path) -> object:
+    from dlmi_tasks.training.weights import parse_weights
+
+    found = parse_weights(path.read_bytes(), path)
+    return {name: _digest(tensor.numpy()) for name, tensor in sorted(found.items())}
+
+
+MEMBER = b"numbers " * 500
+
+
+def make_tar(folder: Path) -> Path:
+    path = folder / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo("p/data.txt")
+        info.size = len(MEMBER)
+        archive.addfile(info, io.BytesIO(MEMBER))
+    return path
+
+
+def make_wheel(folder: Path) -> Path:
+    path = folder / "a.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("p/data.txt", MEMBER)
+    return path
+
+
+def read_archive(path: Path) -> object:
+    return read_member(path, "p/data.txt", hashlib.sha256(MEMBER).hexdigest())
+
+
+def read_import(path: Path) -> object:
+    """Figures, without what the name of the imported cell carries of the file's hash."""
+    return re.sub("mine-[0-9a-f]{8}", "", repr(import_benchmarks(path, path.parent / "out").figures))
+
+
+FORMATS = {
+    "suite.toml": Format(_write("mine.toml", SUITE), lambda path: load_suite(str(path))),
+    "gate.toml": Format(_write("gate.toml", SETTINGS), load_settings),
+    "claims.toml": Format(_write("claims.toml", CLAIMS), load_claims),
+    "benchmark.json": Format(_write("mine.json", json.dumps(BENCHMARKS)), read_import),
+    "baseline.json": Format(make_baseline, read_baseline),
+    "baseline files": Format(make_damaged_baseline, lambda p: read_baseline(p.parents[1] / MANIFEST), is_checked=True),
+    "test set .npz": Format(
+        _write("t.npz", _save_arrays(x=np.ones((3, 4), np.float32), y=np.arange(3))),
+        lambda path: _digest(load_labelled(path).images, load_labelled(path).labels),
+        is_checked=True,
+    ),
+    "store.sqlite": Format(make_store, read_store, is_checked=True),
+    "stored record": Format(make_record, read_record, weight=0.1, bound=60.0),
+    "artifact": Format(make_artifact, read_kept, is_checked=True),
+    "ONNX": Format(lambda folder: write_product(folder / "m.onnx"), read_onnx),
+    "USPS text": Format(lambda folder: _write("zip.train", make_esl())(folder), read_esl),
+    "USPS .gz": Format(
+        lambda folder: _write("zip.train.gz", gzip.compress(make_esl().encode()))(folder), read_esl, is_checked=True
+    ),
+    "USPS .bz2": Format(
+        lambda folder: _write("zip.train.bz2", compress(make_esl().encode()))(folder), read_esl, is_checked=True
+    ),
+    "DICOM": Format(make_scan(write_dicom, ".dcm"), read_scan, weight=0.3),
+    "NIfTI": Format(make_scan(write_nifti, ".nii"), read_scan, weight=0.3),
+    "NIfTI .gz": Format(make_packed_scan, read_scan, is_checked=True, weight=0.3),
+    "table .csv": Format(
+        lambda folder: _write("MDS_UPDRS_Part_III.csv", STAGES)(folder), lambda path: load_tables(path.parent)
+    ),
+    "cache .npz": Format(make_cached, read_cached, is_checked=True),
+    "weights .safetensors": Format(make_weights(".safetensors"), read_weights, weight=0.5),
+    "weights .pth": Format(make_weights(".pth"), read_weights, weight=0.5, is_checked=True),
+    "archive .tar.gz": Format(make_tar, read_archive, is_checked=True),
+    "archive .whl": Format(make_wheel, read_archive, is_checked=True),
+}
