@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -46,6 +47,8 @@ INSERTED = (
     b"\n" * 1000,
     b"\x7f\xff\xff\xff\xff\xff\xff\xff",
 )
+VALUE = re.compile(rb'-?[0-9]+(\.[0-9]+)?|"[^"]{0,80}"|true|false|null')
+ODD = (b"null", b"true", b"-1", b"0", b"1e308", b"0.5", b'"x"', b'""', b"[]", b"{}", b"[[]]", b'"\\u202e"', b"9" * 30)
 
 
 class Hang(BaseException):
@@ -89,6 +92,12 @@ def _replace(data: bytearray, start: int, end: int, order: random.Random) -> Non
     data[start:end] = order.choice(INSERTED)
 
 
+def _retype(data: bytearray, _: int, __: int, order: random.Random) -> None:
+    """Another value in place of one that JSON or TOML could hold, which damage of bytes seldom makes."""
+    if found := list(VALUE.finditer(data)):
+        data[slice(*order.choice(found).span())] = order.choice(ODD)
+
+
 def _cut(data: bytearray, start: int, _: int, __: random.Random) -> None:
     del data[start:]
 
@@ -98,7 +107,7 @@ def _fill(data: bytearray, start: int, end: int, order: random.Random) -> None:
 
 
 MUTATIONS: tuple[Callable[[bytearray, int, int, random.Random], None], ...] = (
-    _flip, _flip, _overwrite, _delete, _repeat, _insert, _replace, _cut, _fill,
+    _flip, _flip, _overwrite, _delete, _repeat, _insert, _replace, _retype, _retype, _cut, _fill,
 )  # fmt: skip
 
 

@@ -327,7 +327,7 @@ FORMATS = {
         is_checked=True,
     ),
     "store.sqlite": Format(make_store, read_store, is_checked=True),
-    "stored record": Format(make_record, read_record, weight=0.1, bound=60.0),
+    "stored record": Format(make_record, read_record, weight=0.3, bound=60.0),
     "artifact": Format(make_artifact, read_kept, is_checked=True),
     "ONNX": Format(lambda folder: write_product(folder / "m.onnx"), read_onnx),
     "USPS text": Format(lambda folder: _write("zip.train", make_esl())(folder), read_esl),

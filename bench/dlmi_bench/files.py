@@ -86,8 +86,6 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with part.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         part.replace(path)
     except BaseException as error:
         part.unlink(missing_ok=True)
@@ -97,7 +95,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write text in UTF-8, whole or not at all; returns the path."""
+    """Write text in UTF-8, whole or not at all, in a folder that is made if it is not there; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:
         file.write(text.encode())
     return path

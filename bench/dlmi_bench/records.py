@@ -7,6 +7,7 @@ and fractions inside, always. `None` means not available and carries the reason;
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -119,8 +120,12 @@ class Benchmark:
         return f"{self.backend}, batch {self.batch}, threads {self.n_threads}"
 
 
+# What a figure can be, by the end of its name.
+BOUNDS = {"accuracy": (0.0, 1.0), "_s": (0.0, inf), "_bytes": (0.0, inf)}
+
+
 class Figure(Plain):
-    """ ""One number and everything needed to trust it.
+    """One number and everything needed to trust it.
 
     `lo`, `hi` bound the value in the sense that `interval` names. `n` counts what was sampled (processes, examples,
     repeats). `conditions` are part of the figure's identity: change one and it is another figure.
@@ -131,7 +136,7 @@ class Figure(Plain):
     kind: FigureKind
     source: str
     method: str = ""
-    n: int = 1
+    n: int = Field(1, ge=0)
     lo: Finite | None = None
     hi: Finite | None = None
     interval: str = ""
@@ -146,6 +151,9 @@ class Figure(Plain):
             raise ValueError(f"figure {self.name} has neither a value nor a reason")
         if self.lo is not None and self.hi is not None and self.lo > self.hi:
             raise ValueError(f"figure {self.name}: lo {self.lo} > hi {self.hi}")
+        least, most = next((bounds for end, bounds in BOUNDS.items() if self.name.endswith(end)), (-inf, inf))
+        if self.value is not None and not least <= self.value <= most:
+            raise ValueError(f"figure {self.name}: {self.value} is not within {least:g} to {most:g}")
         return self
 
 

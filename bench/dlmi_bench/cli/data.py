@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlmi_bench.cli.options import JsonOption, print_json
+from dlmi_bench.cli.options import JsonOption, check_places, print_json
 from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def data(
     as_json: JsonOption = False,
 ) -> None:
     """Get, verify and describe a task's data."""
+    check_places(montage)
     if source is Source.folder and data_dir is None:
         raise UsageError("--source folder needs a folder", "name it with --data-dir")
     from dlmi_tasks import TASKS, get_task

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlmi_bench import api
-from dlmi_bench.cli.options import JsonOption, OutOption, print_json
+from dlmi_bench.cli.options import JsonOption, OutOption, check_places, print_json
 from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def gate(
     from dlmi_bench.gating import output
     from dlmi_bench.gating.settings import load_settings
 
+    check_places(junit, summary)
     severities = {"inconclusive": inconclusive, "disturbed": disturbed}
     chosen = load_settings(settings).model_copy(update={name: s.value for name, s in severities.items() if s})
     outcome = api.gate(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dlmi_bench import api
-from dlmi_bench.cli.options import JsonOption, OutOption, print_json
+from dlmi_bench.cli.options import JsonOption, OutOption, check_places, print_json
 
 
 def report(
@@ -24,6 +24,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write the accuracy-versus-cost report."""
+    check_places(summary)
     answer = api.report(out, to=to, formats=format_ or (), against=against, reference=reference, summary=summary)
     typer.echo(answer, err=as_json)
     if as_json:

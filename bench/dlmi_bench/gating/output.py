@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import JsonValue
 
+from dlmi_bench.files import write_text
 from dlmi_bench.gating.settings import Settings
 from dlmi_bench.gating.verdicts import WORST_FIRST, Decision, Verdict, compute_exit_code, format_decided
 from dlmi_bench.units import clean_all, clean_line, escape_markdown
@@ -185,7 +186,7 @@ def write_junit(outcome: GateOutcome, path: Path) -> None:
     suite.set("failures", str(counts["failure"]))
     suite.set("errors", str(counts["error"]))
     suite.set("skipped", str(counts["skipped"]))
-    ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+    write_text(path, ET.tostring(suite, encoding="unicode", xml_declaration=True))
 
 
 def format_annotations(outcome: GateOutcome) -> list[str]:

@@ -1,5 +1,6 @@
 """Models to count or profile: a registered one, an ONNX file, or a factory of the user's."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -53,12 +54,10 @@ def parse_subject(text: str, input_text: str | None) -> Subject:
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = ()
-    if len(shape) < 2 or min(shape) < 1:
-        raise UsageError(f"--input {text}: not a shape", "batch first, for instance --input 1,1,50,50")
+    is_shape = re.fullmatch(r" *[0-9]{1,9}( *, *[0-9]{1,9})+ *", text)
+    shape = tuple(int(part) for part in text.split(",")) if is_shape else ()
+    if not shape or min(shape) < 1:
+        raise UsageError(f"--input {text[:80]}: not a shape", "batch first, for instance --input 1,1,50,50")
     return shape
 
 

@@ -1,5 +1,6 @@
 """Suites: those that come with the program, and the user's own in TOML."""
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -114,10 +115,11 @@ def parse_shard(text: str) -> tuple[int, int]:
     Raises:
         UsageError: not of that form.
     """
-    index, _, n_shards = text.partition("/")
-    if not (index.isdecimal() and n_shards.isdecimal() and 1 <= int(index) <= int(n_shards)):
-        raise UsageError(f"--shard {text}: not a share", "for instance --shard 2/4, the second of four")
-    return int(index), int(n_shards)
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    index, n_shards = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= index <= n_shards:
+        raise UsageError(f"--shard {text[:40]}: not a share", "for instance --shard 2/4, the second of four")
+    return index, n_shards
 
 
 def select_models(suite: Suite, task: str) -> list[str]:

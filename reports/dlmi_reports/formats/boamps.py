@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from dlmi_bench.files import write_text
 from dlmi_bench.records import Figure, Record
 from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
 from dlmi_reports.results.provenance import read_provenance
@@ -30,9 +31,8 @@ def write_boamps(results: Results, folder: Path) -> list[Path]:
                         component += "-net" if figure.conditions.get("idle_subtracted") is True else ""
                         name = f"{STAGES[figure.name]}-{record.cell.seed_index}-{component}"
                         path = folder / "boamps" / f"{make_slug(task.name)}--{make_slug(model.name)}--{name}.json"
-                        path.parent.mkdir(exist_ok=True)
-                        path.write_text(json.dumps(make_boamps(task, model, record, figure), indent=2) + "\n")
-                        paths.append(path)
+                        text = json.dumps(make_boamps(task, model, record, figure), indent=2)
+                        paths.append(write_text(path, text + "\n"))
     return paths
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from dlmi_bench.files import write_text
 from dlmi_bench.units import escape_markdown
 from dlmi_reports.formats.markdown import format_markdown
 from dlmi_reports.page import TABLES
@@ -18,9 +19,7 @@ def write_cards(results: Results, folder: Path) -> list[Path]:
     paths = []
     for task, model in results.trained:
         path = folder / "cards" / f"{make_slug(task.name)}--{make_slug(model.name)}.md"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(format_card(task, model, tables[task.name]), encoding="utf-8")
-        paths.append(path)
+        paths.append(write_text(path, format_card(task, model, tables[task.name])))
     return paths
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dlmi_bench.files import write_text
 from dlmi_bench.units import parse_quantity
 from dlmi_reports.structure import Document
 
@@ -13,9 +14,8 @@ def write_html(document: Document, folder: Path) -> list[Path]:
     loader = PackageLoader("dlmi_reports.formats", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["sort_key"] = _format_key
-    path = folder / "report.html"
-    path.write_text(environment.get_template("report.html.j2").render(page=document.page), encoding="utf-8")
-    return [path]
+    text = environment.get_template("report.html.j2").render(page=document.page)
+    return [write_text(folder / "report.html", text)]
 
 
 def _format_key(text: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 
+from dlmi_bench.files import write_text
 from dlmi_bench.records import SCHEMA_VERSION, Plain
 from dlmi_reports.formats.longform import FigureRow, list_rows
 from dlmi_reports.structure import Document, Page
@@ -25,9 +26,7 @@ class Report(Plain):
 def write_json(document: Document, folder: Path) -> list[Path]:
     """Write report.json, as docs/report.schema.json describes it."""
     report = Report.model_construct(page=document.page, figures=tuple(list_rows(document.records)))
-    path = folder / "report.json"
-    path.write_bytes(TypeAdapter(Report).dump_json(report))
-    return [path]
+    return [write_text(folder / "report.json", TypeAdapter(Report).dump_json(report).decode())]
 
 
 def make_schema() -> dict[str, Any]:

@@ -3,6 +3,7 @@ r"""LaTeX format with booktabs, which pdflatex compiles. All names are text, nev
 import re
 from pathlib import Path
 
+from dlmi_bench.files import write_text
 from dlmi_reports.structure import Document, Table
 
 PREAMBLE = r"""\documentclass[10pt]{article}
@@ -49,9 +50,7 @@ def write_latex(document: Document, folder: Path) -> list[Path]:
         parts += [rf"\section{{{escape_latex(section.title)}}}", *map(escape_latex, section.lead)]
         parts += [format_latex(table) for table in section.tables]
         parts += _format_list("In words", section.details) + _format_list("What the instruments say", section.notes)
-    path = folder / "report.tex"
-    path.write_text("\n\n".join([*parts, r"\end{document}"]) + "\n", encoding="utf-8")
-    return [path]
+    return [write_text(folder / "report.tex", "\n\n".join([*parts, r"\end{document}"]) + "\n")]
 
 
 def _format_list(title: str, texts: list[str]) -> list[str]:

@@ -3,11 +3,13 @@
 import csv
 import json
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from dlmi_bench.errors import UsageError
+from dlmi_bench.files import atomic_file, write_text
 from dlmi_bench.records import Figure, Plain, Record
 from dlmi_reports.results.load import HasRecords
 
@@ -16,14 +18,13 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 def write_csv(document: HasRecords, folder: Path) -> list[Path]:
     """Write figures.csv; lists and tables within a column are JSON."""
-    path = folder / "figures.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row in list_rows(document.records):
-            values = flatten_row(row).values()
-            writer.writerow([_to_cell(json.dumps(v) if isinstance(v, dict | list) else v) for v in values])
-    return [path]
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for row in list_rows(document.records):
+        values = flatten_row(row).values()
+        writer.writerow([_to_cell(json.dumps(v) if isinstance(v, dict | list) else v) for v in values])
+    return [write_text(folder / "figures.csv", text.getvalue())]
 
 
 def _to_cell(value: JsonValue) -> JsonValue:
@@ -33,10 +34,8 @@ def _to_cell(value: JsonValue) -> JsonValue:
 
 def write_jsonl(document: HasRecords, folder: Path) -> list[Path]:
     """Write figures.jsonl, one object per line."""
-    path = folder / "figures.jsonl"
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(flatten_row(row), ensure_ascii=False) + "\n" for row in list_rows(document.records))
-    return [path]
+    lines = [json.dumps(flatten_row(row), ensure_ascii=False) + "\n" for row in list_rows(document.records)]
+    return [write_text(folder / "figures.jsonl", "".join(lines))]
 
 
 def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
@@ -60,7 +59,8 @@ def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
     types |= {"samples": pa.list_(pa.float64()), "notes": pa.list_(pa.string())}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
     path = folder / "figures.parquet"
-    parquet.write_table(pa.table(columns, schema=schema), path)
+    with atomic_file(path) as file:
+        parquet.write_table(pa.table(columns, schema=schema), file)
     return [path]
 
 

@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+from dlmi_bench.files import write_text
 from dlmi_bench.units import escape_markdown
 from dlmi_reports.plots.canvas import PAPER
 from dlmi_reports.structure import Document, Page, Section, Table
@@ -21,14 +22,11 @@ def write_markdown(document: Document, folder: Path) -> list[Path]:
         parts += map(escape_markdown, section.lead)
         for plot in section.plots:
             path = folder / f"{plot.name}.svg"
-            path.write_text(plot.svg.replace("<svg ", f'<svg style="background: {PAPER}" ', 1), encoding="utf-8")
-            plots.append(path)
+            plots.append(write_text(path, plot.svg.replace("<svg ", f'<svg style="background: {PAPER}" ', 1)))
             parts.append(f"![{escape_markdown(plot.alt)}]({path.name})")
         parts += [_fold(table) for table in section.tables]
         parts += _format_list("In words", section.details) + _format_list("What the instruments say", section.notes)
-    path = folder / "report.md"
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return [path, *plots]
+    return [write_text(folder / "report.md", "\n\n".join(parts) + "\n"), *plots]
 
 
 def _format_contents(page: Page) -> str:

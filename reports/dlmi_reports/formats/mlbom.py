@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from dlmi_bench.files import write_text
 from dlmi_bench.records import Figure
 from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
 
@@ -21,9 +22,7 @@ def write_mlboms(results: Results, folder: Path) -> list[Path]:
     paths = []
     for task, model in results.trained:
         path = folder / "mlbom" / f"{make_slug(task.name)}--{make_slug(model.name)}.cdx.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(make_mlbom(task, model), indent=2) + "\n", encoding="utf-8")
-        paths.append(path)
+        paths.append(write_text(path, json.dumps(make_mlbom(task, model), indent=2) + "\n"))
     return paths
 
 

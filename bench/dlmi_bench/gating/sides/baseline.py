@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from dlmi_bench.errors import DataError, StoreError, UsageError
-from dlmi_bench.files import parsing, read_bytes
+from dlmi_bench.files import parsing, read_bytes, write_text
 from dlmi_bench.instruments.host.provenance import describe_environment
 from dlmi_bench.instruments.onnx_graph import (
     compute_peak_activation_bytes,
@@ -152,9 +152,7 @@ def write_baseline(folder: Path, reason: str, save: Callable[[Path], tuple[Entry
 
 def write_manifest(folder: Path, baseline: Baseline) -> None:
     """Write `baseline.json`, whole or not at all."""
-    fresh = folder / f"{MANIFEST}.new"
-    fresh.write_text(baseline.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    fresh.replace(folder / MANIFEST)
+    write_text(folder / MANIFEST, baseline.model_dump_json(indent=1) + "\n")
 
 
 def put_file(folder: Path, role: str, content: bytes, suffix: str) -> Artifact:
