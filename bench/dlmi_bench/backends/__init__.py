@@ -220,7 +220,8 @@ def runtime_faults(what: str, remedy: str) -> Iterator[None]:
     except BenchError:
         raise
     except Exception as error:
-        raise DataError(f"{what}: {' '.join(str(error).split())}", remedy) from error
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(f"{what}: {said}", remedy) from error
 
 
 def check_batch(batch: Batch, size: int | None) -> None:

@@ -8,7 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts, runtime_faults
+from dlmi_bench.errors import DataError
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -71,6 +74,10 @@ class OnnxRunner:
 
     def read(self, outputs: Any) -> Scores:
         scores: Scores = outputs[0]
+        if not isinstance(scores, np.ndarray):
+            raise DataError(
+                f"its first output is a {type(scores).__name__}, not a tensor", "export it with scores alone"
+            )
         return scores
 
     def active(self) -> AbstractContextManager[object]:

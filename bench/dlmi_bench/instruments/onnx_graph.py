@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInfoProto
 
-
 NODE_TENSOR = "t"  # the field of a node's attribute
 MAX_BYTES = 2**31 - 1  # protobuf reads no longer message
 MAX_ELEMENTS = 2**63 - 1  # what ONNX's own sizes, of 8 bytes, can say
@@ -47,6 +46,8 @@ def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
             raise DataError("weights lie in another file", "export it in one file")
         onnx.checker.check_model(str(path))
         _check_functions(model)
+        if not model.graph.output:
+            raise DataError("graph.output: none", "export it with an output")
     return model
 
 
@@ -101,10 +102,8 @@ def _find_external(path: Path, entries: dict[str, str]) -> Path:
     folder, location = path.resolve().parent, entries.get("location", "")
     file = (folder / location).resolve()
     if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
-        raise DataError(
-            f"{location!r} leaves the folder of the file",
-            "export the model in one file, or with its weights beside it; nothing outside its folder is read",
-        )
+        remedy = "export the model in one file, or with its weights beside it; nothing outside its folder is read"
+        raise DataError(f"{location!r} leaves the folder of the file", remedy)
     if not file.is_file():
         raise DataError(f"no file {location!r}", "put it beside the model")
     extent = [entries.get(name, "0") for name in ("offset", "length")]

@@ -35,6 +35,7 @@ from dlmi_bench.jobs.subject import Subject, build, register
 from dlmi_bench.records import Conditions, Figure, unavailable
 
 INPUT_SEED = 0
+FAULTS = ("the runtime does not run the model", "check the model, its --input and --batch")
 
 
 def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> PrepareAnswer:
@@ -144,11 +145,13 @@ class LoadedRuntime:
 _LOADED: list[LoadedRuntime] = []  # the one that this worker is for
 
 
+@runtime_faults(*FAULTS)
 def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
     """Load one runtime, alone on its CPU while others load too. The first job of a fresh worker.
 
     Raises:
         MeasurementError: scores that are not finite.
+        DataError: the runtime does not load or run the model.
     """
     register(request.subject)
     entry, paths, batches = BACKENDS[request.backend], request.paths, request.batches
@@ -162,15 +165,16 @@ def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
     if request.is_first:
         figures = make_memory_figures(peaks, conditions | {"batch": batches[0]})
         figures += _compare(scores, paths, conditions)
-    with runtime_faults(f"{request.backend} does not run all batch sizes", "name others with --batch"), empty.active():
-        calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
-        calls |= {str(batch): runner.prepare(images[:batch]) for batch in batches}
+    calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
+    calls |= {str(batch): runner.prepare(images[:batch]) for batch in batches}
+    with empty.active():
         for call in calls.values():
             call()  # what is compiled at a call is compiled now
     _LOADED[:] = [LoadedRuntime(entry, runner, empty, scores, calls)]
     return LoadAnswer(figures=tuple(figures), conditions=dict(conditions), load_s=loading.total_s)
 
 
+@runtime_faults(*FAULTS)
 def run_rounds_job(request: RoundsRequest, _: OnProgress) -> RoundsAnswer:
     """Time what was loaded, alone on the machine.
 
@@ -191,6 +195,7 @@ def run_rounds_job(request: RoundsRequest, _: OnProgress) -> RoundsAnswer:
     return RoundsAnswer(traces=traces, neighbours=neighbours, is_pinned=hopper.is_pinned)
 
 
+@runtime_faults(*FAULTS)
 def run_calls_job(request: CallsRequest, _: OnProgress) -> None:
     """Make calls of the loaded runtime: work for the parent's energy meter."""
     (loaded,) = _LOADED
