@@ -119,7 +119,7 @@ def _read_number(path: Path, dataset: "FileDataset", field: str, default: float)
     try:
         return default if value is None else parse_number(str(value).strip())
     except ValueError:
-        raise DataError(f"{path}: field {field} is {value!r:.80}, not a number", REMEDY) from None
+        raise DataError(f"{path}: field {field} is {str(value)[:80]!r}, not a number", REMEDY) from None
 
 
 def _decode(path: Path, dataset: "FileDataset") -> NDArray[Any]:
@@ -131,6 +131,7 @@ def _decode(path: Path, dataset: "FileDataset") -> NDArray[Any]:
         cause = f"{path}: field PixelData cannot be read (it has {n_found} bytes, expected {n_bytes}); truncated?"
         raise DataError(cause, REMEDY)
     with guard(f"{path}: field PixelData cannot be read", REMEDY):
+        dataset.pixel_array_options(correct_unused_bits=False)  # they are checked below, and not cut off
         stored: NDArray[Any] = dataset.pixel_array
     _check_shape(path, stored.shape, "PixelData", IMAGE_SHAPE)
     n_bits, n_sign = dataset.BitsStored, dataset.PixelRepresentation
