@@ -99,6 +99,7 @@ def test_nifti_scaling_is_applied(volume: np.ndarray, tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_volume(path), volume * np.float32(0.5) + 3)
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR IS")
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -106,6 +107,7 @@ def test_nifti_scaling_is_applied(volume: np.ndarray, tmp_path: Path) -> None:
         ({"Modality": "CT"}, "field Modality is 'CT'"),
         ({"PixelData": None}, "field PixelData is missing"),
         ({"NumberOfFrames": 90}, "NumberOfFrames/Rows/Columns is 90x109x91, expected 91x109x91"),
+        ({"NumberOfFrames": "91.5"}, "NumberOfFrames/Rows/Columns is 91.5x109x91"),
         ({"NumberOfFrames": 120, "Rows": 128, "Columns": 128}, "120x128x128, expected 91x109x91; raw projections?"),
         ({"RescaleIntercept": "-1500"}, "field PixelData is negative"),
         ({"PhotometricInterpretation": "MONOCHROME1"}, "'MONOCHROME1', expected 'MONOCHROME2'; an inverted grey scale"),

@@ -64,9 +64,9 @@ def _check_archive(archive: zipfile.ZipFile, n_bytes: int) -> None:
         raise ValueError("a compressed archive, or one with folders")
     if damaged := archive.testzip():
         raise ValueError(f"{damaged} does not have its checksum")
-    for name in archive.namelist():
-        if name.endswith("data.pkl"):
-            _check_names(io.BytesIO(archive.read(name)))
+    for member in members:
+        if member.filename.endswith("data.pkl"):
+            _check_names(io.BytesIO(archive.read(member)))
 
 
 def _check_names(stream: io.BytesIO) -> None:

@@ -99,7 +99,7 @@ def _check_header(path: Path, dataset: "FileDataset") -> None:
         raise DataError(f"{path}: field PixelData is missing; truncated?", REMEDY)
     _check_value(path, dataset, "Modality", (MODALITY,))
     fields = ("NumberOfFrames", "Rows", "Columns")
-    _check_shape(path, tuple(int(_read_number(path, dataset, f, 1)) for f in fields), "/".join(fields), IMAGE_SHAPE)
+    _check_shape(path, tuple(_read_number(path, dataset, f, 1) for f in fields), "/".join(fields), IMAGE_SHAPE)
     for field, allowed in PIXEL_FORMAT.items():
         _check_value(path, dataset, field, allowed)
     _check_value(path, dataset, "BitsStored", range(1, dataset.BitsAllocated + 1))
@@ -174,12 +174,13 @@ def _check_nifti(path: Path, content: bytes) -> None:
         raise DataError(f"{cause}; truncated?", REMEDY)
 
 
-def _check_shape(path: Path, shape: tuple[int, ...], field: str, expected: tuple[int, ...]) -> None:
+def _check_shape(path: Path, shape: tuple[float, ...], field: str, expected: tuple[int, ...]) -> None:
     if shape == expected:
         return
+    found, wanted = ("x".join(f"{n:g}" for n in numbers) for numbers in (shape, expected))
     hint = "; raw projections?" if len(shape) == 3 and shape.count(shape[1]) == 2 else ""
     raise DataError(
-        f"{path}: field {field} is {'x'.join(map(str, shape))}, expected {'x'.join(map(str, expected))}{hint}",
+        f"{path}: field {field} is {found}, expected {wanted}{hint}",
         "use the images called Reconstructed DaTSCAN; other shapes are not on the study's grid",
     )
 
