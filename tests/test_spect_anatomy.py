@@ -1,10 +1,15 @@
 """Anatomies: the affine fit, the coverage maps, the measured regions and their cache."""
 
+import errno
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dlmi_tasks.files import disk
 from dlmi_tasks.files.cache import compute_key, load_or_make
 from dlmi_tasks.spect.anatomy.anatomy import Anatomies, load_regions
 from dlmi_tasks.spect.anatomy.atlas import Labels, compute_centroids, compute_coverage, fit_affine
@@ -121,6 +126,55 @@ def test_cache_is_made_once_and_mended(tmp_path: Path) -> None:
     np.savez(path, **altered)
     np.testing.assert_array_equal(load_or_make("x", make, cache=tmp_path)["a"], np.arange(5))
     assert len(calls) == 3
+
+
+@contextmanager
+def full_disk(n_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond `n_bytes`, as on a disk with no more space."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 100, 4096])
+def test_full_disk_loses_nothing(tmp_path: Path, n_bytes: int) -> None:
+    """Arrays that cannot be kept are returned, with a warning that names the file; no part of it stays."""
+    arrays = {"a": np.arange(5000)}
+    with full_disk(n_bytes), pytest.warns(RuntimeWarning, match=r"x\.npz: not kept"):
+        found = load_or_make("x", lambda: arrays, cache=tmp_path)
+    np.testing.assert_array_equal(found["a"], arrays["a"])
+    assert [path.name for path in (tmp_path / "data").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_read_only_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a lock what is kept is read and verified; what is not is made each time."""
+    load_or_make("x", lambda: {"a": np.arange(5)}, cache=tmp_path)
+    (tmp_path / "data" / "x.npz.lock").unlink()
+    for name in "xy":
+        (tmp_path / "data" / f"{name}.npz.lock").mkdir()
+
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(disk, "NamedTemporaryFile", refuse)
+    np.testing.assert_array_equal(load_or_make("x", dict, cache=tmp_path)["a"], np.arange(5))
+    with pytest.warns(RuntimeWarning, match=r"y\.npz: not kept \(Read-only"):
+        assert load_or_make("y", lambda: {"a": np.arange(5)}, cache=tmp_path)["a"].size == 5
+
+
+def test_cache_with_one_changed_byte_is_made_again(tmp_path: Path) -> None:
+    """Wherever the byte is, the arrays are the right ones."""
+    arrays = {"a": np.arange(50), "b": np.ones((3, 4), dtype=np.float32)}
+    load_or_make("x", lambda: arrays, cache=tmp_path, is_small=True)
+    path = tmp_path / "data" / "x.npz"
+    content = path.read_bytes()
+    for place in range(0, len(content), 3):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x41]) + content[place + 1 :])
+        found = load_or_make("x", lambda: arrays, cache=tmp_path, is_small=True)
+        assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
 
 
 def test_cache_key_follows_what_is_asked_for() -> None:

@@ -97,6 +97,25 @@ def test_key_is_made_once_per_machine(tmp_path: Path) -> None:
     assert load_key(tmp_path / "a") != load_key(tmp_path / "b")
 
 
+def test_damaged_key_is_made_again(tmp_path: Path) -> None:
+    """A key that is too short to be secret, or too long to be ours, is replaced by one that stays."""
+    for damaged in (b"", b"short", bytes(33)):
+        (tmp_path / "spect-subject-key").write_bytes(damaged)
+        assert len(load_key(tmp_path)) == 32
+        assert load_key(tmp_path) == load_key(tmp_path)
+
+
+def test_key_without_a_cache(tmp_path: Path) -> None:
+    """Where no lock can be taken the key is read; where no file can be made it is used without being kept."""
+    key = load_key(tmp_path)
+    (tmp_path / "spect-subject-key.lock").unlink()
+    (tmp_path / "spect-subject-key.lock").mkdir()
+    assert load_key(tmp_path) == key
+    (tmp_path / "file").write_text("")
+    with pytest.warns(RuntimeWarning, match="spect-subject-key: not kept"):
+        assert len(load_key(tmp_path / "file")) == 32
+
+
 @pytest.mark.slow
 def test_audit_of_clean_data() -> None:
     """Independent noise shares nothing, and random slices gain nothing over patients kept whole."""

@@ -165,12 +165,20 @@ def break_constant(path: Path) -> None:
     dataset.save_as(path)
 
 
+def break_huge(path: Path) -> None:
+    dataset = pydicom.dcmread(path)
+    dataset.RescaleSlope = "1e35"
+    dataset.save_as(path)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
         (break_truncate, "PixelData cannot be read"),
         (break_shape, "raw projections?"),
         (break_constant, "PixelData is constant (0)"),
+        (break_huge, "PixelData has values too large"),
     ],
 )
 def test_one_bad_file_never_loses_the_others(

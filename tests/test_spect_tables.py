@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.spect.ppmi.files import ImageFile
+from dlmi_tasks.spect.ppmi.files import IMAGE_NAME, MOMENT, SUBJECT, ImageFile
 from dlmi_tasks.spect.ppmi.matching import GROUPINGS, Match, choose_row, find_label, match_images
 from dlmi_tasks.spect.ppmi.tables import ImageRow, StageRow, Tables, load_tables, parse_day
 
@@ -107,6 +107,76 @@ def test_table_that_is_no_text(tmp_path: Path) -> None:
     assert "x.csv: cannot be read as a table" in problem.reason
     (tmp_path / "x.csv").rename(tmp_path / "MDS_UPDRS_Part_III.csv")
     with pytest.raises(DataError, match=r"Part_III\.csv: cannot be read as a table"):
+        load_tables(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("PATNO,EVENT_ID,INFODT,NHY,NHY\n", "3000,BL,03/2012,2,4"),
+        ("PATNO,EVENT_ID,INFODT,NHY, NHY \n", "3000,BL,03/2012,2,4"),
+        ("PATNO,EVENT_ID,INFODT,NHY,AGE,AGE\n", "3000,BL,03/2012,2,60,70"),
+    ],
+)
+def test_doubled_columns_are_refused(tmp_path: Path, head: str, row: str) -> None:
+    """Of two columns with one name neither is taken; columns without a name are no doubles."""
+    write_stages(tmp_path, row, head=head)
+    with pytest.raises(DataError, match=r"Part_III\.csv: column (NHY|AGE) is there more than once"):
+        load_tables(tmp_path)
+    write_stages(tmp_path, "3000,BL,03/2012,2,,", head="PATNO,EVENT_ID,INFODT,NHY,,\n")
+    assert [row.stage for row in load_tables(tmp_path).stages] == [2]
+
+
+def test_doubled_columns_of_images_are_refused(tmp_path: Path) -> None:
+    """So are those of the table of images, whose name does not matter."""
+    write_stages(tmp_path, "3000,BL,NUPDRS3,03/2012,,2")
+    (tmp_path / "c.csv").write_text("Image Data ID,Subject,Subject,Group,Visit,Acq Date\nI1,3000,3001,PD,BL,3/1/2012\n")
+    with pytest.raises(DataError, match=r"c\.csv: column Subject is there more than once"):
+        load_tables(tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["0_3", "\uff13", "\u0663", "+3e", "1e0_0", "nan", "0x2"])
+def test_only_plain_numbers_are_stages(tmp_path: Path, stage: str) -> None:
+    """What Python also takes for a number is listed with its line, and no label."""
+    tables = load_tables(write_stages(tmp_path, f"3000,BL,NUPDRS3,03/2012,,{stage}", "3000,V04,NUPDRS3,03/2013,,3"))
+    assert [row.stage for row in tables.stages] == [3]
+    (problem,) = tables.problems
+    assert problem.where.endswith("line 2")
+    assert "field NHY is" in problem.reason
+
+
+def test_digits_of_other_scripts_are_no_date_and_no_path() -> None:
+    """They pass for digits in Python, and name another subject, image or day."""
+    assert parse_day("\uff13/1/2012") is None
+    assert not SUBJECT.fullmatch("300\uff10")
+    assert not MOMENT.fullmatch("2012-03-0\uff11")
+    assert not IMAGE_NAME.search("x_I1\uff10.dcm")
+
+
+def test_row_with_too_many_fields_is_left_out(tmp_path: Path) -> None:
+    """A comma that is not quoted moves all that follows, and so the label: the line is listed and not used."""
+    rows = ["3000,BL,NUPDRS3,03/2012,,2", "3001,BL,a,b,03/2012,,4", "3002,BL,NUPDRS3,03/2012,,1,,"]
+    tables = load_tables(write_stages(tmp_path, *rows))
+    assert [(row.subject, row.stage) for row in tables.stages] == [("3000", 2), ("3002", 1)]
+    (problem,) = tables.problems
+    assert problem.where.endswith("line 3")
+    assert "7 fields under 6 columns" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("3000,BL,NUPDRS3,03/2012,,2\0\n", "line 2 holds a NUL byte"),
+        (f"3000,BL,NUPDRS3,03/2012,,{'2' * 140_000}\n", "field larger than field limit"),
+        (f"3000,BL,NUPDRS3,03/2012,,2{',' * 2_000_000}\n", "line 2 is longer than 1048576"),
+        ('"3000,BL,NUPDRS3,03/2012,,2\n', "unexpected end of data"),
+        ("\n" * 500_000, "longer than 500000 lines"),
+    ],
+)
+def test_table_that_is_none_is_refused(tmp_path: Path, rows: str, message: str) -> None:
+    """NUL bytes, a field or line without end, an open quote and lines without number are an error with the file."""
+    (tmp_path / "MDS_UPDRS_Part_III.csv").write_text(HEAD + rows)
+    with pytest.raises(DataError, match=rf"Part_III\.csv: cannot be read as a table .*{message}"):
         load_tables(tmp_path)
 
 

@@ -11,7 +11,14 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import JPEGLosslessSV1
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
 from dlmi_bench.errors import DataError
 from dlmi_tasks.spect.anatomy.grid import SHAPE
@@ -92,6 +99,7 @@ def test_nifti_scaling_is_applied(volume: np.ndarray, tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_volume(path), volume * np.float32(0.5) + 3)
 
 
+@pytest.mark.filterwarnings("ignore:.* VR .*IS")
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -99,8 +107,21 @@ def test_nifti_scaling_is_applied(volume: np.ndarray, tmp_path: Path) -> None:
         ({"Modality": "CT"}, "field Modality is 'CT'"),
         ({"PixelData": None}, "field PixelData is missing"),
         ({"NumberOfFrames": 90}, "NumberOfFrames/Rows/Columns is 90x109x91, expected 91x109x91"),
+        ({"NumberOfFrames": "91.5"}, "NumberOfFrames/Rows/Columns is 91.5x109x91"),
         ({"NumberOfFrames": 120, "Rows": 128, "Columns": 128}, "120x128x128, expected 91x109x91; raw projections?"),
         ({"RescaleIntercept": "-1500"}, "field PixelData is negative"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "'MONOCHROME1', expected 'MONOCHROME2'; an inverted grey scale"),
+        ({"PhotometricInterpretation": None}, "PhotometricInterpretation is None"),
+        ({"SamplesPerPixel": 3}, "SamplesPerPixel is 3, expected 1"),
+        ({"PixelRepresentation": 2}, "PixelRepresentation is 2, expected 0 to 1"),
+        ({"BitsAllocated": 64}, "BitsAllocated is 64, expected 8 to 32"),
+        ({"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}, "it has 1805258 bytes, expected 902629"),
+        ({"BitsStored": 17}, "BitsStored is 17, expected 1 to 16"),
+        ({"BitsStored": 12}, "HighBit is 15, expected 11"),
+        ({"BitsStored": 11, "HighBit": 10}, r"do not fit into 11 bits \(BitsStored\)"),
+        ({"BitsStored": 12, "HighBit": 11, "PixelRepresentation": 1}, r"do not fit into 12 bits \(BitsStored\)"),
+        ({"PixelData": bytes(2 * 91 * 109 * 91 + 2)}, "it has 1805260 bytes, expected 1805258"),
+        ({"PixelData": bytes(2 * 91 * 109 * 90)}, "it has 1785420 bytes, expected 1805258"),
     ],
 )
 def test_bad_header_is_named(dicom: Path, fields: dict[str, Any], message: str) -> None:
@@ -118,6 +139,45 @@ def test_truncated_dicom(dicom: Path, share: float) -> None:
     dicom.write_bytes(content[: max(int(share * len(content)), 200)])
     with pytest.raises(DataError, match=r"truncated\?|is missing|Modality is None"):
         load_volume(dicom)
+
+
+@pytest.mark.parametrize(("text", "field"), [(b"9_1 ", "NumberOfFrames"), (b"1_0 ", "RescaleSlope")])
+def test_digits_with_underscores_are_no_number(dicom: Path, text: bytes, field: str) -> None:
+    """What the reader of the header takes for 91 frames, or for a slope of 10, is named and refused."""
+    edit(dicom, RescaleSlope="1000")
+    content = dicom.read_bytes()
+    known = b"IS\x02\x0091" if field == "NumberOfFrames" else b"DS\x04\x001000"
+    dicom.write_bytes(content.replace(known, known[:2] + struct.pack("<H", 4) + text))
+    with pytest.raises(DataError, match=rf"field {field} is .*{text.decode().strip()}.*, not a number"):
+        load_volume(dicom)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "bits"),
+    [
+        (ImplicitVRLittleEndian, 32),
+        (ExplicitVRBigEndian, 16),
+        (ExplicitVRBigEndian, 32),
+        (DeflatedExplicitVRLittleEndian, 8),
+        (RLELossless, 8),
+        (RLELossless, 16),
+    ],
+)
+def test_other_encodings_come_back(dicom: Path, syntax: UID, bits: int) -> None:
+    """Every transfer syntax that is read, with pixels of every size, gives the values that were stored."""
+    values = np.random.default_rng(1).integers(0, 200, SHAPE).astype(f"u{bits // 8}")
+    dataset = pydicom.dcmread(dicom)
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    content = values.astype(values.dtype.newbyteorder(">" if syntax == ExplicitVRBigEndian else "<")).tobytes()
+    dataset.PixelData = content + bytes(len(content) % 2)
+    dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
+    if syntax == RLELossless:
+        dataset.compress(syntax)
+    else:
+        dataset.file_meta.TransferSyntaxUID = syntax
+    form = {"implicit_vr": syntax == ImplicitVRLittleEndian, "little_endian": syntax != ExplicitVRBigEndian}
+    pydicom.dcmwrite(dicom, dataset, **form)
+    np.testing.assert_array_equal(load_volume(dicom), values)
 
 
 def test_not_dicom(tmp_path: Path) -> None:
@@ -169,6 +229,51 @@ def test_wrong_nifti_shape(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.ones((128, 128, 120), dtype=np.int16), np.eye(4)), tmp_path / "x.nii")
     with pytest.raises(DataError, match=r"field dim is 128x128x120, expected 91x109x91; raw projections\?"):
         load_volume(tmp_path / "x.nii")
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "message"),
+    [
+        (70, struct.pack("<hh", 32, 64), "datatype is complex64 of 64 bits"),
+        (70, struct.pack("<hh", 128, 24), "datatype is .* of 24 bits"),
+        (70, struct.pack("<hh", 512, 8), "datatype is uint16 of 8 bits"),
+        (70, struct.pack("<hh", 4096, 16), "cannot be read"),
+        (70, struct.pack("<hh", 64, 64), "before 7221032 bytes of voxels; the file has 1805610"),
+        (108, struct.pack("<f", 351), "vox_offset is 351"),
+        (108, struct.pack("<f", 1e11), "vox_offset is 1e.11"),
+        (108, struct.pack("<f", float("nan")), "vox_offset is nan"),
+        (344, b"ni1\0", "magic is b'ni1', expected b'n.1'"),
+    ],
+)
+def test_bad_nifti_header_is_named(
+    pristine: dict[str, bytes], tmp_path: Path, place: int, content: bytes, message: str
+) -> None:
+    """A type that holds no plain numbers, and voxels that are not where the header says, are refused by field."""
+    path = tmp_path / "x.nii"
+    path.write_bytes(pristine[".nii"][:place] + content + pristine[".nii"][place + len(content) :])
+    with pytest.raises(DataError, match=message):
+        load_volume(path)
+
+
+def test_axes_that_are_swapped_are_not_reshaped(volume: np.ndarray, tmp_path: Path) -> None:
+    """An affine that makes the second axis the first gives another shape, not other voxels."""
+    affine = NIFTI_AFFINE[:, [1, 0, 2, 3]]
+    nibabel.save(nibabel.Nifti1Image(volume.transpose(2, 1, 0), affine), tmp_path / "x.nii")
+    with pytest.raises(DataError, match="109x91x91, expected 91x109x91"):
+        load_volume(tmp_path / "x.nii")
+
+
+def test_nothing_follows_a_nifti(pristine: dict[str, bytes], tmp_path: Path) -> None:
+    """Bytes behind the voxels or the compressed data, and a checksum that is wrong, are refused."""
+    sound, packed = pristine[".nii"], gzip.compress(pristine[".nii"], 1)
+    wrong = packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:]
+    contents = {".nii": [sound + b"x", sound[:-1]], ".nii.gz": [packed + b"x", packed[:-1], wrong, packed * 2]}
+    for suffix, damaged in contents.items():
+        for content in damaged:
+            path = tmp_path / f"x{suffix}"
+            path.write_bytes(content)
+            with pytest.raises(DataError, match=str(path)):
+                load_volume(path)
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

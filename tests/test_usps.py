@@ -127,6 +127,11 @@ BAD_FILES = {
     "fractional label": ("3.5" + GOOD[3:], r"line 1: label 3\.5"),
     "not a number": (GOOD.replace("-1.000", "abc", 1), r"line 1: value 1: 'abc' is not a number"),
     "not finite": (GOOD.replace("-1.000", "nan", 1), r"line 1: value 1: 'nan' is not finite"),
+    "underscore": (GOOD.replace("-1.000", "0_3", 1), r"line 1: value 1: '0_3' is not a number"),
+    "other digits": (GOOD.replace("3.0", "\uff13.0", 1), r"cannot be read to its end .*ascii"),
+    "no end": (GOOD.replace("-1.000", "1" * 9000, 1), "line 1 is longer than 8192 characters"),
+    "blank lines": ("\n" * 10_001, "longer than 10000 lines"),
+    "NUL byte": (GOOD + "\0", "line 1 holds a NUL byte"),
     "empty": ("", "the file is empty"),
     "other data": (GOOD, "differ from the published data"),
 }
@@ -137,7 +142,7 @@ def test_bad_files_are_named_with_line_and_field(case: str, tmp_path: Path) -> N
     """Each kind of damage has a message with file, place and remedy."""
     text, message = BAD_FILES[case]
     for name in ("zip.train", "zip.test"):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=message) as caught:
         load_usps("usps", data_dir=tmp_path, cache=tmp_path / "cache")
     assert str(tmp_path) in str(caught.value)
@@ -171,6 +176,30 @@ def test_damaged_cache_is_mended(tmp_path: Path) -> None:
     kept.write_bytes(b"not an archive")
     assert load_usps("usps", cache=tmp_path).source.startswith("package archive")
     assert load_usps("usps", cache=tmp_path).source.startswith("cache of package archive")
+
+
+@pytest.mark.parametrize("damage", ["altered", "truncated"])
+def test_damaged_official_file_is_fetched_again(
+    damage: str, site: str, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of an earlier download that is not the published one by now is replaced; that of the site is an error."""
+    names = "zip.train.gz", "zip.test.gz"
+    monkeypatch.setitem(usps.OFFICIAL_SITES, "usps", (site, names))
+    (tmp_path / "official").mkdir()
+    for name in names:
+        shutil.copy(written / name, tmp_path / "official" / name)
+    content = (written / names[1]).read_bytes()
+    altered = gzip.compress(gzip.decompress(content).replace(b"-1.0", b"-0.9", 1), 1)
+    (tmp_path / "official" / names[1]).write_bytes(altered if damage == "altered" else content[:5000])
+    assert load_usps("usps", source="official", cache=tmp_path).sha256 == SHA256["usps"]
+
+
+def test_cache_that_cannot_be_written(written: Path, tmp_path: Path) -> None:
+    """The data come all the same, with a warning that names the file; nothing else is left behind."""
+    (tmp_path / "file").write_text("")
+    with pytest.warns(RuntimeWarning, match=r"usps\.npz: not kept .*DLMI_BENCH_CACHE"):
+        data = load_usps("usps", data_dir=written, cache=tmp_path / "file")
+    assert data.sha256 == SHA256["usps"]
 
 
 def test_libsvm_fields_must_be_in_order(tmp_path: Path) -> None:

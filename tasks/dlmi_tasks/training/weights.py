@@ -1,6 +1,7 @@
 """Files of weights, read as numbers only: safetensors, or torch's own format with `weights_only`. Nothing is run."""
 
 import io
+import pickletools
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from dlmi_tasks.files.limits import guard
 
 Tensors = dict[str, Tensor]
 REMEDY = "save the state dict alone: torch.save(network.state_dict(), FILE), or a .safetensors file"
+MAX_NAME = 1000  # characters
+N_PICKLES = 5  # with which torch's older format begins
+ZIP_START = b"PK\x03\x04"  # by which torch knows its newer one
+FOLDER_BIT = 0x10
 MAX_SHARING = 2  # tensors may share their numbers, but not let a small file stand for a large network
 
 
@@ -38,15 +43,34 @@ def parse_weights(content: bytes, path: Path) -> Tensors:
                 raise DataError(f"{field} is complex", REMEDY)
             if not value.isfinite().all():
                 raise DataError(f"{field} holds values that are not finite", REMEDY)
-        return found
+        return {name: value.detach() for name, value in found.items()}
 
 
 def _load_torch(content: bytes) -> object:
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            # torch stores its numbers as they are, believes the sizes that the archive states, and checks no checksum.
-            if any(m.compress_type or m.file_size > len(content) for m in archive.infolist()):
-                raise ValueError("a compressed archive")
-            if damaged := archive.testzip():
-                raise ValueError(f"{damaged} does not have its checksum")
+    stream = io.BytesIO(content)
+    if content.startswith(ZIP_START):
+        with zipfile.ZipFile(stream) as archive:
+            _check_archive(archive, len(content))
+    else:
+        for _ in range(N_PICKLES):
+            _check_names(stream)
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _check_archive(archive: zipfile.ZipFile, n_bytes: int) -> None:
+    """Check what torch believes: it stores numbers as they are, and verifies neither sizes nor checksums."""
+    members = archive.infolist()
+    if any(m.compress_type or m.file_size > n_bytes or m.external_attr & FOLDER_BIT for m in members):
+        raise ValueError("a compressed archive, or one with folders")
+    if damaged := archive.testzip():
+        raise ValueError(f"{damaged} does not have its checksum")
+    for member in members:
+        if member.filename.endswith("data.pkl"):
+            _check_names(io.BytesIO(archive.read(member)))
+
+
+def _check_names(stream: io.BytesIO) -> None:
+    """Check the names in one pickle: over a long one that it refuses torch's search for a message takes for ever."""
+    for _, argument, _ in pickletools.genops(stream):
+        if isinstance(argument, str) and len(argument) > MAX_NAME:
+            raise ValueError(f"a name of {len(argument)} characters")

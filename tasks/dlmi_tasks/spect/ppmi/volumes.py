@@ -99,7 +99,7 @@ def _check_header(path: Path, dataset: "FileDataset") -> None:
         raise DataError(f"{path}: field PixelData is missing; truncated?", REMEDY)
     _check_value(path, dataset, "Modality", (MODALITY,))
     fields = ("NumberOfFrames", "Rows", "Columns")
-    _check_shape(path, tuple(int(_read_number(path, dataset, f, 1)) for f in fields), "/".join(fields), IMAGE_SHAPE)
+    _check_shape(path, tuple(_read_number(path, dataset, f, 1) for f in fields), "/".join(fields), IMAGE_SHAPE)
     for field, allowed in PIXEL_FORMAT.items():
         _check_value(path, dataset, field, allowed)
     _check_value(path, dataset, "BitsStored", range(1, dataset.BitsAllocated + 1))
@@ -119,7 +119,7 @@ def _read_number(path: Path, dataset: "FileDataset", field: str, default: float)
     try:
         return default if value is None else parse_number(str(value).strip())
     except ValueError:
-        raise DataError(f"{path}: field {field} is {value!r:.80}, not a number", REMEDY) from None
+        raise DataError(f"{path}: field {field} is {str(value)[:80]!r}, not a number", REMEDY) from None
 
 
 def _decode(path: Path, dataset: "FileDataset") -> NDArray[Any]:
@@ -131,6 +131,7 @@ def _decode(path: Path, dataset: "FileDataset") -> NDArray[Any]:
         cause = f"{path}: field PixelData cannot be read (it has {n_found} bytes, expected {n_bytes}); truncated?"
         raise DataError(cause, REMEDY)
     with guard(f"{path}: field PixelData cannot be read", REMEDY):
+        dataset.pixel_array_options(correct_unused_bits=False)  # they are checked below, and not cut off
         stored: NDArray[Any] = dataset.pixel_array
     _check_shape(path, stored.shape, "PixelData", IMAGE_SHAPE)
     n_bits, n_sign = dataset.BitsStored, dataset.PixelRepresentation
@@ -173,12 +174,13 @@ def _check_nifti(path: Path, content: bytes) -> None:
         raise DataError(f"{cause}; truncated?", REMEDY)
 
 
-def _check_shape(path: Path, shape: tuple[int, ...], field: str, expected: tuple[int, ...]) -> None:
+def _check_shape(path: Path, shape: tuple[float, ...], field: str, expected: tuple[int, ...]) -> None:
     if shape == expected:
         return
+    found, wanted = ("x".join(f"{n:g}" for n in numbers) for numbers in (shape, expected))
     hint = "; raw projections?" if len(shape) == 3 and shape.count(shape[1]) == 2 else ""
     raise DataError(
-        f"{path}: field {field} is {'x'.join(map(str, shape))}, expected {'x'.join(map(str, expected))}{hint}",
+        f"{path}: field {field} is {found}, expected {wanted}{hint}",
         "use the images called Reconstructed DaTSCAN; other shapes are not on the study's grid",
     )
 
