@@ -1,5 +1,6 @@
 """What a measurement was taken on, and what else the machine was doing."""
 
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from dlmi_bench.instruments.host.activity import (
     read_own_time,
 )
 from dlmi_bench.instruments.host.provenance import (
+    _ask,
     compute_machine_id,
     describe_commit,
     describe_environment,
@@ -66,6 +68,23 @@ def test_commit_is_that_of_the_checkout_alone(tmp_path: Path) -> None:
         subprocess.run([*git, *words], check=True, capture_output=True)
     assert describe_commit(installed) == describe_commit(tmp_path) == ""
     assert re.fullmatch("[0-9a-f]{12}", describe_commit(checkout))
+
+
+def test_asking_for_the_commit_leaves_the_index_alone(tmp_path: Path) -> None:
+    """A file whose time changed would let `git describe --dirty` lock and rewrite the index; changes are still seen."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "a").write_text("a")
+    for words in (["init"], ["add", "a"], ["commit", "-m", "a"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    index = tmp_path / ".git" / "index"
+    os.utime(tmp_path / "a", (1, 1))
+    before = index.read_bytes()
+    commit = describe_commit(tmp_path)
+    assert not commit.endswith("-dirty")
+    assert index.read_bytes() == before
+    (tmp_path / "a").write_text("b")
+    _ask.cache_clear()
+    assert describe_commit(tmp_path) == f"{commit}-dirty"
 
 
 def test_load_of_a_made_up_machine(tmp_path: Path) -> None:

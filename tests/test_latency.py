@@ -3,12 +3,14 @@
 import gc
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from dlmi_bench.errors import MeasurementError
-from dlmi_bench.instruments.clock import HostClock
+from dlmi_bench.instruments.clock import Block, HostClock
 from dlmi_bench.instruments.latency import MAX_WARMUP_S, MIN_WARMUP_S, N_WARMUP, Plan, Trace, measure_latency
+from dlmi_bench.instruments.latency_figures import make_latency_figures
 from stand_ins import FakeClock
 
 
@@ -27,6 +29,25 @@ def test_known_duration_is_read_exactly(clock: FakeClock) -> None:
     assert trace.wall_s == [20e-6] * 7
     assert trace.cpu_s == [20e-6] * 7
     assert trace.preempted_share == 0
+
+
+def test_cost_of_the_loop_is_read_and_stated(clock: FakeClock) -> None:
+    """Where each call takes 30 ns longer, the loop is these 30 ns, and a latency of 2 us says 1.5 %."""
+
+    class SlowLoop(FakeClock):
+        def time(self, call: Callable[[], object], n_calls: int) -> Block:
+            block = super().time(call, n_calls)
+            self.work(30 * n_calls)
+            return replace(block, wall_ns=block.wall_ns + 30 * n_calls, cpu_ns=block.cpu_ns + 30 * n_calls)
+
+    clock = SlowLoop()
+    said = {}
+    for name, duration_ns in (("short", 1_970), ("long", 20_000)):
+        trace = measure_latency({name: make_call(clock, duration_ns)}, Plan(n_rounds=5), clock=clock)[name]
+        assert trace.loop_s == pytest.approx(30e-9)
+        (latency, *_) = make_latency_figures([trace], [trace], is_pinned=True, conditions={"batch": 1})
+        said[name] = [note.text for note in latency.notes if "loop" in note.text]
+    assert said == {"short": ["up to 1.5 % of it is the measuring loop"], "long": []}
 
 
 def test_blocks_are_calibrated_to_two_milliseconds(clock: FakeClock) -> None:

@@ -1,6 +1,8 @@
 """A user's own folder never takes the place of this program's modules, nor of its libraries'."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,16 @@ from stand_ins import Command, plant
 
 # Whatever of it is imported by this program says so and ends the process.
 TRAP = "raise SystemExit('the module of the folder was imported: ' + __name__)\n"
-NAMES = ("torch.py", "random.py", "dataclasses.py", "json.py", "sitecustomize.py", "onnxruntime/__init__.py")
+NAMES = (
+    "pip/__init__.py",
+    "pip/__main__.py",
+    "torch.py",
+    "random.py",
+    "dataclasses.py",
+    "json.py",
+    "sitecustomize.py",
+    "onnxruntime/__init__.py",
+)
 FOLDERS = ("models", "bench", "tasks", "reports")
 MINE = """
 from models.parts import Head
@@ -55,6 +66,24 @@ def test_folder_shadows_nothing(is_on_path: bool, hostile: Command) -> None:
         done = hostile(*arguments, **environment)
         assert done.returncode in ((10, 11, 12) if arguments == ("claims",) else (0,)), done.stderr
         assert "of the folder was imported" not in done.stdout + done.stderr
+
+
+def test_pip_of_the_folder_is_not_run(hostile: Command) -> None:
+    """The index that pip is configured for is asked of the real pip, whatever lies in the folder."""
+    (hostile.folder / "pip" / "__main__.py").write_text("open('executed', 'w')\n")
+    program = "from dlmi_tasks.files.archives import load_index_settings; print(load_index_settings())"
+    environment = os.environ | {"PIP_INDEX_URL": "https://example.invalid/simple"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=hostile.folder, env=environment, capture_output=True, text=True
+    )
+    assert "example.invalid" in done.stdout, done.stderr
+    assert not (hostile.folder / "executed").exists()
+
+
+def test_warnings_as_errors_end_nothing(hostile: Command) -> None:
+    """Warnings of libraries stay warnings, in the command and in its workers."""
+    done = hostile("count", "softmax", PYTHONWARNINGS="error")
+    assert done.returncode == 0, done.stderr
 
 
 def test_gate_shadows_nothing(hostile: Command, finished: Command) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.errors import FetchError
+from dlmi_bench.search_path import protect_child
 from dlmi_tasks.files.disk import CACHE_REMEDY, atomic_file, hold
 from dlmi_tasks.files.limits import GZIP, MIB, guard, inflate, load_bytes
 
@@ -180,8 +181,10 @@ def load_index_settings() -> dict[str, str]:
 
     The environment overrides the user's file, which overrides the machine's, as in pip. Without pip it is empty.
     """
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "config", "list"]
+    environment = dict(os.environ)
+    protect_child(environment)  # a folder `pip` of the user's is not pip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     found: dict[str, tuple[int, str]] = {}
     ranks = {"global": 0, "install": 1, ":env:": 2}
     for line in done.stdout.splitlines():

@@ -78,7 +78,7 @@ def _find_python(checkout: Path, folder: Path, root: Path, on_progress: OnProgre
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     limits = ["-c", str(checkout / CONSTRAINTS)] if (checkout / CONSTRAINTS).is_file() else []
-    install = [str(python), "-m", "pip", "install", "--quiet", *limits, str(checkout)]
+    install = [str(python), "-P", "-m", "pip", "install", "--quiet", *limits, str(checkout)]
     _run(install, "installing the versions of the revision", remedy=NAME_PYTHON)
     return python
 
@@ -95,6 +95,7 @@ def _ask_versions(software: Software) -> dict[str, str]:
     environment = os.environ | {"PYTHONPATH": software.source_roots}
     ask = [
         str(software.python),
+        "-P",
         "-c",
         ASK_VERSIONS.format(software.find_name("dlmi_bench.instruments.host.provenance")),
     ]
