@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 STATM = Path("/proc/self/statm")
-GROWTH_BYTES = 2**30  # of memory that reading any file may take; a file of a few bytes can ask for any amount
+GROWTH_BYTES = 2**29  # of memory that reading any file may take; a file of a few bytes can ask for any amount
 GROWTH = 16  # the same, for each byte of the file: it is copied between libraries
 MAX_SAID = 300  # characters of a library's own text
 ONE_THREAD = RLock()  # the limit is that of the process, and is restored
