@@ -10,7 +10,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.errors import DataError
-from dlmi_bench.instruments.distrust import graph_faults
+from dlmi_bench.instruments.distrust import graph_faults, infer_graph, limited_memory
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -39,12 +39,14 @@ def load_graph(path: Path, *, is_whole: bool = True) -> "ModelProto":
         found = path.stat()
         if not S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:  # a pipe would never end
             raise DataError(f"not a regular file of at most {MAX_BYTES} bytes", "name a file that can be read")
-        model = onnx.load_model(path, format="protobuf", load_external_data=False)
+        with limited_memory(found.st_size):
+            model = onnx.load_model(path, format="protobuf", load_external_data=False)
         _check_fields(model)
         others = list_external_files(model, path)
         if others and is_whole:
             raise DataError("weights lie in another file", "export it in one file")
-        onnx.checker.check_model(str(path))
+        with limited_memory(found.st_size):
+            onnx.checker.check_model(str(path))
         _check_functions(model)
         if not model.graph.output:
             raise DataError("graph.output: none", "export it with an output")
@@ -156,7 +158,7 @@ def infer_shapes(model: "ModelProto", input_shape: tuple[int, ...]) -> "tuple[Gr
     for output in fixed.graph.output:
         output.type.tensor_type.ClearField("shape")  # what is stated for another batch would stay
     try:
-        graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+        graph = infer_graph(fixed)
     except onnx.shape_inference.InferenceError as error:
         raise DataError(f"shapes in the ONNX file contradict each other ({error})", "export it again") from error
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
@@ -255,12 +257,10 @@ def compute_peak_activation_bytes(model: "ModelProto") -> int:
     Raises:
         DataError: the shape of some tensor cannot be inferred.
     """
-    import onnx
-
-    fixed = onnx.ModelProto()
+    fixed = type(model)()
     fixed.CopyFrom(model)
     _find_axes(fixed)[0].dim_value = 1
-    graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    graph = infer_graph(fixed)
     sizes = _collect_sizes(graph)
     weights = {tensor.name for tensor in graph.initializer}
     alive = {value.name for value in graph.input} - weights
