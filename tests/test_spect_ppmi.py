@@ -171,7 +171,6 @@ def break_huge(path: Path) -> None:
     dataset.save_as(path)
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [

@@ -105,8 +105,9 @@ def _read_all(
     for i, match in enumerate(matches, 1):
         try:
             volume = load_volume(match.image.path)
-            _check_reference(match.image.path, volume, regions)
-            found = extract([volume], slices, regions)
+            with np.errstate(all="ignore"):  # what overflows is refused
+                _check_reference(match.image.path, volume, regions)
+                found = extract([volume], slices, regions)
             _check_finite(match.image.path, found)
         except DataError as error:
             problems.append(Problem(str(match.image.path), error.cause.removeprefix(f"{match.image.path}: ")))
