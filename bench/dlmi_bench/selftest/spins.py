@@ -63,30 +63,25 @@ def _spin(planned_ns: list[int], made: list[int]) -> Callable[[], None]:
     return spins(made.append, time.perf_counter_ns).__next__
 
 
-def make_timed_spin(median_s: float, seed: int) -> tuple[Callable[[], None], Callable[[], None], list[tuple[int, int]]]:
-    """A spin that tells how long it was busy, and one of the same kind that is never busy.
-
-    What the second costs in a loop, the first costs beyond what it tells: call, note, and the clock outside its span.
+def make_timed_spin(median_s: float, seed: int) -> tuple[Callable[[], None], list[tuple[int, int]]]:
+    """A call like that of `make_spin`, which tells how long it was busy, by its own first and last look at the clock.
 
     Returns:
-        The spin, the empty one, and a list that gets what each call of the spin was planned to take and took [ns].
+        The call, and a list that gets what each call was planned to take and took [ns].
     """
     made: list[tuple[int, int]] = []
     planned_ns = [round(1e9 * duration_s) for duration_s in draw_durations(median_s, seed)]
 
-    def spins(note: Callable[[tuple[int, int]], None], now: Callable[[], int], *, is_busy: bool) -> Iterator[None]:
+    def spins(note: Callable[[tuple[int, int]], None], now: Callable[[], int]) -> Iterator[None]:
         for planned in cycle(planned_ns):
             last = start = now()
-            if is_busy:
-                end = start + planned
-                while last < end:
-                    last = now()
+            end = start + planned
+            while last < end:
+                last = now()
             note((planned, last - start))
             yield
 
-    now = time.perf_counter_ns
-    unread: list[tuple[int, int]] = []
-    return spins(made.append, now, is_busy=True).__next__, spins(unread.append, now, is_busy=False).__next__, made
+    return spins(made.append, time.perf_counter_ns).__next__, made
 
 
 def _measure_overhead() -> int:
