@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import FetchError
-from dlmi_tasks.files import archives, disk
+from dlmi_bench.files import atomic_file
+from dlmi_tasks.files import archives
 from dlmi_tasks.files.archives import (
     Archive,
     cache_dir,
@@ -21,7 +22,6 @@ from dlmi_tasks.files.archives import (
     load_index_settings,
     read_member,
 )
-from dlmi_tasks.files.disk import atomic_file
 
 CONTENT = b"forty-two\n"
 
@@ -100,10 +100,10 @@ def test_read_only_and_full_caches(index: Path, tmp_path: Path, monkeypatch: pyt
     path.with_name(f"{path.name}.lock").mkdir()
     assert fetch_archive(pin(index), cache=cache) == path
 
-    def refuse(**_: object) -> None:
+    def refuse(_: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(disk, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(archives, "atomic_file", refuse)
     path.unlink()
     with pytest.raises(FetchError, match=r"toy-1\.0\.tar\.gz: cannot be written \(No space left") as caught:
         fetch_archive(pin(index), cache=cache)

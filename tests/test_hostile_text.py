@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -44,12 +45,14 @@ def poison(record: Record, text: str) -> Record:
         figure["reason"] = text + figure["reason"] if figure["reason"] else ""
         figure["notes"] = (*figure["notes"], text)
         figure["conditions"] |= {f"{text}x": text}
-    cell = content["cell"] | {name: text + content["cell"][name] for name in ("task", "model")}
+    named = NO_NAME.sub("", text)  # control characters, which no name can hold
+    cell = content["cell"] | {name: named + content["cell"][name] for name in ("task", "model")}
     content["provenance"] = clean_all(content["provenance"], lambda leaf: leaf if leaf in KEYS else text + leaf)
     content["details"] = content["details"] | {"class_names": [f"{text}well", f"{text}ill"], text: text}
     return Record.model_validate(content | {"cell": cell})
 
 
+NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 KEYS = {*"data source note sha256 splits machine machine_id target versions commit test".split()}
 
 
@@ -129,7 +132,7 @@ def test_clean_text_is_no_command(text: str) -> None:
 def test_cleaned_names_keep_their_seeds_and_stay_apart(tmp_path: Path) -> None:
     """Two names that are alike when cleaned are two models, each with the seed that it was trained with."""
     store = Store(tmp_path)
-    records = [train_record(name, 0, 0.9, 1.0) for name in ("a\x1b", "a\x07")]
+    records = [train_record(name, 0, 0.9, 1.0) for name in ("a\u202e", "a\u200b")]
     store.add_done([(record, "f") for record in records])
     models = [*load_results(store).tasks["toy"].models.values()]
     assert [model.name for model in models] == ["a\ufffd", "a\ufffd"]

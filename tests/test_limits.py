@@ -22,9 +22,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from safetensors.torch import save
 
 from dlmi_bench.errors import BenchError, DataError
+from dlmi_bench.files import parsing, read_bytes
 from dlmi_tasks.files.archives import read_member
 from dlmi_tasks.files.cache import load_or_make
-from dlmi_tasks.files.limits import GZIP, MIB, guard, inflate, list_lines, load_bytes, parse_number
+from dlmi_tasks.files.limits import GZIP, MIB, inflate, list_lines, parse_number
 from dlmi_tasks.spect.anatomy.grid import SHAPE
 from dlmi_tasks.spect.cohort.cohort import CohortSpec, sample_patient
 from dlmi_tasks.spect.cohort.synthesis import Visit
@@ -212,10 +213,10 @@ def test_huge_files_and_pipes_are_not_read(tmp_path: Path) -> None:
             file.truncate(1 << 40)
     os.mkfifo(tmp_path / "pipe.csv")
     assert len(load_tables(tmp_path).stages) == 40
-    with pytest.raises(DataError, match="larger than 32 MiB"):
+    with pytest.raises(DataError, match="larger than 33554432 bytes"):
         load_volume(tmp_path / "x.nii")
-    with pytest.raises(ValueError, match="not a regular file"):
-        load_bytes(tmp_path / "pipe.csv", 1)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_bytes(tmp_path / "pipe.csv", 1)
     (tmp_path / "x.csv").rename(tmp_path / "MDS_UPDRS_Part_III.csv")
     with pytest.raises(DataError, match="NHY is missing"):
         load_tables(tmp_path)
@@ -352,11 +353,13 @@ def test_lines_have_ceilings() -> None:
 
 def test_border_turns_everything_into_errors() -> None:
     """A parser's exception of any kind gets file and remedy; lack of memory has a remedy of its own."""
-    for error in (RecursionError("deep"), zlib.error("bad"), OverflowError(), KeyError("a"), struct.error("s")):
-        with pytest.raises(DataError, match=f"file: bad .{type(error).__name__}"), guard("file: bad", "get another"):
+    said = {RecursionError("deep"): "RecursionError deep", zlib.error("z"): "z", KeyError("a"): "KeyError 'a'"}
+    said |= {OverflowError(): "OverflowError", struct.error("s"): "s"}
+    for error, words in said.items():
+        with pytest.raises(DataError, match=f"file: bad: {words}\n"), parsing("file: bad", "get another"):
             raise error
-    with pytest.raises(DataError, match="out of memory") as caught, guard("file", "get another"):
+    with pytest.raises(DataError, match="out of memory") as caught, parsing("file", "get another"):
         raise MemoryError
     assert "memory" in caught.value.remedy
-    with pytest.raises(KeyboardInterrupt), guard("file", "get another"):
+    with pytest.raises(KeyboardInterrupt), parsing("file", "get another"):
         raise KeyboardInterrupt

@@ -156,10 +156,10 @@ def test_read_only_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name in "xy":
         (tmp_path / "data" / f"{name}.npz.lock").mkdir()
 
-    def refuse(**_: object) -> None:
+    def refuse(_: Path) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(disk, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(disk, "atomic_file", refuse)
     np.testing.assert_array_equal(load_or_make("x", dict, cache=tmp_path)["a"], np.arange(5))
     with pytest.warns(RuntimeWarning, match=r"y\.npz: not kept \(Read-only"):
         assert load_or_make("y", lambda: {"a": np.arange(5)}, cache=tmp_path)["a"].size == 5

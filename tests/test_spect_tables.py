@@ -176,7 +176,7 @@ def test_row_with_too_many_fields_is_left_out(tmp_path: Path) -> None:
 def test_table_that_is_none_is_refused(tmp_path: Path, rows: str, message: str) -> None:
     """NUL bytes, a field or line without end, an open quote and lines without number are an error with the file."""
     (tmp_path / "MDS_UPDRS_Part_III.csv").write_text(HEAD + rows)
-    with pytest.raises(DataError, match=rf"Part_III\.csv: cannot be read as a table .*{message}"):
+    with pytest.raises(DataError, match=rf"Part_III\.csv: cannot be read as a table: .*{message}"):
         load_tables(tmp_path)
 
 

@@ -128,7 +128,7 @@ BAD_FILES = {
     "not a number": (GOOD.replace("-1.000", "abc", 1), r"line 1: value 1: 'abc' is not a number"),
     "not finite": (GOOD.replace("-1.000", "nan", 1), r"line 1: value 1: 'nan' is not finite"),
     "underscore": (GOOD.replace("-1.000", "0_3", 1), r"line 1: value 1: '0_3' is not a number"),
-    "other digits": (GOOD.replace("3.0", "\uff13.0", 1), r"cannot be read to its end .*ascii"),
+    "other digits": (GOOD.replace("3.0", "\uff13.0", 1), r"cannot be read to its end: .*ascii"),
     "no end": (GOOD.replace("-1.000", "1" * 9000, 1), "line 1 is longer than 8192 characters"),
     "blank lines": ("\n" * 10_001, "longer than 10000 lines"),
     "NUL byte": (GOOD + "\0", "line 1 holds a NUL byte"),

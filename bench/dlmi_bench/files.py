@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dlmi_bench.errors import BenchError, DataError
+from dlmi_bench.errors import BenchError, DataError, choose_remedy
 
 MAX_BYTES = 1 << 31  # of a file that is read as a whole
 MAX_MESSAGE = 500  # characters of what a parser says
@@ -33,18 +33,17 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Content of a regular file; nothing else is opened, so that a pipe or a device stops nobody.
 
     Raises:
-        OSError: it cannot be read.
-        DataError: it is no regular file, or larger than `max_bytes`.
+        OSError: it cannot be read, is no regular file, or is larger than `max_bytes`.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
-        raise DataError(f"{path}: not a regular file", "name a file that holds the data themselves")
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
-        raise DataError(f"{path}: larger than {max_bytes} bytes", "such a file holds something else; name another")
+        raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", str(path))
     return content
 
 
@@ -68,9 +67,12 @@ def parsing(where: object, remedy: str, kind: type[BenchError] = DataError) -> I
         yield
     except BenchError:
         raise
+    except MemoryError as error:
+        raise kind(f"{where}: out of memory", choose_remedy(error)) from error
     except Exception as error:
-        said = " ".join(str(error).split())[:MAX_MESSAGE]
-        if not isinstance(error, ValueError) or not said:  # whose words can stand alone
+        words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        said = " ".join(words.split())[:MAX_MESSAGE]
+        if isinstance(error, LookupError | RecursionError) or not said:  # words that say nothing alone
             said = f"{type(error).__name__} {said}".rstrip()
         raise kind(f"{where}: {said}", remedy) from error
 

@@ -10,7 +10,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.errors import DataError
-from dlmi_bench.instruments.distrust import graph_faults, infer_graph, limited_memory
+from dlmi_bench.instruments.onnx_faults import graph_faults, infer_graph, limited_memory
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -7,7 +7,7 @@ from typing import Any
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.counts import FORMULA, MAX_DISAGREEMENT, Counts, compute_disagreement, measure_counts
 from dlmi_bench.instruments.counts.products import Products
-from dlmi_bench.instruments.distrust import graph_faults
+from dlmi_bench.instruments.onnx_faults import graph_faults
 from dlmi_bench.jobs.protocol import CountsRequest, OnProgress
 from dlmi_bench.jobs.subject import Subject, build, compute_closed_form
 from dlmi_bench.records import Figure, Note, unavailable

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.backends import Batch, Scores, run_in_parts
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.instruments.distrust import graph_faults
+from dlmi_bench.instruments.onnx_faults import graph_faults
 from dlmi_bench.jobs.subject import Subject
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.instruments.distrust import graph_faults
+from dlmi_bench.instruments.onnx_faults import graph_faults
 from dlmi_bench.records import Plain
 from dlmi_bench.search_path import append_user_path
 from dlmi_models import MODELS, ModelEntry

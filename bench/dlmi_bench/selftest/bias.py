@@ -1,11 +1,11 @@
 """Bias of the latency instrument: spins of known duration, on a clock that is told and on this machine's.
 
-On this machine a spin tells how long it was busy. A spin of next to nothing, in the same rounds, shows what a call costs
-beyond that: loop, call, the clock outside its span.
+On this machine a spin tells how long it was busy. A spin of next to nothing, in the same rounds, shows what a call
+costs beyond that: loop, call, the clock outside its span.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import cycle
 from statistics import fmean, median
@@ -22,7 +22,7 @@ from dlmi_bench.stats.percentiles import FENCES, compute_percentile, find_outlie
 
 MAX_BIAS = 0.01
 SHORT_S = {"2 us": 2e-6}  # of which no single call is read: the clock's own reading is a share of it
-IDLE_S = 200e-9
+IDLE_S = 400e-9
 MAX_BLOCK_BIAS = {"2 us": 0.01, "20 us": 0.005}
 N_PROCESSES = 12  # the median has bounds from 6 on; of 12 they are the third and the tenth
 N_ROUNDS = {"2 us": 100, "20 us": 100, "1 ms": 100, "50 ms": 30}
@@ -76,24 +76,26 @@ class SpinRequest(Request[Reading]):
 def run_spin_job(request: SpinRequest, _: OnProgress) -> Reading:
     """Read a spin with the instrument. For a fresh worker."""
     duration_s = (SHORT_S | DURATIONS_S)[request.spin]
-    (spin, made), (idle, made_idle) = (make_timed_spin(s, request.seed) for s in (duration_s, IDLE_S))
+    (spin, planned, busy), (idle, _plan, idled) = (make_timed_spin(t, request.seed) for t in (duration_s, IDLE_S))
     calls = {"spin": spin, "idle": idle}
     plan = Plan(N_ROUNDS[request.spin], request.seed, singles=[*calls], groups=[[*calls]])
     traces = measure_latency(calls, plan, pin=CpuHopper())
-    reading, beyond = _describe(duration_s, traces["spin"], [planned for planned, _ in made]), traces["idle"]
-    truth_s, p50_truth_s = _find_busy(made, traces["spin"])
-    idle_s, p50_idle_s = _find_busy(made_idle, beyond)
+    n_made = list(busy).index(0)
+    reading = _describe(duration_s, traces["spin"], [planned[i % len(planned)] for i in range(n_made)])
+    truth_s, p50_truth_s = _find_busy(busy, traces["spin"])
+    idle_s, p50_idle_s = _find_busy(idled, traces["idle"])
     return reading | {
-        "latency_s": reading["latency_s"] - (median(beyond.wall_s) - idle_s),
+        "latency_s": reading["latency_s"] - (median(traces["idle"].wall_s) - idle_s),
         "truth_s": truth_s,
-        "p50_s": reading["p50_s"] - (median(beyond.single_s) - p50_idle_s),
+        "p50_s": reading["p50_s"] - (median(traces["idle"].single_s) - p50_idle_s),
         "p50_truth_s": p50_truth_s,
     }
 
 
-def _find_busy(made: list[tuple[int, int]], trace: Trace) -> tuple[float, float]:
+def _find_busy(busy_ns: Sequence[int], trace: Trace) -> tuple[float, float]:
     """Busy time by the spin itself: median over blocks of the mean, and median over single calls [s]."""
-    blocks, singles = _select([busy for _, busy in made], trace)
+    found = list(busy_ns)
+    blocks, singles = _select(found[: found.index(0)], trace)
     return median(fmean(block) for block in blocks) / 1e9, median(singles) / 1e9
 
 

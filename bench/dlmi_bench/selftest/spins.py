@@ -6,13 +6,15 @@ Imports little, so that other people's interpreters can run it beside their tool
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 
 DURATIONS_S = {"20 us": 20e-6, "1 ms": 1e-3, "50 ms": 50e-3}
 JITTER = 0.02  # standard deviation of the log duration
 TAIL_SHARE, TAIL_FACTOR = 0.01, 5.0
 N_PLANNED = 50_000  # then the same ones again
+MAX_CALLS = 1 << 22  # of a timed spin in one process
 N_PROCESSES = 1000  # of one spin at most, so that none gets the seed of another spin's
 CALIBRATION_NS = 20_000
 N_CALIBRATION, N_BLOCKS = 100, 30
@@ -63,25 +65,30 @@ def _spin(planned_ns: list[int], made: list[int]) -> Callable[[], None]:
     return spins(made.append, time.perf_counter_ns).__next__
 
 
-def make_timed_spin(median_s: float, seed: int) -> tuple[Callable[[], None], list[tuple[int, int]]]:
+def make_timed_spin(median_s: float, seed: int) -> tuple[Callable[[], None], Sequence[int], Sequence[int]]:
     """A call like that of `make_spin`, which tells how long it was busy, by its own first and last look at the clock.
 
-    Returns:
-        The call, and a list that gets what each call was planned to take and took [ns].
-    """
-    made: list[tuple[int, int]] = []
-    planned_ns = [round(1e9 * duration_s) for duration_s in draw_durations(median_s, seed)]
+    Its plan and its notes lie close together in memory that was touched before: cold memory would cost as much as what
+    is looked for.
 
-    def spins(note: Callable[[tuple[int, int]], None], now: Callable[[], int]) -> Iterator[None]:
-        for planned in cycle(planned_ns):
+    Returns:
+        The call, what calls are planned to take, again from the start after the last, and what each took, 0 where it
+        was not made [ns].
+    """
+    planned_ns = array("q", [round(1e9 * duration_s) for duration_s in draw_durations(median_s, seed)])
+    busy_ns = array("q", bytes(8 * MAX_CALLS))
+
+    def spins(now: Callable[[], int]) -> Iterator[None]:
+        for i in range(MAX_CALLS):
+            planned = planned_ns[i % N_PLANNED]
             last = start = now()
             end = start + planned
             while last < end:
                 last = now()
-            note((planned, last - start))
+            busy_ns[i] = last - start
             yield
 
-    return spins(made.append, time.perf_counter_ns).__next__, made
+    return spins(time.perf_counter_ns).__next__, planned_ns, busy_ns
 
 
 def _measure_overhead() -> int:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.errors import FetchError
+from dlmi_bench.files import atomic_file, parsing, read_bytes
 from dlmi_bench.search_path import protect_child
-from dlmi_tasks.files.disk import CACHE_REMEDY, atomic_file, hold
-from dlmi_tasks.files.limits import GZIP, MIB, guard, inflate, load_bytes
+from dlmi_tasks.files.disk import CACHE_REMEDY, hold
+from dlmi_tasks.files.limits import GZIP, MIB, inflate
 
 if TYPE_CHECKING:
     from unearth import PackageFinder
@@ -143,8 +144,8 @@ def read_member(path: Path, member: str, sha256: str | None = None) -> bytes:
     Raises:
         FetchError: the archive is truncated, lacks the member, or the member's hash differs.
     """
-    with guard(f"{path}: damaged archive", f"delete {path} and run again", FetchError):
-        content = load_bytes(path, MAX_ARCHIVE_BYTES)
+    with parsing(f"{path}: damaged archive", f"delete {path} and run again", FetchError):
+        content = read_bytes(path, MAX_ARCHIVE_BYTES)
         try:
             data = (_read_zip if zipfile.is_zipfile(io.BytesIO(content)) else _read_tar)(content, member)
         except KeyError:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from dlmi_bench.closure import hash_code
 from dlmi_bench.errors import DataError
+from dlmi_bench.files import parsing
 from dlmi_tasks.files.archives import cache_dir
 from dlmi_tasks.files.disk import hold, keep
-from dlmi_tasks.files.limits import MIB, guard
+from dlmi_tasks.files.limits import MIB
 
 ArrayDict = dict[str, NDArray[Any]]
 MAX_KEPT_BYTES = 256 * MIB  # of compressed arrays, the largest ours has 160; others are as large as their file
@@ -49,7 +50,7 @@ def load_or_make(
 def _read(path: Path) -> ArrayDict | None:
     """Read the arrays in `path`. None where the file is missing, damaged or altered and has to be made again."""
     try:
-        with guard(f"{path}: no kept arrays", "make them again"):
+        with parsing(f"{path}: no kept arrays", "make them again"):
             arrays = load_arrays(path)
             digest = str(arrays.pop("digest"))
             return arrays if digest == _compute_digest(arrays) else None

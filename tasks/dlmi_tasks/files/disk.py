@@ -1,28 +1,14 @@
 """Files of the cache: written whole or not at all, in a folder that is shared, and that may be read-only or full."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
+from dlmi_bench.files import atomic_file
+
 CACHE_REMEDY = "free some space, or name a folder that can be written in DLMI_BENCH_CACHE"
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Any]:
-    """A binary file that appears under `path` whole or not at all."""
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
 
 
 @contextmanager

@@ -1,20 +1,15 @@
-"""Ceilings for files from outside, and the border where a parser's exceptions become errors of this project.
+"""Ceilings for files from outside.
 
 A few bytes can decompress to gigabytes, and a header can promise any size. Every size is checked before it is used.
 """
 
 import math
 import re
-import stat
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Protocol, TextIO
-
-from dlmi_bench.errors import BenchError, DataError
 
 MIB = 1 << 20
 MAX_MEMBERS = 512  # of one compressed file: parallel compressors write a member per block
@@ -22,7 +17,6 @@ MAX_SHOWN = 200  # characters of a message that come from outside
 # What Python's float also takes is no number in a table: 0_3, and digits of other scripts.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf)", re.ASCII | re.IGNORECASE)
 GZIP = partial(zlib.decompressobj, 16 + zlib.MAX_WBITS)  # with gzip's own header and checksum
-MEMORY_REMEDY = "free some memory, or raise the limit on it, and run again"
 
 
 class Decompressor(Protocol):
@@ -33,39 +27,6 @@ class Decompressor(Protocol):
     @property
     def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
-@contextmanager
-def guard(where: str, remedy: str, kind: type[BenchError] = DataError) -> Iterator[None]:
-    """Turn whatever a parser raises into an error that a user can act on.
-
-    Args:
-        where: Start of the message: the file, and what is wrong with it.
-    """
-    try:
-        yield
-    except BenchError:
-        raise
-    except MemoryError as error:
-        raise kind(f"{where} (out of memory)", MEMORY_REMEDY) from error
-    except Exception as error:  # damage leads a parser to any exception; re-raised with the file
-        name = "" if type(error) is ValueError else f"{type(error).__name__}: "
-        first = f"{name}{error}".partition("\n")[0][:MAX_SHOWN]
-        raise kind(f"{where} ({first}); altered or truncated?", remedy) from error
-
-
-def load_bytes(path: Path, max_bytes: int) -> bytes:
-    """Read a whole file.
-
-    Raises:
-        ValueError: it is larger than `max_bytes`, or a pipe or a device.
-    """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("not a regular file")
-    if status.st_size > max_bytes:
-        raise ValueError(f"larger than {max_bytes / MIB:.0f} MiB")
-    return path.read_bytes()
 
 
 def inflate(content: bytes, make: Callable[[], Decompressor], max_bytes: int, *, padding: bytes = b"") -> bytes:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from dlmi_bench.errors import DataError
+from dlmi_bench.files import parsing, read_bytes
 from dlmi_tasks.files.archives import cache_dir
 from dlmi_tasks.files.disk import hold, keep
-from dlmi_tasks.files.limits import guard, load_bytes
 from dlmi_tasks.spect.data import SpectDataset
 
 KEY_BYTES = 32
@@ -37,8 +37,8 @@ def load_key(cache: Path | None = None) -> bytes:
 
 def _read_key(path: Path) -> bytes | None:
     try:
-        with guard(f"{path}: no key", "make another"):
-            key = load_bytes(path, KEY_BYTES)
+        with parsing(f"{path}: no key", "make another"):
+            key = read_bytes(path, KEY_BYTES)
     except DataError:
         return None
     return key if len(key) == KEY_BYTES else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlmi_bench.errors import FetchError
+from dlmi_bench.files import parsing, read_bytes
 from dlmi_models import ModelEntry
 from dlmi_tasks.files import folders
 from dlmi_tasks.files.archives import (
@@ -21,7 +22,7 @@ from dlmi_tasks.files.archives import (
     fetch_file,
     read_member,
 )
-from dlmi_tasks.files.limits import MIB, guard, load_bytes
+from dlmi_tasks.files.limits import MIB
 
 if TYPE_CHECKING:
     from dlmi_tasks.training.weights import Tensors
@@ -157,8 +158,8 @@ def load_published(entry: ModelEntry, *, cache: Path | None = None, on_progress:
 def _read_own(path: Path, published: Published) -> bytes:
     names = " or ".join(published.name + suffix for suffix in SUFFIXES)
     remedy = f"put the published file ({Path(published.filename).name}) there under that name, or name no folder"
-    with guard(f"{path.parent} ({folders.WEIGHTS}): no file {names}", remedy):
-        return load_bytes(path, MAX_WEIGHTS_BYTES)
+    with parsing(f"{path.parent} ({folders.WEIGHTS}): no file {names}", remedy):
+        return read_bytes(path, MAX_WEIGHTS_BYTES)
 
 
 def _fetch(published: Published, cache: Path | None, on_progress: Progress | None) -> bytes:

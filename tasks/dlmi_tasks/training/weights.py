@@ -10,7 +10,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.files.limits import guard
+from dlmi_bench.files import parsing
 
 Tensors = dict[str, Tensor]
 REMEDY = "save the state dict alone: torch.save(network.state_dict(), FILE), or a .safetensors file"
@@ -27,7 +27,7 @@ def parse_weights(content: bytes, path: Path) -> Tensors:
     Raises:
         DataError: not such a file, or it holds anything but finite tensors under names.
     """
-    with guard(f"{path}: no file of weights alone", REMEDY):
+    with parsing(f"{path}: no file of weights alone", REMEDY):
         found = load(content) if path.suffix == ".safetensors" else _load_torch(content)
         if not isinstance(found, dict) or not found:
             raise DataError(f"{path}: holds {type(found).__name__}, not tensors by name", REMEDY)

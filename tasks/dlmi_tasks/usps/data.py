@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import DataError, FetchError
+from dlmi_bench.files import parsing
 from dlmi_tasks.files.archives import Archive, Progress, cache_dir, fetch_archive, fetch_file, read_member
 from dlmi_tasks.files.cache import load_arrays
 from dlmi_tasks.files.disk import keep
-from dlmi_tasks.files.limits import guard
 from dlmi_tasks.spec import Arrays, Dataset, compute_hashes
 from dlmi_tasks.usps.files import Rows, find_file, load_rows
 
@@ -211,7 +211,7 @@ def _write_cached(data: Dataset, path: Path) -> None:
 
 def _load_cached(version: str, path: Path) -> Dataset:
     """Read the verified arrays of an earlier call. A damaged file is a miss, not an error: other routes replace it."""
-    with guard(f"{path}: no kept arrays", "delete it and run again", FetchError):
+    with parsing(f"{path}: no kept arrays", "delete it and run again", FetchError):
         kept = load_arrays(path)
         train = Arrays(kept["train_images"], kept["train_labels"])
         test = Arrays(kept["test_images"], kept["test_labels"])

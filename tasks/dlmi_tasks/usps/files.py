@@ -9,17 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.files.limits import (
-    GZIP,
-    MAX_SHOWN,
-    MIB,
-    Decompressor,
-    guard,
-    inflate,
-    list_lines,
-    load_bytes,
-    parse_number,
-)
+from dlmi_bench.files import parsing, read_bytes
+from dlmi_tasks.files.limits import GZIP, MAX_SHOWN, MIB, Decompressor, inflate, list_lines, parse_number
 
 N_PIXELS = 256
 # Of one file: the longest official one has 7 291 lines of at most 4 000 characters, 25 MB in all.
@@ -60,8 +51,8 @@ def load_rows(path: Path, layout: str) -> Rows:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    with guard(f"{path}: cannot be read to its end", REMEDY):
-        content = load_bytes(path, MAX_BYTES)
+    with parsing(f"{path}: cannot be read to its end", REMEDY):
+        content = read_bytes(path, MAX_BYTES)
         if path.suffix in DECOMPRESSORS:
             content = inflate(content, DECOMPRESSORS[path.suffix], MAX_BYTES)
         file = io.TextIOWrapper(io.BytesIO(content), encoding="ascii")

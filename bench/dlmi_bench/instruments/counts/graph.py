@@ -5,7 +5,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from dlmi_bench.instruments.counts.products import Products, select_uncounted
-from dlmi_bench.instruments.distrust import graph_faults
+from dlmi_bench.instruments.onnx_faults import graph_faults
 from dlmi_bench.instruments.onnx_graph import find_batch, infer_shapes
 
 if TYPE_CHECKING:

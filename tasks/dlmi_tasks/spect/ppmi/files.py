@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.files.limits import guard, load_bytes
+from dlmi_bench.files import parsing, read_bytes
 from dlmi_tasks.spect.ppmi.layout import MAX_IMAGE_BYTES, Problem
 
 SUFFIXES = (".dcm", ".nii", ".nii.gz")
@@ -111,7 +111,7 @@ def _drop_doubles(images: list[ImageFile]) -> tuple[list[ImageFile], list[Proble
 def _hash(path: Path) -> str:
     """The sha256 of a file; of one that cannot be read its path, which equals no other."""
     try:
-        with guard(f"{path}: cannot be read", REMEDY):
-            return hashlib.sha256(load_bytes(path, MAX_IMAGE_BYTES)).hexdigest()
+        with parsing(f"{path}: cannot be read", REMEDY):
+            return hashlib.sha256(read_bytes(path, MAX_IMAGE_BYTES)).hexdigest()
     except DataError:
         return str(path)

@@ -12,7 +12,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.files.limits import MAX_SHOWN, guard, list_lines, parse_number
+from dlmi_bench.files import parsing
+from dlmi_tasks.files.limits import MAX_SHOWN, list_lines, parse_number
 from dlmi_tasks.spect.ppmi.layout import MISSING_STAGE, STAGE_RANGE, Problem
 
 STAGE_NAME = re.compile(r"mds[-_ ]*updrs[-_ ]*part[-_ ]*iii", re.IGNORECASE)
@@ -115,7 +116,7 @@ def _open_table(path: Path) -> tuple[str | None, list[Line], list[Problem]]:
     """
     is_needed = bool(STAGE_NAME.search(path.name))
     try:
-        with guard(f"{path}: cannot be read as a table", REMEDY), path.open(newline="", encoding="utf-8-sig") as file:
+        with parsing(f"{path}: cannot be read as a table", REMEDY), path.open(newline="", encoding="utf-8-sig") as file:
             lines = list_lines(file, max_lines=MAX_LINES, max_line_chars=MAX_LINE_CHARS, max_chars=MAX_CHARS)
             reader = csv.reader(lines, strict=True)
             header = [name.strip() for name in next(reader, [])]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.files.limits import GZIP, guard, inflate, load_bytes, parse_number
+from dlmi_bench.files import parsing, read_bytes
+from dlmi_tasks.files.limits import GZIP, inflate, parse_number
 from dlmi_tasks.spect.anatomy.grid import Volume
 from dlmi_tasks.spect.ppmi.layout import IMAGE_SHAPE, MAX_IMAGE_BYTES, MODALITY
 
@@ -49,7 +50,7 @@ def load_volume(path: Path) -> Volume:
     Raises:
         DataError: names the file and the field that is wrong.
     """
-    with guard(f"{path}: cannot be read", REMEDY), warnings.catch_warnings():
+    with parsing(f"{path}: cannot be read", REMEDY), warnings.catch_warnings():
         # Old headers have cosmetic flaws that the readers warn about; what matters is checked here.
         warnings.simplefilter("ignore")
         volume = _read_dicom(path) if path.name.lower().endswith(".dcm") else _read_nifti(path)
@@ -58,7 +59,7 @@ def load_volume(path: Path) -> Volume:
 
 
 def _read_dicom(path: Path) -> Volume:
-    dataset = _parse_dicom(path, load_bytes(path, MAX_IMAGE_BYTES))
+    dataset = _parse_dicom(path, read_bytes(path, MAX_IMAGE_BYTES))
     _check_header(path, dataset)
     slope = _read_number(path, dataset, "RescaleSlope", 1)
     intercept = _read_number(path, dataset, "RescaleIntercept", 0)
@@ -130,7 +131,7 @@ def _decode(path: Path, dataset: "FileDataset") -> NDArray[Any]:
     if n_found > 2 * n_bytes or not (is_run_length or n_found == n_bytes + n_bytes % 2):
         cause = f"{path}: field PixelData cannot be read (it has {n_found} bytes, expected {n_bytes}); truncated?"
         raise DataError(cause, REMEDY)
-    with guard(f"{path}: field PixelData cannot be read", REMEDY):
+    with parsing(f"{path}: field PixelData cannot be read", REMEDY):
         dataset.pixel_array_options(correct_unused_bits=False)  # they are checked below, and not cut off
         stored: NDArray[Any] = dataset.pixel_array
     _check_shape(path, stored.shape, "PixelData", IMAGE_SHAPE)
@@ -144,7 +145,7 @@ def _decode(path: Path, dataset: "FileDataset") -> NDArray[Any]:
 def _read_nifti(path: Path) -> Volume:
     import nibabel
 
-    content = load_bytes(path, MAX_IMAGE_BYTES)
+    content = read_bytes(path, MAX_IMAGE_BYTES)
     if path.name.lower().endswith(".gz"):
         content = inflate(content, GZIP, MAX_IMAGE_BYTES)
     _check_nifti(path, content)

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from dlmi_bench.backends.onnxrt import OnnxRunner
 from dlmi_bench.errors import BenchError, DataError
 from dlmi_bench.instruments.counts.graph import count_by_graph
-from dlmi_bench.instruments.distrust import limited_memory
+from dlmi_bench.instruments.onnx_faults import limited_memory
 from dlmi_bench.instruments.onnx_graph import (
     compute_peak_activation_bytes,
     count_operators,
