@@ -1,5 +1,6 @@
 """Command lines that nobody should type: each ends in words, before anything is measured, and none with a traceback."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dlmi_bench.cli.main import app
+from dlmi_bench.cli.options import print_json
 from dlmi_bench.errors import BenchError
 from report_stores import fill_store
 
@@ -68,6 +70,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.mkfifo(folder / name)
     fill_store(folder / "out").close()
     return folder
+
+
+def test_numbers_that_json_lacks_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    """NaN and infinities, which strict readers refuse, are null at any depth."""
+    print_json({"a": [float("nan"), 1.5, {"b": float("inf")}]})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": [None, 1.5, {"b": None}]}
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line)[:50].encode("ascii", "replace").decode())

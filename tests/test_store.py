@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -165,6 +166,19 @@ def test_store_in_use_is_read_and_not_called_damaged(tmp_path: Path, monkeypatch
     other.rollback()
     store.add_failed([("k", "f")], "x")
     other.close()
+
+
+def test_step_waits_for_a_store_that_is_locked_for_a_while(tmp_path: Path) -> None:
+    """What was measured is kept when the other program lets go, however long that takes within the hour."""
+    store = Store(tmp_path)
+    other = sqlite3.connect(tmp_path / FILENAME, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, other.rollback)
+    release.start()
+    store.add_failed([("k", "f")], "x")
+    release.join()
+    other.close()
+    assert [row.key for row in store.rows()] == ["k"]
 
 
 def test_full_disk_loses_no_earlier_row(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlmi_bench.cli.options import JsonOption, check_places, print_json
+from dlmi_bench.cli.options import JsonOption, check_places, print_json, say
 from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def data(
         print_json(described)
     elif entry.inspect:
         # The manifest is for machines; it has a line for every patient.
-        typer.echo(format_tree({name: part for name, part in described.items() if name != "manifest"}))
+        say(format_tree({name: part for name, part in described.items() if name != "manifest"}))
     else:
-        typer.echo(format_data(described))
+        say(format_data(described))
 
 
 def _load(task: "Task", source: Source, data_dir: Path | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlmi_bench import api
-from dlmi_bench.cli.options import JsonOption, OutOption, check_places, print_json
+from dlmi_bench.cli.options import JsonOption, OutOption, check_places, print_json, say
 from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def baseline_save(
     if noise:
         record_noise(baseline, noise, _make_progress("noise"))
     saved = load_baseline(baseline)
-    typer.echo(f"{len(saved.entries)} models saved in {baseline}: {', '.join(e.name for e in saved.entries)}")
+    say(f"{len(saved.entries)} models saved in {baseline}: {', '.join(e.name for e in saved.entries)}")
     _print_noise(saved)
 
 
@@ -63,7 +63,7 @@ def _print_noise(baseline: "Baseline") -> None:
     from dlmi_bench.gating.latency.noise import describe_noise
     from dlmi_bench.instruments.host.provenance import compute_machine_id
 
-    typer.echo(describe_noise(baseline, compute_machine_id()))
+    say(describe_noise(baseline, compute_machine_id()))
 
 
 @baseline_app.command("list")
@@ -75,10 +75,10 @@ def baseline_list(baseline: BaselineOption = Path("baseline"), as_json: JsonOpti
     if as_json:
         print_json([{"name": e.name, "n_seeds": len(e.trainings), **e.costs} for e in loaded.entries])
         return
-    typer.echo(f"{loaded.created}: {loaded.reason}")
+    say(f"{loaded.created}: {loaded.reason}")
     for entry in loaded.entries:
         costs = ", ".join(f"{name} {value}" for name, value in entry.costs.items())
-        typer.echo(f"  {entry.name}: {len(entry.trainings)} seeds, {costs}")
+        say(f"  {entry.name}: {len(entry.trainings)} seeds, {costs}")
     _print_noise(loaded)
 
 
@@ -154,6 +154,6 @@ def _make_progress(what: str) -> "OnProgress":
     def show(doing: str, _: float) -> None:
         if doing not in seen:
             seen.add(doing)
-            typer.echo(f"{what}: {doing}", err=True)
+            say(f"{what}: {doing}", err=True)
 
     return show

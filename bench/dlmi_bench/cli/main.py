@@ -16,11 +16,11 @@ from dlmi_bench.cli.gate import baseline_app, gate
 from dlmi_bench.cli.import_benchmark import import_benchmark
 from dlmi_bench.cli.list import list_
 from dlmi_bench.cli.merge import merge
+from dlmi_bench.cli.options import say
 from dlmi_bench.cli.profile import profile
 from dlmi_bench.cli.report import report
 from dlmi_bench.cli.run import run
 from dlmi_bench.errors import BenchError, UsageError, choose_remedy
-from dlmi_bench.units import clean_text
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -75,5 +75,5 @@ def _heed_signals() -> None:
 
 
 def _end(error: BenchError, code: int) -> NoReturn:
-    typer.echo(clean_text(f"error: {error}"), err=True)
+    say(f"error: {error}", err=True)
     sys.exit(code)

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dlmi_bench.units import clean_text
+
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the results.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
@@ -25,6 +27,15 @@ def check_places(*paths: Path | None) -> None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print text that may come from files of others: nothing in it steers the terminal or a CI runner."""
+    typer.echo(clean_text(text), err=err)
+
+
 def print_json(content: Any) -> None:
-    """Strict JSON: a NaN or an infinity, which other readers refuse, is an error here."""
-    typer.echo(json.dumps(content, indent=2, allow_nan=False))
+    """Print strict JSON: a NaN or an infinity, which other readers refuse, is null."""
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError:
+        text = json.dumps(json.loads(json.dumps(content), parse_constant=lambda _: None), indent=2)
+    typer.echo(text)

@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from dlmi_bench import api
-from dlmi_bench.cli.options import JsonOption, OutOption, print_json
+from dlmi_bench.cli.options import JsonOption, OutOption, print_json, say
 from dlmi_bench.errors import UsageError
-from dlmi_bench.units import clean_text
 
 EXIT_FAILED_CELLS = 1
 EXIT_INTERRUPTED = 130
@@ -62,7 +61,7 @@ def run(
     else:
         typer.echo(answer)
     for key, error in outcome.failures.items():
-        typer.echo(clean_text(f"failed: {key}: {error}"), err=True)
+        say(f"failed: {key}: {error}", err=True)
     if with_report:
         typer.echo(api.report(out), err=as_json)
     if outcome.failures:
