@@ -168,6 +168,16 @@ def test_second_run_keeps_everything(finished: Command) -> None:
     assert len(read_attempts(finished.folder)) == 6
 
 
+def test_what_is_measured_again_trains_nothing(finished: Command, tmp_path: Path) -> None:
+    """`run --fresh counts` does the counts alone: every training that was there is kept, with its figures."""
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    before = read_attempts(tmp_path)
+    outcome = Command(tmp_path).json("run", "--fresh", "counts", "--suite", "tiny.toml")
+    new = read_attempts(tmp_path)[len(before) :]
+    assert {key.partition("/")[0] for key, _ in new} == {"counts"}
+    assert outcome == {"done": len(new), "kept": len(before) - len(new), "failed": {}}
+
+
 def test_lost_artifact_is_made_again(finished: Command, tmp_path: Path) -> None:
     """A cell whose file is gone or altered is not current: it trains again, to the same bytes."""
     shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)

@@ -182,7 +182,7 @@ def load_index_settings() -> dict[str, str]:
 
     The environment overrides the user's file, which overrides the machine's, as in pip. Without pip it is empty.
     """
-    command = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "config", "list"]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
     environment = dict(os.environ)
     protect_child(environment)  # a folder `pip` of the user's is not pip
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
