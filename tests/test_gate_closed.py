@@ -20,7 +20,7 @@ from dlmi_bench.gating.latency.rounds import run_inproc_job
 from dlmi_bench.gating.latency.session import run_inproc
 from dlmi_bench.gating.verdicts import Decision, Verdict
 from dlmi_bench.instruments.clock import Block, HostClock
-from dlmi_bench.instruments.latency import CpuHopper
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.protocol import Answer, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_models import MODELS

@@ -18,7 +18,8 @@ import pytest
 from dlmi_bench.backends import BACKENDS, Runner
 from dlmi_bench.backends.needs import find_nothing
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
-from dlmi_bench.instruments.latency import N_WARMUP, CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.latency import N_WARMUP, Plan, measure_latency
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.parity import compute_tolerance
 from dlmi_bench.jobs.profile import run_prepare_job
 from dlmi_bench.jobs.protocol import PrepareAnswer, PrepareRequest

@@ -10,7 +10,7 @@ import pytest
 from dlmi_bench.instruments.clock import HostClock
 from dlmi_bench.instruments.host.activity import CpuTimes
 from dlmi_bench.instruments.host.neighbours import Neighbours, NeighbourWatch, compute_steal
-from dlmi_bench.instruments.latency import CpuHopper, list_cpus
+from dlmi_bench.instruments.pinning import CpuHopper, list_cpus
 from dlmi_bench.instruments.roofline import Roofline, compute_model_bytes, compute_roofline, find_roofline
 from dlmi_bench.jobs.peaks import N_REPEATS, WORKING_SETS, make_products, measure_peaks, measure_rate
 from dlmi_bench.records import Figure

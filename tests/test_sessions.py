@@ -15,7 +15,7 @@ import pytest
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Scores
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.energy import measure_energy
-from dlmi_bench.instruments.latency import list_cpus
+from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs import profile as trial
 from dlmi_bench.jobs.measurement import repeat_rows, run_energy_job, run_latency_job
 from dlmi_bench.jobs.protocol import (

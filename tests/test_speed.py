@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.latency import Plan, measure_latency
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Recipe, Task, make_splits

@@ -10,7 +10,7 @@ from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.energy import measure_energy
 from dlmi_bench.instruments.energy_figures import make_energy_figures
 from dlmi_bench.instruments.host.neighbours import NeighbourWatch
-from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.latency import Plan, measure_latency
 from dlmi_bench.instruments.memory import (
     PeakMemory,
     find_cuda,
@@ -19,6 +19,7 @@ from dlmi_bench.instruments.memory import (
     measure_peak_memory,
 )
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.instruments.roofline import Peak
 from dlmi_bench.jobs.parity import compute_tolerance
 from dlmi_bench.jobs.peaks import measure_peaks

@@ -32,7 +32,8 @@ def measure_noise(on_progress: OnProgress, *, budget_s: float = BUDGET_S, n_roun
 def run_noise_job(request: NoiseRequest, _: OnProgress) -> NoiseAnswer:
     """Time a net against itself; with `n_calls` 0 calibrate first. For a fresh worker."""
     from dlmi_bench.backends.onnxrt import OnnxRunner
-    from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
+    from dlmi_bench.instruments.latency import Plan, measure_latency
+    from dlmi_bench.instruments.pinning import CpuHopper
 
     model = make_model()
     inputs = np.random.default_rng(0).standard_normal((1, SIZES[0])).astype(np.float32)

@@ -14,8 +14,9 @@ from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, p
 from dlmi_bench.errors import BenchError, DataError, MeasurementError, UsageError
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.host.neighbours import NeighbourWatch
-from dlmi_bench.instruments.latency import CpuHopper, Plan, measure_latency
+from dlmi_bench.instruments.latency import Plan, measure_latency
 from dlmi_bench.instruments.memory import make_memory_figures
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.measurement import check_outputs, measure_memory
 from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
 from dlmi_bench.jobs.protocol import (

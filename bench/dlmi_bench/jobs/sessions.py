@@ -1,6 +1,6 @@
 """Measurements that several parents share, each in a fresh worker."""
 
-from dlmi_bench.instruments.latency import list_cpus
+from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.instruments.roofline import make_peak_figures
 from dlmi_bench.jobs.protocol import PeaksRequest
 from dlmi_bench.jobs.worker import Worker

@@ -16,8 +16,8 @@ from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.energy import EnergySample, measure_energy
 from dlmi_bench.instruments.energy_figures import make_energy_figures, make_target_figures
-from dlmi_bench.instruments.latency import CpuHopper
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable

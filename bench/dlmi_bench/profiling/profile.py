@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.energy import Idle, Meter, measure_idle
-from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.instruments.meters import energy_meter
+from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, PrepareAnswer, PrepareRequest
 from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.subject import Subject

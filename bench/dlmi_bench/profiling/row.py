@@ -10,8 +10,8 @@ from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.energy import Idle, Meter, measure_energy
 from dlmi_bench.instruments.energy_figures import make_energy_figures
 from dlmi_bench.instruments.host.neighbours import list_complaints
-from dlmi_bench.instruments.latency import list_cpus
 from dlmi_bench.instruments.latency_figures import make_latency_figures
+from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.protocol import EMPTY, CallsRequest, LoadAnswer, LoadRequest, RoundsAnswer, RoundsRequest
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker

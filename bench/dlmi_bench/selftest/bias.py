@@ -12,7 +12,8 @@ from statistics import fmean, median
 
 from typing_extensions import TypedDict  # pydantic reads typing's own from Python 3.12 on only
 
-from dlmi_bench.instruments.latency import N_TURNS, N_UNTIMED, CpuHopper, Plan, Trace, measure_latency
+from dlmi_bench.instruments.latency import N_TURNS, N_UNTIMED, Plan, Trace, measure_latency
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.selftest.fakes import FakeClock

@@ -5,8 +5,9 @@ from statistics import median
 
 from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.host.neighbours import list_complaints
-from dlmi_bench.instruments.latency import Trace, list_cpus
+from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.instruments.latency_figures import make_latency_figures
+from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.protocol import EMPTY, LatencyAnswer, LatencyRequest, ModelFiles, OnProgress
 from dlmi_bench.jobs.sessions import _has_cpus
 from dlmi_bench.jobs.worker import Worker

@@ -18,7 +18,8 @@ from dlmi_bench.gating.latency.benchmark import (
     Timings,
 )
 from dlmi_bench.instruments.clock import HostClock
-from dlmi_bench.instruments.latency import CpuHopper, Plan, Trace, measure_latency, time_block
+from dlmi_bench.instruments.latency import Plan, Trace, measure_latency, time_block
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.protocol import OnProgress
 
 # Enough calls in a block for a tenth of them to be at least one.

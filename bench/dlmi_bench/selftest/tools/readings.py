@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dlmi_bench.errors import UsageError
-from dlmi_bench.instruments.latency import CpuHopper, Plan, Trace, measure_latency
+from dlmi_bench.instruments.latency import Plan, Trace, measure_latency
+from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.selftest.spins import choose_seed, make_spin
