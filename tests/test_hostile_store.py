@@ -239,7 +239,7 @@ def test_older_store_is_read_and_marked(tmp_path: Path) -> None:
     edit(folder, f"PRAGMA user_version = {WITHOUT_DIGEST}")
     store = Store(folder, must_exist=True)
     assert [a.has_digest for a in store.current().values()] == [False, False]
-    assert "2 attempts are without digest" in " ".join(make_page(load_results(store)).lead)
+    assert "Attempts without digest, by an older version: 2." in " ".join(make_page(load_results(store)).lead)
     store.close()
     newer = Store(folder)
     newer.add_done([(make_record(folder, seed_index=2), "f")])
@@ -288,10 +288,13 @@ def test_one_writer(tmp_path: Path) -> None:
     assert other.stdout.readline() == b"ready\n"
     with pytest.raises(StoreError, match=rf"process {other.pid} on .+ \(since 2\d\d\d-.+\) is writing to it"):
         Store(tmp_path)
+    with pytest.raises(StoreError, match=rf"process {other.pid} on"):  # who was refused has left its name alone
+        Store(tmp_path)
     assert Store(tmp_path, must_exist=True).rows() == []
     other.kill()
     other.communicate()
     Store(tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir() if path.read_bytes() and path.name.endswith(".lock")] == []
 
 
 def test_second_run_leaves_at_once(command: Command) -> None:

@@ -76,7 +76,7 @@ def _list_doubts(results: Results) -> list[str]:
     n_without = sum(not attempt.has_digest for attempt in results.attempts)
     said = [f"DAMAGED, so that what rests on it is not available: {cause}." for cause in damaged]
     if n_without:
-        said.append(f"{n_without} attempts are without digest, as an older version wrote them: changes would not show.")
+        said.append(f"Attempts without digest, by an older version: {n_without}. A change to one would not show.")
     return said
 
 

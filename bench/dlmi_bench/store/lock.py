@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from weakref import finalize
@@ -25,15 +26,26 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         path = folder / FILENAME
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        self.close = finalize(self, os.close, file)  # the file stays: if it went, two could lock two of one name
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            cause = f"{folder}: {_describe(os.read(file, MAX_BYTES))} is writing to it"
-            raise StoreError(cause, "wait until it has ended, or name another --out") from None
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(" ", "seconds")}
+        except OSError as error:
+            owner = _describe(os.read(file, MAX_BYTES))
+            os.close(file)
+            if not isinstance(error, BlockingIOError):
+                raise
+            remedy = "wait until it has ended, or name another --out"
+            raise StoreError(f"{folder}: {owner} is writing to it", remedy) from None
+        self.close = finalize(self, _release, file)
+        own = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(" ", "seconds")}
         os.ftruncate(file, 0)
-        os.write(file, json.dumps(owner).encode())
+        os.write(file, json.dumps(own).encode())
+
+
+def _release(file: int) -> None:
+    """Close the file, which frees the lock. It stays: if it went, two processes could lock two files of one name."""
+    with suppress(OSError):  # a disk that is full or gone
+        os.ftruncate(file, 0)  # the name of the host is nobody's business once it has ended
+    os.close(file)
 
 
 def _describe(content: bytes) -> str:
