@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +22,10 @@ from dlmi_bench.gating.sides.baseline import Baseline, Energy, Entry, MachineNoi
 from dlmi_bench.gating.sides.candidate import Candidate, _have_same_weights
 from dlmi_bench.gating.sides.files import load_file_candidate, load_labelled, save_files
 from dlmi_bench.gating.verdicts import Decision, Verdict
+from dlmi_bench.jobs.protocol import PredictRequest
 from dlmi_bench.records import Artifact, Cell, Record
 from dlmi_models import MODELS
-from stand_ins import Command
+from stand_ins import Command, write_product
 
 
 @pytest.fixture
@@ -234,3 +236,17 @@ def test_weights_are_the_same_whatever_else_the_files_say(tmp_path: Path) -> Non
     assert not _have_same_weights(*paths[1:3])
     with pytest.raises(DataError, match="/d"):
         _have_same_weights(*paths[2:])
+
+
+def test_file_that_ends_the_runtime_costs_its_own_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that is ended by a signal ends its worker, not the gate; the error names the file and the signal."""
+    write_product(tmp_path / "m.onnx")
+    np.savez(tmp_path / "t.npz", x=np.ones((3, 6), np.float32), y=np.arange(3))
+    monkeypatch.setattr(PredictRequest, "job", f"{Path(__file__).stem}:end_by_signal")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    with pytest.raises(DataError, match=r"m\.onnx: cannot run on the test set .*SIGSEGV"):
+        load_file_candidate(tmp_path / "m.onnx", load_labelled(tmp_path / "t.npz"))
+
+
+def end_by_signal(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)

@@ -4,12 +4,13 @@ import hashlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, predict
+from dlmi_bench.backends import JUDGED_BACKEND
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.files import parsing, read_bytes
 from dlmi_bench.gating.sides.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
@@ -21,6 +22,8 @@ from dlmi_bench.instruments.onnx_graph import (
     find_input_shape,
     load_graph,
 )
+from dlmi_bench.jobs.protocol import PredictRequest
+from dlmi_bench.jobs.worker import JobError, Worker
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -127,11 +130,18 @@ def _load_classifier(path: Path) -> "ModelProto":
 
 
 def _judge(path: Path, labelled: LabelledSet) -> NDArray[np.float32]:
-    """Compute the scores of the test set, (n, class), with the runtime that accuracy is judged by."""
-    try:
-        scores = predict(BACKENDS[JUDGED_BACKEND].load(path), labelled.images)
-    except Exception as error:  # the runtime raises classes of its own for every fault of a file or its input
-        raise DataError(f"{path}: cannot run on the test set ({error})", "check the shape of x") from error
+    """Compute the scores of the test set, (n, class), with the runtime that accuracy is judged by, in a worker.
+
+    A file that ends the runtime's process costs this model its verdict and no other.
+    """
+    with TemporaryDirectory() as folder, Worker() as worker:
+        images, found = (str(Path(folder, name)) for name in ("images.npy", "scores.npy"))
+        np.save(images, labelled.images, allow_pickle=False)
+        try:
+            worker.ask(PredictRequest(backend=JUDGED_BACKEND, path=str(path.resolve()), images=images, scores=found))
+        except JobError as error:
+            raise DataError(f"{path}: cannot run on the test set ({error.cause})", "check the shape of x") from error
+        scores: NDArray[np.float32] = np.load(found, allow_pickle=False)
     if scores.ndim != 2 or scores.shape[1] < 2:
         raise DataError(f"{path}: its first output has shape {scores.shape}", "export scores (batch, classes)")
     return scores
