@@ -1,8 +1,8 @@
 """Runtimes by name: each turns an artifact into a callable, with provider, precision, threads and version stated."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends import needs
-from dlmi_bench.errors import BenchError, DataError, UnavailableError, UsageError
+from dlmi_bench.errors import UnavailableError, UsageError
 from dlmi_bench.instruments.clock import Clock, HostClock
 from dlmi_bench.instruments.cuda_clock import CudaClock
 from dlmi_bench.instruments.host.provenance import describe_compiler, describe_package
@@ -210,18 +210,6 @@ def run_in_parts(run: Callable[[Batch], Scores], batch: Batch, size: int) -> Sco
     padded = np.concatenate([batch, np.zeros((n_missing, *batch.shape[1:]), batch.dtype)])
     scores = np.concatenate([np.atleast_1d(run(padded[i : i + size])) for i in range(0, len(padded), size)])
     return scores[: len(batch)] if n_missing else scores
-
-
-@contextmanager
-def runtime_faults(what: str, remedy: str) -> Iterator[None]:
-    """Turn whatever a runtime raises into one error: it has classes of its own for every fault of a file or input."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataError(f"{what}: {said}", remedy) from error
 
 
 def check_batch(batch: Batch, size: int | None) -> None:

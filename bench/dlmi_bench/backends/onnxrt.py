@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts, runtime_faults
+from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts
 from dlmi_bench.errors import DataError
+from dlmi_bench.files import parsing
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -44,7 +45,7 @@ class OnnxRunner:
         options.log_severity_level = 3
         if n_threads > 1:  # else the idle pool of each session keeps CPUs busy that another one's calls need
             options.add_session_config_entry("session.force_spinning_stop", "1")
-        with runtime_faults(
+        with parsing(
             "ONNX Runtime does not load the file",
             "export it again, whole and with operators that this version of ONNX Runtime has",
         ):
@@ -84,7 +85,7 @@ class OnnxRunner:
         return nullcontext()
 
     def run(self, batch: Batch) -> Scores:
-        with runtime_faults("ONNX Runtime does not run the file", "check the shape that --input names, batch first"):
+        with parsing("ONNX Runtime does not run the file", "check the shape that --input names, batch first"):
             return run_in_parts(lambda part: self.read(self.prepare(part)()), batch, self._size or len(batch))
 
 

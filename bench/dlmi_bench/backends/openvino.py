@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts, runtime_faults
+from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts
 from dlmi_bench.backends.onnxrt import make_empty_model
+from dlmi_bench.files import parsing
 
 # Importing it would send a message over the network from a forked process, which hangs where threads run. Without the
 # package that does so it falls back to a stub of its own.
@@ -35,7 +36,7 @@ class OpenVinoRunner:
         self._n_threads = n_threads
         self._precision = precision
         self._programs: dict[tuple[int, ...], Any] = {}
-        with runtime_faults("OpenVINO does not load the file", "export it again, with one input whose rank is known"):
+        with parsing("OpenVINO does not load the file", "export it again, with one input whose rank is known"):
             batch = self._core.read_model(model).input(0).get_partial_shape()[0]
             self._size: int | None = batch.get_length() if batch.is_static else None
 
@@ -85,7 +86,7 @@ class OpenVinoRunner:
         return nullcontext()
 
     def run(self, batch: Batch) -> Scores:
-        with runtime_faults("OpenVINO does not run the file", "check the shape that --input names, batch first"):
+        with parsing("OpenVINO does not run the file", "check the shape that --input names, batch first"):
             return run_in_parts(lambda part: self.read(self.prepare(part)()), batch, self._size or len(batch))
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict, runtime_faults
+from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
 from dlmi_bench.errors import BenchError, DataError, MeasurementError, UsageError
+from dlmi_bench.files import parsing
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.host.neighbours import NeighbourWatch
 from dlmi_bench.instruments.latency import Plan, measure_latency
@@ -146,7 +147,7 @@ class LoadedRuntime:
 _LOADED: list[LoadedRuntime] = []  # the one that this worker is for
 
 
-@runtime_faults(*FAULTS)
+@parsing(*FAULTS)
 def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
     """Load one runtime, alone on its CPU while others load too. The first job of a fresh worker.
 
@@ -175,7 +176,7 @@ def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
     return LoadAnswer(figures=tuple(figures), conditions=dict(conditions), load_s=loading.total_s)
 
 
-@runtime_faults(*FAULTS)
+@parsing(*FAULTS)
 def run_rounds_job(request: RoundsRequest, _: OnProgress) -> RoundsAnswer:
     """Time what was loaded, alone on the machine.
 
@@ -196,7 +197,7 @@ def run_rounds_job(request: RoundsRequest, _: OnProgress) -> RoundsAnswer:
     return RoundsAnswer(traces=traces, neighbours=neighbours, is_pinned=hopper.is_pinned)
 
 
-@runtime_faults(*FAULTS)
+@parsing(*FAULTS)
 def run_calls_job(request: CallsRequest, _: OnProgress) -> None:
     """Make calls of the loaded runtime: work for the parent's energy meter."""
     (loaded,) = _LOADED
