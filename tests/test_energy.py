@@ -14,7 +14,7 @@ from dlmi_bench.jobs import training
 from dlmi_bench.records import Cell, Figure, Note
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Recipe, make_splits
+from dlmi_tasks.spec import Recipe
 from stand_ins import FakeClock, WattMeter
 
 IDLE = Idle({("cpu", "rapl"): 0.25, ("ram", "ram_constant"): 2.0}, window_s=3.0, other_cpus=0.1)
@@ -226,7 +226,7 @@ def test_training_outlives_its_meter(clock: FakeClock, monkeypatch: pytest.Monke
     monkeypatch.setattr(training, "energy_meter", lambda: DyingMeter(clock, at_start=at_start))
     monkeypatch.setattr(training, "idle_baseline", lambda _: IDLE)
     task, cell = get_task("usps"), Cell(kind="train", task="usps", model="softmax")
-    splits = make_splits(task.load(), task.n_validation)
+    splits = task.load().split(task.n_validation)
     build = MODELS["softmax"].build
     run, energy, is_reproducible = training._train(build, cell, splits, task, Recipe(n_epochs=1), 0.0, lambda *_: None)
     assert (run.n_epochs, is_reproducible) == (1, None)

@@ -25,7 +25,7 @@ from dlmi_bench.store import Store
 from dlmi_bench.store.artifacts import artifact_path, put_artifact
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Splits, make_splits
+from dlmi_tasks.spec import Arrays, Splits
 from dlmi_tasks.training.loop import train
 from stand_ins import Command
 
@@ -138,7 +138,7 @@ def test_less_accurate_recipe_is_stopped(case: Command, tmp_path: Path) -> None:
     command = copy_case(case, tmp_path)
     (tmp_path / "gate.toml").write_text(f"{LIMITS}recipe_margin = 0.005\n")
     task = get_task("usps")
-    splits = make_splits(task.load(), task.n_validation)
+    splits = task.load().split(task.n_validation)
     rng = np.random.default_rng(0)
     labels = splits.train.labels.copy()
     chosen = rng.permutation(len(labels))[: len(labels) // 10]

@@ -76,9 +76,9 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
     monkeypatch.setitem(BACKENDS, "echo", BackendEntry("echo", "onnx", "echo"))
     monkeypatch.setattr(EchoRunner, "shapes", [])
     splits = SimpleNamespace(validation=SimpleNamespace(images=IMAGES))
-    monkeypatch.setattr("dlmi_bench.jobs.measurement.make_splits", lambda *_: splits)
+    data = SimpleNamespace(split=lambda _: splits)
     monkeypatch.setattr(
-        "dlmi_bench.jobs.measurement.get_task", lambda _: SimpleNamespace(load=lambda: None, n_validation=None)
+        "dlmi_bench.jobs.measurement.get_task", lambda _: SimpleNamespace(load=lambda: data, n_validation=None)
     )
     monkeypatch.setattr("dlmi_bench.instruments.latency.MIN_WARMUP_S", 0.0)
     before = os.sched_getaffinity(0)

@@ -9,7 +9,7 @@ import torch
 
 from dlmi_bench.records import Cell
 from dlmi_tasks import SPECT_ARMS, TASKS, get_task
-from dlmi_tasks.spec import Distortion, make_splits
+from dlmi_tasks.spec import Distortion
 from dlmi_tasks.spect.cohort.cohort import CohortSpec, find_patient, sample_patient
 from dlmi_tasks.spect.data import load_synthetic
 from dlmi_tasks.spect.observer import observe
@@ -20,7 +20,7 @@ from dlmi_tasks.training.distortion import distort
 def test_references_need_the_data_alone(spect_cache: Path) -> None:
     """Chance, majority, four numbers, pixels and the ceiling; too few scans for a covariance is said, not guessed."""
     data = load_synthetic(CohortSpec(), sizes=(6, 3, 9), cache=spect_cache, n_workers=1)
-    splits = make_splits(data, None)
+    splits = data.split(None)
     assert (len(splits.train), len(splits.validation)) == (6, 3)
     assert data.source.endswith("18 patients")
     assert splits.validation is data.validation

@@ -13,7 +13,7 @@ from dlmi_bench.instruments.latency import Plan, measure_latency
 from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Recipe, Task, make_splits
+from dlmi_tasks.spec import Recipe, Task
 from dlmi_tasks.training.loop import Loop, to_tensors
 
 N_ROUNDS = 30
@@ -54,7 +54,7 @@ def test_epoch_against_data_loader() -> None:
     """An epoch of the 64-32 net at batch 128 is at least 1.8 x faster than the DataLoader loop in the same run."""
     torch.set_num_threads(1)
     task = get_task("usps")
-    images, labels = to_tensors(make_splits(task.load(), task.n_validation).train)
+    images, labels = to_tensors(task.load().split(task.n_validation).train)
     calls = {"whole": make_whole_tensor_epoch(task, images, labels), "loader": make_data_loader_epoch(images, labels)}
     traces = measure_latency(calls, Plan(n_rounds=N_ROUNDS), pin=CpuHopper())
     ratios = [b / a for a, b in zip(traces["whole"].wall_s, traces["loader"].wall_s, strict=True)]

@@ -8,7 +8,7 @@ from torch import nn
 from dlmi_bench.selftest.learners import run_script
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Recipe, Splits, make_splits
+from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Recipe, Splits
 from dlmi_tasks.training.distortion import distort
 from dlmi_tasks.training.loop import evaluate, train
 from dlmi_tasks.usps.task import DISTORTION
@@ -18,7 +18,7 @@ from stand_ins import FakeClock
 @pytest.fixture(scope="module")
 def splits() -> Splits:
     task = get_task("usps")
-    return make_splits(task.load(), task.n_validation)
+    return task.load().split(task.n_validation)
 
 
 def test_split_is_exact_stratified_and_disjoint(splits: Splits) -> None:

@@ -1,31 +1,64 @@
-"""Definition of a task: data, splits, target and recipe. All of it is data; none of it is code to run."""
+"""Definition of a task: data, splits, target and recipe."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.records import ARM, Figure
 
-Images = NDArray[np.float32]  # (n, channel, height, width)
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+Images = NDArray[np.float32]  # (n, channel, height, width), or (n, channel, depth, height, width)
 Labels = NDArray[np.int64]  # (n,)
+Groups = NDArray[np.str_]  # (n,)
+
+# One split for all models and seeds: differences between them are then paired over the same examples.
+SPLIT_SEED = 20261123
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images and labels of one split."""
+    """Images and labels of one split; `groups` says whose they are, where that is known."""
 
     images: Images
     labels: Labels
+    groups: Groups | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: NDArray[np.intp]) -> "Arrays":
-        return Arrays(self.images[index], self.labels[index])
+        groups = None if self.groups is None else self.groups[index]
+        return Arrays(self.images[index], self.labels[index], groups=groups)
+
+
+class Stream(Protocol):
+    """Examples that are read while they are needed, since memory does not hold them.
+
+    Attributes:
+        labels: Of all examples, (n,).
+        groups: Whose they are, (n,), where that is known.
+        loading: How they are read, in a sentence for the report.
+    """
+
+    labels: Labels
+    groups: Groups | None
+    loading: str
+
+    def __len__(self) -> int: ...
+
+    def head(self, n: int) -> Arrays:
+        """The first `n` examples, in memory."""
+        ...
+
+    def iterate(self, size: int, generator: "Generator | None" = None) -> "Iterator[tuple[Tensor, Tensor]]":
+        """Batches of images, float32, and labels, int64; in an order drawn from `generator`, else as they lie."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +87,27 @@ class Dataset:
     def sha256(self) -> dict[str, str]:
         return compute_hashes(self.train, self.test)
 
+    def split(self, n_validation: int | None, index: int = 0) -> "Splits":
+        """Cut a validation set, stratified by class, from the training set.
+
+        Args:
+            n_validation: Examples to cut.
+            index: Number of the training, for data that are split in another way each time.
+
+        Raises:
+            ValueError: `n_validation` is None, or leaves nothing to train on.
+        """
+        if n_validation is None or not 0 < n_validation < len(self.train):
+            raise ValueError(f"{self.name}: cannot cut {n_validation} of {len(self.train)} examples for validation")
+        labels = self.train.labels
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+        by_class = order[np.argsort(labels[order], kind="stable")]
+        # Evenly spaced places in the list sorted by class: every class gives its share, and the size is exact.
+        places = (np.arange(n_validation) + 0.5) * len(order) / n_validation
+        validation = np.sort(by_class[places.astype(np.intp)])
+        rest = np.setdiff1d(np.arange(len(order)), validation)
+        return Splits(self.train.take(rest), self.train.take(validation), HeldOut(self.test))
+
     def describe(self) -> dict[str, object]:
         """Describe the origin and the exact content (sha256) of the data, as plain values that JSON can hold."""
         return {
@@ -66,7 +120,7 @@ class Dataset:
 
 
 def compute_hashes(train: Arrays, test: Arrays) -> dict[str, str]:
-    """One sha256 per array, whatever route the data came by."""
+    """One sha256 per array, over float32 images and uint8 labels: at most 256 classes."""
     parts = {
         "train_images": train.images.astype("<f4"),
         "train_labels": train.labels.astype("u1"),
@@ -95,22 +149,38 @@ class HeldOut:
         return self._arrays
 
 
+class Folds(TypedDict):
+    """Place of a training among folds: `fold` and `repeat` count from 0; `by` names what is kept whole."""
+
+    n_folds: int
+    fold: int
+    repeat: int
+    by: str
+    is_held_out_site: bool
+
+
 @dataclass(frozen=True)
 class Splits:
-    """Training and validation; the official test set apart."""
+    """Training and validation; the test set apart.
 
-    train: Arrays
+    Attributes:
+        test_index: Positions of the test examples in the whole data, where each training tests on another fold.
+    """
+
+    train: "Arrays | Stream"
     validation: Arrays
     test: HeldOut
+    test_index: NDArray[np.int64] | None = None
+    folds: Folds | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """The accuracy to reach on validation, and the published test accuracy to compare with."""
+    """The accuracy to reach on validation, and the published test accuracy to compare with, where there is one."""
 
     validation_accuracy: float
-    test_accuracy_published: float
-    source: str
+    test_accuracy_published: float | None = None
+    source: str = "stated with the task"
 
 
 @dataclass(frozen=True)
@@ -118,6 +188,16 @@ class Recipe:
     """Training recipe of a model: AdamW under a one-cycle schedule, with label smoothing.
 
     Source: L. N. Smith, N. Topin, "Super-convergence" (2019), for the schedule.
+
+    Attributes:
+        n_epochs: Passes over the training set.
+        peak_lr: Highest learning rate of the schedule.
+        weight_decay: Of AdamW.
+        batch_size: Examples of a step.
+        label_smoothing: Share of a label that is spread over all classes.
+        augmentation: Whether images are distorted anew in each epoch; how far is the task's to say.
+        is_channels_last: Whether the network lies in memory with channels last, which is quicker for some.
+        class_weights: Weights of the classes in the loss; `balanced` weighs each by the inverse of its frequency.
     """
 
     n_epochs: int
@@ -127,6 +207,7 @@ class Recipe:
     label_smoothing: float = 0.05
     augmentation: Literal["none", "random-affine"] = "random-affine"
     is_channels_last: bool = False
+    class_weights: "Literal['none', 'balanced'] | tuple[float, ...]" = "none"
 
 
 @dataclass(frozen=True)
@@ -154,30 +235,36 @@ class Task:
         default_models: Models that suites take where they name none for this task.
         load: Takes source, data_dir and on_progress(done, in all or None), all of them optional.
         n_validation: Examples cut from the training set; None where the data brings a validation split.
+        target: None where there is none; then nobody asks for the time to it.
+        distortion: None where images are never distorted.
         is_ordinal: Whether the classes have an order.
         references: Reference figures for the models, from the data alone.
         n_pictured: Test examples of each class, right ones and as many wrong ones, that a report shows.
         load_pool: Examples to pretrain on, none of them in the data; takes on_progress.
         inspect: Describes the data in full, for `dlmi-bench data`; takes preset, data_dir, has_audit, montage, on_scan.
+        n_folds: Trainings of one seed, each of which tests on another fold.
+        fit: Trains in place of the recipe: takes network, splits, seed and report; see dlmi_tasks/training/own.py.
     """
 
     name: str
     title: str
     default_models: tuple[str, ...]
     load: Callable[..., Dataset]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     class_names: tuple[str, ...]
     n_validation: int | None
-    target: Target
+    target: Target | None
     time_limit_s: float
     eval_every_epochs: int
-    distortion: Distortion
+    distortion: Distortion | None
     recipes: dict[str, Recipe]
     is_ordinal: bool = False
     n_pictured: int = 0
     references: Callable[[Any], list[Figure]] | None = None
     load_pool: Callable[..., Pool] | None = None
     inspect: Callable[..., dict[str, object]] | None = None
+    n_folds: int = 1
+    fit: Callable[..., Any] | None = None
 
     @property
     def n_classes(self) -> int:
@@ -187,27 +274,3 @@ class Task:
         """The model's own, else that of the model it is an arm of, else the one for all others."""
         base = model.partition(ARM)[0]
         return self.recipes.get(model) or self.recipes.get(base) or self.recipes["*"]
-
-
-# One split for all models and seeds: differences between them are then paired over the same examples.
-SPLIT_SEED = 20261123
-
-
-def make_splits(data: Dataset, n_validation: int | None) -> Splits:
-    """Cut a validation set, stratified by class, from the training set; with None, take the one the data brings.
-
-    Raises:
-        ValueError: the data brings none.
-    """
-    if n_validation is None:
-        own = getattr(data, "validation", None)
-        if own is None:
-            raise ValueError(f"{data.name} has no validation split of its own; say how many examples to cut")
-        return Splits(data.train, own, HeldOut(data.test))
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(data.train))
-    by_class = order[np.argsort(data.train.labels[order], kind="stable")]
-    # Evenly spaced places in the list sorted by class: every class gives its share, and the size is exact.
-    places = (np.arange(n_validation) + 0.5) * len(order) / n_validation
-    validation = np.sort(by_class[places.astype(np.intp)])
-    rest = np.setdiff1d(np.arange(len(order)), validation)
-    return Splits(data.train.take(rest), data.train.take(validation), HeldOut(data.test))

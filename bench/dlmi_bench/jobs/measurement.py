@@ -36,7 +36,6 @@ from dlmi_bench.jobs.protocol import (
 )
 from dlmi_bench.records import Figure
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import make_splits
 
 N_INFERENCES = 1000
 
@@ -182,7 +181,7 @@ def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
 def _load_inputs(task_name: str, n: int) -> Batch:
     """`n` validation images, from the first on, again and again where there are fewer; the test split stays closed."""
     task = get_task(task_name)
-    return repeat_rows(make_splits(task.load(), task.n_validation).validation.images, n)
+    return repeat_rows(task.load().split(task.n_validation).validation.images, n)
 
 
 def repeat_rows(array: Batch, n: int) -> Batch:

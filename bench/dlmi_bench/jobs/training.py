@@ -25,7 +25,7 @@ from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.units import format_share
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Recipe, Splits, Task, make_splits
+from dlmi_tasks.spec import Arrays, Recipe, Splits, Task
 from dlmi_tasks.training.loop import TrainingRun, train, warm_up
 from dlmi_tasks.training.start import Start, begin, load_start
 
@@ -39,7 +39,7 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
     CpuHopper()(0)
     with Stopwatch() as loading:
         data = task.load()
-        splits = make_splits(data, task.n_validation)
+        splits = data.split(task.n_validation)
     recipe = task.recipe(cell.model)
     start = load_start(entry, task, on_progress)
     build = partial(begin, entry, task, start)

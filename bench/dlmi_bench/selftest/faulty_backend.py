@@ -21,7 +21,7 @@ from dlmi_bench.store.artifacts import artifact_path, put_artifact
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS as MODULES
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Dataset, make_splits
+from dlmi_tasks.spec import Arrays, Dataset
 
 OFFSET = np.float32(1e-2)
 NAME, TASK, MODEL = "shifted", "simulated", "mlp-64-32"
@@ -85,7 +85,7 @@ def _try_network(seed: int, on_progress: OnProgress) -> Caught:
     with TemporaryDirectory() as folder:
         out = Path(folder)
         artifacts = _write_network(seed, out)
-        evaluated = evaluate(artifacts, make_splits(task.load(), task.n_validation), task, out, [NAME])
+        evaluated = evaluate(artifacts, task.load().split(task.n_validation), task, out, [NAME])
         figures = [f for f in evaluated.figures if f.name in PARITY and f.conditions.get("backend") == NAME]
         if len(figures) != len(PARITY):
             raise MeasurementError(f"judging gave {len(figures)} figures of parity", "see dlmi_bench.jobs.evaluation")

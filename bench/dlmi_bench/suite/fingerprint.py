@@ -73,8 +73,9 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         entry = MODELS[cell.model]
         published = [identify(entry)] if entry.start == "imagenet" else []
         parts["start"] = [entry.start, entry.is_frozen, *published]
-        parts["target"] = asdict(task.target)
-        parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs, asdict(task.distortion)]
+        parts["target"] = asdict(task.target) if task.target else None
+        parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs]
+        parts["distortion"] = asdict(task.distortion) if task.distortion else None
         parts["pictured"] = task.n_pictured
         parts["network"] = [task.input_shape, task.n_classes]  # the architecture is built for them
     if measure.scope != "data":

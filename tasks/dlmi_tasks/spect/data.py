@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.errors import UsageError
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.spec import Arrays, Dataset, compute_hashes
+from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Splits, compute_hashes
 from dlmi_tasks.spect.cohort.cohort import CohortSpec
 from dlmi_tasks.spect.cohort.synthesis import Count, Visit, load_cohort
 from dlmi_tasks.spect.preprocess import Extracts, Preprocessing, make_images
@@ -33,6 +33,9 @@ class Scans(Arrays):
     subjects: NDArray[np.str_]
     extracts: Extracts
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", self.subjects)
+
     def take(self, index: NDArray[np.intp]) -> "Scans":
         return Scans(self.images[index], self.labels[index], self.subjects[index], self.extracts.take(index))
 
@@ -52,6 +55,11 @@ class SpectDataset(Dataset):
         both = compute_hashes(self.train, self.test), compute_hashes(self.validation, self.validation)
         renamed = {name.replace("train", "validation"): both[1][name] for name in ("train_images", "train_labels")}
         return both[0] | renamed
+
+    def split(self, n_validation: int | None, index: int = 0) -> Splits:
+        """Take the data's own validation split."""
+        assert n_validation is None
+        return Splits(self.train, self.validation, HeldOut(self.test))
 
     @property
     def splits(self) -> dict[str, Scans]:
