@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from dlmi_bench.records import Cell, Figure, Note
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Recipe
+from dlmi_tasks.training.loop import train
 from stand_ins import FakeClock, WattMeter
 
 IDLE = Idle({("cpu", "rapl"): 0.25, ("ram", "ram_constant"): 2.0}, window_s=3.0, other_cpus=0.1)
@@ -227,10 +229,10 @@ def test_training_outlives_its_meter(clock: FakeClock, monkeypatch: pytest.Monke
     monkeypatch.setattr(training, "idle_baseline", lambda _: IDLE)
     task, cell = get_task("usps"), Cell(kind="train", task="usps", model="softmax")
     splits = task.load().split(task.n_validation)
-    build = MODELS["softmax"].build
-    run, energy, is_reproducible = training._train(build, cell, splits, task, Recipe(n_epochs=1), 0.0, lambda *_: None)
+    once = partial(train, MODELS["softmax"].build, splits, task, Recipe(n_epochs=1))
+    run, energy, is_reproducible = training._train(once, cell, 0.0, lambda *_: None)
     assert (run.n_epochs, is_reproducible) == (1, None)
-    figures = training._describe_energy(energy, run)
+    figures = training._describe_energy(energy, run, task)
     assert {(f.name, f.value, f.reason) for f in figures} == {
         ("training_energy_j", None, "the meter is dead"), ("energy_to_target_j", None, "the meter is dead"),
     }  # fmt: skip

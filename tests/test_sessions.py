@@ -33,6 +33,7 @@ from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.suite.measures import SuiteContext, run_counts, run_energy, run_latency, run_memory
 from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
+from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from stand_ins import FakeClock, WattMeter
 
@@ -75,11 +76,6 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
     monkeypatch.setitem(sys.modules, "echo", module)
     monkeypatch.setitem(BACKENDS, "echo", BackendEntry("echo", "onnx", "echo"))
     monkeypatch.setattr(EchoRunner, "shapes", [])
-    splits = SimpleNamespace(validation=SimpleNamespace(images=IMAGES))
-    data = SimpleNamespace(split=lambda _: splits)
-    monkeypatch.setattr(
-        "dlmi_bench.jobs.measurement.get_task", lambda _: SimpleNamespace(load=lambda: data, n_validation=None)
-    )
     monkeypatch.setattr("dlmi_bench.instruments.latency.MIN_WARMUP_S", 0.0)
     before = os.sched_getaffinity(0)
     yield BACKENDS["echo"]
@@ -88,12 +84,13 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[BackendEntry]:
 
 def run_job(folder: Path, **n_wrong: int) -> LatencyAnswer:
     """One process of two batch sizes and of models that were given `n_wrong` other scores when they were judged."""
-    models = {}
+    models, inputs = {}, str(folder / "inputs.npy")
+    np.save(inputs, IMAGES)
     for name, n in (n_wrong or {"m": 0}).items():
         scores = IMAGES.reshape(N_IMAGES, -1)[:, :2] + np.float32([[0]] * (N_IMAGES - n) + [[1]] * n)
         np.save(folder / f"{name}.npy", scores)
         models[name] = {"path": name, "scores": str(folder / f"{name}.npy")}
-    common = {"backend": "echo", "task": "toy", "batches": [1, 8], "n_rounds": 4, "n_threads": 1, "order_seed": 0}
+    common = {"backend": "echo", "inputs": inputs, "batches": [1, 8], "n_rounds": 4, "n_threads": 1, "order_seed": 0}
     request = LatencyRequest.model_validate({**common, "models": models, "n_calls": {}})
     return run_latency_job(request, lambda *_: None)
 
@@ -138,7 +135,7 @@ def test_profile_looks_at_them_too(echo: BackendEntry, monkeypatch: pytest.Monke
 
 
 def test_energy_of_1000_inferences_says_of_how_many_it_is(
-    echo: BackendEntry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    echo: BackendEntry, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """200 calls of 10 ms fill a window of 3 s twice: at 1 W 10 J a thousand, and the figure names the 200."""
     monkeypatch.setattr(EchoRunner, "prepare", lambda *_: lambda: clock.work(10**7))
@@ -146,7 +143,9 @@ def test_energy_of_1000_inferences_says_of_how_many_it_is(
     monkeypatch.setattr("dlmi_bench.jobs.measurement.measure_energy", partial(measure_energy, clock=clock))
     monkeypatch.setattr("dlmi_bench.jobs.measurement.energy_meter", lambda: WattMeter(clock, 1.0))
     monkeypatch.setattr("dlmi_bench.jobs.measurement.idle_baseline", lambda _: None)
-    request = EnergyRequest(backend="echo", path="p", task="toy", energy_window_s=3.0)
+    np.save(tmp_path / "inputs.npy", IMAGES)
+    inputs = str(tmp_path / "inputs.npy")
+    request = EnergyRequest(backend="echo", path="p", inputs=inputs, energy_window_s=3.0)
     answer = run_energy_job(request, lambda *_: None)
     assert (answer[0].value, answer[0].n) == (pytest.approx(10.0), 2)
     assert answer[0].method == "one window of 4.0 s, 2 repeats of 200 calls, scaled to 1 000; gross"
@@ -205,7 +204,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 
 def run_session(n_threads: int = 1) -> Timing:
     models = {"m": ModelFiles(path="p", scores="s")}
-    return run_latency_session("eager", "toy", models, SUITE, lambda *_: None, n_threads=n_threads)["m"]
+    return run_latency_session("eager", "inputs.npy", models, SUITE, lambda *_: None, n_threads=n_threads)["m"]
 
 
 def test_all_processes_use_the_calls_of_the_first(worker: type[FakeWorker]) -> None:
@@ -252,7 +251,7 @@ def test_wrong_answers_of_one_model_take_no_other_with_it(worker: type[FakeWorke
     """They were wrong in one process of two: the model has no latency, says why, and its neighbour keeps its own."""
     worker.wrong = {"other": ["outputs differ by 1e-2", "measure anew"]}
     models = {name: ModelFiles(path="p", scores="s") for name in ("m", "other")}
-    timings = run_latency_session("eager", "toy", models, SUITE, lambda *_: None)
+    timings = run_latency_session("eager", "inputs.npy", models, SUITE, lambda *_: None)
     assert {figure.reason for figure in timings["other"].figures} == {"failed: outputs differ by 1e-2"}
     assert timings["other"].failures == ("latency on eager, 1 threads: outputs differ by 1e-2\n  remedy: measure anew",)
     assert not timings["other"].rounds_s
@@ -306,7 +305,7 @@ def test_more_threads_than_cpus_is_no_failure(worker: type[FakeWorker]) -> None:
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> SuiteContext:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SuiteContext]:
     """With a model that was judged on every runtime of the suite, CUDA included."""
     cell = Cell(kind="train", task="usps", model="m")
     backends = (*SUITE.backends, "cuda")
@@ -317,9 +316,12 @@ def context(tmp_path: Path) -> SuiteContext:
     roles = ("torch", "onnx", "validation_scores", *(f"validation_scores-{name}" for name in backends))
     artifacts = [put_artifact(tmp_path, role, role[:1].encode(), ".npy") for role in roles]
     suite = SUITE.model_copy(update={"backends": backends, "threads": (1, 2)})
+    monkeypatch.setitem(MODELS, "m", MODELS["softmax"])
     context = SuiteContext(suite, tmp_path, {"usps": get_task("usps")})
     context.trained["usps", "m"] = Record(cell=cell, figures=tuple(judged), artifacts=tuple(artifacts))
-    return context
+    yield context
+    context._worker = None  # a fake one, which has nothing to close
+    context.close()
 
 
 def test_runtime_that_dies_takes_no_other_with_it(

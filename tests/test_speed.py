@@ -14,7 +14,8 @@ from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Recipe, Task
-from dlmi_tasks.training.loop import Loop, to_tensors
+from dlmi_tasks.training.loop import Loop
+from dlmi_tasks.training.source import InMemory, to_tensors
 
 N_ROUNDS = 30
 RECIPE = Recipe(n_epochs=1_000, augmentation="none")
@@ -22,9 +23,10 @@ RECIPE = Recipe(n_epochs=1_000, augmentation="none")
 
 def make_whole_tensor_epoch(task: Task, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], object]:
     smoothed = partial(F.cross_entropy, label_smoothing=RECIPE.label_smoothing)
-    loop = Loop(MODELS["mlp-64-32"].build(), RECIPE, task.distortion, len(labels), loss=smoothed)
+    loop = Loop(MODELS["mlp-64-32"].build(), RECIPE, len(labels), loss=smoothed)
+    source = InMemory(images, labels, RECIPE.batch_size, task.distortion)
     generator = torch.Generator().manual_seed(0)
-    return lambda: loop.run_epoch(images, labels, generator)
+    return lambda: loop.run_epoch(source.iterate(generator))
 
 
 def make_data_loader_epoch(images: torch.Tensor, labels: torch.Tensor) -> Callable[[], object]:

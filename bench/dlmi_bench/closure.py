@@ -1,11 +1,13 @@
-"""Code behind a result: which modules of this project it imports, and a hash of what they do."""
+"""Code behind a result: which modules of this project and of the user's it imports, and a hash of what they do."""
 
 import ast
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
+from importlib.metadata import distribution, packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
+from types import CodeType, FunctionType
 
 from dlmi_bench.search_path import OWN_PACKAGES
 
@@ -13,7 +15,8 @@ from dlmi_bench.search_path import OWN_PACKAGES
 def list_closure(roots: Iterable[str], leave_out: Collection[str] = ()) -> tuple[str, ...]:
     """List all modules of this project that `roots` import, directly or not, with the roots themselves.
 
-    Imports within functions count too. What a module in `leave_out` imports is followed only from elsewhere.
+    Imports within functions count too. What a module in `leave_out` imports is followed only from elsewhere. From a
+    module of the user's, its neighbours are followed, and models of this project.
     """
     found: set[str] = set()
     todo = [name for name in roots if name not in leave_out]
@@ -42,38 +45,119 @@ def hash_module(name: str) -> str:
             node.body = node.body[1:]
         for field in ("body", "orelse", "finalbody"):
             if isinstance(block := getattr(node, field, None), list):
-                setattr(node, field, [statement for statement in block if not list(_list_own(statement))])
+                setattr(
+                    node, field, [statement for statement in block if not any(map(is_ours, _list_names(statement)))]
+                )
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 @cache
-def _list_imports(name: str) -> tuple[str, ...]:
-    """Modules of this project that a module names in its imports; of `from a import b` also `a.b` where it is one."""
-    named = (other for node in ast.walk(_parse(name)) for other in _list_own(node))
-    return tuple(sorted({other for other in named if _find_file(other)}))
+def hash_distribution(module: str) -> str:
+    """Name, version and hash of all files of the installed package that a module belongs to; empty where it is none."""
+    for name in packages_distributions().get(module.partition(".")[0], ()):
+        found = distribution(name)
+        record = found.read_text("RECORD") or ""
+        return f"{name} {found.version} {hashlib.sha256(record.encode()).hexdigest()}"
+    return ""
 
 
-def _list_own(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+def hash_objects(*objects: object) -> str:
+    """Hash what functions and classes do that live in this process only, with what they name in turn."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    for value in objects:
+        _describe_object(value, parts, seen)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _describe_object(value: object, parts: list[str], seen: set[int]) -> None:
+    describe = partial(_describe_object, parts=parts, seen=seen)
+    others: Iterable[object] = ()
+    if isinstance(value, FunctionType | type):
+        if id(value) in seen or value.__module__ != "__main__":
+            parts.append(f"{value.__module__}.{value.__qualname__}")
+            return
+        seen.add(id(value))
+    if isinstance(value, FunctionType):
+        named = [value.__globals__.get(name) for name in _describe_code(value.__code__, parts)]
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        others = (*named, *cells, value.__defaults__, value.__kwdefaults__)
+    elif isinstance(value, type):
+        others = (*value.__bases__, *(value.__dict__[name] for name in sorted(value.__dict__)))
+    elif isinstance(value, tuple | list):
+        others = value
+    elif isinstance(value, dict):
+        others = (part for item in value.items() for part in item)
+    elif isinstance(value, int | float | str | bytes | None):
+        parts.append(repr(value))
     else:
-        return
-    yield from (name for name in names if name.partition(".")[0] in OWN_PACKAGES)
+        parts.append(type(value).__qualname__)
+    for other in others:
+        describe(other)
+
+
+def _describe_code(code: CodeType, parts: list[str]) -> list[str]:
+    """Add the code to `parts`; returns the names that it looks up, in their order."""
+    parts.append(code.co_code.hex())
+    names = [*code.co_names]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names += _describe_code(constant, parts)
+        else:
+            parts.append(repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant))
+    parts.append(" ".join(names))
+    return names
+
+
+@cache
+def _list_imports(name: str) -> tuple[str, ...]:
+    """Modules to follow that a module names in its imports; of `from a import b` also `a.b` where it is one."""
+    named = {other for node in ast.walk(_parse(name)) for other in _list_names(node, name)}
+    if is_ours(name):
+        return tuple(sorted(other for other in named if is_ours(other) and find_file(other)))
+    neighbours = (other for other in named if other.startswith("dlmi_models.") or _is_neighbour(other, name))
+    return tuple(sorted(other for other in neighbours if find_file(other)))
+
+
+def _is_neighbour(other: str, name: str) -> bool:
+    """Whether a module of the user's lies in the same folder tree or package as another, outside what is installed."""
+    file, own = find_file(other), find_file(name)
+    if not file or not own or is_ours(other) or "site-packages" in file.parts:
+        return False
+    return other.partition(".")[0] == name.partition(".")[0] or file.resolve().is_relative_to(own.resolve().parent)
+
+
+def is_ours(name: str) -> bool:
+    return name.partition(".")[0] in OWN_PACKAGES
+
+
+def _list_names(node: ast.AST, within: str = "") -> Iterator[str]:
+    """Names of modules that a statement imports; relative ones from the package of the module `within`."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        file, parts = (find_file(within) if node.level else None), within.split(".")
+        n_kept = len(parts) - node.level + (1 if file and file.name == "__init__.py" else 0)
+        base = ".".join([*(parts[:n_kept] if node.level else []), *([node.module] if node.module else [])])
+        if base:
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def _parse(name: str) -> ast.Module:
-    file = _find_file(name)
+    file = find_file(name)
     assert file, f"no module {name}"
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
 @cache
-def _find_file(name: str) -> Path | None:
+def find_file(name: str) -> Path | None:
     """File of a module; None where it is a name within one. Imports nothing, since packages may load torch."""
     root, *rest = name.split(".")
-    spec = find_spec(root)
+    try:
+        spec = find_spec(root)
+    except (ImportError, ValueError):  # of a module without one, such as __main__
+        return None
     if not rest or not spec or not spec.submodule_search_locations:
         return Path(spec.origin) if spec and spec.origin and not rest else None
     path = Path(spec.submodule_search_locations[0], *rest)

@@ -1,5 +1,8 @@
 """Errors that a user can act on: what happened, where, and what to do about it."""
 
+import traceback
+from pathlib import Path
+
 
 class BenchError(Exception):
     """A problem with a cause outside the program.
@@ -22,6 +25,23 @@ def choose_remedy(error: Exception) -> str:
     if isinstance(error, ImportError):
         return "install the program again with its dependencies, or raise the limit of memory (ulimit -v)"
     return "run the same command again to retry"
+
+
+def describe_fault(error: BaseException, path: str) -> str:
+    """Say in one line what an import raised, with the last line of the user's that led to it."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename or path}, line {error.lineno}: SyntaxError: {error.msg}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    own = [frame for frame in frames if Path(frame.filename).parent == Path(path).parent] or frames[-1:]
+    where = f"{own[-1].filename}, line {own[-1].lineno}" if own else path
+    return f"{where}: {type(error).__name__}: {error}"
+
+
+def describe_export_error(error: Exception) -> str:
+    """Say what an exporter raised: the first line of its cause, since its own text is advice."""
+    error = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first[:200]}"
 
 
 class DataError(BenchError):

@@ -1,4 +1,7 @@
-"""Architectures by name. Each file knows torch and no other part of the project; building one imports no other file."""
+"""Architectures by name. Each file knows torch and no other part of the project; building one imports no other file.
+
+The user's own join the registry: see dlmi_models/own.py.
+"""
 
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -6,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from dlmi_models.own import Model
 
 
 Start = Literal["scratch", "synthetic", "imagenet"]
@@ -34,7 +39,9 @@ class ModelEntry:
         is_large: Whether its training takes hours on a CPU.
         start: Source of the weights before training; see dlmi_tasks/training/start.py.
         is_frozen: Whether only the last layer is trained.
-        is_fixed: Whether the factory takes no arguments, as a user's own.
+        takes_volumes: Whether it takes examples of more axes than an image has.
+        is_own: Whether it is a user's: `factory` is then a key of the module's MODELS, or an attribute.
+        definition: A user's model that no other process can import, as those of a notebook.
     """
 
     module: str
@@ -48,10 +55,27 @@ class ModelEntry:
     is_large: bool = False
     start: Start = "scratch"
     is_frozen: bool = False
-    is_fixed: bool = False
+    takes_volumes: bool = False
+    is_own: bool = False
+    definition: "Model | None" = None
+
+    @property
+    def own(self) -> "Model":
+        """The user's definition, whose module is imported when it is first asked for."""
+        from dlmi_models.own import as_model
+
+        if self.definition:
+            return self.definition
+        module = import_module(self.module)
+        table = getattr(module, "MODELS", {})
+        return as_model(table[self.factory] if self.factory in table else getattr(module, self.factory), self.factory)
 
     def fits(self, input_shape: tuple[int, ...]) -> bool:
-        """Tell whether the architecture takes images of this shape, (channel, height, width)."""
+        """Tell whether the architecture takes examples of this shape; of a user's only building it can tell."""
+        if self.is_own:
+            return True
+        if len(input_shape) > 3 and not self.takes_volumes:
+            return False
         if self.only_shape:
             return tuple(input_shape) == self.only_shape
         return min(input_shape[1:]) >= self.min_side
@@ -59,10 +83,16 @@ class ModelEntry:
     def build(
         self, input_shape: tuple[int, ...] | None = None, n_classes: int | None = None, *, is_frozen: bool | None = None
     ) -> "nn.Module":
-        """Build a freshly initialised network; seed torch first. What is not given is as in `usual` and `is_frozen`."""
+        """Build a freshly initialised network; seed torch first. What is not given is as in `usual` and `is_frozen`.
+
+        Raises:
+            UsageError: see Model.build.
+        """
+        if self.is_own:
+            return self.own.build(self.title, input_shape or self.usual.input_shape, n_classes)
         factory = getattr(import_module(self.module), self.factory)
         problem = Problem(input_shape or self.usual.input_shape, n_classes or self.usual.n_classes)
-        network: nn.Module = factory() if self.is_fixed else factory(**problem._asdict(), **self.arguments)
+        network: nn.Module = factory(**problem._asdict(), **self.arguments)
         if self.is_frozen if is_frozen is None else is_frozen:
             for name, weight in network.named_parameters():
                 weight.requires_grad = name.startswith("out.")
@@ -74,6 +104,8 @@ class ModelEntry:
         The form of a factory is the function `compute_macs` of its file, or `compute_FACTORY_macs` where the file
         has several; it takes the same arguments as the factory.
         """
+        if self.is_own:
+            return None
         module = import_module(self.module)
         formula = getattr(module, f"compute_{self.factory}_macs", None) or getattr(module, "compute_macs", None)
         return (
@@ -87,15 +119,16 @@ def _full_size(factory: str, title: str) -> ModelEntry:
     )
 
 
+def _two_layers(n_hidden1: int, n_hidden2: int, title: str) -> ModelEntry:
+    arguments = {"n_hidden1": n_hidden1, "n_hidden2": n_hidden2}
+    return ModelEntry("dlmi_models.mlp", "MLP", f"two hidden layers, {title}", arguments, takes_volumes=True)
+
+
 MODELS: dict[str, ModelEntry] = {
-    "softmax": ModelEntry("dlmi_models.softmax", "Softmax", "softmax regression"),
-    "mlp-24-16": ModelEntry("dlmi_models.mlp", "MLP", "two hidden layers, smaller", {"n_hidden1": 24, "n_hidden2": 16}),
-    "mlp-64-32": ModelEntry(
-        "dlmi_models.mlp", "MLP", "two hidden layers, the headline", {"n_hidden1": 64, "n_hidden2": 32}
-    ),
-    "mlp-512-256": ModelEntry(
-        "dlmi_models.mlp", "MLP", "two hidden layers, wide", {"n_hidden1": 512, "n_hidden2": 256}
-    ),
+    "softmax": ModelEntry("dlmi_models.softmax", "Softmax", "softmax regression", takes_volumes=True),
+    "mlp-24-16": _two_layers(24, 16, "smaller"),
+    "mlp-64-32": _two_layers(64, 32, "the headline"),
+    "mlp-512-256": _two_layers(512, 256, "wide"),
     "lecun-1989": ModelEntry(
         "dlmi_models.lecun1989", "LeCun1989", "the first convolutional net on these digits", only_shape=(1, 16, 16)
     ),

@@ -1,5 +1,6 @@
 """Tasks: what is to be learnt, from which data, how well, and by which recipe."""
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ SPECT_ARMS = (
     *(f"spect+{slices}" for slices in SLICES),
 )
 
-# name -> the module whose TASKS holds it; resolved on use, so that listing names loads no data code
-TASKS: dict[str, str] = {
+# name -> the module whose TASKS holds it, `module:attribute`, or a user's task of this process. Modules are imported on
+# use, so that listing names loads no data code.
+TASKS: "dict[str, str | Task]" = {
     "usps": "dlmi_tasks.usps.task",
     "usps-libsvm": "dlmi_tasks.usps.task",
     "spect": "dlmi_tasks.spect.task",
@@ -27,6 +29,33 @@ TASKS: dict[str, str] = {
 
 
 def get_task(name: str) -> "Task":
-    """The registered task; KeyError where there is none."""
-    task: Task = import_module(TASKS[name]).TASKS[name]
-    return task
+    """The registered task; KeyError where there is none.
+
+    Raises:
+        UsageError: a user's module cannot be imported, or has no such task.
+    """
+    place = TASKS[name]
+    if not isinstance(place, str):
+        return place
+    module, _, attribute = place.partition(":")
+    if module.startswith("dlmi_tasks."):
+        own: Task = import_module(module).TASKS[name]
+        return own
+    return _import_task(name, module, attribute)
+
+
+def _import_task(name: str, module: str, attribute: str) -> "Task":
+    from dlmi_bench.errors import UsageError, describe_fault
+    from dlmi_tasks.spec import Task
+
+    try:
+        found = import_module(module)
+        task = getattr(found, attribute) if attribute else found.TASKS[name]
+        task = task if isinstance(task, Task) else task()
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"task {name!r}: {describe_fault(error, module)}", "correct the file") from error
+    if not isinstance(task, Task):
+        raise UsageError(f"task {name!r} is a {type(task).__name__}", "make it by Task.from_arrays, .from_npz or so")
+    return replace(task, name=name)

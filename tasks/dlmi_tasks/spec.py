@@ -137,6 +137,14 @@ class HeldOut:
     _arrays: Arrays
     reads: dict[str, int] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    @property
+    def groups(self) -> Groups | None:
+        """Whose the examples are, (n,), where that is known; reading it is no look at them."""
+        return self._arrays.groups
+
     def read(self, artifact_sha256: str) -> Arrays:
         """The test split, for the artifact that will be judged by it.
 

@@ -56,12 +56,15 @@ def load_network(path: Path) -> nn.Module:
         DataError: the file names no registered model, or its weights do not fit.
     """
     with safe_open(path, framework="pt") as file:
-        name, _, rest = (file.metadata() or {}).get("model", "").partition(" ")  # hash of its program, and input shape
+        # Name, hash of the program, input shape and, of a user's model, the number of classes; older files end before.
+        name, *rest = (file.metadata() or {}).get("model", "").rsplit(" ", 2)
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     if name not in MODELS:
         raise DataError(f"{path}: metadata field 'model' is {name!r}", f"use one of {', '.join(MODELS)}")
-    shape = tuple(int(n) for n in rest.partition(" ")[2].split("x") if n)  # older files name none
-    network = MODELS[name].build(shape or None, len(weights["out.bias"]) if "out.bias" in weights else None)
+    sides, _, n_classes = rest[1].partition(":") if len(rest) == 2 else ("", "", "")
+    shape, last = tuple(int(n) for n in sides.split("x") if n), weights.get("out.bias")
+    n_scores = int(n_classes) if n_classes else len(last) if last is not None and not MODELS[name].is_own else None
+    network = MODELS[name].build(shape or None, n_scores)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

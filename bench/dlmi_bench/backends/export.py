@@ -17,8 +17,12 @@ MAX_BATCH = 4096
 EXAMPLE_BATCH = 2
 
 
-def write_torch(network: nn.Module, model: str, input_shape: tuple[int, ...], path: Path) -> None:
+def write_torch(
+    network: nn.Module, model: str, input_shape: tuple[int, ...], path: Path, *, n_classes: int | None = None
+) -> None:
     """Write weights as safetensors, with the architecture and its input shape: loading runs no code from the file.
+
+    A user's model is built for `n_classes`, which its weights do not tell.
 
     Networks of equal weights may do different things with them, so the file holds a hash of that too: what is compiled
     from it is kept under the hash of the file. Weights that two layers share are written for each of them.
@@ -27,7 +31,7 @@ def write_torch(network: nn.Module, model: str, input_shape: tuple[int, ...], pa
 
     weights = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
     # One field: several would come in an order that is another in every process.
-    shape = "x".join(map(str, input_shape))
+    shape = "x".join(map(str, input_shape)) + (f":{n_classes}" if n_classes else "")
     save_file(weights, path, metadata={"model": f"{model} {_hash_program(network, input_shape)} {shape}"})
 
 

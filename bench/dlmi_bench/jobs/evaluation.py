@@ -1,7 +1,7 @@
 """The one look at the test split: accuracy of each artifact, and parity of each runtime with eager in float64."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,7 @@ from dlmi_bench.stats.confusion import (
 )
 from dlmi_bench.store.artifacts import artifact_path, put_artifact
 from dlmi_bench.store.pictures import Picture, make_pictures, pick_examples
-from dlmi_tasks.spec import Arrays, HeldOut, Labels, Splits, Task
+from dlmi_tasks.spec import Arrays, HeldOut, Labels, Splits, Stream, Task
 
 REFERENCE_BATCH = 64
 
@@ -59,22 +59,26 @@ def evaluate(
     backends: Iterable[str],
     *,
     n_pictured: int = 0,
+    obstacles: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Judge every runtime in `backends`; `n_pictured` right and as many wrong examples of each class are pictured.
 
     The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
+
+    Args:
+        obstacles: Why a backend cannot run this model, by its name.
     """
     names = sorted({JUDGED_BACKEND, "eager", *backends}, key=lambda n: (n != JUDGED_BACKEND, list(BACKENDS).index(n)))
     wanted = dict.fromkeys(["torch", *(BACKENDS[name].artifact_role for name in names)])
     roles = [role for role in wanted if role in artifacts]
     reads = {role: splits.test.read(artifacts[role].sha256) for role in roles}
-    test = reads["torch"]
+    test = next(iter(reads.values()))
     paths = {role: artifact_path(out, artifacts[role]) for role in roles}
-    images = splits.validation.images, test.images
-    answers = [_ask(name, paths.get(BACKENDS[name].artifact_role), *images) for name in names]
-    reference = compute_reference(paths["torch"], test.images)
+    images, known = (splits.validation.images, test.images), obstacles or {}
+    answers = [_ask(name, paths.get(BACKENDS[name].artifact_role), *images, known.get(name, "")) for name in names]
+    reference = compute_reference(paths["torch"], test.images) if "torch" in paths else None
     eager = next(answer for answer in answers if answer.backend == "eager")
-    seen = predict(BACKENDS[JUDGED_BACKEND].load(paths[BACKENDS[JUDGED_BACKEND].artifact_role]), splits.train.images)
+    seen = _answer_training(paths[BACKENDS[JUDGED_BACKEND].artifact_role], splits.train)
     figures = [
         _make_accuracy("train_accuracy", answers[0], seen, splits.train.labels),
         _make_accuracy("validation_accuracy", answers[0], answers[0].validation, splits.validation.labels),
@@ -86,8 +90,15 @@ def evaluate(
     confusion = count_confusion(test.labels, answers[0].test.argmax(1), task.n_classes)
     figures += _describe_confusion(confusion, answers[0], task)
     kept = _keep_scores(answers, splits.validation.labels, test.labels, out)
-    pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured else []
+    pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured and "torch" in paths else []
     return Evaluation(figures, kept, confusion, pictures)
+
+
+def _answer_training(path: Path, train: Arrays | Stream) -> Scores:
+    runner = BACKENDS[JUDGED_BACKEND].load(path)
+    if isinstance(train, Arrays):
+        return predict(runner, train.images)
+    return np.concatenate([runner.run(images.numpy()) for images, _ in train.iterate(REFERENCE_BATCH)])
 
 
 def _count_reads(test: HeldOut, artifacts: dict[str, Artifact]) -> list[Figure]:
@@ -162,9 +173,9 @@ def compute_reference(path: Path, images: Batch) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def _ask(name: str, path: Path | None, validation: Batch, test: Batch) -> Answer:
+def _ask(name: str, path: Path | None, validation: Batch, test: Batch, obstacle: str) -> Answer:
     entry, nothing = BACKENDS[name], np.empty((0, 0), np.float32)
-    if missing := entry.find_missing():
+    if missing := obstacle or entry.find_missing():
         return Answer(name, nothing, nothing, {}, missing)
     if path is None:  # 8-bit integers have no range for what is not a number
         return Answer(name, nothing, nothing, {}, NOT_FINITE)

@@ -94,7 +94,7 @@ def run_energy_job(request: EnergyRequest, on_progress: OnProgress) -> tuple[Fig
     """Read the energy of N_INFERENCES single inferences."""
     CpuHopper()(0)
     runner = BACKENDS[request.backend].load(Path(request.path))
-    call = runner.prepare(_load_inputs(request.task, 1))
+    call = runner.prepare(_load_inputs(request.inputs, 1))
     meter, window_s = energy_meter(), request.energy_window_s
     on_progress(f"{N_INFERENCES} inferences", 0.0)
     with runner.active():
@@ -115,7 +115,7 @@ def run_energy_job(request: EnergyRequest, on_progress: OnProgress) -> tuple[Fig
 def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> LatencyAnswer:
     """Time all models of one backend, interleaved: one process of a session. For a fresh worker."""
     entry = BACKENDS[request.backend]
-    inputs = _load_inputs(request.task, max(request.batches))
+    inputs = _load_inputs(request.inputs, max(request.batches))
     hopper = CpuHopper(n_threads=request.n_threads)
     hopper(2 * request.order_seed)  # before the runtime makes its threads, which inherit it
     runners = {name: entry.load(Path(m.path), n_threads=request.n_threads) for name, m in request.models.items()}
@@ -137,7 +137,8 @@ def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> Latency
     for name, runner in runners.items():
         made = {batch: runner.read(outputs[f"{name}@{batch}"]) for batch in request.batches}
         try:
-            _check_model(name, made, np.load(request.models[name].scores, allow_pickle=False))
+            scores = np.load(request.models[name].scores, allow_pickle=False)
+            _check_model(name, made, scores[: len(np.load(request.inputs, mmap_mode="r"))])
         except MeasurementError as error:  # its own; what was timed beside it stays
             wrong[name] = (error.cause, error.remedy)
     conditions = {name: dict(runner.conditions) for name, runner in runners.items()}
@@ -178,10 +179,9 @@ def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
         )
 
 
-def _load_inputs(task_name: str, n: int) -> Batch:
-    """`n` validation images, from the first on, again and again where there are fewer; the test split stays closed."""
-    task = get_task(task_name)
-    return repeat_rows(task.load().split(task.n_validation).validation.images, n)
+def _load_inputs(path: str, n: int) -> Batch:
+    """Load `n` images of the file, from the first on, again and again where there are fewer."""
+    return repeat_rows(np.load(path, allow_pickle=False), n)
 
 
 def repeat_rows(array: Batch, n: int) -> Batch:

@@ -33,16 +33,19 @@ class Answer:
 
 
 def make_parity(
-    answer: Answer, reference: NDArray[np.float64], eager: Scores, *, source: str = "test split"
+    answer: Answer, reference: NDArray[np.float64] | None, eager: Scores, *, source: str = "test split"
 ) -> list[Figure]:
     """Compare a runtime with float64: largest error, RMSE in units of float32 eager's own, other decisions.
 
     Args:
         answer: The runtime's, for the test images.
-        reference: Scores of eager in float64, (n, class).
+        reference: Scores of eager in float64, (n, class); None where there is no module to ask.
         eager: Scores of eager in float32, (n, class).
         source: Where the images came from.
     """
+    if reference is None:
+        reason = answer.reason or "an ONNX file has no module to compare with"
+        return [unavailable(name, reason, backend=answer.backend) for name in PARITY]
     reason = answer.reason
     if not reason and not (np.isfinite(answer.test).all() and np.isfinite(reference).all()):
         reason = "scores are not finite"

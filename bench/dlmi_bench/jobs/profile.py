@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
-from dlmi_bench.errors import BenchError, DataError, MeasurementError, UsageError
+from dlmi_bench.errors import BenchError, DataError, MeasurementError, UsageError, describe_export_error
 from dlmi_bench.files import parsing
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.host.neighbours import NeighbourWatch
@@ -108,9 +108,7 @@ def _fit_normalisation(network: Any, images: Batch) -> None:
 def _explain(role: str, error: Exception) -> Refusal:
     if isinstance(error, BenchError):
         return error.cause, error.remedy
-    error = error.__cause__ if isinstance(error.__cause__, Exception) else error  # the exporter's own text is advice
-    first = next((line for line in str(error).splitlines() if line.strip()), "")
-    return f"does not export ({role}): {type(error).__name__}: {first[:200]}", "use operators that the exporter knows"
+    return f"does not export ({role}): {describe_export_error(error)}", "use operators that the exporter knows"
 
 
 def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], object]]:

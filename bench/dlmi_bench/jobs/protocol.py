@@ -103,12 +103,12 @@ class MemoryRequest(Request[Figures]):
 
 
 class EnergyRequest(Request[Figures]):
-    """Read the energy of single inferences of one artifact."""
+    """Read the energy of single inferences of one artifact; `inputs` is the path of validation images, .npy."""
 
     job = "dlmi_bench.jobs.measurement:run_energy_job"
     backend: str
     path: str
-    task: str
+    inputs: str
     energy_window_s: float
 
 
@@ -146,13 +146,14 @@ class LatencyRequest(Request[LatencyAnswer]):
     """Time all models of one backend, interleaved. For a fresh worker.
 
     Attributes:
+        inputs: Path of validation images, .npy; where they are fewer than a batch they come again.
         n_calls: Calls per block by benchmark; empty in the first process, which calibrates.
         models: By name.
     """
 
     job = "dlmi_bench.jobs.measurement:run_latency_job"
     backend: str
-    task: str
+    inputs: str
     batches: tuple[int, ...]
     n_rounds: int
     n_threads: int

@@ -4,23 +4,25 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.errors import DataError, UsageError, describe_fault
 from dlmi_bench.instruments.onnx_faults import graph_faults
+from dlmi_bench.jobs.plugins import Place, find_model
 from dlmi_bench.records import Plain
 from dlmi_bench.search_path import append_user_path
-from dlmi_models import MODELS, ModelEntry
+from dlmi_models import MODELS
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class Subject(Plain):
-    """One model and the shape of one example, (channel, height, width)."""
+    """One model and the shape of one example, (channel, height, width); a model of a task has its classes too."""
 
     kind: Literal["model", "factory", "file"]
     name: str
     input_shape: tuple[int, ...]
     batch: int = 1
+    n_classes: int | None = None
 
 
 def parse_subject(text: str, input_text: str | None) -> Subject:
@@ -43,11 +45,7 @@ def parse_subject(text: str, input_text: str | None) -> Subject:
             )
         batch, *shape = given or _read_shape(Path(text))
         return Subject(kind="file", name=str(Path(text).resolve()), input_shape=tuple(shape), batch=batch)
-    module, _, factory = text.partition(":")
-    if not module or not factory:
-        raise UsageError(
-            f"no model {text!r}", f"use one of {', '.join(MODELS)}, a FILE.onnx, or package.module:factory"
-        )
+    find_model(text)
     if given is None:
         raise UsageError(f"{text}: the shape of its input is not known", "name it: --input 1,3,224,224")
     return Subject(kind="factory", name=text, input_shape=given[1:], batch=given[0])
@@ -83,8 +81,9 @@ def register(subject: Subject) -> None:
     """
     if subject.kind == "factory":
         append_user_path(str(Path.cwd()))
-        module, _, factory = subject.name.partition(":")
-        MODELS[subject.name] = ModelEntry(module, factory, subject.name, is_fixed=True)
+        place = find_model(subject.name)
+        assert isinstance(place, Place)
+        MODELS[subject.name] = place.make_entry(subject.name)
 
 
 def build(subject: Subject) -> "nn.Module":
@@ -94,24 +93,22 @@ def build(subject: Subject) -> "nn.Module":
         UsageError: the factory cannot be imported or called, or what it makes is not a module.
     """
     import torch
-    from torch import nn
 
     register(subject)
     if subject.kind == "file":
         raise DataError(f"{subject.name}: an ONNX file has no torch module", "name a model or a factory")
     torch.manual_seed(0)
     try:
-        network = MODELS[subject.name].build(subject.input_shape)
+        return MODELS[subject.name].build(subject.input_shape, subject.n_classes)
+    except UsageError:
+        raise
     except BaseException as error:  # an exit, or an interrupt of its own: nobody else sends one to a worker
-        where = "import it in Python from this folder first; the factory takes no arguments"
-        raise UsageError(f"{subject.name}: {type(error).__name__}: {error}", where) from error
-    if not isinstance(network, nn.Module):
-        raise UsageError(f"{subject.name} is not a module: it made a {type(network).__name__}", "return a nn.Module")
-    return network
+        said = f"{subject.name}: {describe_fault(error, subject.name)}"
+        raise UsageError(said, "import it in Python from this folder first") from error
 
 
 def compute_closed_form(subject: Subject) -> int | None:
     """Multiply-accumulates by the formula of a registered architecture; None where there is none."""
     if subject.kind != "model":
         return None
-    return MODELS[subject.name].compute_macs(subject.input_shape)
+    return MODELS[subject.name].compute_macs(subject.input_shape, subject.n_classes)

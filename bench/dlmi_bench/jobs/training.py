@@ -1,71 +1,95 @@
 """The training cell, as it runs in a worker: train, export, evaluate the exported files once, account for energy."""
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 from pydantic import JsonValue
 from torch import nn
 
+from dlmi_bench.backends import BACKENDS
 from dlmi_bench.backends.export import write_onnx, write_torch
-from dlmi_bench.backends.quantization import write_int8
-from dlmi_bench.errors import MeasurementError
+from dlmi_bench.backends.quantization import N_CALIBRATION, write_int8
+from dlmi_bench.errors import DataError, MeasurementError, UsageError, describe_export_error
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.energy import EnergySample, measure_energy
 from dlmi_bench.instruments.energy_figures import make_energy_figures, make_target_figures
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.instruments.pinning import CpuHopper
-from dlmi_bench.jobs.evaluation import evaluate
+from dlmi_bench.jobs.evaluation import evaluate, to_npy
+from dlmi_bench.jobs.finished import check_onnx, list_missing_figures, load_checkpoint, read_checkpoint
+from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.units import format_share
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Recipe, Splits, Task
+from dlmi_tasks.spec import Arrays, Splits, Stream, Task
 from dlmi_tasks.training.loop import TrainingRun, train, warm_up
+from dlmi_tasks.training.own import describe_function, train_own
 from dlmi_tasks.training.start import Start, begin, load_start
+
+IN_MEMORY = "in memory before the training clock starts"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training or finished weights: the files, what is known of how they came about, and its figures."""
+
+    files: dict[str, Artifact]
+    figures: list[Figure]
+    recipe: dict[str, JsonValue]
+    start: dict[str, JsonValue]
+    curve: list[dict[str, JsonValue]]
+    is_reproducible: bool | None = None
 
 
 def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
-    """Train one model, export it, evaluate every file once on the test split."""
-    cell = request.cell
+    """Train one model, or take its finished weights, export it and evaluate the files."""
+    cell, entry = request.cell, MODELS[request.cell.model]
     out, task = Path(request.out), get_task(cell.task)
-    entry = MODELS[cell.model]
     torch.set_num_threads(1)
     CpuHopper()(0)
     with Stopwatch() as loading:
         data = task.load()
-        splits = data.split(task.n_validation)
-    recipe = task.recipe(cell.model)
-    start = load_start(entry, task, on_progress)
-    build = partial(begin, entry, task, start)
-    run, energy, is_reproducible = _train(build, cell, splits, task, recipe, request.energy_window_s, on_progress)
+        splits = data.split(task.n_validation, cell.seed_index)
+    is_finished = entry.is_own and bool(entry.own.checkpoints)
+    make = _take_finished if is_finished else _train_here
+    trained = make(request, entry, splits, task, on_progress)
     on_progress("exporting and judging", 1.0)
-    artifacts = _export(run.network, cell.model, task, splits.train, out)
-    evaluated = evaluate(artifacts, splits, task, out, request.backends, n_pictured=request.n_pictured)
-    figures = [*_describe_run(run, task), *evaluated.figures, *_describe_energy(energy, run)]
-    figures.append(Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns"))
-    if start and start.training_s is not None:
-        figures.append(_make_pretraining(start.training_s))
+    evaluated = evaluate(
+        trained.files,
+        splits,
+        task,
+        out,
+        request.backends,
+        n_pictured=request.n_pictured,
+        obstacles={name: find_obstacle(entry, b, is_here=not b.is_isolated) for name, b in BACKENDS.items()},
+    )
+    loading_s = Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns")
     return Record(
         cell=cell,
-        figures=tuple(figures),
-        artifacts=(*artifacts.values(), *evaluated.artifacts),
+        figures=(*trained.figures, *evaluated.figures, loading_s),
+        artifacts=(*trained.files.values(), *evaluated.artifacts, *_keep_index(splits, out)),
         provenance={
             "data": data.describe(),
-            "recipe": asdict(recipe),
-            "start": describe_start(entry, start),
+            "recipe": trained.recipe,
+            "start": trained.start,
             "seed": cell.seed,
-            "splits": {"train": len(splits.train), "validation": len(splits.validation), "test": len(data.test)},
-            "target": asdict(task.target),
+            "splits": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+            "target": asdict(task.target) if task.target else None,
+            **_describe_splits(splits),
         },
         details={
-            "curve": [asdict(e) for e in run.curve],
-            "repeats_are_identical": is_reproducible,
+            "curve": trained.curve,
+            "repeats_are_identical": trained.is_reproducible,
             "class_names": list(task.class_names),
             "confusion": evaluated.confusion.tolist(),
             "pictures": [picture.model_dump() for picture in evaluated.pictures],
@@ -74,14 +98,95 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
     )
 
 
+def _describe_splits(splits: Splits) -> dict[str, JsonValue]:
+    """Describe folds, groups with several test examples, and how the training examples were read."""
+    found: dict[str, JsonValue] = {"folds": dict(splits.folds.items()) if splits.folds else None}  # type: ignore[arg-type]
+    groups = splits.test.groups
+    if groups is not None and (n_groups := len(np.unique(groups))) < len(groups):
+        found["clusters"] = {"n_groups": n_groups, "n_examples": len(groups)}
+    return found | {"loading": IN_MEMORY if isinstance(splits.train, Arrays) else splits.train.loading}
+
+
+def _keep_index(splits: Splits, out: Path) -> list[Artifact]:
+    """Keep which examples were tested, where each training tests others."""
+    if splits.test_index is None:
+        return []
+    return [put_artifact(out, "test_index", to_npy(splits.test_index.astype(np.int64)), ".npy")]
+
+
+def _train_here(
+    request: TrainRequest, entry: ModelEntry, splits: Splits, task: Task, on_progress: OnProgress
+) -> Trained:
+    """Train by the recipe, or by the user's own function."""
+    cell = request.cell
+    start = load_start(entry, task, on_progress)
+    fit = (entry.own.fit if entry.is_own else None) or task.fit
+    recipe = task.recipe(cell.model)
+    build = partial(begin, entry, task, start)
+    if entry.is_own:
+        _check_export(cell, build, task)
+    work = partial(train_own, build, splits, task, fit) if fit else partial(train, build, splits, task, recipe)
+    run, energy, is_reproducible = _train(work, cell, request.energy_window_s, on_progress)
+    figures = [*_describe_run(run, task), *_describe_energy(energy, run, task)]
+    if start and start.training_s is not None:
+        figures.append(_make_pretraining(start.training_s))
+    return Trained(
+        _export(run.network, cell.model, task, splits.train, Path(request.out)),
+        figures,
+        recipe={"fit": describe_function(fit)} if fit else asdict(recipe),
+        start=describe_start(entry, start),
+        curve=[asdict(evaluation) for evaluation in run.curve],
+        is_reproducible=is_reproducible,
+    )
+
+
+_EXPORTED: set[tuple[str, str]] = set()  # task and model of which this process has exported one
+
+
+def _check_export(cell: Cell, build: Callable[[], nn.Module], task: Task) -> None:
+    """Export a fresh network of the user's, once, before hours go into one that has no file at the end.
+
+    Raises:
+        UsageError: it does not export.
+    """
+    if (cell.task, cell.model) in _EXPORTED:
+        return
+    with TemporaryDirectory() as folder:
+        try:
+            write_onnx(build(), task.input_shape, Path(folder, "a.onnx"))
+        except UsageError:
+            raise
+        except Exception as error:
+            cause = f"{cell.model} does not export to ONNX: {describe_export_error(error)}"
+            remedy = "write a forward of operators that the exporter knows, without branches on values"
+            raise UsageError(cause, remedy) from error
+    _EXPORTED.add((cell.task, cell.model))
+
+
+def _take_finished(
+    request: TrainRequest, entry: ModelEntry, splits: Splits, task: Task, on_progress: OnProgress
+) -> Trained:
+    """Take weights that were trained elsewhere."""
+    model, name, out = entry.own, request.cell.model, Path(request.out)
+    path, content = read_checkpoint(model, request.cell.seed_index)
+    on_progress("reading finished weights", 0.0)
+    if model.factory:
+        files = _export(load_checkpoint(name, model, task, path, content), name, task, splits.train, out)
+    else:
+        check_onnx(path, task)
+        files = _keep({"onnx": path}, splits.train, out)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Trained(
+        files,
+        list_missing_figures(),
+        recipe={},
+        start={"source": "elsewhere", "sha256": sha256, "file": path.name},
+        curve=[],
+    )
+
+
 def _train(
-    build: Callable[[], nn.Module],
-    cell: Cell,
-    splits: Splits,
-    task: Task,
-    recipe: Recipe,
-    energy_window_s: float,
-    on_progress: OnProgress,
+    train_once: Callable[..., TrainingRun], cell: Cell, energy_window_s: float, on_progress: OnProgress
 ) -> tuple[TrainingRun, EnergySample | MeasurementError, bool | None]:
     """Train under the energy meter, again from the start while its window is too short.
 
@@ -92,16 +197,7 @@ def _train(
 
     def work() -> None:
         doing = "training" if not runs else f"training again for the energy window ({len(runs) + 1})"
-        runs.append(
-            train(
-                build,
-                splits,
-                task,
-                recipe,
-                seed=cell.seed,
-                on_epoch=lambda done, total: on_progress(doing, done / total),
-            )
-        )
+        runs.append(train_once(seed=cell.seed, on_epoch=lambda done, total: on_progress(doing, done / total)))
 
     warm_up()
     energy: EnergySample | MeasurementError
@@ -133,20 +229,30 @@ def _equal(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-def _export(network: nn.Module, model: str, task: Task, train_split: Arrays, out: Path) -> dict[str, Artifact]:
-    """All files, by role. Only training images calibrate the one in 8-bit integers, which a diverged network lacks."""
+def _export(network: nn.Module, model: str, task: Task, train_split: Arrays | Stream, out: Path) -> dict[str, Artifact]:
+    """All files, by role. The one in 8-bit integers lacks where the network diverged."""
     with TemporaryDirectory() as folder:
-        names = {"torch": "a.safetensors", "onnx": "a.onnx", "onnx-int8": "int8.onnx"}
-        paths = {role: Path(folder, name) for role, name in names.items()}
-        write_torch(network, model, task.input_shape, paths["torch"])
+        paths = {"torch": Path(folder, "a.safetensors"), "onnx": Path(folder, "a.onnx")}
+        n_classes = task.n_classes if MODELS[model].is_own else None
+        write_torch(network, model, task.input_shape, paths["torch"], n_classes=n_classes)
         write_onnx(network, task.input_shape, paths["onnx"])
-        if all(value.isfinite().all() for value in network.state_dict().values()):
-            write_int8(paths["onnx"], train_split.images, paths["onnx-int8"])
-        made = {role: path for role, path in paths.items() if path.exists()}
-        return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in made.items()}
+        is_finite = all(value.isfinite().all() for value in network.state_dict().values())
+        return _keep(paths, train_split if is_finite else None, out)
 
 
-def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun) -> list[Figure]:
+def _keep(paths: dict[str, Path], train_split: Arrays | Stream | None, out: Path) -> dict[str, Artifact]:
+    """Keep the files, and the ONNX file in 8-bit integers: only training images calibrate it."""
+    with TemporaryDirectory() as folder:
+        if train_split is not None:
+            made = Path(folder, "int8.onnx")
+            images = train_split.images if isinstance(train_split, Arrays) else train_split.head(N_CALIBRATION).images
+            with suppress(DataError):  # of an operator set without scales by channel
+                write_int8(paths["onnx"], images, made)
+                paths = paths | {"onnx-int8": made}
+        return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in paths.items()}
+
+
+def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun, task: Task) -> list[Figure]:
     """Make the energies of the whole training and until the target, or say why there are none."""
     name = "training_energy_j"
     if isinstance(energy, MeasurementError):
@@ -154,6 +260,8 @@ def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun) 
         energies = [unavailable(name, energy.cause, **conditions) for conditions in asked]
     else:
         energies = make_energy_figures(name, energy)
+    if task.target is None:
+        return energies
     return [*energies, *make_target_figures(energies, run.time_to_target_s, run.training_s)]
 
 
@@ -165,8 +273,12 @@ def _describe_run(run: TrainingRun, task: Task) -> list[Figure]:
         timed("training_s", run.training_s),
         timed("evaluation_s", run.evaluation_s),
         Figure(name="n_epochs", value=run.n_epochs, kind="counted", source="training loop"),
-        Figure(name="n_samples", value=run.n_samples, kind="counted", source="training loop"),
+        Figure(name="n_samples", value=run.n_samples, kind="counted", source="training loop")
+        if run.n_samples is not None
+        else unavailable("n_samples", "fit reported none"),
     ]
+    if task.target is None:
+        return figures
     to_target = {
         "time_to_target_s": run.time_to_target_s,
         "epochs_to_target": run.epochs_to_target,

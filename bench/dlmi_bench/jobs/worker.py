@@ -28,6 +28,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from dlmi_bench.errors import BenchError, UsageError, choose_remedy
 from dlmi_bench.instruments.host.facts import limit_threads
+from dlmi_bench.instruments.pinning import list_cpus
+from dlmi_bench.jobs.plugins import load_known
 from dlmi_bench.jobs.protocol import Answer, OnProgress, Request
 from dlmi_bench.search_path import append_user_path, protect_child
 
@@ -234,9 +236,38 @@ def _run_job(name: str, payload: object, emit: Callable[..., None]) -> None:
         emit(error=cause, remedy=choose_remedy(error), is_usage=False)
 
 
+def run_here(request: Request[Answer], on_progress: OnProgress) -> Answer:
+    """Run a job in this process, for objects that no other has; threads, CPUs and torch's settings are put back.
+
+    Raises:
+        UsageError: the job raised one.
+        JobError: it raised anything else.
+    """
+    import torch
+
+    n_threads, is_strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    cpus, state = list_cpus(), torch.get_rng_state()
+    function, _, _ = _find_job(request.job)
+    try:
+        answer: Answer = function(request, on_progress)
+    except BenchError:
+        raise
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-3)}"
+        raise JobError(cause, choose_remedy(error)) from error
+    finally:
+        torch.set_num_threads(n_threads)
+        torch.use_deterministic_algorithms(is_strict)
+        torch.set_rng_state(state)
+        if cpus and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, cpus)
+    return answer
+
+
 def main() -> None:
     """The worker's side: jobs from standard input, events to what was standard output."""
     append_user_path()
+    load_known()
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # a library that prints must not disturb the protocol
 

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from functools import cache
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
-from dlmi_bench.closure import hash_code, list_closure
+from dlmi_bench.closure import hash_code, hash_distribution, hash_objects, list_closure
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
+from dlmi_bench.jobs.plugins import PREFIX
 from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
-from dlmi_tasks import get_task
+from dlmi_tasks import TASKS, get_task
 from dlmi_tasks.spec import Task
 from dlmi_tasks.training.imagenet import identify
 
@@ -28,6 +29,7 @@ LEFT_OUT = {
     "dlmi_bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
     "dlmi_bench.store.artifacts": "puts files away by their hash",
     "dlmi_bench.files": "reads and writes files, whose hashes are in the fingerprint",
+    "dlmi_bench.jobs.plugins": "finds code of the user's, whose hash is in the fingerprint",
     "dlmi_bench.jobs.protocol": "the shape of requests and answers",
     "dlmi_bench.instruments.host.provenance": "versions and machine, which are in the fingerprint",
     "dlmi_bench.backends.needs": "whether a runtime is here, which is in the fingerprint",
@@ -78,6 +80,8 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         parts["distortion"] = asdict(task.distortion) if task.distortion else None
         parts["pictured"] = task.n_pictured
         parts["network"] = [task.input_shape, task.n_classes]  # the architecture is built for them
+        parts["folds"] = task.n_folds
+        parts["own"] = _describe_own(cell, task)
     if measure.scope != "data":
         row = MODELS[cell.model]
         parts["row"] = [row.module, row.factory, row.arguments]
@@ -89,6 +93,18 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def _describe_own(cell: Cell, task: Task) -> list[str]:
+    """Hashes of what decides a training and is in no file of ours or the user's: installed packages, and objects."""
+    row, place = MODELS[cell.model], TASKS[cell.task]
+    modules = [row.module if row.is_own else "", place if isinstance(place, str) else ""]
+    found = [hash_distribution(name) for name in modules if name and not name.startswith(("dlmi_tasks.", PREFIX))]
+    if row.is_own:
+        model = row.own
+        found += [hashlib.sha256(path.read_bytes()).hexdigest() for _, path in sorted(model.checkpoints.items())]
+        found.append(hash_objects(model.factory, model.adapter, model.fit) if row.definition else "")
+    return [*found, hash_objects(task.fit)]
+
+
 def list_modules(cell: Cell) -> tuple[str, ...]:
     """List the modules whose code decides the cell's result."""
     measure = MEASURES[cell.kind]
@@ -97,12 +113,15 @@ def list_modules(cell: Cell) -> tuple[str, ...]:
         references = get_task(cell.task).references
         roots += [references.__module__] if references else []
     else:
-        roots.append(MODELS[cell.model].module)
+        roots += [MODELS[cell.model].module] if MODELS[cell.model].module else []
     if measure.has_runtimes:
         roots += [entry.module for entry in BACKENDS.values()]
     if cell.kind == "train":
         start = MODELS[cell.model].start
         left_out |= {module: "another start" for name, own in STARTS.items() if name != start for module in own}
+        place = TASKS[cell.task]
+        if isinstance(place, str) and not place.startswith("dlmi_tasks."):
+            roots.append(place.partition(":")[0])  # of a user's task: its fit may be there
     return _list_modules(tuple(roots), tuple(left_out))
 
 

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from uuid import uuid4
+
+import numpy as np
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS, JUDGED_BACKEND
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.energy_figures import join_processes
+from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import (
     NOT_FINITE,
     Answer,
@@ -25,11 +29,13 @@ from dlmi_bench.jobs.protocol import (
 )
 from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.subject import Subject
-from dlmi_bench.jobs.worker import Worker
+from dlmi_bench.jobs.worker import Worker, run_here
 from dlmi_bench.records import Artifact, Cell, CellKind, Conditions, Figure, Record, unavailable
 from dlmi_bench.store.artifacts import find_artifact
 from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
+from dlmi_models import MODELS
+from dlmi_tasks import TASKS
 from dlmi_tasks.spec import Task
 
 # The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
@@ -40,7 +46,7 @@ class SuiteContext:
     """State that all kinds of cell share: settings, the trained records, and one long-lived worker.
 
     Training, counting and energy share the worker, so that its imports are paid for once. Memory and latency need fresh
-    processes and make their own.
+    processes and make their own. What lives in this process alone, such as a notebook's, is trained here.
     """
 
     def __init__(self, suite: Suite, folder: Path, tasks: dict[str, Task]) -> None:
@@ -49,12 +55,25 @@ class SuiteContext:
         self.tasks = tasks
         self.trained: dict[tuple[str, str], Record] = {}
         self._worker: Worker | None = None
+        self._scratch: TemporaryDirectory[str] | None = None
 
-    def ask(self, request: Request[Answer], on_progress: OnProgress) -> Answer:
-        """Run a job in the shared worker, which is replaced after it died."""
+    def ask(self, request: Request[Answer], on_progress: OnProgress, cell: Cell | None = None) -> Answer:
+        """Run a job in the shared worker, which is replaced after it died; here, if no other process has the cell."""
+        if cell and (MODELS[cell.model].definition or not isinstance(TASKS[cell.task], str)):
+            return run_here(request, on_progress)
         if self._worker is None or not self._worker.is_alive:
             self._worker = Worker()
         return self._worker.ask(request, on_progress)
+
+    def keep_inputs(self, name: str) -> str:
+        """Path of the first validation images of a task, for whatever times a model; the test split stays closed."""
+        self._scratch = self._scratch or TemporaryDirectory(prefix="dlmi-bench-")
+        path = Path(self._scratch.name, f"{list(self.tasks).index(name)}.npy")
+        if not path.exists():
+            task = self.tasks[name]
+            images = task.load().split(task.n_validation).validation.images
+            np.save(path, images[: max(self.suite.batches)], allow_pickle=False)
+        return str(path)
 
     def find_path(self, cell: Cell, role: str) -> str:
         """Path of the artifact that the cell's training wrote under this role."""
@@ -62,6 +81,8 @@ class SuiteContext:
 
     def find_reason(self, cell: Cell, backend: str) -> str:
         """Find why the backend gave no scores for the model when it was evaluated; empty where it did."""
+        if obstacle := find_obstacle(MODELS[cell.model], BACKENDS[backend]):
+            return obstacle
         figure = self.trained[cell.task, cell.model].figure("test_accuracy", backend=backend)
         return figure.reason if figure else "it was not evaluated; run with --fresh train"
 
@@ -69,6 +90,8 @@ class SuiteContext:
         """End the worker, also in the middle of a job."""
         if self._worker:
             self._worker.close()
+        if self._scratch:
+            self._scratch.cleanup()
 
 
 Run = Callable[[SuiteContext, list[Cell], OnProgress], list[Record]]
@@ -118,7 +141,7 @@ def run_train(context: SuiteContext, cells: list[Cell], on_progress: OnProgress)
             backends=list_judged(cell, context.suite),
             n_pictured=context.tasks[cell.task].n_pictured if cell.seed_index == MEASURED_SEED else 0,
         )
-        records.append(context.ask(request, on_progress))
+        records.append(context.ask(request, on_progress, cell))
     return records
 
 
@@ -131,12 +154,16 @@ def run_counts(context: SuiteContext, cells: list[Cell], on_progress: OnProgress
     """Count each model and the sizes of its files."""
     records = []
     for cell in cells:
-        subject = Subject(kind="model", name=cell.model, input_shape=context.tasks[cell.task].input_shape)
-        figures = context.ask(CountsRequest(subject=subject, onnx=context.find_path(cell, "onnx")), on_progress)
+        onnx, task = context.find_path(cell, "onnx"), context.tasks[cell.task]
+        subject = Subject(kind="model", name=cell.model, input_shape=task.input_shape, n_classes=task.n_classes)
+        if MODELS[cell.model].is_own and MODELS[cell.model].own.factory is None:
+            subject = Subject(kind="file", name=onnx, input_shape=task.input_shape)
+        figures = context.ask(CountsRequest(subject=subject, onnx=onnx), on_progress, cell)
         files = {artifact.role: artifact for artifact in context.trained[cell.task, cell.model].artifacts}
         roles = dict.fromkeys(entry.artifact_role for entry in BACKENDS.values())
         sizes = (_make_size(role, files.get(role)) for role in roles)
-        records.append(Record(cell=cell, figures=(*figures, *sizes)))
+        counts = (figure for figure in figures if figure.name != "size_bytes")  # of a file; the sizes have it too
+        records.append(Record(cell=cell, figures=(*counts, *sizes)))
     return records
 
 
@@ -179,7 +206,7 @@ def run_energy(context: SuiteContext, cells: list[Cell], on_progress: OnProgress
         request = EnergyRequest(
             backend=JUDGED_BACKEND,
             path=context.find_path(cell, BACKENDS[JUDGED_BACKEND].artifact_role),
-            task=cell.task,
+            inputs=context.keep_inputs(cell.task),
             energy_window_s=context.suite.energy_window_s,
         )
         failures: tuple[str, ...] = ()
@@ -221,7 +248,8 @@ def run_latency(context: SuiteContext, cells: list[Cell], on_progress: OnProgres
             else:
                 models[cell.model] = _find_files(context, cell, backend)
         for n_threads in _list_threads(backend, suite) if models else ():
-            session = run_latency_session(backend, cells[0].task, models, suite, on_progress, n_threads=n_threads)
+            inputs = context.keep_inputs(cells[0].task)
+            session = run_latency_session(backend, inputs, models, suite, on_progress, n_threads=n_threads)
             for model, timing in session.items():
                 found[model].append(timing)
     session_id = uuid4().hex  # only rounds of the same session pair

@@ -7,7 +7,9 @@ from dlmi_bench.errors import UsageError
 from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.suites import Suite, select_models
+from dlmi_models import MODELS
 from dlmi_tasks import get_task
+from dlmi_tasks.spec import Task
 
 NO_MODEL = "-"  # stands for the model in cells about the data alone
 
@@ -48,15 +50,30 @@ def _make_steps(kind: CellKind, task: str, suite: Suite) -> Iterator[Step]:
             yield Step(kind, task, (cell,), f"{kind} of {task}")
     elif scope == "training":
         for model in models:
-            for index in range(suite.n_seeds):
+            n = count_trainings(suite, task, model)
+            for index in range(n):
                 cell = Cell(kind=kind, task=task, model=model, seed_index=index)
-                yield Step(kind, task, (cell,), f"{kind} {model}, seed {index + 1} of {suite.n_seeds}")
+                yield Step(kind, task, (cell,), f"{kind} {model}, {_name_training(get_task(task), index, n)}")
     else:
         cells = [Cell(kind=kind, task=task, model=model) for model in models]
         if scope == "joint":
             yield Step(kind, task, tuple(cells), f"{kind} of {len(cells)} models side by side")
         else:
             yield from (Step(kind, task, (cell,), f"{kind} of {cell.model}") for cell in cells)
+
+
+def count_trainings(suite: Suite, task: str, model: str) -> int:
+    """Count the trainings of a model: one for each seed and fold, or one for each file of finished weights."""
+    row = MODELS[model]
+    n = suite.n_seeds * get_task(task).n_folds
+    return min(n, len(row.own.checkpoints) or n) if row.is_own else n
+
+
+def _name_training(task: Task, index: int, n: int) -> str:
+    if task.n_folds == 1:
+        return f"seed {index + 1} of {n}"
+    seed, fold = divmod(index, task.n_folds)
+    return f"seed {seed + 1} of {-(-n // task.n_folds)}, fold {fold + 1} of {task.n_folds}"
 
 
 def select_shard(steps: list[Step], index: int, n_shards: int) -> list[Step]:

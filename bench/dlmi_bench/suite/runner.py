@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.host.activity import read_load
 from dlmi_bench.instruments.host.provenance import describe_environment
+from dlmi_bench.jobs.plugins import describe_plugins
 from dlmi_bench.records import Cell, CellKind, Record
 from dlmi_bench.store import Store
 from dlmi_bench.store.rows import Attempt
@@ -54,14 +55,20 @@ class Runner:
         self._fresh = fresh
         self._tasks = {name: get_task(name) for name in suite.tasks}
         self._context = SuiteContext(suite, store.folder, self._tasks)
-        self._environment: dict[str, JsonValue] = describe_environment() | {"suite": suite.model_dump(mode="json")}
+        plugins = describe_plugins(suite.tasks, {cell.model for step in self._steps for cell in step.cells})
+        self._environment: dict[str, JsonValue] = {
+            **describe_environment(),
+            "suite": suite.model_dump(mode="json"),
+            "plugins": [*plugins],
+        }
+        self._audits: dict[str, JsonValue] = {}
         self._data: dict[str, dict[str, object]] = {}
 
     def run(self, display: Display) -> Outcome:
         """Do every step that is not done yet. A failed step is recorded and the others still run."""
         loading = partial(_show_loading, display)
-        self._data = {name: task.load(on_progress=loading).describe() for name, task in self._tasks.items()}
         for name, task in self._tasks.items():
+            self._data[name] = task.load(on_progress=loading).describe()
             if task.load_pool and any(MODELS[m].start == "synthetic" for m in select_models(self._suite, name)):
                 task.load_pool(on_progress=loading)  # here, where all cores are free; the workers find it kept
         outcome, steps = Outcome(), self._steps
@@ -121,7 +128,7 @@ class Runner:
             self._fail(ready, str(error), outcome)
             return f"failed: {error.cause.splitlines()[0]}"
         load: dict[str, JsonValue] = {"load_before": asdict(before), "load_after": asdict(read_load())}
-        records = [r.model_copy(update={"provenance": self._environment | load | r.provenance}) for r in records]
+        records = [r.model_copy(update={"provenance": self._describe(r.cell) | load | r.provenance}) for r in records]
         self._store.add_done([(record, self._fingerprint(record.cell)) for record in records])
         for record in records:
             self._remember(record)
@@ -129,6 +136,11 @@ class Runner:
         outcome.failures.update(failures)
         outcome.n_done += len(records) - len(failures)
         return f"failed in part: {next(iter(failures.values())).splitlines()[0]}" if failures else "done"
+
+    def _describe(self, cell: Cell) -> dict[str, JsonValue]:
+        """Provenance that all cells of a run share, and of a training the audit of its data."""
+        audit = {"audit": self._audits[cell.task]} if cell.kind == "train" and cell.task in self._audits else {}
+        return self._environment | audit
 
     def _act(self, kind: CellKind, cells: list[Cell], display: Display) -> list[Record]:
         try:

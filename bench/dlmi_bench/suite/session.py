@@ -34,7 +34,13 @@ class Timing:
 
 
 def run_latency_session(
-    backend: str, task: str, models: dict[str, ModelFiles], suite: Suite, on_progress: OnProgress, *, n_threads: int = 1
+    backend: str,
+    inputs: str,
+    models: dict[str, ModelFiles],
+    suite: Suite,
+    on_progress: OnProgress,
+    *,
+    n_threads: int = 1,
 ) -> dict[str, Timing]:
     """Timings by model. The first process calibrates the calls per block, all use the same.
 
@@ -46,7 +52,7 @@ def run_latency_session(
         reason = f"needs {n_threads} CPUs to pin to, {len(list_cpus())} are allowed"
         return {name: Timing(refuse_latency(suite, reason, **common)) for name in models}
     try:
-        answers = _run_processes(backend, task, models, suite, on_progress, n_threads)
+        answers = _run_processes(backend, inputs, models, suite, on_progress, n_threads)
     except BenchError as error:
         return {name: _refuse(error, suite, common) for name in models}
     wrong = {name: MeasurementError(*words) for answer in answers for name, words in answer.wrong.items()}
@@ -65,7 +71,7 @@ def _refuse(error: BenchError, suite: Suite, common: dict[str, str | int]) -> Ti
 
 def _run_processes(
     backend: str,
-    task: str,
+    inputs: str,
     models: dict[str, ModelFiles],
     suite: Suite,
     on_progress: OnProgress,
@@ -78,7 +84,7 @@ def _run_processes(
         on_progress(f"{backend}, {n_threads} threads, process {index + 1} of {n_wanted}", index / n_wanted)
         request = LatencyRequest(
             backend=backend,
-            task=task,
+            inputs=inputs,
             batches=suite.batches,
             n_rounds=suite.n_rounds,
             n_threads=n_threads,

@@ -1,11 +1,12 @@
 """Train one model with one seed, on one thread, with a stopwatch for each kind of work.
 
 Whole tensors in memory, one gather an epoch, fused AdamW: at this size a DataLoader costs more than the mathematics.
+Data that memory does not hold are read batch by batch, on the training clock.
 """
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlmi_bench.instruments.clock import Clock, Stopwatch
-from dlmi_tasks.spec import Arrays, Distortion, Recipe, Splits, Task
-from dlmi_tasks.training.distortion import distort
+from dlmi_tasks.spec import Arrays, Recipe, Splits, Target, Task
+from dlmi_tasks.training.source import open_source, to_tensors, weigh_classes
 
 EVAL_BATCH = 512
 
@@ -29,7 +30,7 @@ class Evaluation:
 
     epoch: int
     training_s: float
-    train_loss: float
+    train_loss: float | None
     validation_accuracy: float
     validation_loss: float
 
@@ -39,7 +40,7 @@ class TrainingRun:
     """A finished training: the network after its last epoch and how it got there.
 
     `time_to_target_s`, `epochs_to_target`, `samples_to_target` are None where the target was not reached: the run is
-    then right-censored at `training_s`.
+    then right-censored at `training_s`. `n_samples` is None where nobody counted them.
     """
 
     network: nn.Module
@@ -47,7 +48,7 @@ class TrainingRun:
     training_s: float
     evaluation_s: float
     n_epochs: int
-    n_samples: int
+    n_samples: int | None
     time_to_target_s: float | None
     epochs_to_target: int | None
     samples_to_target: int | None
@@ -66,10 +67,6 @@ def warm_up() -> None:
     optimiser = torch.optim.AdamW(layer.parameters(), fused=True)
     layer(torch.rand(2, 2)).sum().backward()
     optimiser.step()
-
-
-def to_tensors(arrays: Arrays) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(arrays.images), torch.from_numpy(arrays.labels)
 
 
 def train(
@@ -99,15 +96,16 @@ def train(
     network = build()
     if recipe.is_channels_last:
         network = network.to(memory_format=torch.channels_last)
-    images, labels = to_tensors(splits.train)
-    smoothed = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing)
-    loop = Loop(network, recipe, task.distortion, len(labels), loss=smoothed)
-    loop.warm_up(images, labels)
+    source = open_source(splits.train, recipe, task.distortion)
+    weights = weigh_classes(splits.train.labels, recipe, task.n_classes)
+    smoothed = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing, weight=weights)
+    loop = Loop(network, recipe, len(splits.train), loss=smoothed)
+    loop.warm_up(*source.head(recipe.batch_size))
     training, evaluating = Stopwatch(clock), Stopwatch(clock)
     curve: list[Evaluation] = []
     for epoch in range(1, recipe.n_epochs + 1):
         with training:
-            loss = loop.run_epoch(images, labels, generator)
+            loss = loop.run_epoch(source.iterate(generator))
         is_timed_out = training.total_s > task.time_limit_s
         if epoch % task.eval_every_epochs == 0 or epoch == recipe.n_epochs or is_timed_out:
             with evaluating:
@@ -117,30 +115,33 @@ def train(
             on_epoch(epoch, recipe.n_epochs)
         if is_timed_out:
             break
-    hit = next((e for e in curve if e.validation_accuracy >= task.target.validation_accuracy), None)
+    hit = find_hit(curve, task.target)
+    n_examples = len(splits.train)
     return TrainingRun(
         network=network.eval(),
         curve=tuple(curve),
         training_s=training.total_s,
         evaluation_s=evaluating.total_s,
         n_epochs=epoch,
-        n_samples=epoch * len(labels),
+        n_samples=epoch * n_examples,
         time_to_target_s=hit.training_s if hit else None,
         epochs_to_target=hit.epoch if hit else None,
-        samples_to_target=hit.epoch * len(labels) if hit else None,
+        samples_to_target=hit.epoch * n_examples if hit else None,
         is_timed_out=is_timed_out,
     )
+
+
+def find_hit(curve: list[Evaluation], target: Target | None) -> Evaluation | None:
+    """Find the first evaluation that meets the target; None where none does, or there is no target."""
+    return next((e for e in curve if target and e.validation_accuracy >= target.validation_accuracy), None)
 
 
 class Loop:
     """The optimiser's state and one epoch of work. Modules without trainable weights stay as they are."""
 
-    def __init__(
-        self, network: nn.Module, recipe: Recipe, distortion: Distortion, n_examples: int, *, loss: Loss
-    ) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, n_examples: int, *, loss: Loss) -> None:
         self.network = network
         self.recipe = recipe
-        self.distortion = distortion
         self.loss = loss
         n_steps = recipe.n_epochs * -(-n_examples // recipe.batch_size)
         self.optimiser = torch.optim.AdamW(
@@ -154,30 +155,25 @@ class Loop:
     def warm_up(self, images: Tensor, labels: Tensor) -> None:
         """One pass of a copy, forward and back, so that the first epoch does not pay for set-up; nothing is learnt."""
         twin = copy.deepcopy(self.network).train()
-        size = self.recipe.batch_size
-        self.loss(twin(torch.zeros_like(images[:size])), labels[:size]).backward()
+        self.loss(twin(torch.zeros_like(images)), labels).backward()
 
-    def run_epoch(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
-        """Shuffle once, distort once, step through; returns the mean loss."""
+    def run_epoch(self, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
+        """Step through the batches; returns the mean loss."""
         self.network.train()
         for part in self.network.children():
             if not any(weight.requires_grad for weight in part.parameters()):
                 part.eval()  # a frozen trunk keeps its statistics as well
-        order = torch.randperm(len(labels), generator=generator)
-        images, labels = images[order], labels[order]
-        if self.recipe.augmentation == "random-affine":
-            images = distort(images, self.distortion, generator)
         losses: list[Tensor] = []
-        size = self.recipe.batch_size
-        for x, y in zip(images.split(size), labels.split(size), strict=True):
+        sizes: list[int] = []
+        for x, y in batches:
             loss = self.loss(self.network(x), y)
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.param_groups[0].update(next(self.schedule))
             self.optimiser.step()
             losses.append(loss.detach())
-        sizes = torch.tensor([len(y) for y in labels.split(size)])
-        return float(torch.stack(losses) @ sizes.float()) / len(labels)
+            sizes.append(len(y))
+        return float(torch.stack(losses) @ torch.tensor(sizes).float()) / sum(sizes)
 
 
 def _list_schedule(optimiser: torch.optim.Optimizer, peak_lr: float, n_steps: int) -> list[dict[str, Any]]:

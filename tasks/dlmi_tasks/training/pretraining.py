@@ -14,6 +14,7 @@ from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.files.cache import compute_key, load_or_make
 from dlmi_tasks.spec import Pool, Recipe, Task
 from dlmi_tasks.training.loop import Loop, set_seed
+from dlmi_tasks.training.source import InMemory
 from dlmi_tasks.training.weights import Tensors
 
 POOL_RECIPE = Recipe(n_epochs=30, peak_lr=3e-3, weight_decay=0.05, batch_size=32)
@@ -37,10 +38,11 @@ def _fit_pool(entry: ModelEntry, task: Task, pool: Pool, on_epoch: Progress | No
     images, targets = torch.from_numpy(pool.images), torch.from_numpy(pool.targets)
     targets = (targets - targets.mean(0)) / targets.std(0)
     network = entry.build(pool.images.shape[1:], targets.shape[1], is_frozen=False)
-    loop = Loop(network, POOL_RECIPE, task.distortion, len(images), loss=F.mse_loss)
+    loop = Loop(network, POOL_RECIPE, len(images), loss=F.mse_loss)
+    source = InMemory(images, targets, POOL_RECIPE.batch_size, task.distortion)
     start_s = time.perf_counter()
     for epoch in range(1, POOL_RECIPE.n_epochs + 1):
-        loop.run_epoch(images, targets, generator)
+        loop.run_epoch(source.iterate(generator))
         if on_epoch:
             on_epoch(epoch, POOL_RECIPE.n_epochs)
     trunk = {name: w.numpy() for name, w in network.state_dict().items() if not name.startswith(HEAD)}
@@ -56,6 +58,7 @@ def _name_start(entry: ModelEntry, task: Task, pool: Pool) -> str:
         entry.module,
         "dlmi_tasks.training.pretraining",
         "dlmi_tasks.training.loop",
+        "dlmi_tasks.training.source",
         "dlmi_tasks.training.distortion",
     )
     return f"start-{compute_key(*parts, modules=modules)}"
