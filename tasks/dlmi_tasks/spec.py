@@ -3,15 +3,17 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dlmi_bench.records import ARM, Figure
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+    from dlmi_tasks.own.options import Options
 
 Images = NDArray[np.float32]  # (n, channel, height, width), or (n, channel, depth, height, width)
 Labels = NDArray[np.int64]  # (n,)
@@ -282,3 +284,21 @@ class Task:
         """The model's own, else that of the model it is an arm of, else the one for all others."""
         base = model.partition(ARM)[0]
         return self.recipes.get(model) or self.recipes.get(base) or self.recipes["*"]
+
+    @classmethod
+    def from_arrays(cls, images: ArrayLike, labels: ArrayLike, **options: "Unpack[Options]") -> "Task":
+        """Make a task of images in memory.
+
+        Args:
+            images: (n, channel, height, width), (n, height, width), or volumes (n, channel, depth, height, width).
+                Integers keep their values, so uint8 is 0 to 255 before normalisation.
+            labels: Classes from 0, whole numbers, (n,).
+            options: See dlmi_tasks.own.options.Options; `name` is needed.
+
+        Raises:
+            DataError: names the field and row that cannot be used.
+            UsageError: an option does not exist, or its value cannot be used.
+        """
+        from dlmi_tasks.own.arrays import from_arrays
+
+        return from_arrays(images, labels, **options)

@@ -1,0 +1,140 @@
+"""Task from examples and options, with data that are read once in each process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from dlmi_bench.errors import DataError, UsageError
+from dlmi_tasks.files.archives import Progress
+from dlmi_tasks.own.dataset import OwnDataset, hash_images
+from dlmi_tasks.own.examples import Examples
+from dlmi_tasks.own.memory import COPIES, check_memory, count_bytes
+from dlmi_tasks.own.normalisation import compute_moments, list_chunks
+from dlmi_tasks.own.options import Options
+from dlmi_tasks.own.plan import Plan, make_plan
+from dlmi_tasks.spec import Images, Recipe, Target, Task
+
+DEFAULT_RECIPE = Recipe(n_epochs=20, peak_lr=4e-3, augmentation="none")
+DEFAULT_MODELS = ("softmax", "mlp-64-32", "cnn-4", "cnn-32")
+VOLUME_MODELS = ("softmax", "mlp-64-32")
+
+Make = Callable[[Plan, Options, Progress | None], OwnDataset]
+
+
+@dataclass
+class Loader:
+    """`load` of a task: makes the data on the first call of a process and keeps them."""
+
+    make: Callable[[Progress | None], OwnDataset]
+    name: str
+    _data: OwnDataset | None = field(default=None, repr=False)
+
+    def __call__(
+        self, source: str = "auto", data_dir: Path | None = None, on_progress: Progress | None = None
+    ) -> OwnDataset:
+        """Read, verify and keep the data.
+
+        Raises:
+            DataError: an image is unreadable, or is not as its header promised.
+            UsageError: a source or folder is named.
+        """
+        if source != "auto" or data_dir is not None:
+            cause = f"{self.name}: its images come from where the task was made"
+            raise UsageError(cause, "drop --source and --data-dir, and name files where the task is made")
+        if self._data is None:
+            self._data = self.make(on_progress)
+        return self._data
+
+
+def make_task(examples: Examples, options: Options, make: Make | None = None) -> Task:
+    """Task of these examples; `make` reads them, by default into memory.
+
+    Raises:
+        DataError: the labels, groups or splits contradict each other.
+        UsageError: an option does not suit them.
+    """
+    name, distortion = options["name"], options["distortion"]
+    assert name is not None
+    plan, read = make_plan(examples, options), make or load_examples
+    plan.cut()  # so that a class without examples is reported at once
+    is_volume = len(examples.shape) > 3
+    if is_volume and distortion is not None:
+        raise UsageError(f"{name}: volumes cannot be distorted", "drop distortion")
+    return Task(
+        name=name,
+        title=options["title"] or name,
+        default_models=tuple(options["default_models"] or (VOLUME_MODELS if is_volume else DEFAULT_MODELS)),
+        load=Loader(lambda on_progress: read(plan, options, on_progress), name),
+        input_shape=examples.shape,
+        class_names=examples.class_names,
+        n_validation=None,
+        target=_make_target(options["target"]),
+        time_limit_s=options["time_limit_s"],
+        eval_every_epochs=options["eval_every_epochs"],
+        distortion=distortion,
+        recipes=_make_recipes(options),
+        is_ordinal=options["is_ordinal"],
+        n_folds=plan.n_folds,
+        fit=options["fit"],
+    )
+
+
+def _make_target(target: float | Target | None) -> Target | None:
+    found = Target(float(target)) if isinstance(target, int | float) else target
+    if found is not None and not 0 < found.validation_accuracy <= 1:
+        raise UsageError(f"target {found.validation_accuracy:g} is no accuracy", "use a fraction, for instance 0.9")
+    return found
+
+
+def _make_recipes(options: Options) -> dict[str, Recipe]:
+    """Recipes by model; where the task has no distortion none distorts."""
+    default = options["recipe"] or DEFAULT_RECIPE
+    if options["recipe"] is None and options["distortion"] is not None:
+        default = replace(default, augmentation="random-affine")
+    recipes = {"*": default} | options["recipes"]
+    if options["distortion"] is None:
+        return {model: replace(recipe, augmentation="none") for model, recipe in recipes.items()}
+    return recipes
+
+
+def load_examples(plan: Plan, options: Options, on_progress: Progress | None = None) -> OwnDataset:
+    """Read all images into memory, check them, and keep the plan with them.
+
+    Raises:
+        DataError: memory is too small, or an image holds what is no number.
+    """
+    examples, name = plan.examples, options["name"]
+    assert name is not None
+    check_memory(examples.where, COPIES * count_bytes(len(examples.labels), examples.shape))
+    images = examples.read(on_progress)
+    promised = (len(examples.labels), *examples.shape)
+    if images.shape != promised:
+        cause = f"{examples.where}: images have shape {images.shape}, {promised} was promised"
+        raise DataError(cause, "leave the files as they are while the task is in use")
+    check_finite(examples.where, images)
+    tested = plan.find_tested()
+    hashes = {"images": hash_images(images), "test_images": hash_images(images[tested])}
+    return OwnDataset(
+        name=name,
+        source=examples.source,
+        is_synthetic=options["is_synthetic"],
+        note=examples.note,
+        plan=plan,
+        fetch=lambda index: images[index],
+        moments=compute_moments(images),
+        image_hashes=hashes,
+        normalisation=options["normalisation"],
+    )
+
+
+def check_finite(where: str, images: Images, first: int = 0) -> None:
+    """Raises DataError where an image holds NaN or an infinite value; `first` is the number of the first one."""
+    for part in list_chunks(len(images), max(1, images[:1].size)):
+        flat = images[part].reshape(len(images[part]), -1)
+        bad = np.flatnonzero(~np.isfinite(flat).all(1))
+        if len(bad):
+            row = part.start + int(bad[0])
+            cause = f"{where}: images, row {first + row}: holds NaN or an infinite value"
+            raise DataError(cause, "replace such values, for instance with np.nan_to_num, or leave the image out")
