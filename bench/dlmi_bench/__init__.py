@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from dlmi_bench.api import report as report
     from dlmi_bench.api import run as run
     from dlmi_bench.errors import BenchError as BenchError
+    from dlmi_bench.study import Study as Study
+    from dlmi_bench.study import compare as compare
     from dlmi_bench.suite.suites import Suite as Suite
-    from dlmi_models import ModelEntry as Model  # noqa: F401 - offered under this name
+    from dlmi_models.own import Model as Model
+    from dlmi_tasks.spec import Distortion as Distortion
+    from dlmi_tasks.spec import Recipe as Recipe
+    from dlmi_tasks.spec import Target as Target
     from dlmi_tasks.spec import Task as Task
 
 _PLACES = {
@@ -32,8 +37,9 @@ _PLACES = {
     ),
     "BenchError": "dlmi_bench.errors",
     "Suite": "dlmi_bench.suite.suites",
-    "Task": "dlmi_tasks.spec",
-    "Model": "dlmi_models",
+    **dict.fromkeys(("Study", "compare"), "dlmi_bench.study"),
+    **dict.fromkeys(("Distortion", "Recipe", "Target", "Task"), "dlmi_tasks.spec"),
+    "Model": "dlmi_models.own",
 }
 __all__ = [*_PLACES]
 
@@ -41,8 +47,7 @@ __all__ = [*_PLACES]
 def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    own = {"Model": "ModelEntry"}.get(name, name)
-    return getattr(import_module(_PLACES[name]), own)
+    return getattr(import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:

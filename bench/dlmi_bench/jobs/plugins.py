@@ -30,6 +30,7 @@ from dlmi_tasks import TASKS
 
 if TYPE_CHECKING:
     from dlmi_models.own import Model
+    from dlmi_tasks.spec import Task
 
 ENVIRONMENT = "DLMI_BENCH_PLUGINS"  # of workers: what the parent has registered, as JSON
 PREFIX = "dlmi_study_"
@@ -147,9 +148,26 @@ def adopt_file(path: Path, arguments: Iterable[str] | None = None) -> str:
     return name
 
 
+FINDER = _Finder()
+
+
 @cache
 def _install() -> None:
-    sys.meta_path.append(_Finder())
+    sys.meta_path.append(FINDER)
+
+
+def find_script() -> Path | None:
+    """Find the script that this process runs; None of a notebook, a prompt, `python -m` or a program of a package."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or hasattr(sys, "ps1") or getattr(main, "__spec__", None) or not file.endswith(".py"):
+        return None
+    return Path(file) if is_user_path(Path(file)) else None
+
+
+def is_user_path(path: Path) -> bool:
+    """Tell whether a file lies outside of what is installed."""
+    return not {"site-packages", "dist-packages"} & {*path.resolve().parts}
 
 
 def adopt_model(name: str, place: "Place | Model") -> None:
@@ -172,8 +190,8 @@ def adopt_model(name: str, place: "Place | Model") -> None:
     _tell_workers()
 
 
-def adopt_task(name: str, module: str) -> None:
-    """Let a task join the registry.
+def adopt_task(name: str, place: "str | Task") -> None:
+    """Let a task join the registry, by the module that has it, or an object of this process.
 
     Raises:
         UsageError: a task of the suite has this name.
@@ -181,7 +199,11 @@ def adopt_task(name: str, module: str) -> None:
     if name in TASKS and name not in _ADOPTED:
         raise UsageError(f"task {name!r} is one of the suite's", "give yours another name")
     _ADOPTED.add(name)
-    TASKS[name] = KNOWN.tasks[name] = module
+    TASKS[name] = place
+    if isinstance(place, str):
+        KNOWN.tasks[name] = place
+    else:
+        KNOWN.tasks.pop(name, None)
     _tell_workers()
 
 

@@ -1,0 +1,273 @@
+"""Studies: the user's own models and data compared, from a notebook, a script or a file `study.py`.
+
+    import dlmi_bench as db
+    study = db.compare({"mine": make_net, "cnn": "cnn-32"}, db.Task.from_npz("digits.npz"), seeds=5)
+
+A script is also what workers run to find its objects, up to this call. The objects of a notebook live in one process,
+which then trains them itself.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import module_from_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlmi_bench.api import Answer, judge_claims, report, run
+from dlmi_bench.errors import UsageError
+from dlmi_bench.files import write_text
+from dlmi_bench.jobs import plugins
+from dlmi_bench.suite.suites import Suite
+from dlmi_models.own import Model, as_model
+from dlmi_tasks import TASKS, get_task
+from dlmi_tasks.spec import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from dlmi_bench.suite.runner import Outcome
+    from dlmi_reports.claims.verdicts import Verdicts
+
+CLAIMS_FILE = "claims.toml"  # in the folder of results: the claims that its reports judge
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """What a file of the user's asks for.
+
+    Attributes:
+        own: Names of its models, in its order.
+        claims: File of claims; None where it states none.
+    """
+
+    suite: Suite
+    own: tuple[str, ...]
+    claims: Path | None = None
+
+    def keep_claims(self, out: Path) -> None:
+        """Put the claims where reports look for them: the stated ones, or default questions about the first model."""
+        if self.claims:
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.claims, out / CLAIMS_FILE)
+        elif not (out / CLAIMS_FILE).exists():
+            _write_default_claims(out, self.suite.tasks, self.own)
+
+
+def load_study(path: Path) -> StudyFile:
+    """Run a file of the user's, and let its MODELS and TASKS join the registries.
+
+    Raises:
+        UsageError: the file raised, or one of MODELS, TASKS, SUITE and CLAIMS is not what it should be.
+    """
+    name = plugins.adopt_file(path)
+    module = plugins.import_file(name)
+    models, tasks = (_read_table(path, module, table) for table in ("MODELS", "TASKS"))
+    if not models and not tasks:
+        raise UsageError(f"{path}: no MODELS and no TASKS", "say MODELS = {...} or TASKS = {...}; see dlmi-bench init")
+    for key, value in models.items():
+        plugins.adopt_model(key, _place(name, key, value))
+    for key, task in tasks.items():
+        if not isinstance(task, Task) and not callable(task):
+            raise UsageError(f"{path}: TASKS[{key!r}] is a {type(task).__name__}", "make it by Task.from_npz or so")
+        plugins.adopt_task(key, name)
+    suite = getattr(module, "SUITE", None) or Suite()
+    if not isinstance(suite, Suite):
+        raise UsageError(f"{path}: SUITE is a {type(suite).__name__}", "write SUITE = dlmi_bench.Suite(n_seeds=5)")
+    claims = path.parent / module.CLAIMS if getattr(module, "CLAIMS", None) else None
+    if claims and not claims.is_file():
+        raise UsageError(f"{path}: CLAIMS names {claims}, which is no file", "write it, or leave CLAIMS out")
+    said = suite.model_fields_set
+    update = {
+        "name": suite.name if "name" in said else path.stem,
+        **({} if "tasks" in said or not tasks else {"tasks": tuple(tasks)}),
+        **({} if "models" in said or not models else {"models": tuple(models)}),
+    }
+    return StudyFile(suite.model_copy(update=update), tuple(models), claims)
+
+
+def _read_table(path: Path, module: object, table: str) -> dict[str, Any]:
+    found = getattr(module, table, {})
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise UsageError(f"{path}: {table} is no dictionary by name", f'write {table} = {{"mine": ...}}')
+    return found
+
+
+def _place(module: str, name: str, value: object) -> "plugins.Place | Model":
+    """Say where workers find a model of this module's MODELS.
+
+    Raises:
+        UsageError: it is no model.
+    """
+    if isinstance(value, str) and not value.endswith(".onnx"):
+        return plugins.find_model(value)
+    as_model(value, name)
+    return plugins.Place(module, name)
+
+
+def _write_default_claims(out: Path, tasks: Iterable[str], models: tuple[str, ...]) -> None:
+    from dlmi_reports.claims.questions import make_default_claims
+
+    if len(models) > 1:
+        text = "\n".join(make_default_claims(task, models[0], list(models[1:])) for task in tasks)
+        write_text(out / CLAIMS_FILE, text)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Results of a comparison.
+
+    Attributes:
+        out: Folder of the results.
+        tasks: Names of its tasks.
+        outcome: What was kept and done, and what failed.
+    """
+
+    out: Path
+    tasks: tuple[str, ...]
+    outcome: "Outcome" = field(repr=False)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Return a row for each task and model: accuracy with its interval, and costs in SI units."""
+        import pandas as pd
+
+        from dlmi_bench.store import Store
+        from dlmi_reports.results.load import load_results
+        from dlmi_reports.tables.joined import list_joined
+
+        results = load_results(Store(self.out, must_exist=True))
+        return pd.DataFrame(row for row in list_joined(results) if row["task"] in self.tasks)
+
+    def plot(self, cost: str = "latency_s", task: str | None = None) -> "Figure":
+        """Draw test accuracy against a cost, with both intervals.
+
+        Args:
+            cost: A column of the table: latency_s, n_parameters, macs, size_bytes, training_s.
+            task: Which task; the first by default.
+
+        Raises:
+            UsageError: there is no such cost or task, or no model has it.
+        """
+        from dlmi_reports.plots.joined import draw_joined
+
+        table = self.to_dataframe()
+        if task is not None and task not in self.tasks:
+            raise UsageError(f"no task {task!r} in this study", f"use one of {', '.join(self.tasks)}")
+        chosen = table[table["task"] == (task or self.tasks[0])]
+        return draw_joined(chosen.to_dict("records"), cost)
+
+    def claims(self, file: str | Path | None = None) -> "Answer[Verdicts]":
+        """Judge claims by the results; by default those that were stated with the comparison."""
+        return judge_claims(self.out, file=file)
+
+    def report(self, folder: str | Path | None = None, formats: Iterable[str] = ()) -> Answer[list[Path]]:
+        """Write the report, into `out`/report by default."""
+        return report(self.out, to=folder, formats=formats)
+
+    def __str__(self) -> str:
+        failures = [f"failed: {key}: {error}" for key, error in self.outcome.failures.items()]
+        return "\n".join([self.to_dataframe().T.to_string(header=False), *failures])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        shown = self.to_dataframe().to_html(index=False, na_rep="", float_format=lambda x: f"{x:.4g}")
+        return shown + "".join(f"<p>failed: {escape(key)}: {escape(e)}</p>" for key, e in self.outcome.failures.items())
+
+
+def compare(
+    models: "Mapping[str, str | Model | Callable[..., Any]]",
+    task: "Task | str | Iterable[Task | str]",
+    *,
+    seeds: int = 5,
+    out: str | Path = "out",
+    claims: str | Path | None = None,
+    suite: Suite | None = None,
+    is_quiet: bool = False,
+) -> Study:
+    """Train models on a task over several seeds, measure what they cost, and keep everything in `out`.
+
+    Args:
+        models: By name: a factory or class of torch modules, a `Model`, the name of a registered model,
+            `package.module:factory`, `net.py:factory`, or the path of an ONNX file.
+        task: A task, or several: of your own, or names of registered ones.
+        seeds: Trainings of each model; with folds, trainings of each fold.
+        out: Folder of the results; what is there and still holds is kept.
+        claims: File of claims to judge; by default whether the first model is as accurate as each other, and cheaper.
+        suite: How finely to measure; its tasks, models and seeds are those named here.
+        is_quiet: Show no progress.
+
+    Returns:
+        The study: a table, plots, verdicts, a report.
+
+    Raises:
+        UsageError: a model or a task is not one, or the script compares twice.
+        DataError: the data cannot be used.
+    """
+    tasks = _list_tasks(task)
+    if plugins.is_replaying():
+        plugins.end_replay(dict(models), {name: value for name, value in tasks.items() if isinstance(value, Task)})
+    if not models:
+        raise UsageError("compare: no models", 'name some: {"mine": make_net, "cnn": "cnn-32"}')
+    _adopt(models, tasks)
+    chosen = (suite or Suite(name="compare")).model_copy(
+        update={"tasks": tuple(tasks), "models": tuple(models), "n_seeds": seeds}
+    )
+    study = StudyFile(chosen, tuple(models), Path(claims) if claims else None)
+    study.keep_claims(Path(out))
+    answer = run(chosen, out=out, is_quiet=is_quiet)
+    return Study(Path(out), tuple(tasks), answer.content)
+
+
+def _list_tasks(task: "Task | str | Iterable[Task | str]") -> dict[str, Task | str]:
+    given = [task] if isinstance(task, Task | str) else list(task)
+    for value in given:
+        if not isinstance(value, Task | str):
+            raise UsageError(f"compare: a task is a {type(value).__name__}", "make it by Task.from_arrays or so")
+    return {value if isinstance(value, str) else value.name: value for value in given}
+
+
+_COMPARED: list[str] = []  # the script that has compared in this process
+
+
+def _adopt(models: Mapping[str, Any], tasks: dict[str, Task | str]) -> None:
+    """Let models and tasks join the registries: by the script that they come from, else as objects of this process."""
+    script = plugins.find_script()
+    own = {name: task for name, task in tasks.items() if isinstance(task, Task)}
+    module = _adopt_script(script, models, own) if script else ""
+    for name, value in models.items():
+        is_word = isinstance(value, str) and not (module and value.endswith(".onnx"))
+        plugins.adopt_model(name, plugins.find_model(value) if is_word else _choose_place(module, name, value))
+    for name, task in tasks.items():
+        if isinstance(task, Task):
+            plugins.adopt_task(name, module or task)
+        else:
+            get_task(task) if task in TASKS else _refuse_task(task)
+
+
+def _choose_place(module: str, name: str, value: object) -> "plugins.Place | Model":
+    model = as_model(value, name)
+    return plugins.Place(module, name) if module else model
+
+
+def _refuse_task(name: str) -> None:
+    raise UsageError(f"no task {name!r}", f"use one of {', '.join(TASKS)}, or Task.from_arrays and the like")
+
+
+def _adopt_script(script: Path, models: Mapping[str, Any], tasks: dict[str, Task]) -> str:
+    """Name of the script as a module: workers run it up to this call, this process has its objects already."""
+    if _COMPARED:
+        raise UsageError(
+            f"{script}: compare is called twice in one script, and workers run it up to the first call",
+            "name all models and tasks in one call, or write two scripts",
+        )
+    _COMPARED.append(str(script))
+    name = plugins.adopt_file(script, sys.argv)
+    spec = plugins.FINDER.find_spec(name)
+    assert spec
+    module = module_from_spec(spec)
+    module.__dict__.update(MODELS=dict(models), TASKS=tasks)
+    sys.modules[name] = module
+    return name
