@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def claims(
     out: OutOption = Path("out"),
-    file: Annotated[Path | None, typer.Option(help="Claims in TOML; the course's by default.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Claims in TOML; OUT/claims.toml or the course's by default.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Test claims on the results. Exit 0: all supported; 10: one refuted; 12: not measured; 11: inconclusive."""

@@ -15,6 +15,10 @@ from dlmi_bench.stats.confusion import (
 from dlmi_reports.results.provenance import Folds, read_provenance
 
 Repeat = tuple[Record, ...]
+OVERLAP = (
+    "The training sets of the folds overlap, so that the spread over repeats understates how much another sample of "
+    "patients would change a figure."
+)
 # Figures that are no mean over examples, so that those of several folds are computed from their confusions together.
 METRICS: dict[str, Metric] = {
     "test_balanced_accuracy": compute_balanced_accuracy,
