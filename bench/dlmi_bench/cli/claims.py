@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def claims(
     out: OutOption = Path("out"),
     file: Annotated[
-        Path | None, typer.Option(help="Claims in TOML; OUT/claims.toml or the course's by default.")
+        Path | None, typer.Option(help="Claims in TOML; by default OUT/claims.toml, or the course's about these tasks.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

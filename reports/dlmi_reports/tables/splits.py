@@ -30,7 +30,7 @@ def list_leaks(task: TaskResults) -> list[str]:
         if not audit.is_clean:
             for name, overlap in audit.pairs.items():
                 found.setdefault(name, []).append(overlap)
-    leaks = {name: said for name, overlaps in found.items() if (said := _describe_worst(overlaps))}
+    leaks = {name: leak for name, overlaps in found.items() if (leak := _describe_worst(overlaps))}
     said = [f"LEAK in {task.name}, {name}: {leak}. Its accuracies are too high." for name, leak in leaks.items()]
     is_unclear = any(not audit.is_clean for audit in _list_audits(task)) and not said
     return [f"LEAK in {task.name}: the audit of its splits is not clean."] if is_unclear else said
