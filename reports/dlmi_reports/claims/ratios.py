@@ -58,6 +58,8 @@ def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[f
     )
     if len(list_machines([*first.trainings, *second.trainings])) > 1:
         raise UnmeasuredError(f"{metric}: trained on several kinds of machine", "train all seeds of both on one")
+    if metric == "time_to_target_s" and not any(own.values()):
+        raise UnmeasuredError(f"{metric}: the task states no target", "state one in the task, or drop the claim")
     values = []
     for index in sorted(own.keys() & its.keys()):
         x, y = own[index], its[index]
@@ -69,8 +71,6 @@ def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[f
             values.append(math.log(y.value / x.value))
         elif x.value is not None or y.value is not None:
             values.append(math.inf if y.value is None else -math.inf)
-    if not any(own.values()) and metric == "time_to_target_s":
-        raise UnmeasuredError(f"{metric}: the task states no target", "state one in the task, or drop the claim")
     if len(values) < 2:
         raise UnmeasuredError(f"{metric}: fewer than two seeds on both sides")
     return values

@@ -67,8 +67,8 @@ def plot_montage(task: TaskResults, model: ModelResults, pictures: list[Picture]
     return drawing.to_plot(
         f"{sum(map(len, groups))} test images of {task.name} with the answers of {model.name}, first seed: for "
         "each class the first correct and the first wrong answers, in the order of the test split. Next to each image "
-        f"is the magnitude of the gradient of the answer's score, averaged over noisy copies (SmoothGrad), on a separate "
-        f"scale. Bright pixels influence the score; they need not be its cause. {said}."
+        "is the magnitude of the gradient of the answer's score, averaged over noisy copies (SmoothGrad), on a "
+        f"separate scale. Bright pixels influence the score; they need not be its cause. {said}."
     )
 
 

@@ -60,10 +60,10 @@ def read_answers(results: ModelResults, metric: str) -> Answers:
     """
     repeats = results.repeats
     if len(repeats) < 2:
-        what = "complete repeats of the folds" if any(map(read_folds, results.trainings)) else "seed"
-        raise UnmeasuredError(
-            f"{len(repeats)} {what} of {results.name} on {results.task}: the spread needs at least two"
-        )
+        n, where = len(repeats), f"{results.name} on {results.task}"
+        what = "complete repeat of the folds" if any(map(read_folds, results.trainings)) else "seed"
+        remedy = "give the weights of two trainings or more" if results.is_from_elsewhere else ""
+        raise UnmeasuredError(f"{n} {what} of {where}: the spread needs at least two", remedy)
     rows, labels = [], None
     for repeat in repeats:
         row, own = _read_repeat(repeat, metric, results)
@@ -77,12 +77,13 @@ def read_answers(results: ModelResults, metric: str) -> Answers:
 
 def _read_repeat(repeat: Repeat, metric: str, results: ModelResults) -> tuple[NDArray[np.float64], NDArray[Any]]:
     """Read the metric and the label of every example; those of folds in the order of the whole data set."""
+    is_folded = read_folds(repeat[0]) is not None
+    if is_folded and SPLITS[metric] != "test":
+        raise UnmeasuredError("the validation examples differ between folds", "claim the test accuracy instead")
     rows, labels = zip(*(_read_training(record, metric, results) for record in repeat), strict=True)
     row, label = np.concatenate(rows), np.concatenate(labels)
-    if read_folds(repeat[0]) is None:
+    if not is_folded:
         return row, label
-    if SPLITS[metric] != "test":
-        raise UnmeasuredError("the validation examples differ between folds", "claim the test accuracy instead")
     index = np.concatenate([_find(record, "test_index", results) for record in repeat])
     if index.shape != label.shape or len(np.unique(index)) < len(index):
         raise _make_mismatch(repeat[0])

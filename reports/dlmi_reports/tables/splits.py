@@ -44,10 +44,10 @@ def _describe_worst(overlaps: list[Overlap]) -> str:
         "nearly identical images": max(o.n_near or 0 for o in overlaps),
     }
     closest = max((o.closest_correlation for o in overlaps if o.closest_correlation is not None), default=None)
-    said = ", ".join(f"{format_count(n)} {what}" for what, n in counts.items() if n)
+    said = ", ".join(f"{what}: {format_count(n)}" for what, n in counts.items() if n)
     near = f" (largest correlation {closest:.4f})" if counts["nearly identical images"] and closest is not None else ""
     fold = " in the worst fold" if said and len(overlaps) > 1 else ""
-    return f"{said}{near} on both sides{fold}" if said else ""
+    return f"on both sides{fold} are {said}{near}" if said else ""
 
 
 def _describe_audit(task: TaskResults) -> list[str]:
