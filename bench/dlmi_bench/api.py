@@ -264,7 +264,7 @@ def judge_claims(out: str | Path = "out", *, file: str | Path | None = None) -> 
 
     Args:
         out: Folder of the results.
-        file: Claims in TOML; those of the course by default.
+        file: Claims in TOML; by default `out`/claims.toml, or where there is none the course's about its tasks.
 
     Returns:
         The verdicts, one claim a row; `content.exit_code` is that of the command.

@@ -74,6 +74,7 @@ class Cell(Plain):
 class Mark(StrEnum):
     """Severity of a note, in the order in which marks are shown."""
 
+    CLUSTERED = "clustered"
     MIXED = "mixed"
     NOISY = "noisy"
     VACUOUS = "vacuous"

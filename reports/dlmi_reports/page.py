@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dlmi_bench.records import ARM
-from dlmi_bench.units import format_count
-from dlmi_reports.claims.file import load_claims
+from dlmi_bench.units import clean_all, format_count
 from dlmi_reports.claims.prose import describe_family, list_sentences, make_claim_table
-from dlmi_reports.claims.verdicts import judge_claims
+from dlmi_reports.claims.verdicts import choose_claims, judge_claims
 from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.front import plot_fronts
 from dlmi_reports.plots.montage import plot_montages
@@ -27,6 +26,7 @@ from dlmi_reports.tables.latency import make_latency_tables
 from dlmi_reports.tables.origins import make_environment_table, make_failure_table, make_run_table
 from dlmi_reports.tables.overview import list_notes, list_test_reads, make_tables
 from dlmi_reports.tables.references import make_observer_tables
+from dlmi_reports.tables.splits import list_leaks, list_remarks, list_splits
 
 # Longer tables are unreadable, and too large for a browser or a pull request.
 MAX_ROWS = 500
@@ -56,6 +56,7 @@ def make_page(results: Results, *extra: Section) -> Page:
     )
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
+    said += [leak for task in results.tasks.values() for leak in list_leaks(task)]
     said += _list_doubts(results)
     origin = [make_environment_table(results.own), make_run_table(results), make_failure_table(results)]
     sections = [
@@ -89,15 +90,18 @@ def cut_table(table: Table) -> Table:
 
 
 def make_claim_section(results: Results) -> Section:
-    """Test the course's claims on these results."""
-    verdicts = judge_claims(load_claims(), results)
-    return Section(
-        name="claims",
-        title="Claims",
-        lead=[describe_family(verdicts)],
-        tables=[make_claim_table(verdicts)],
-        details=list_sentences(verdicts),
+    """Test the claims of the store, or those of the course on its tasks."""
+    verdicts = judge_claims(choose_claims(results), results)
+    section: Section = clean_all(
+        Section(
+            name="claims",
+            title="Claims",
+            lead=[describe_family(verdicts)],
+            tables=[make_claim_table(verdicts)] if verdicts.judgements else [],
+            details=list_sentences(verdicts),
+        )
     )
+    return section
 
 
 def _make_ablation_sections(results: Results) -> list[Section]:
@@ -123,14 +127,15 @@ def _make_section(task: TaskResults) -> Section:
     label = "SYNTHETIC DATA: " if task.is_synthetic else ""
     source = f"{label}{data.note} Source: {data.source or 'unknown'}."
     sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
+    first = " in the first fold" if task.provenance.folds else ""
     tables = [table for make in TABLES for table in make(task)]
     if task.is_synthetic:
         tables = [replace(table, caption=f"Synthetic data. {table.caption}") for table in tables]
     return Section(
         name=task.name,
         title=f"{label}{task.name}",
-        lead=[f"{source} {sizes} examples." if sizes else source],
+        lead=[f"{source} {sizes} examples{first}." if sizes else source, *list_splits(task)],
         plots=[plot for draw in PLOTS for plot in draw(task)],
         tables=tables,
-        notes=list_notes(task),
+        notes=[*list_remarks(task), *list_notes(task)],
     )

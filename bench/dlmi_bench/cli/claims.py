@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def claims(
     out: OutOption = Path("out"),
-    file: Annotated[Path | None, typer.Option(help="Claims in TOML; the course's by default.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Claims in TOML; by default OUT/claims.toml, or the course's about these tasks.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Test claims on the results. Exit 0: all supported; 10: one refuted; 12: not measured; 11: inconclusive."""

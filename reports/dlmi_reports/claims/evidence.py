@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from dlmi_bench.errors import StoreError
-from dlmi_bench.records import CellKind, Figure, Record
+from dlmi_bench.records import CellKind, Figure, Mark, Record
 from dlmi_bench.store.artifacts import find_artifact
 from dlmi_reports.claims.predicate import Conditions, OnTask
-from dlmi_reports.results.answers import Answers, UnmeasuredError, read_answers
+from dlmi_reports.results.answers import SPLITS, Answers, UnmeasuredError, read_answers
+from dlmi_reports.results.folds import OVERLAP
 from dlmi_reports.results.load import ModelResults, Results
 from dlmi_reports.results.marks import find_invalid
 
@@ -54,6 +55,16 @@ class Evidence:
             StoreError: a file is damaged.
         """
         return read_answers(self.find_model(claim, model, task), metric)
+
+    def list_doubts(self, claim: OnTask) -> list[str]:
+        """List what makes intervals of test accuracies too narrow: groups of images, and folds."""
+        is_tested = SPLITS.get(getattr(claim, "metric", "")) == "test"
+        if not is_tested and getattr(claim, "comparable_within", None) is None:
+            return []
+        task = self._results.tasks[claim.task]
+        accuracy = next((r.figure("test_accuracy") for r in self.find_model(claim).trainings), None)
+        said = [note.text for note in (accuracy.notes if accuracy else ()) if note.mark is Mark.CLUSTERED]
+        return said + ([OVERLAP] if task.provenance.folds else [])
 
     def find_figure(self, claim: Conditions, metric: str, model: str = "") -> tuple[Figure, Record]:
         """Find a figure of a measured cell under the claim's conditions, with its record."""

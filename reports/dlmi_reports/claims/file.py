@@ -1,15 +1,17 @@
 """Files of claims."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from dlmi_bench.records import Plain
+from dlmi_bench.records import ARM, Plain
 from dlmi_bench.toml import load_toml
 from dlmi_reports.claims.kinds import Claim
 
-OWN_CLAIMS = Path(__file__).with_name("claims.toml")
+NAME = "claims.toml"  # in a folder of results, the claims about them
+OWN_CLAIMS = Path(__file__).with_name(NAME)
 
 
 class ClaimFile(Plain):
@@ -40,6 +42,27 @@ class ClaimFile(Plain):
             if claim.alpha is not None and claim.alpha > self.alpha:
                 raise ValueError(f"claim {claim.id}: alpha {claim.alpha} is laxer than the file's {self.alpha}")
         return self
+
+
+def find_claims(folder: Path) -> Path | None:
+    """Find the claims that a folder of results holds; None if it holds none."""
+    path = folder / NAME
+    return path if path.is_file() else None
+
+
+def select_claims(file: ClaimFile, tasks: Iterable[str]) -> ClaimFile:
+    """Keep the claims about one of `tasks` or its arms, the composite ones with a part that is, and what they name."""
+    known = {name.partition(ARM)[0] for name in tasks}
+    by_id = {claim.id: claim for claim in file.claim}
+
+    def is_about(claim: Claim) -> bool:
+        tasks = [name for c in (claim, *(by_id[part] for part in claim.parts)) for name in c.list_population("task")]
+        return not known.isdisjoint(name.partition(ARM)[0] for name in tasks)
+
+    asked = [claim.id for claim in file.claim if is_about(claim)]
+    for name in asked:  # grows while it is read
+        asked += [other for _, other in by_id[name].list_references() if other not in asked]
+    return file.model_copy(update={"claim": tuple(claim for claim in file.claim if claim.id in asked)})
 
 
 def load_claims(path: Path | None = None) -> ClaimFile:

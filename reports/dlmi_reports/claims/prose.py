@@ -2,12 +2,17 @@
 
 from textwrap import wrap
 
-from dlmi_bench.units import format_share
+from dlmi_bench.units import clean_line, format_share
+from dlmi_reports.claims.file import NAME
 from dlmi_reports.claims.verdicts import ClaimVerdict, Judgement, Verdicts
 from dlmi_reports.structure import Table
 
 WIDTH = 80  # columns
 VERDICT_WIDTH = 14
+NO_CLAIMS = (
+    "No claims were stated for these tasks; write them in a TOML file and judge them with dlmi-bench claims --file, or "
+    f"keep it as {NAME} in the folder of the results."
+)
 
 
 def format_verdicts(verdicts: Verdicts) -> str:
@@ -17,12 +22,14 @@ def format_verdicts(verdicts: Verdicts) -> str:
         mark = " (SYNTHETIC DATA)" if judgement.is_synthetic else ""
         lines.append(f"{judgement.verdict.value:<{VERDICT_WIDTH}}{judgement.claim.id}{mark}")
         for text in (*judgement.evidence, _describe_next(judgement, verdicts)):
-            lines += wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
-    return "\n".join([*lines, "", *wrap(describe_family(verdicts), WIDTH)])
+            lines += wrap(clean_line(text), WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+    return "\n".join([*lines, *([""] if lines else []), *wrap(describe_family(verdicts), WIDTH)])
 
 
 def describe_family(verdicts: Verdicts) -> str:
     """Count the verdicts, and say how the claims were corrected."""
+    if not verdicts.judgements:
+        return NO_CLAIMS
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ClaimVerdict)
     return (
         f"{len(verdicts.judgements)} claims: {counts}. Tests: {verdicts.n_tested}, corrected together "

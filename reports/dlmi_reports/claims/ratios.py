@@ -35,23 +35,38 @@ def _check_measured(*figures: Figure) -> None:
             )
 
 
+def _check_available(metric: str, *figures: Figure) -> None:
+    """Raise UnmeasuredError for a figure that is missing for another reason than censoring."""
+    for figure in figures:
+        if figure.value is None and not figure.reason.startswith("censored"):
+            raise UnmeasuredError(f"{metric}: {figure.reason}", "compare models that have it")
+
+
 def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[float]:
     """Log ratios, second over first, by seed.
 
-    A ratio is infinite where only one side has a figure; seeds for which neither has one are left out.
+    A ratio is infinite where one side is censored; seeds for which neither side has a figure are left out.
+
+    Raises:
+        UnmeasuredError: fewer than two pairs, several kinds of machine, or a side that has no such figure.
     """
+    if outside := [results.name for results in (first, second) if results.is_from_elsewhere]:
+        raise UnmeasuredError(f"{metric}: trained elsewhere: {', '.join(outside)}", "claim a cost of inference instead")
     conditions = {"component": "cpu"} if metric.endswith("_j") else {}
     own, its = (
         {r.cell.seed_index: r.figure(metric, **conditions) for r in results.trainings} for results in (first, second)
     )
     if len(list_machines([*first.trainings, *second.trainings])) > 1:
         raise UnmeasuredError(f"{metric}: trained on several kinds of machine", "train all seeds of both on one")
+    if metric == "time_to_target_s" and not any(own.values()):
+        raise UnmeasuredError(f"{metric}: the task states no target", "state one in the task, or drop the claim")
     values = []
     for index in sorted(own.keys() & its.keys()):
         x, y = own[index], its[index]
         if x is None or y is None:
             continue
         _check_measured(x, y)
+        _check_available(metric, x, y)
         if x.value is not None and y.value is not None:
             values.append(math.log(y.value / x.value))
         elif x.value is not None or y.value is not None:

@@ -1,7 +1,7 @@
 """Verdicts on claims. Every claim is tested, and all tests of a file are corrected together."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from dlmi_bench.store import Store
 from dlmi_bench.units import format_count
 from dlmi_reports.claims.comparisons import Comparison, Finding
 from dlmi_reports.claims.evidence import Evidence
-from dlmi_reports.claims.file import ClaimFile, load_claims
+from dlmi_reports.claims.file import ClaimFile, find_claims, load_claims, select_claims
 from dlmi_reports.claims.kinds import Claim
 from dlmi_reports.claims.predicate import OnTask
 from dlmi_reports.results.answers import UnmeasuredError
@@ -70,20 +70,31 @@ class Verdicts:
     @property
     def exit_code(self) -> int:
         found = {judgement.verdict for judgement in self.judgements}
-        return next(code for verdict, code in EXIT_CODES.items() if verdict in found)
+        return next((code for verdict, code in EXIT_CODES.items() if verdict in found), 0)
 
     def count(self, verdict: ClaimVerdict) -> int:
         return sum(judgement.verdict is verdict for judgement in self.judgements)
 
 
 def judge_store(store: Store, path: Path | None = None) -> Verdicts:
-    """Judge the course's claims, or those of a file, with the results of a store.
+    """Judge the claims of a file with the results of a store; without one, those of `choose_claims`.
 
     Raises:
         StoreError: no finished cell, or a damaged file.
         UsageError: the file is wrong.
     """
-    return judge_claims(load_claims(path), load_results(store))
+    results = load_results(store)
+    return judge_claims(load_claims(path) if path else choose_claims(results), results)
+
+
+def choose_claims(results: Results) -> ClaimFile:
+    """Choose the claims that the folder of the results holds, otherwise the course's about its tasks.
+
+    Raises:
+        UsageError: the file in the folder is wrong.
+    """
+    own = find_claims(results.folder)
+    return load_claims(own) if own else select_claims(load_claims(), results.tasks)
 
 
 def judge_claims(file: ClaimFile, results: Results) -> Verdicts:
@@ -99,7 +110,8 @@ def judge_claims(file: ClaimFile, results: Results) -> Verdicts:
         if not isinstance(claim, OnTask):
             continue
         try:
-            found[claim.id] = claim.find(evidence)
+            finding = claim.find(evidence)
+            found[claim.id] = replace(finding, notes=(*finding.notes, *evidence.list_doubts(claim)))
         except UnmeasuredError as gap:
             judged[claim.id] = Judgement(claim, ClaimVerdict.not_measured, (gap.cause,), gap.remedy or claim.command)
     tested = [name for name, finding in found.items() if not finding.is_exact]

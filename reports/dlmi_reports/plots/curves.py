@@ -34,7 +34,7 @@ def plot_learning(task: TaskResults) -> Plot | None:
     if not shown:
         return None
     n_rows = (len(shown) + 1) // 2
-    target = task.provenance.target.validation_accuracy
+    target = task.provenance.goal
     title = make_title(task, "learning curves, one line per seed")
     with canvas(
         f"learning-{make_slug(task.name)}", title, n_rows=n_rows, n_columns=2, height=0.8 + 1.7 * n_rows

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 N_COLUMNS = 2  # examples side by side, each with its map
+N_GROUPS = 40  # of right or of wrong answers: the first 20 classes
 
 
 def plot_montages(task: TaskResults) -> list[Plot]:
@@ -48,7 +49,7 @@ def read_pictures(trainings: list[Record]) -> list[Picture]:
 def plot_montage(task: TaskResults, model: ModelResults, pictures: list[Picture]) -> Plot:
     """Draw, for each class, a row of correct and a row of wrong answers."""
     names = list_classes(task, 1 + max(max(p.truth, p.answer) for p in pictures))
-    groups = [list(group) for _, group in groupby(pictures, key=lambda p: (p.truth, p.is_right))]
+    groups = [list(group) for _, group in groupby(pictures, key=lambda p: (p.truth, p.is_right))][:N_GROUPS]
     rows = [group[i : i + N_COLUMNS] for group in groups for i in range(0, len(group), N_COLUMNS)]
     title = make_title(task, f"test images and saliency, {shorten(model.name)}")
     name = f"montage-{make_slug(task.name)}"
@@ -64,10 +65,10 @@ def plot_montage(task: TaskResults, model: ModelResults, pictures: list[Picture]
             line[0].set_ylabel(f"truth {names[row[0].truth]}\n{said}", fontsize=8)
     said = "; ".join(_describe(group, names) for group in groups)
     return drawing.to_plot(
-        f"{len(pictures)} test images of {task.name} with the answers of {model.name}, first seed: for each class the "
-        f"first correct and the first wrong answers, in the order of the test split. Next to each image is the "
-        f"magnitude of the gradient of the answer's score, averaged over noisy copies (SmoothGrad), on a separate "
-        f"scale. Bright pixels influence the score; they need not be its cause. {said}."
+        f"{sum(map(len, groups))} test images of {task.name} with the answers of {model.name}, first seed: for "
+        "each class the first correct and the first wrong answers, in the order of the test split. Next to each image "
+        "is the magnitude of the gradient of the answer's score, averaged over noisy copies (SmoothGrad), on a "
+        f"separate scale. Bright pixels influence the score; they need not be its cause. {said}."
     )
 
 

@@ -13,6 +13,7 @@ from dlmi_bench.files import parsing
 from dlmi_bench.records import Artifact, Record
 from dlmi_bench.stats.estimates import Table
 from dlmi_bench.store.artifacts import artifact_path, read_artifact
+from dlmi_reports.results.folds import Repeat, read_folds
 from dlmi_reports.results.load import ModelResults
 
 SPLITS = {
@@ -21,7 +22,7 @@ SPLITS = {
     "validation_accuracy": "validation",
     "generalisation_gap": "test",
 }
-KEPT = [f"{split}_{what}" for split in ("test", "validation") for what in ("scores", "labels")]
+KEPT = ["test_index", *(f"{split}_{what}" for split in ("test", "validation") for what in ("scores", "labels"))]
 N_KEPT = 512  # arrays; a file's name is the hash of its content, so none is ever outdated
 
 
@@ -51,24 +52,60 @@ class Answers:
 def read_answers(results: ModelResults, metric: str) -> Answers:
     """Read the metric by seed and example; the mean of the table is the figure that the report shows.
 
+    The folds of a complete repeat are one row, ordered by their places in the whole data set, with the seed of fold 0.
+
     Raises:
         UnmeasuredError: fewer than two seeds, or a store that keeps no labels.
         StoreError: a file is damaged.
     """
-    if len(results.trainings) < 2:
-        n = len(results.trainings)
-        where = f"{results.name} on {results.task}"
-        raise UnmeasuredError(f"{n} seed of {where}: the spread needs at least two")
+    repeats = results.repeats
+    if len(repeats) < 2:
+        n, where = len(repeats), f"{results.name} on {results.task}"
+        what = "complete repeat of the folds" if any(map(read_folds, results.trainings)) else "seed"
+        remedy = "give the weights of two trainings or more" if results.is_from_elsewhere else ""
+        raise UnmeasuredError(f"{n} {what} of {where}: the spread needs at least two", remedy)
     rows, labels = [], None
-    for record in results.trainings:
-        scores, own = (_find(record, f"{SPLITS[metric]}_{what}", results) for what in ("scores", "labels"))
-        if scores.ndim != 2 or own.shape != scores.shape[:1] or not (labels is None or np.array_equal(labels, own)):
-            raise StoreError(f"{record.cell.key}: scores and labels do not match", "run again with --fresh")
+    for repeat in repeats:
+        row, own = _read_repeat(repeat, metric, results)
+        if not (labels is None or np.array_equal(labels, own)):
+            raise _make_mismatch(repeat[0])
         labels = own
-        right = (scores.argmax(1) == own) & np.isfinite(scores).all(1)  # a score that is not finite is no answer
-        rows.append(_weigh(right.astype(float), own, metric, record))
+        rows.append(_weigh(row, own) if metric == "test_balanced_accuracy" else row)
     assert labels is not None
-    return Answers(np.stack(rows), labels, tuple(record.cell.seed for record in results.trainings))
+    return Answers(np.stack(rows), labels, tuple(repeat[0].cell.seed for repeat in repeats))
+
+
+def _read_repeat(repeat: Repeat, metric: str, results: ModelResults) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Read the metric and the label of every example; those of folds in the order of the whole data set."""
+    is_folded = read_folds(repeat[0]) is not None
+    if is_folded and SPLITS[metric] != "test":
+        raise UnmeasuredError("the validation examples differ between folds", "claim the test accuracy instead")
+    rows, labels = zip(*(_read_training(record, metric, results) for record in repeat), strict=True)
+    row, label = np.concatenate(rows), np.concatenate(labels)
+    if not is_folded:
+        return row, label
+    index = np.concatenate([_find(record, "test_index", results) for record in repeat])
+    if index.shape != label.shape or len(np.unique(index)) < len(index):
+        raise _make_mismatch(repeat[0])
+    order = np.argsort(index)
+    return row[order], label[order]
+
+
+def _read_training(record: Record, metric: str, results: ModelResults) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    scores, labels = (_find(record, f"{SPLITS[metric]}_{what}", results) for what in ("scores", "labels"))
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise _make_mismatch(record)
+    right = (scores.argmax(1) == labels) & np.isfinite(scores).all(1)  # a score that is not finite is no answer
+    if metric != "generalisation_gap":
+        return right.astype(float), labels
+    seen = record.figure("train_accuracy")
+    if seen is None or seen.value is None:
+        raise UnmeasuredError("no accuracy on the training examples")
+    return seen.value - right, labels
+
+
+def _make_mismatch(record: Record) -> StoreError:
+    return StoreError(f"{record.cell.key}: scores and labels do not match", "run again with --fresh")
 
 
 def list_damaged(results: ModelResults) -> list[str]:
@@ -105,14 +142,7 @@ def _load(folder: Path, artifact: Artifact) -> NDArray[Any]:
     return array
 
 
-def _weigh(right: NDArray[np.float64], labels: NDArray[Any], metric: str, record: Record) -> NDArray[np.float64]:
-    """Compute one row of the table of a metric."""
-    if metric == "test_balanced_accuracy":
-        classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
-        return right * (len(labels) / (len(classes) * counts[index]))
-    if metric == "generalisation_gap":
-        seen = record.figure("train_accuracy")
-        if seen is None or seen.value is None:
-            raise UnmeasuredError("no accuracy on the training examples")
-        return seen.value - right
-    return right
+def _weigh(right: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Weigh the answers so that every class counts the same."""
+    classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return right * (len(labels) / (len(classes) * counts[index]))

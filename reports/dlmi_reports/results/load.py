@@ -10,14 +10,19 @@ from statistics import fmean
 from typing import Protocol
 
 from dlmi_bench.errors import StoreError, UsageError
-from dlmi_bench.records import ARM, Cell, CellKind, Figure, Record
+from dlmi_bench.records import ARM, Cell, CellKind, Figure, Mark, Note, Record
 from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from dlmi_bench.store import Store
 from dlmi_bench.store.rows import Attempt
-from dlmi_bench.units import clean_all, clean_line, clean_text
+from dlmi_bench.units import clean_all, clean_line, clean_text, format_count
+from dlmi_reports.results.folds import METRICS, Repeat, count_examples, group_repeats, is_pooled, pool_figure
 from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.results.provenance import Provenance, read_provenance
 
+CLUSTERED = (
+    "images of one group are counted as independent, so that the intervals of accuracies and of their differences are "
+    "too narrow"
+)
 RANKED = ("latency_s", "inference_energy_j")
 
 
@@ -47,19 +52,28 @@ class ModelResults:
         """Find the latency by which models are compared: ONNX Runtime, one example, one thread."""
         return self.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
 
+    @cached_property
+    def repeats(self) -> list[Repeat]:
+        """Trainings that together were tested on every example once: single ones, or the folds of complete repeats."""
+        return group_repeats(self.trainings)
+
+    @property
+    def is_from_elsewhere(self) -> bool:
+        return bool(self.trainings) and read_provenance(self.trainings[0]).start.get("source") == "elsewhere"
+
     def values(self, name: str) -> list[float]:
-        """List the figure's value in each training that has one, in the order of the seeds."""
+        """List the figure's value in each training that has one, in the order of the seeds; accuracies by repeat."""
         if name not in self._values:  # thousands of trainings, and every table asks
-            figures = [record.figure(name) for record in self.trainings]
-            self._values[name] = [f.value for f in figures if f is not None and f.value is not None]
+            groups = self.repeats if is_pooled(name) else [(record,) for record in self.trainings]
+            self._values[name] = [v for group in groups if (v := pool_figure(group, name)) is not None]
         return self._values[name]
 
     def compute_accuracy(self, name: str = "test_accuracy") -> "Accuracy | None":
-        """Compute the mean over seeds with both kinds of uncertainty; None if no training has the figure."""
+        """Compute the mean over seeds, or repeats of folds, with both kinds of uncertainty; None without a value."""
         values = self.values(name)
         if not values:
             return None
-        n = next(f.n for r in self.trainings if (f := r.figure(name)) and f.value is not None)
+        n = next(count_examples(repeat, name) for repeat in self.repeats if pool_figure(repeat, name) is not None)
         lo, hi = compute_wilson(fmean(values) * n, n)
         return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values))
 
@@ -71,20 +85,23 @@ class ModelResults:
         return Reach(sum(reached), len(reached), lo, hi, compute_kaplan_meier(times, reached))
 
     def list_times_to_target(self) -> list[tuple[float, bool]]:
-        """List for each training the time at which it reached the target, or ended without it (False) [s]."""
+        """List for each training the time at which it reached the target, or ended without it (False) [s].
+
+        Empty if the task states no target.
+        """
         found = []
         for record in self.trainings:
             hit, end = record.figure("time_to_target_s"), record.figure("training_s")
             if hit is not None and hit.value is not None:
                 found.append((hit.value, True))
-            elif end is not None and end.value is not None:
+            elif hit is not None and end is not None and end.value is not None:
                 found.append((end.value, False))
         return found
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Mean accuracy over seeds; sd over seeds; Wilson interval of sampling `n` examples."""
+    """Mean accuracy over seeds, or repeats of folds; sd over them; Wilson interval of sampling `n` examples."""
 
     mean: float
     sd: float | None
@@ -157,6 +174,7 @@ class Results:
     records: list[Record]
     failures: list[Attempt]
     attempts: list[Attempt]
+    folder: Path = Path()
 
     @property
     def own(self) -> list[Record]:
@@ -191,7 +209,7 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
     models = sorted({name for task in tasks.values() for name in task.models})
     if reference is not None and reference not in models:
         raise UsageError(f"--reference: no {reference!r} in {store.folder}", f"use one of {', '.join(models)}")
-    return Results(tasks, records, failures, attempts)
+    return Results(tasks, records, failures, attempts, store.folder)
 
 
 class ShownCell(Cell):
@@ -238,6 +256,7 @@ def _group(cells: list[Cell], records: list[Record], reference: str | None, fold
     for task in tasks.values():
         for model in task.models.values():
             _carry_invalid(model)
+            _carry_clusters(model)
     return dict(sorted(tasks.items(), key=lambda item: ARM in item[0]))  # arms come last
 
 
@@ -255,6 +274,23 @@ def _carry_invalid(model: ModelResults) -> None:
             for f in record.figures
         )
         model.measured[kind] = record.model_copy(update={"figures": figures})
+
+
+def _carry_clusters(model: ModelResults) -> None:
+    """Mark test figures whose images come in groups, with how many there are in one repeat."""
+    first = next(iter(group_repeats(model.trainings)), ())
+    clusters = [c for record in first if (c := read_provenance(record).clusters)]
+    if not clusters:
+        return
+    n_groups, n_examples = sum(c.n_groups for c in clusters), sum(c.n_examples for c in clusters)
+    counts = f"{format_count(n_groups)} groups, {format_count(n_examples)} images"
+    note = Note(Mark.CLUSTERED, f"{CLUSTERED} ({counts})")
+    for index, record in enumerate(model.trainings):
+        marked = {name: record.figure(name) for name in ("test_accuracy", *METRICS)}
+        figures = tuple(
+            f.model_copy(update={"notes": (*f.notes, note)}) if f is marked.get(f.name) else f for f in record.figures
+        )
+        model.trainings[index] = record.model_copy(update={"figures": figures})
 
 
 def make_slug(name: str) -> str:

@@ -28,12 +28,59 @@ class Target(Kept):
     source: str = ""
 
 
+class Folds(Kept):
+    """Place of a training in a cross-validation, both counted from 0; groups of `by` are never split."""
+
+    n_folds: int
+    fold: int
+    repeat: int
+    by: str = ""
+    is_held_out_site: bool = False
+
+
+class Overlap(Kept):
+    """Groups and images that two splits share; None if they were not looked for."""
+
+    n_groups_shared: int | None = None
+    n_exact: int = 0
+    n_near: int | None = None
+    closest_correlation: float | None = None
+
+
+class Audit(Kept):
+    """Leakage audit of the splits; `reason` says why near duplicates were not looked for."""
+
+    pairs: dict[str, Overlap] = {}
+    near_correlation: float = 0.999
+    is_clean: bool = True
+    reason: str = ""
+
+
+class Clusters(Kept):
+    """Groups of the test split, and the images in them."""
+
+    n_groups: int
+    n_examples: int
+
+
+class Plugin(Kept):
+    """Code of the user's that was loaded; `files` holds the sha256 of each file."""
+
+    name: str
+    files: dict[str, str] = {}
+
+
 class Provenance(Kept):
     """Machine, versions, code and data of a record; `splits` counts examples."""
 
     data: Data = Data()
     splits: dict[str, int] = {}
-    target: Target = Target()
+    target: Target | None = None
+    folds: Folds | None = None
+    audit: Audit | None = None
+    clusters: Clusters | None = None
+    loading: str = ""
+    plugins: tuple[Plugin, ...] = ()
     machine: dict[str, JsonValue] = {}
     machine_id: str | None = None
     settings: dict[str, JsonValue] = {}
@@ -43,6 +90,11 @@ class Provenance(Kept):
     suite: dict[str, JsonValue] = {}
     recipe: dict[str, JsonValue] = {}
     start: dict[str, JsonValue] = {}
+
+    @property
+    def goal(self) -> float | None:
+        """Validation accuracy to reach; None if the task states no target."""
+        return self.target.validation_accuracy if self.target else None
 
 
 def read_provenance(record: Record) -> Provenance:

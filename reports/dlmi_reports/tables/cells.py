@@ -10,6 +10,8 @@ from dlmi_reports.results.load import ModelResults
 from dlmi_reports.results.marks import add_marks, find_invalid
 
 MISSING = "not measured"
+NO_TARGET = "not measured: the task states no target"
+ELSEWHERE = "trained elsewhere"
 
 
 def show(figure: Figure | None, render: Callable[[Figure], str]) -> str:
@@ -57,15 +59,22 @@ def render_reach(model: ModelResults) -> str:
     """Write how many trainings reached the target, with the Wilson interval of their share."""
     reach = model.compute_reach()
     if not reach.n_runs:
-        return MISSING
+        return render_untimed(model)
     return f"{reach.n_reached} of {reach.n_runs} [{format_percent(reach.lo, 0)}, {format_percent(reach.hi, 0)} %]"
+
+
+def render_untimed(model: ModelResults) -> str:
+    """Write why no training of a model has a time to target."""
+    if not model.trainings:
+        return MISSING
+    return ELSEWHERE if model.is_from_elsewhere else NO_TARGET
 
 
 def render_spread(model: ModelResults, name: str) -> str:
     """Write the median over seeds, with smallest and largest."""
     values = model.values(name)
     if not values:
-        return "censored" if model.trainings else MISSING
+        return ELSEWHERE if model.is_from_elsewhere else "censored" if model.trainings else MISSING
     middle, low, high = median(values), min(values), max(values)
     if unit_of(name) == "s":
         return format_range(middle, low, high, "s") if low < high else format_quantity(middle, "s")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from statistics import fmean
 
-from dlmi_bench.records import Record
 from dlmi_bench.stats.intervals import compute_sd
 from dlmi_bench.units import format_count, format_number, format_percent, format_share
+from dlmi_reports.results.folds import sum_confusions
 from dlmi_reports.results.load import ModelResults, TaskResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING
@@ -16,6 +16,8 @@ BALANCED = {
     "test_quadratic_kappa": "quadratic kappa %",
 }
 N_CONFUSIONS = 3
+MAX_CLASSES = 20  # with more, tables by class are cut
+N_WORST = 10
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,9 @@ class Confusion:
 
 
 def compute_confusion(model: ModelResults) -> Confusion | None:
-    """Sum the confusion matrices of the model's trainings; None if none was kept."""
-    found = [matrix for record in model.trainings if (matrix := _read_matrix(record))]
-    found = [matrix for matrix in found if len(matrix) == len(found[0])]
-    if not found:
-        return None
-    size = range(len(found[0]))
-    return Confusion([[sum(matrix[t][a] for matrix in found) for a in size] for t in size])
-
-
-def _read_matrix(record: Record) -> list[list[int]] | None:
-    matrix = record.details.get("confusion", [])
-    return matrix if matrix and all(len(row) == len(matrix) for row in matrix) else None
+    """Sum the confusion matrices of the model's trainings in complete repeats; None if none was kept."""
+    counts = sum_confusions([record for repeat in model.repeats for record in repeat])
+    return None if counts is None else Confusion(counts.tolist())
 
 
 def make_class_tables(task: TaskResults) -> list[Table]:
@@ -56,9 +49,10 @@ def make_class_tables(task: TaskResults) -> list[Table]:
     if not confusions:
         return tables
     names = list_classes(task, max(len(c.counts) for c in confusions.values()))
-    tables.append(make_recall_table(confusions, names))
-    if task.reference and task.reference.name in confusions:
-        tables.append(make_confusion_table(task.reference.name, confusions[task.reference.name], names))
+    reference = task.reference.name if task.reference else ""
+    tables.append(make_recall_table(confusions, names, reference))
+    if reference in confusions and len(names) <= MAX_CLASSES:
+        tables.append(make_confusion_table(reference, confusions[reference], names))
     return [*tables, make_mistake_table(confusions, names)]
 
 
@@ -86,13 +80,24 @@ def _render_mean(values: list[float]) -> str:
     return f"{format_percent(fmean(values))}" + (f" ({format_number(100 * sd)})" if sd is not None else "")
 
 
-def make_recall_table(confusions: dict[str, Confusion], names: list[str]) -> Table:
-    rows = []
-    for model, confusion in confusions.items():
-        recalls = [format_percent(r) if r is not None else "no example" for r in confusion.recalls]
-        rows.append([model, *recalls, *("" for _ in names[len(recalls) :])])
+def make_recall_table(confusions: dict[str, Confusion], names: list[str], reference: str) -> Table:
+    """Recall of every class; of more than MAX_CLASSES, those that the reference recognises worst."""
     caption = "Percentage of the test examples of each true class that were classified correctly, all seeds together."
-    return Table("Recall by class", caption, ["model", *names], rows)
+    shown = list(range(len(names)))
+    if len(names) > MAX_CLASSES:
+        by = reference if reference in confusions else next(iter(confusions))
+        recalls = [(recall, i) for i, recall in enumerate(confusions[by].recalls) if recall is not None]
+        shown = [i for _, i in sorted(recalls)[:N_WORST]]
+        caption += f" Of {len(names)} classes only the {len(shown)} with the lowest recall of {by} are shown."
+    rows = [[model, *(_render_recall(c.recalls, i) for i in shown)] for model, c in confusions.items()]
+    return Table("Recall by class", caption, ["model", *(names[i] for i in shown)], rows)
+
+
+def _render_recall(recalls: list[float | None], index: int) -> str:
+    if index >= len(recalls):
+        return ""
+    recall = recalls[index]
+    return format_percent(recall) if recall is not None else "no example"
 
 
 def make_confusion_table(model: str, confusion: Confusion, names: list[str]) -> Table:

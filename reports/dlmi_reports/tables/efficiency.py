@@ -8,7 +8,7 @@ from dlmi_bench.units import format_quantity, format_range, format_share
 from dlmi_reports.results.load import Accuracy, ModelResults, TaskResults
 from dlmi_reports.results.marks import add_marks, find_invalid
 from dlmi_reports.structure import Table
-from dlmi_reports.tables.cells import MISSING
+from dlmi_reports.tables.cells import MISSING, render_untimed
 from dlmi_reports.tables.classes import read_classes
 from dlmi_reports.tables.differences import compute_accuracy_difference
 
@@ -65,7 +65,7 @@ def render_success(model: ModelResults) -> str:
     """Write the expected training time until one training reaches the target."""
     pairs, whole = model.list_times_to_target(), model.values("training_s")
     if not pairs:
-        return MISSING
+        return render_untimed(model)
     reached, ended = [t for t, is_hit in pairs if is_hit], [t for t, is_hit in pairs if not is_hit]
     reach = model.compute_reach()
     if not reached:

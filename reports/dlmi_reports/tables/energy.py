@@ -71,7 +71,9 @@ def make_break_even_tables(task: TaskResults) -> list[Table]:
         "training included. Energy is that of the processor; modelled energy adds nothing to the time. Tuning, "
         "pretraining and discarded trainings are not counted."
     )
-    return [Table(f"Break-even of training, compared with {chosen.name}", caption, header, rows)]
+    outside = ", ".join(model.name for model in models if model.is_from_elsewhere)
+    notes = [f"Without a break-even, because they were trained elsewhere: {outside}."] if outside else []
+    return [Table(f"Break-even of training, compared with {chosen.name}", caption, header, rows, notes)]
 
 
 def compute_break_even(train: float, use: float, reference_train: float, reference_use: float) -> tuple[str, float]:

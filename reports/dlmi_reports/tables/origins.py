@@ -33,7 +33,11 @@ def list_facts(provenance: Provenance) -> list[tuple[str, str]]:
     facts += [(f"sha256 of {provenance.data.name} {part}", d) for part, d in provenance.data.sha256.items()]
     start = provenance.start
     if file := start.get("file"):
-        facts += [(f"sha256 of {file}", str(start["file_sha256"])), (f"licence of {file}", str(start["licence"]))]
+        facts += [(f"sha256 of {file}", str(start.get("file_sha256") or start.get("sha256") or ""))]
+        facts += [(f"licence of {file}", str(start.get("licence") or ""))]
+    for plugin in provenance.plugins:
+        files = ", ".join(f"{name} {digest[:12]}" for name, digest in plugin.files.items())
+        facts += [(f"plug-in {plugin.name}, sha256", files)]
     return [(name, value) for name, value in facts if value]
 
 

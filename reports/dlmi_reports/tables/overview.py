@@ -7,10 +7,14 @@ from statistics import fmean
 from dlmi_bench.records import Figure, Note, Record, list_marks
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_share
 from dlmi_reports.results.costs import find_energy, find_training_energies, list_meters
+from dlmi_reports.results.folds import read_folds
 from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.marks import add_marks
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import (
+    ELSEWHERE,
     MISSING,
+    NO_TARGET,
     render,
     render_count,
     render_energy,
@@ -19,6 +23,7 @@ from dlmi_reports.tables.cells import (
     render_reach,
     render_seed_sd,
     render_spread,
+    render_untimed,
 )
 
 Column = tuple[str, Callable[[ModelResults], str]]
@@ -40,26 +45,27 @@ def _make_table(title: str, caption: str, task: TaskResults, columns: list[Colum
 
 
 def make_accuracy_table(task: TaskResults) -> Table:
-    target = task.provenance.target
-    goal = format_percent(target.validation_accuracy or 0, 0)
+    target, goal = task.provenance.target, task.provenance.goal
     n = next((a.n for m in task.models.values() if (a := m.compute_accuracy())), 0)
+    over = "complete repeats of the folds" if task.provenance.folds else "all launched seeds"
+    reach = [] if goal is None else [(f"reached {format_percent(goal, 0)} % validation", render_reach)]
+    share = " and of the share of seeds that reached the target" if reach else ""
     table = _make_table(
         "Accuracy",
-        f"Test accuracy of the exported ONNX file: mean and standard deviation (sd) over all launched seeds. Brackets "
-        f"hold Wilson 95 % intervals, of the accuracy on {n} test examples and of the share of seeds that reached the "
-        "target. The gap is validation minus test accuracy.",
+        f"Test accuracy of the exported ONNX file: mean and standard deviation (sd) over {over}. Brackets hold Wilson "
+        f"95 % intervals, of the accuracy on {n} test examples{share}. The gap is validation minus test accuracy.",
         task,
         [
             ("parameters", lambda m: render_count(m.find("counts", "n_parameters"))),
-            ("test %", lambda m: _render_accuracy(m, "test_accuracy")),
+            ("test %", _render_test),
             ("95 % interval", _render_wilson),
-            ("seed sd", render_seed_sd),
+            ("repeat sd" if task.provenance.folds else "seed sd", render_seed_sd),
             ("validation %", lambda m: _render_accuracy(m, "validation_accuracy")),
             ("gap, points", _render_gap),
-            (f"reached {goal} % validation", render_reach),
+            *reach,
         ],
     )
-    if published := target.test_accuracy_published:
+    if target and (published := target.test_accuracy_published):
         table.notes.append(f"Published test accuracy: {format_share(published, 1)} ({target.source}).")
     return table
 
@@ -86,17 +92,21 @@ def make_inference_table(task: TaskResults) -> Table:
 
 
 def make_training_table(task: TaskResults) -> Table:
+    to_target: list[Column] = [
+        ("time to target", _render_time_to_target),
+        ("epochs to target", lambda m: render_spread(m, "epochs_to_target")),
+        ("samples to target", lambda m: render_spread(m, "samples_to_target")),
+    ]
+    has_goal = task.provenance.goal is not None
+    target = "is the Kaplan-Meier median: runs that did not reach the target are censored" if has_goal else NO_TARGET
     return _make_table(
         "Cost of training",
         "One thread; evaluation is not timed. Median over seeds; brackets hold the smallest and largest. Time to "
-        "target is the Kaplan-Meier median: runs that did not reach the target are censored. Energy is the mean of one "
-        "training with its evaluations, processor only.",
+        f"target {target}. Energy is the mean of one training with its evaluations, processor only.",
         task,
         [
             ("training", lambda m: render_spread(m, "training_s")),
-            ("time to target", _render_time_to_target),
-            ("epochs to target", lambda m: render_spread(m, "epochs_to_target")),
-            ("samples to target", lambda m: render_spread(m, "samples_to_target")),
+            *(to_target if has_goal else []),
             ("evaluation", lambda m: render_spread(m, "evaluation_s")),
             ("energy, gross", lambda m: _render_training_energy(m, is_net=False)),
             ("energy, net", lambda m: _render_training_energy(m, is_net=True)),
@@ -106,26 +116,34 @@ def make_training_table(task: TaskResults) -> Table:
 
 def make_seed_table(task: TaskResults) -> Table:
     """List every training, without exception."""
-    rows = []
-    for record in task.trainings:
-        test, validation = record.figure("test_accuracy"), record.figure("validation_accuracy")
-        epochs, reads = record.figure("epochs_to_target"), list_test_reads(record)
-        rows.append(
-            [
-                record.cell.model,
-                str(record.cell.seed_index + 1),
-                str(record.cell.seed),
-                render_fraction(validation),
-                render_fraction(test),
-                render_count(epochs) if epochs and epochs.value is not None else "censored",
-                render(record.figure("training_s")),
-                format_count(max(reads)) if reads else MISSING,
-                record.artifact("onnx").sha256[:12],
-            ]
-        )
-    header = ["model", "run", "seed", "validation %", "test %", "epochs to target", "training", "test reads", "file"]
+    columns: dict[str, Callable[[Record], str]] = {
+        "model": lambda r: r.cell.model,
+        "run": _render_run,
+        "seed": lambda r: str(r.cell.seed),
+        "validation %": lambda r: render_fraction(r.figure("validation_accuracy")),
+        "test %": lambda r: render_fraction(r.figure("test_accuracy")),
+        "epochs to target": _render_epochs,
+        "training": lambda r: render(r.figure("training_s")),
+        "test reads": lambda r: format_count(max(reads)) if (reads := list_test_reads(r)) else MISSING,
+        "file": lambda r: next((a.sha256[:12] for a in r.artifacts if a.role == "onnx"), MISSING),
+    }
+    if task.provenance.goal is None:
+        del columns["epochs to target"]
+    rows = [[write(record) for write in columns.values()] for record in task.trainings]
     caption = "One row per training. Test reads: the maximum over its files. File: the first digits of its sha256."
-    return Table("Every seed", caption, header, rows)
+    return Table("Every seed", caption, list(columns), rows)
+
+
+def _render_run(record: Record) -> str:
+    folds = read_folds(record)
+    return f"repeat {folds.repeat + 1}, fold {folds.fold + 1}" if folds else str(record.cell.seed_index + 1)
+
+
+def _render_epochs(record: Record) -> str:
+    epochs = record.figure("epochs_to_target")
+    if epochs is None or epochs.value is not None:
+        return render_count(epochs)
+    return epochs.reason.partition(":")[0]  # "censored", without the details
 
 
 def list_test_reads(record: Record) -> list[float]:
@@ -161,6 +179,12 @@ def _render_accuracy(model: ModelResults, name: str) -> str:
     return format_percent(accuracy.mean) if accuracy else MISSING
 
 
+def _render_test(model: ModelResults) -> str:
+    """Write the test accuracy with its marks; where the model was not trained here, that too."""
+    share = add_marks(_render_accuracy(model, "test_accuracy"), *(r.figure("test_accuracy") for r in model.trainings))
+    return f"{share} ({ELSEWHERE})" if model.is_from_elsewhere else share
+
+
 def _render_wilson(model: ModelResults) -> str:
     accuracy = model.compute_accuracy()
     return f"[{format_percent(accuracy.lo)}, {format_percent(accuracy.hi)}]" if accuracy else MISSING
@@ -174,7 +198,7 @@ def _render_gap(model: ModelResults) -> str:
 def _render_time_to_target(model: ModelResults) -> str:
     reach = model.compute_reach()
     if not reach.n_runs:
-        return MISSING
+        return render_untimed(model)
     if reach.survival.median is None:
         return f"not reached by half ({reach.n_reached} of {reach.n_runs})"
     return format_quantity(reach.survival.median, "s")
@@ -184,7 +208,7 @@ def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:
     figures = find_training_energies(model, is_net=is_net)
     known = [figure for figure in figures if figure.value is not None]
     if not known:
-        return render(next(iter(figures), None))
+        return ELSEWHERE if model.is_from_elsewhere else render(next(iter(figures), None))
     meters = list_meters(known)
     if len(meters) > 1:
         return f"no mean: different meters ({'; '.join(meters)})"

@@ -27,7 +27,10 @@ class Reaches(OnTask):
         results = evidence.find_model(self)
         reached = []
         for record in results.trainings:
-            if read_provenance(record).target.validation_accuracy != self.target:
+            goal = read_provenance(record).goal
+            if goal is None:
+                raise UnmeasuredError("the task states no target", "state one in the task, or drop the claim")
+            if goal != self.target:
                 raise UnmeasuredError(
                     f"the runs of {self.model} had a target other than {format_share(self.target)}", "correct the claim"
                 )

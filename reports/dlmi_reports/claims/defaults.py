@@ -1,0 +1,57 @@
+"""Default claims about a model of one's own, as text of a TOML file that can be edited."""
+
+import hashlib
+import json
+import re
+
+MARGIN = 0.02
+BLOCK = """
+[[claim]]
+id = {id}
+task = {task}
+model = {mine}
+against = [{other}]
+sentence = {sentence}
+source = "dlmi-bench, default question"
+{test}
+"""
+# By the question in the id: the sentence, and the fields of its test.
+QUESTIONS = {
+    "accuracy": (
+        f"{{mine}} is less than {100 * MARGIN:g} points less accurate than {{other}}.",
+        f'kind = "non_inferior"\nmargin = {MARGIN}',
+    ),
+    "parameters": ("{mine} has fewer parameters than {other}.", 'kind = "ordered"\nmetric = "n_parameters"'),
+    "latency": (
+        "{mine} answers faster than {other} (ONNX Runtime, batch 1).",
+        'kind = "ratio"\nmetric = "latency_s"\nbackend = "onnxruntime"\nbatch = 1\nthreads = 1',
+    ),
+}
+
+
+def make_default_claims(task: str, mine: str, others: list[str]) -> str:
+    """Ask of each other model: is `mine` as accurate, has it fewer parameters, is it faster? Empty without others."""
+    return "".join(
+        BLOCK.format(
+            id=_quote(f"{_make_id(mine)}-{question}-vs-{_make_id(other)}"),
+            task=_quote(task),
+            mine=_quote(mine),
+            other=_quote(other),
+            sentence=_quote(sentence.format(mine=mine, other=other)),
+            test=test,
+        )
+        for other in dict.fromkeys(others)
+        if other != mine
+        for question, (sentence, test) in QUESTIONS.items()
+    ).lstrip()
+
+
+def _make_id(name: str) -> str:
+    """Make a part of an id, which is different for different names."""
+    kept = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")[:60]
+    return kept if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
+
+
+def _quote(text: str) -> str:
+    """Write a basic string of TOML: JSON's, with the one control character that JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
