@@ -67,11 +67,11 @@ def load_arrays(path: Path) -> ArrayDict:
             raise ValueError(f"holds more than {MAX_KEPT_BYTES / MIB:.0f} MiB")
         for member in members:
             with archive.open(member) as file:
-                arrays[member.filename.removesuffix(".npy")] = _parse_array(file.read(member.file_size + 1))
+                arrays[member.filename.removesuffix(".npy")] = parse_array(file.read(member.file_size + 1))
     return arrays
 
 
-def _parse_array(content: bytes) -> NDArray[Any]:
+def parse_array(content: bytes) -> NDArray[Any]:
     """The array of an .npy file; numpy's own reader makes room for whatever size the header claims."""
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):

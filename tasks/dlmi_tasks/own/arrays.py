@@ -106,14 +106,14 @@ class Fields(TypedDict):
     split: Groups | None
 
 
-def check_fields(where: str, options: Options, n: int, paths: Sequence[Path] = ()) -> Fields:
+def check_fields(where: str, options: Options, n: int, paths: Sequence[Path] = (), lines: Sequence[int] = ()) -> Fields:
     """Groups, sites and split of `n` images, checked; functions of the path are applied to `paths`."""
     groups, sites = (
         [values(path) for path in paths] if callable(values) else values
         for values in (options["groups"], options["sites"])
     )
     return {
-        "groups": check_words(where, "groups", groups, n),
-        "sites": check_words(where, "sites", sites, n),
-        "split": check_split(where, options["split"], n),
+        "groups": check_words(where, "groups", groups, n, lines),
+        "sites": check_words(where, "sites", sites, n, lines),
+        "split": check_split(where, options["split"], n, lines),
     }

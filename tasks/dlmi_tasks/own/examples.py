@@ -115,7 +115,9 @@ def check_present(where: str, labels: Labels, class_names: tuple[str, ...]) -> N
         raise DataError(cause, "add examples of it, or drop the class and number the others without a gap")
 
 
-def encode_words(where: str, words: Sequence[str], class_names: Sequence[str] | None) -> tuple[Labels, tuple[str, ...]]:
+def encode_words(
+    where: str, words: Sequence[str], class_names: Sequence[str] | None, lines: Sequence[int] = ()
+) -> tuple[Labels, tuple[str, ...]]:
     """Labels of words, and the classes: those that are named, else the sorted words, whole numbers by their value.
 
     Raises:
@@ -125,18 +127,24 @@ def encode_words(where: str, words: Sequence[str], class_names: Sequence[str] | 
     if class_names is not None and not set(found) <= set(class_names) and all(map(_is_number, found)):
         return np.array([int(word) for word in words], dtype=np.int64), tuple(class_names)
     names = tuple(found if class_names is None else class_names)
-    unknown = next((row for row, word in enumerate(words) if word not in set(names)), None)
+    unknown = next((row for row, word in enumerate(words) if word not in names), None)
     if unknown is not None:
-        cause = f"{where}, row {unknown}: {words[unknown][:80]!r} is not among class_names"
+        cause = f"{where}, {name_row(unknown, lines)}: {words[unknown][:80]!r} is not among class_names"
         raise DataError(cause, f"add it to class_names ({', '.join(names[:10])}), or correct it")
-    return np.array([names.index(word) for word in words], dtype=np.int64), names
+    labels = {name: label for label, name in enumerate(names)}
+    return np.array([labels[word] for word in words], dtype=np.int64), names
+
+
+def name_row(row: int, lines: Sequence[int]) -> str:
+    """Place of an example: its line in a table, else its row, counted from 0."""
+    return f"line {lines[row]}" if lines else f"row {row}"
 
 
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdigit() and len(word) < 10
 
 
-def check_words(where: str, field: str, values: ArrayLike | None, n: int) -> Groups | None:
+def check_words(where: str, field: str, values: ArrayLike | None, n: int, lines: Sequence[int] = ()) -> Groups | None:
     """Groups or sites as text, none of them missing.
 
     Raises:
@@ -151,24 +159,24 @@ def check_words(where: str, field: str, values: ArrayLike | None, n: int) -> Gro
     words = found.astype(str)
     missing = np.flatnonzero(np.isin(words, MISSING))
     if len(missing):
-        cause = f"{where}: {field}, row {missing[0]}: {words[missing[0]]!r} is missing"
+        cause = f"{where}: {field}, {name_row(missing[0], lines)}: {words[missing[0]]!r} is missing"
         raise DataError(cause, f"say whose it is, or drop {field}; unknown ones would count as one")
     return words
 
 
-def check_split(where: str, split: ArrayLike | None, n: int) -> Groups | None:
+def check_split(where: str, split: ArrayLike | None, n: int, lines: Sequence[int] = ()) -> Groups | None:
     """Split of each image as one of train, validation and test.
 
     Raises:
         DataError: a word is another, or nothing is left to train on or to test.
     """
-    words = check_words(where, "split", split, n)
+    words = check_words(where, "split", split, n, lines)
     if words is None:
         return None
     known = np.array([SPLIT_WORDS.get(word.lower(), "") for word in words.tolist()])
     unknown = np.flatnonzero(known == "")
     if len(unknown):
-        cause = f"{where}: split, row {unknown[0]}: {words[unknown[0]]!r:.80}"
+        cause = f"{where}: split, {name_row(unknown[0], lines)}: {words[unknown[0]]!r:.80}"
         raise DataError(cause, "use the words train, validation and test")
     for part in ("train", "test"):
         if part not in known:

@@ -13,7 +13,7 @@ from dlmi_tasks.spec import Distortion, Recipe, Target
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class Options(TypedDict, total=False):
+class CommonOptions(TypedDict, total=False):
     """Options of Task.from_arrays, from_npz, from_folder, from_csv and from_datasets.
 
     Attributes:
@@ -36,7 +36,6 @@ class Options(TypedDict, total=False):
         groups: Whose each image is, for instance the patient, (n,); a function of the path for folders. No group is
             on two sides of a split.
         sites: Where each image was taken, (n,).
-        split: `train`, `validation` or `test` for each image, (n,); without `validation` a part of `train` is cut.
         n_folds: Folds of a cross-validation; each training of a seed tests on another one.
         held_out_sites: Whether each training tests on one site and learns from all others.
         test_share: Share of the images to test on, where there is neither `split` nor folds.
@@ -61,13 +60,22 @@ class Options(TypedDict, total=False):
     default_models: Sequence[str] | None
     groups: ArrayLike | Callable[[Path], str] | None
     sites: ArrayLike | Callable[[Path], str] | None
-    split: ArrayLike | None
     n_folds: int | None
     held_out_sites: bool
     test_share: float
     validation_share: float
     n_dims: Literal[2, 3] | None
     channels_last: bool
+
+
+class Options(CommonOptions, total=False):
+    """Options where splits are no column of a table.
+
+    Attributes:
+        split: `train`, `validation` or `test` for each image, (n,); without `validation` a part of `train` is cut.
+    """
+
+    split: ArrayLike | None
 
 
 DEFAULTS: Options = {
