@@ -108,7 +108,7 @@ def _place(module: str, name: str, value: object) -> "plugins.Place | Model":
 
 
 def _write_default_claims(out: Path, tasks: Iterable[str], models: tuple[str, ...]) -> None:
-    from dlmi_reports.claims.questions import make_default_claims
+    from dlmi_reports.claims.defaults import make_default_claims
 
     if len(models) > 1:
         text = "\n".join(make_default_claims(task, models[0], list(models[1:])) for task in tasks)
