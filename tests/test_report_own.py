@@ -105,7 +105,7 @@ def test_answers_of_folds_are_put_in_order(tmp_path: Path) -> None:
 
 
 def test_balanced_figures_of_folds_are_of_all_their_examples(tmp_path: Path) -> None:
-    """Recalls 5/5 and 2/5, then 4/5 and 5/5: 70 and 90 %, in the table as in the answers; 82 % would be of the folds."""
+    """Recalls 5/5 and 2/5, then 4/5 and 5/5: 70 and 90 %, in the table as in the answers; 82 % would be by fold."""
     model = load_folds(tmp_path).models["m"]
     assert model.values("test_balanced_accuracy") == pytest.approx([0.7, 0.9])
     assert read_answers(model, "test_balanced_accuracy").table.mean(1) == pytest.approx([0.7, 0.9])

@@ -20,6 +20,7 @@ from dlmi_bench.errors import UsageError
 from dlmi_bench.files import write_text
 from dlmi_bench.jobs import plugins
 from dlmi_bench.suite.suites import Suite
+from dlmi_bench.units import clean_text
 from dlmi_models.own import Model, as_model
 from dlmi_tasks import TASKS, get_task
 from dlmi_tasks.spec import Task
@@ -133,12 +134,16 @@ class Study:
         """Return a row for each task and model: accuracy with its interval, and costs in SI units."""
         import pandas as pd
 
+        return pd.DataFrame(self.list_rows())
+
+    def list_rows(self) -> list[dict[str, Any]]:
+        """List the rows of the table; None where a figure is not available."""
         from dlmi_bench.store import Store
         from dlmi_reports.results.load import load_results
         from dlmi_reports.tables.joined import list_joined
 
         results = load_results(Store(self.out, must_exist=True))
-        return pd.DataFrame(row for row in list_joined(results) if row["task"] in self.tasks)
+        return [row for row in list_joined(results) if row["task"] in self.tasks]
 
     def plot(self, cost: str = "latency_s", task: str | None = None) -> "Figure":
         """Draw test accuracy against a cost, with both intervals.
@@ -152,11 +157,9 @@ class Study:
         """
         from dlmi_reports.plots.joined import draw_joined
 
-        table = self.to_dataframe()
         if task is not None and task not in self.tasks:
             raise UsageError(f"no task {task!r} in this study", f"use one of {', '.join(self.tasks)}")
-        chosen = table[table["task"] == (task or self.tasks[0])]
-        return draw_joined(chosen.to_dict("records"), cost)
+        return draw_joined([row for row in self.list_rows() if row["task"] == (task or self.tasks[0])], cost)
 
     def claims(self, file: str | Path | None = None) -> "Answer[Verdicts]":
         """Judge claims by the results; by default those that were stated with the comparison."""
@@ -167,14 +170,25 @@ class Study:
         return report(self.out, to=folder, formats=formats)
 
     def __str__(self) -> str:
-        failures = [f"failed: {key}: {error}" for key, error in self.outcome.failures.items()]
-        return "\n".join([self.to_dataframe().T.to_string(header=False), *failures])
+        from dlmi_reports.tables.joined import format_joined
+
+        return clean_text("\n".join([format_joined(self.list_rows()), *self._list_failures()]))
+
+    def _list_failures(self) -> list[str]:
+        return [f"failed: {key}: {error}" for key, error in self.outcome.failures.items()]
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        shown = self.to_dataframe().to_html(index=False, na_rep="", float_format=lambda x: f"{x:.4g}")
-        return shown + "".join(f"<p>failed: {escape(key)}: {escape(e)}</p>" for key, e in self.outcome.failures.items())
+        import pandas as pd
+
+        from dlmi_reports.tables.joined import HEADER, list_cells
+
+        parts = []
+        for task in self.tasks:
+            cells = list_cells([row for row in self.list_rows() if row["task"] == task])
+            parts.append(f"<p>{escape(task)}</p>{pd.DataFrame(cells, columns=list(HEADER)).to_html(index=False)}")
+        return "".join([*parts, *(f"<p>{escape(clean_text(line))}</p>" for line in self._list_failures())])
 
 
 def compare(

@@ -1,7 +1,8 @@
 """The command `run`: train and measure a suite."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,15 +10,22 @@ from dlmi_bench import api
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json, say
 from dlmi_bench.errors import UsageError
 
+if TYPE_CHECKING:
+    from dlmi_bench.study import StudyFile
+
 EXIT_FAILED_CELLS = 1
 EXIT_INTERRUPTED = 130
 
 
 def run(
-    kinds: Annotated[
-        list[str] | None, typer.Argument(metavar="[KIND]...", help="With --fresh, only these: latency, energy, ...")
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY.py] [KIND]...",
+            help="A file with MODELS and TASKS of your own; with --fresh, only these kinds: latency, energy, ...",
+        ),
     ] = None,
-    suite: Annotated[str, typer.Option(help="smoke, default, full, or a TOML file.")] = "default",
+    suite: Annotated[str | None, typer.Option(help="smoke, default, full, or a TOML file.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
@@ -38,12 +46,14 @@ def run(
 
     folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)
+    file, kinds = _split_words(words or [])
     if kinds and not fresh:
         raise UsageError(f"run {kinds[0]}: kinds are for --fresh", f"do it again: dlmi-bench run --fresh {kinds[0]}")
+    study = _load_study(file, suite, out) if file else None
     share = parse_shard(shard) if shard else None
     try:
         answer = api.run(
-            suite,
+            study.suite if study else suite or "default",
             out=out,
             tasks=task or (),
             models=model or (),
@@ -66,3 +76,23 @@ def run(
         typer.echo(api.report(out), err=as_json)
     if outcome.failures:
         raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+def _split_words(words: list[str]) -> tuple[Path | None, list[str]]:
+    """Split the study, which ends in .py, from the kinds of cell."""
+    if words and words[0].endswith(".py"):
+        return Path(words[0]), words[1:]
+    return None, words
+
+
+def _load_study(file: Path, suite: str | None, out: Path) -> "StudyFile":
+    """Load a study, as finely measured as `suite` says where it is named."""
+    from dlmi_bench.study import load_study
+    from dlmi_bench.suite.suites import load_suite
+
+    study = load_study(file)
+    if suite:
+        own = {name: getattr(study.suite, name) for name in ("tasks", "models")}
+        study = replace(study, suite=load_suite(suite).model_copy(update=own))
+    study.keep_claims(out)
+    return study

@@ -129,10 +129,14 @@ def select_models(suite: Suite, task: str) -> list[str]:
 
 
 def list_tasks(model: str, tasks: tuple[str, ...]) -> list[str]:
-    """List the tasks that have the model among their defaults; where none has, those whose images it takes."""
-    base = model.partition(ARM)[0]
-    chosen = [name for name in tasks if base in get_task(name).default_models]
-    return chosen or [name for name in tasks if MODELS[model].fits(get_task(name).input_shape)]
+    """List the tasks that have the model among their defaults, and those without defaults whose images it takes.
+
+    Where there is none, those with other defaults whose images it takes.
+    """
+    base, known = model.partition(ARM)[0], [(name, get_task(name)) for name in tasks]
+    fitting = [name for name, task in known if MODELS[model].fits(task.input_shape)]
+    default = [name for name, task in known if base in task.default_models]
+    return [name for name, task in known if name in default or (name in fitting and not task.default_models)] or fitting
 
 
 def check_names(suite: Suite, where: str) -> Suite:

@@ -68,5 +68,5 @@ def _is_number(value: object) -> bool:
 
 
 def _bound(row: Mapping[str, Any], cost: str, which: str) -> float:
-    bound = row.get(f"{cost}_{which}")
+    bound: Any = row.get(f"{cost}_{which}")
     return float(bound) if _is_number(bound) else float(row[cost])

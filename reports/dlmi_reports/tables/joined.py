@@ -1,7 +1,10 @@
-"""Accuracy and costs of every model in one row, as plain numbers in SI units."""
+"""Accuracy and costs of every model in one row: plain numbers in SI units, and the same as text."""
 
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
+from dlmi_bench.units import format_count, format_percent, format_quantity, format_range
 from dlmi_reports.results.costs import COSTS, CostSample
 from dlmi_reports.results.load import ModelResults, Results
 
@@ -27,13 +30,51 @@ def _make_row(task: str, model: ModelResults) -> dict[str, object]:
     found["validation_accuracy"] = fmean(validation) if validation else None
     for cost in COSTS:
         if cost.name in COLUMNS or cost.name == "training":
-            found |= _list_bounds(COLUMNS.get(cost.name, "training_s"), cost.find(model))
+            found |= dict(_list_bounds(COLUMNS.get(cost.name, "training_s"), cost.find(model)))
     return found
 
 
-def _list_bounds(name: str, sample: CostSample | None) -> dict[str, object]:
+def _list_bounds(name: str, sample: CostSample | None) -> Mapping[str, object]:
     """The value, and its bounds where it is no exact count."""
     if sample is None:
         return {name: None}
     is_exact = sample.lo == sample.hi and not sample.samples
     return {name: sample.value} | ({} if is_exact else {f"{name}_lo": sample.lo, f"{name}_hi": sample.hi})
+
+
+HEADER = ("model", "test % [95 %]", "parameters", "MACs", "latency", "training")
+
+
+def list_cells(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Cells of the table for people, in the order of HEADER; "n/a" where a figure is not available."""
+    return [_make_cells(row) for row in rows]
+
+
+def _make_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    accuracy, spread = row.get("test_accuracy"), (row.get("test_accuracy_lo"), row.get("test_accuracy_hi"))
+    shown = "n/a" if accuracy is None else format_percent(accuracy)
+    if None not in spread:
+        shown += f" [{', '.join(format_percent(bound) for bound in spread if bound is not None)}]"
+    n_parameters, macs, latency_s, training_s = (
+        row.get(name) for name in ("n_parameters", "macs", "latency_s", "training_s")
+    )
+    return (
+        str(row["model"]),
+        shown,
+        "n/a" if n_parameters is None else format_count(n_parameters),
+        "n/a" if macs is None else format_quantity(macs, "macs"),
+        "n/a" if latency_s is None else format_range(latency_s, row["latency_s_lo"], row["latency_s_hi"], "s"),
+        "n/a" if training_s is None else format_quantity(training_s, "s"),
+    )
+
+
+def format_joined(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Format the table as text, a part for each task."""
+    parts = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        cells = [HEADER, *list_cells([row for row in rows if row["task"] == task])]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+        parts.append("\n".join([f"{task}:", *(line.rstrip() for line in lines)]))
+    notes = "latency: ONNX Runtime, batch 1, one thread, range over processes; training: median over seeds"
+    return "\n\n".join([*parts, notes])
