@@ -3,7 +3,7 @@
 Each returns an `Answer`: the object behind it, a table, and text. The command line calls the same functions.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -12,16 +12,20 @@ from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
     from dlmi_bench.gating.output import GateOutcome
     from dlmi_bench.gating.settings import Settings
     from dlmi_bench.jobs.protocol import OnProgress
+    from dlmi_bench.jobs.subject import Subject
     from dlmi_bench.profiling.profile import Profile
     from dlmi_bench.records import Figure
     from dlmi_bench.suite.runner import Outcome
     from dlmi_bench.suite.suites import Suite
     from dlmi_reports.claims.verdicts import Verdicts
     from dlmi_reports.results.load import Results
+
+    Network = nn.Module | Callable[..., nn.Module]
 
 Content = TypeVar("Content")
 
@@ -53,11 +57,12 @@ class Answer(Generic[Content]):
         return self.to_dataframe().to_html(index=False, na_rep="")
 
 
-def count(model: str, *, input_shape: Sequence[int] | str | None = None) -> "Answer[list[Figure]]":
+def count(model: "str | Network", *, input_shape: Sequence[int] | str | None = None) -> "Answer[list[Figure]]":
     """Count parameters, multiply-accumulates, activations and FLOPs of training. Nothing is timed.
 
     Args:
-        model: A registered model, the path of an ONNX file, or `package.module:factory` of your own.
+        model: A registered model, the path of an ONNX file, `package.module:factory` or `net.py:factory` of your own, or
+            a network or what makes one.
         input_shape: Shape of the input, batch first, for instance (1, 1, 50, 50) or "1,1,50,50"; needed for a factory.
 
     Returns:
@@ -74,20 +79,36 @@ def count(model: str, *, input_shape: Sequence[int] | str | None = None) -> "Ans
         [18858.0]
     """
     from dlmi_bench.jobs.protocol import CountsRequest
-    from dlmi_bench.jobs.subject import parse_subject
-    from dlmi_bench.jobs.worker import Worker
+    from dlmi_bench.jobs.worker import Worker, run_here
     from dlmi_bench.profiling.text import format_counts
     from dlmi_bench.units import clean_line
 
-    subject = parse_subject(model, _write_shape(input_shape))
-    with Worker() as worker:  # a module of the user's runs there
-        figures = [*worker.ask(CountsRequest(subject=subject))]
-    head = f"{clean_line(model)}, one example of {'x'.join(map(str, subject.input_shape))}"
+    subject = _choose_subject(model, input_shape)
+    request = CountsRequest(subject=subject)
+    if subject.kind == "object":
+        figures = [*run_here(request, lambda *_: None)]
+    else:
+        with Worker() as worker:  # a module of the user's runs there
+            figures = [*worker.ask(request)]
+    head = f"{clean_line(_name_subject(model, subject))}, one example of {'x'.join(map(str, subject.input_shape))}"
     return Answer(figures, _list_rows(figures), "\n".join([head, *format_counts(figures)]))
 
 
+def _choose_subject(model: "str | Network", input_shape: Sequence[int] | str | None) -> "Subject":
+    from dlmi_bench.jobs.plugins import load_entry_points
+    from dlmi_bench.jobs.subject import adopt_subject, parse_subject
+
+    load_entry_points()
+    shape = _write_shape(input_shape)
+    return parse_subject(model, shape) if isinstance(model, str) else adopt_subject(model, shape)
+
+
+def _name_subject(model: "str | Network", subject: "Subject") -> str:
+    return model if isinstance(model, str) else subject.name
+
+
 def profile(
-    model: str,
+    model: "str | Network",
     *,
     input_shape: Sequence[int] | str | None = None,
     backends: Iterable[str] = (),
@@ -118,11 +139,10 @@ def profile(
         True
     """
     from dlmi_bench.backends import BACKENDS
-    from dlmi_bench.jobs.subject import parse_subject
     from dlmi_bench.profiling.profile import profile_model
     from dlmi_bench.profiling.text import format_profile
 
-    subject, names = parse_subject(model, _write_shape(input_shape)), tuple(dict.fromkeys(backends))
+    subject, names = _choose_subject(model, input_shape), tuple(dict.fromkeys(backends))
     for name in names:
         if name not in BACKENDS:
             raise UsageError(f"no backend {name!r}", f"use one of {', '.join(BACKENDS)}")
@@ -130,7 +150,7 @@ def profile(
     chosen = names or tuple(BACKENDS)
     measured = profile_model(subject, chosen, sizes, budget_s=budget_s, on_progress=on_progress)
     figures = [*measured.counts, *(figure for row in measured.rows for figure in row.figures), *measured.peaks]
-    return Answer(measured, _list_rows(figures), format_profile(measured, model))
+    return Answer(measured, _list_rows(figures), format_profile(measured, _name_subject(model, subject)))
 
 
 def run(
@@ -171,12 +191,14 @@ def run(
     """
     from rich.console import Console
 
+    from dlmi_bench.jobs.plugins import load_entry_points
     from dlmi_bench.store import Store
     from dlmi_bench.suite.display import RunDisplay
     from dlmi_bench.suite.measures import parse_kinds
     from dlmi_bench.suite.runner import Runner
     from dlmi_bench.suite.suites import load_suite, override
 
+    load_entry_points()
     asked = load_suite(suite) if isinstance(suite, str) else suite
     chosen = override(asked, tasks=list(tasks), models=list(models), backends=list(backends), n_seeds=n_seeds)
     store = Store(Path(out))

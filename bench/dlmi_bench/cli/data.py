@@ -39,8 +39,10 @@ def data(
     check_places(montage)
     if source is Source.folder and data_dir is None:
         raise UsageError("--source folder needs a folder", "name it with --data-dir")
+    from dlmi_bench.jobs.plugins import load_entry_points
     from dlmi_tasks import TASKS, get_task
 
+    load_entry_points()
     if task not in TASKS:
         raise UsageError(f"no task {task!r}", f"use one of {', '.join(TASKS)}")
     entry = get_task(task)
@@ -124,6 +126,6 @@ def format_data(described: dict[str, Any]) -> str:
             f"{split}: {part['n']} images of {' x '.join(map(str, part['shape']))}, values {low:g} to {high:g}"
         )
         lines.append("  per class: " + " ".join(map(str, part["n_per_class"])))
-    lines += ["", "sha256, verified against the published data:"]
+    lines += ["", "sha256:"]
     lines += [f"  {part:<13} {digest}" for part, digest in described["sha256"].items()]
     return "\n".join(lines)

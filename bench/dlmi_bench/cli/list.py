@@ -35,15 +35,18 @@ def list_(
 def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, object]]]:
     """Entries by registry and name; each has at least a title."""
     from dlmi_bench.backends import BACKENDS
+    from dlmi_bench.jobs.plugins import FAULTS, load_entry_points
     from dlmi_bench.suite.suites import SUITES, Suite, select_models
     from dlmi_models import MODELS
-    from dlmi_tasks import TASKS, get_task
+    from dlmi_tasks import TASKS
+
+    load_entry_points()
 
     def n_models(suite: Suite) -> int:
         return len({model for task in suite.tasks for model in select_models(suite, task)})
 
     found: dict[str, dict[str, dict[str, object]]] = {
-        "tasks": {name: {"title": get_task(name).title} for name in TASKS},
+        "tasks": {name: {"title": _describe_task(name)} for name in TASKS},
         "models": {name: {"title": entry.title} for name, entry in MODELS.items()},
         "backends": {name: {"title": entry.title, "state": entry.describe_state()} for name, entry in BACKENDS.items()},
         "suites": {
@@ -52,4 +55,17 @@ def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, ob
             for name, s in SUITES.items()
         },
     }
+    if FAULTS and not only:
+        found["left out"] = {name: {"title": fault} for name, fault in FAULTS.items()}
     return {only: found[only]} if only else found
+
+
+def _describe_task(name: str) -> str:
+    """Title of a task; of one that somebody's package breaks, why."""
+    from dlmi_bench.errors import BenchError
+    from dlmi_tasks import get_task
+
+    try:
+        return get_task(name).title
+    except BenchError as error:
+        return f"broken: {error.cause}"

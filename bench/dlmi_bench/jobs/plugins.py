@@ -329,5 +329,5 @@ def find_obstacle(model: ModelEntry, backend: BackendEntry, *, is_here: bool = F
     if backend.artifact_role != "torch" or not model.is_own:
         return ""
     if model.definition and not is_here:
-        return "its code lives in another process only: put it into a file, FILE.py:factory"
+        return "it needs the model's code, which lives in the calling process only; put it into a file"
     return "" if model.own.factory else "an ONNX file has no torch module"

@@ -1,12 +1,13 @@
 """Models to count or profile: a registered one, an ONNX file, or a factory of the user's."""
 
+import copy
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dlmi_bench.errors import DataError, UsageError, describe_fault
 from dlmi_bench.instruments.onnx_faults import graph_faults
-from dlmi_bench.jobs.plugins import Place, find_model
+from dlmi_bench.jobs.plugins import Place, adopt_model, find_model
 from dlmi_bench.records import Plain
 from dlmi_bench.search_path import append_user_path
 from dlmi_models import MODELS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Subject(Plain):
     """One model and the shape of one example, (channel, height, width); a model of a task has its classes too."""
 
-    kind: Literal["model", "factory", "file"]
+    kind: Literal["model", "factory", "file", "object"]
     name: str
     input_shape: tuple[int, ...]
     batch: int = 1
@@ -49,6 +50,26 @@ def parse_subject(text: str, input_text: str | None) -> Subject:
     if given is None:
         raise UsageError(f"{text}: the shape of its input is not known", "name it: --input 1,3,224,224")
     return Subject(kind="factory", name=text, input_shape=given[1:], batch=given[0])
+
+
+def adopt_subject(network: object, input_text: str | None) -> Subject:
+    """Make a subject of a network, or of what makes one, that lives in this process.
+
+    Raises:
+        UsageError: it is neither, or the shape is missing or not a shape.
+    """
+    from torch import nn
+
+    from dlmi_models.own import Model, as_model
+
+    is_network = isinstance(network, nn.Module)
+    name = type(network).__name__ if is_network else getattr(network, "__name__", type(network).__name__)
+    if input_text is None:
+        raise UsageError(f"{name}: the shape of its input is not known", "name it: input_shape=(1, 3, 224, 224)")
+    batch, *shape = _parse_shape(input_text)
+    name = f"{name} of this process"
+    adopt_model(name, Model(lambda: copy.deepcopy(network)) if is_network else as_model(network, name))  # type: ignore[arg-type,return-value]
+    return Subject(kind="object", name=name, input_shape=tuple(shape), batch=batch)
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -249,7 +250,8 @@ def run_here(request: Request[Answer], on_progress: OnProgress) -> Answer:
     cpus, state = list_cpus(), torch.get_rng_state()
     function, _, _ = _find_job(request.job)
     try:
-        answer: Answer = function(request, on_progress)
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # of libraries about themselves
+            answer: Answer = function(request, on_progress)
     except BenchError:
         raise
     except Exception as error:

@@ -14,12 +14,14 @@ from dlmi_bench.errors import BenchError, MeasurementError
 from dlmi_bench.instruments.energy import Idle, Meter, measure_idle
 from dlmi_bench.instruments.meters import energy_meter
 from dlmi_bench.instruments.pinning import list_cpus
+from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, PrepareAnswer, PrepareRequest
 from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.subject import Subject
-from dlmi_bench.jobs.worker import Worker
+from dlmi_bench.jobs.worker import Worker, run_here
 from dlmi_bench.profiling.row import ENERGY_WINDOW_S, ProfileContext, RuntimeProfile
 from dlmi_bench.records import Figure
+from dlmi_models import MODELS
 
 # Processes behind each latency: one in any case, more while there is time.
 MAX_PROCESSES = 5
@@ -50,7 +52,7 @@ def profile_model(
         meter = pool.submit(energy_meter)  # its first start takes seconds, in which nothing is timed yet
         prepared = _prepare(profile, Path(folder), on_progress)
         if prepared:
-            _spread_errors(profile.rows, prepared)
+            _spread_errors(profile.rows, subject, prepared)
             on_progress("what the machine can do, and draws at rest", 0.0)
             meters = meter.result()
             context = ProfileContext(subject, batches, prepared.paths, meters, _look_at_rest(meters))
@@ -80,31 +82,39 @@ def _prepare(profile: Profile, folder: Path, on_progress: OnProgress) -> Prepare
     names = tuple(row.backend for row in profile.rows)
     request = PrepareRequest(subject=subject, folder=str(folder), n_examples=n_examples, backends=names)
     with ExitStack() as stack:
-        worker = stack.enter_context(Worker())
+        is_here = subject.kind == "object"
+        worker = None if is_here else stack.enter_context(Worker())
         try:
-            prepared = worker.ask(request, on_progress)
+            prepared = worker.ask(request, on_progress) if worker else run_here(request, on_progress)
         except BenchError as error:
             for row in profile.rows:
                 row.fail(error.cause, error.remedy)
         on_progress("counting", 0.0)
         onnx = prepared.paths.get("onnx") if prepared else None
-        if not worker.is_alive:  # a model that took it down may still be counted
+        if worker and not worker.is_alive:  # a model that took it down may still be counted
             worker = stack.enter_context(Worker())
+        counting = CountsRequest(subject=subject, onnx=onnx)
         try:
-            profile.counts = [*worker.ask(CountsRequest(subject=subject, onnx=onnx))]
+            profile.counts = [*(worker.ask(counting) if worker else run_here(counting, on_progress))]
         except BenchError as error:
             profile.error = f"{error.cause.splitlines()[0]}\nremedy: {error.remedy}"
     return prepared
 
 
-def _spread_errors(rows: list[RuntimeProfile], prepared: PrepareAnswer) -> None:
+def _spread_errors(rows: list[RuntimeProfile], subject: Subject, prepared: PrepareAnswer) -> None:
     for row in rows:
         role = BACKENDS[row.backend].artifact_role
-        if missing := prepared.missing[row.backend]:
+        obstacle = find_obstacle(MODELS[subject.name], BACKENDS[row.backend]) if subject.kind == "object" else ""
+        if obstacle:
+            row.fail(f"not available: {obstacle}", "dlmi-bench profile FILE.py:factory measures this runtime too")
+        elif missing := prepared.missing[row.backend]:
             row.fail(f"not available: {missing}", "see `dlmi-bench list backends`")
         elif role not in prepared.paths:
             row.fail(*prepared.errors.get(role, NO_ARTIFACT))
-        row.is_missing = bool(missing) or role not in {**prepared.paths, **prepared.errors}
+        row.is_missing = bool(obstacle or prepared.missing[row.backend]) or role not in {
+            **prepared.paths,
+            **prepared.errors,
+        }
 
 
 def _measure(rows: list[RuntimeProfile], context: ProfileContext, end_s: float, on_progress: OnProgress) -> None:
