@@ -13,6 +13,7 @@ from dlmi_bench.records import ARM, Figure
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+    from torch.utils.data import Dataset as TorchDataset
 
     from dlmi_tasks.own.options import CommonOptions, Options
 
@@ -358,3 +359,31 @@ class Task:
         from dlmi_tasks.own.manifest import from_csv
 
         return from_csv(manifest, image=image, label=label, group=group, split=split, site=site, root=root, **options)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        train: "TorchDataset[Any]",
+        test: "TorchDataset[Any]",
+        *,
+        validation: "TorchDataset[Any] | None" = None,
+        n_workers: int = 0,
+        in_memory: bool | Literal["auto"] = "auto",
+        **options: "Unpack[CommonOptions]",
+    ) -> "Task":
+        """Make a task of torch datasets of (image, class).
+
+        Args:
+            validation: A part of `train` is cut where there is none.
+            n_workers: Processes that read the images; 0 reads in the process that trains.
+            in_memory: Whether all images are held in memory, or those for training are read while they are needed.
+                `auto` holds them where they fit into a quarter of the free memory and are the same at each reading.
+            options: See dlmi_tasks.own.options.Options; `name` is needed, and `class_names` where `train` has no
+                `classes`. Groups are of the items of train, validation and test, in this order.
+
+        Raises:
+            DataError, UsageError: as `from_arrays`.
+        """
+        from dlmi_tasks.own.datasets import from_datasets
+
+        return from_datasets(train, test, validation=validation, n_workers=n_workers, in_memory=in_memory, **options)
