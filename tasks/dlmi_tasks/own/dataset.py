@@ -77,6 +77,17 @@ class OwnDataset(Dataset):
             folds=place,
         )
 
+    def list_parts(self) -> tuple[dict[str, Arrays], str]:
+        """Splits of training 0, or the folds of repeat 0, not normalised; and why one is left out."""
+        if self.plan.n_folds > 1:
+            folds = [self.plan.cut(fold).test for fold in range(self.plan.n_folds)]
+            return {f"fold {number}": self.take(fold) for number, fold in enumerate(folds, 1)}, ""
+        parts = self.plan.cut()._asdict()
+        if self.stream:
+            del parts["train"]
+        reason = "train is read as a stream, and is left out" if self.stream else ""
+        return {part: self.take(positions) for part, positions in parts.items()}, reason
+
     def make_normaliser(self, cut: Cut) -> Normaliser:
         """Normaliser by the training split."""
         return make_normaliser(self.normalisation, self.moments[cut.train])

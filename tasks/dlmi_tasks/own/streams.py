@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -135,7 +135,7 @@ def seeded() -> Iterator[None]:
             np.random.set_state(states[1])  # noqa: NPY002
 
 
-@dataclass(frozen=True)
+@dataclass
 class DatasetStream:
     """Training split that is read and normalised while it is needed; a dlmi_tasks.spec.Stream.
 
@@ -150,11 +150,11 @@ class DatasetStream:
     labels: Labels
     groups: Groups | None
     n_workers: int
+    loading: str = field(init=False)
 
-    @property
-    def loading(self) -> str:
+    def __post_init__(self) -> None:
         reader = f"{self.n_workers} workers" if self.n_workers else "the training process"
-        return f"read by {reader} during training, on the training clock"
+        self.loading = f"read by {reader} during training, on the training clock"
 
     def __len__(self) -> int:
         return len(self.index)
