@@ -3,18 +3,16 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from dlmi_bench.records import ARM, Figure
+from dlmi_tasks.own.constructors import Constructors
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
-
-    from dlmi_tasks.own.options import CommonOptions, Options
 
 Images = NDArray[np.float32]  # (n, channel, height, width), or (n, channel, depth, height, width)
 Labels = NDArray[np.int64]  # (n,)
@@ -239,8 +237,10 @@ class Distortion:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Constructors):
     """A learning problem with everything that decides the outcome but the model and the seed.
+
+    Those of your own are made by from_arrays, from_npz, from_folder, from_csv and from_datasets.
 
     Attributes:
         default_models: Models that suites take where they name none for this task.
@@ -285,84 +285,3 @@ class Task:
         """The model's own, else that of the model it is an arm of, else the one for all others."""
         base = model.partition(ARM)[0]
         return self.recipes.get(model) or self.recipes.get(base) or self.recipes["*"]
-
-    @classmethod
-    def from_arrays(cls, images: ArrayLike, labels: ArrayLike, **options: "Unpack[Options]") -> "Task":
-        """Make a task of images in memory.
-
-        Args:
-            images: (n, channel, height, width), (n, height, width), or volumes (n, channel, depth, height, width).
-                Integers keep their values, so uint8 is 0 to 255 before normalisation.
-            labels: Classes from 0, whole numbers, (n,).
-            options: See dlmi_tasks.own.options.Options; `name` is needed.
-
-        Raises:
-            DataError: names the field and row that cannot be used.
-            UsageError: an option does not exist, or its value cannot be used.
-        """
-        from dlmi_tasks.own.arrays import from_arrays
-
-        return from_arrays(images, labels, **options)
-
-    @classmethod
-    def from_npz(cls, path: str | Path, **options: "Unpack[Options]") -> "Task":
-        """Make a task of an .npz file; its labels and headers are read now, its images by `load`.
-
-        Args:
-            path: Holds train_images, train_labels, val_images, val_labels, test_images and test_labels, as MedMNIST
-                does, or images and labels (x and y), which are then split.
-            options: See dlmi_tasks.own.options.Options.
-
-        Raises:
-            DataError, UsageError: as `from_arrays`.
-        """
-        from dlmi_tasks.own.npz import from_npz
-
-        return from_npz(path, **options)
-
-    @classmethod
-    def from_folder(cls, path: str | Path, **options: "Unpack[Options]") -> "Task":
-        """Make a task of a folder with a folder of images for each class.
-
-        Args:
-            path: Holds CLASS/IMAGE, or train/CLASS/IMAGE, test/CLASS/IMAGE and, if you like, validation/CLASS/IMAGE.
-                Images are PNG, JPEG, TIFF, NIfTI or .npy of one size. Examples are in the order of their paths.
-            options: See dlmi_tasks.own.options.Options.
-
-        Raises:
-            DataError, UsageError: as `from_arrays`.
-        """
-        from dlmi_tasks.own.folder import from_folder
-
-        return from_folder(path, **options)
-
-    @classmethod
-    def from_csv(
-        cls,
-        manifest: str | Path,
-        *,
-        image: str,
-        label: str,
-        group: str | None = None,
-        split: str | None = None,
-        site: str | None = None,
-        root: str | Path | None = None,
-        **options: "Unpack[CommonOptions]",
-    ) -> "Task":
-        """Make a task of a table that lists image files.
-
-        Args:
-            manifest: CSV with a line of column names; .tsv with tabs.
-            image: Column of the files, relative to the manifest's folder or to `root`, and inside it.
-            label: Column of the classes, words or numbers.
-            group: Column that says whose an image is, for instance the patient.
-            split: Column with the words train, validation and test.
-            site: Column that says where an image was taken.
-            options: See dlmi_tasks.own.options.Options.
-
-        Raises:
-            DataError, UsageError: as `from_arrays`.
-        """
-        from dlmi_tasks.own.manifest import from_csv
-
-        return from_csv(manifest, image=image, label=label, group=group, split=split, site=site, root=root, **options)

@@ -12,13 +12,16 @@ from dlmi_tasks.own.normalisation import Moments, Normaliser, list_chunks, make_
 from dlmi_tasks.own.plan import PARTS, Cut, Index, Plan
 from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Images, Splits, Stream
 
+MakeStream = Callable[[Index, Normaliser], Stream]
+N_SHOWN = 256  # examples of a stream that stand for its training split
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnDataset(Dataset):
     """Images as they were read, and the plan that splits them.
 
     Attributes:
-        train: Training split of training 0, not normalised.
+        train: Training split of training 0, not normalised; its first N_SHOWN examples where it is a stream.
         test: Test split of training 0, not normalised.
         fetch: Copies images at these positions, as read.
         moments: Of every image that a training may learn from.
@@ -34,12 +37,13 @@ class OwnDataset(Dataset):
     moments: Moments
     image_hashes: dict[str, str]
     normalisation: str
-    stream: Callable[[Index, Normaliser], Stream] | None = None
+    stream: MakeStream | None = None
 
     def __getattr__(self, name: str) -> Any:
         """Copy the training or test split of training 0 when somebody asks for it: held, it would take memory."""
         if name in ("train", "test"):
-            return self.take(getattr(self.plan.cut(), name))
+            index = getattr(self.plan.cut(), name)
+            return self.take(index[:N_SHOWN] if self.stream and name == "train" else index)
         raise AttributeError(name)
 
     @property
@@ -72,6 +76,17 @@ class OwnDataset(Dataset):
             test_index=cut.test.astype(np.int64) if place else None,
             folds=place,
         )
+
+    def list_parts(self) -> tuple[dict[str, Arrays], str]:
+        """Splits of training 0, or the folds of repeat 0, not normalised; and why one is left out."""
+        if self.plan.n_folds > 1:
+            folds = [self.plan.cut(fold).test for fold in range(self.plan.n_folds)]
+            return {f"fold {number}": self.take(fold) for number, fold in enumerate(folds, 1)}, ""
+        parts = self.plan.cut()._asdict()
+        if self.stream:
+            del parts["train"]
+        reason = "train is read as a stream, and is left out" if self.stream else ""
+        return {part: self.take(positions) for part, positions in parts.items()}, reason
 
     def make_normaliser(self, cut: Cut) -> Normaliser:
         """Normaliser by the training split."""

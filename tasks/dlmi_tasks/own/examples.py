@@ -26,7 +26,7 @@ class Examples:
         note: What the images are, in a sentence for the report.
         shape: Of one image, (channel, height, width) or (channel, depth, height, width).
         labels: Classes, (n,).
-        read: Reads all images, (n, *shape), float32; takes on_progress.
+        read: Reads all images, (n, *shape), float32; takes on_progress. None where they are not read at once.
         groups: Whose they are, (n,).
         sites: Where they were taken, (n,).
         split: train, validation or test, (n,).
@@ -39,7 +39,7 @@ class Examples:
     shape: tuple[int, ...]
     labels: Labels
     class_names: tuple[str, ...]
-    read: Callable[[Progress | None], Images]
+    read: Callable[[Progress | None], Images] | None = None
     groups: Groups | None = None
     sites: Groups | None = None
     split: Groups | None = None

@@ -2,32 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.own.dataset import OwnDataset, hash_images
+from dlmi_tasks.own.dataset import MakeStream, OwnDataset, hash_images
 from dlmi_tasks.own.examples import Examples
 from dlmi_tasks.own.memory import COPIES, check_memory, count_bytes
-from dlmi_tasks.own.normalisation import compute_moments, list_chunks
+from dlmi_tasks.own.normalisation import Moments, compute_moments, list_chunks
 from dlmi_tasks.own.options import Options
-from dlmi_tasks.own.plan import Plan, make_plan
+from dlmi_tasks.own.plan import Index, Plan, make_plan
 from dlmi_tasks.spec import Images, Recipe, Target, Task
 
 DEFAULT_RECIPE = Recipe(n_epochs=20, peak_lr=4e-3, augmentation="none")
 DEFAULT_MODELS = ("softmax", "mlp-64-32", "cnn-4", "cnn-32")
 VOLUME_MODELS = ("softmax", "mlp-64-32")
 
-Make = Callable[[Plan, Options, Progress | None], OwnDataset]
+Make = Callable[[Progress | None], OwnDataset]
 
 
 @dataclass
 class Loader:
     """`load` of a task: makes the data on the first call of a process and keeps them."""
 
-    make: Callable[[Progress | None], OwnDataset]
+    make: Make
     name: str
     _data: OwnDataset | None = field(default=None, repr=False)
 
@@ -48,27 +49,34 @@ class Loader:
         return self._data
 
 
-def make_task(examples: Examples, options: Options, make: Make | None = None) -> Task:
-    """Task of these examples; `make` reads them, by default into memory.
+def make_task(examples: Examples, options: Options) -> Task:
+    """Task of these examples, whose images are read into memory when they are needed.
 
     Raises:
-        DataError: the labels, groups or splits contradict each other.
+        DataError: labels, groups and splits contradict each other.
         UsageError: an option does not suit them.
     """
-    name, distortion = options["name"], options["distortion"]
-    assert name is not None
-    plan, read = make_plan(examples, options), make or load_examples
+    plan = make_plan(examples, options)
     plan.cut()  # so that a class without examples is reported at once
-    is_volume = len(examples.shape) > 3
+    load = partial(load_examples, plan, options)
+    return build_task(options, examples.shape, examples.class_names, plan.n_folds, load)
+
+
+def build_task(
+    options: Options, shape: tuple[int, ...], class_names: tuple[str, ...], n_folds: int, make: Make
+) -> Task:
+    """Task with these options; `make` makes its data."""
+    name, distortion, is_volume = options["name"], options["distortion"], len(shape) > 3
+    assert name is not None
     if is_volume and distortion is not None:
         raise UsageError(f"{name}: volumes cannot be distorted", "drop distortion")
     return Task(
         name=name,
         title=options["title"] or name,
         default_models=tuple(options["default_models"] or (VOLUME_MODELS if is_volume else DEFAULT_MODELS)),
-        load=Loader(lambda on_progress: read(plan, options, on_progress), name),
-        input_shape=examples.shape,
-        class_names=examples.class_names,
+        load=Loader(make, name),
+        input_shape=shape,
+        class_names=class_names,
         n_validation=None,
         target=_make_target(options["target"]),
         time_limit_s=options["time_limit_s"],
@@ -76,7 +84,7 @@ def make_task(examples: Examples, options: Options, make: Make | None = None) ->
         distortion=distortion,
         recipes=_make_recipes(options),
         is_ordinal=options["is_ordinal"],
-        n_folds=plan.n_folds,
+        n_folds=n_folds,
         fit=options["fit"],
     )
 
@@ -105,8 +113,8 @@ def load_examples(plan: Plan, options: Options, on_progress: Progress | None = N
     Raises:
         DataError: memory is too small, or an image holds what is no number.
     """
-    examples, name = plan.examples, options["name"]
-    assert name is not None
+    examples = plan.examples
+    assert examples.read is not None
     check_memory(examples.where, COPIES * count_bytes(len(examples.labels), examples.shape))
     images = examples.read(on_progress)
     promised = (len(examples.labels), *examples.shape)
@@ -114,18 +122,30 @@ def load_examples(plan: Plan, options: Options, on_progress: Progress | None = N
         cause = f"{examples.where}: images have shape {images.shape}, {promised} was promised"
         raise DataError(cause, "leave the files as they are while the task is in use")
     check_finite(examples.where, images)
-    tested = plan.find_tested()
-    hashes = {"images": hash_images(images), "test_images": hash_images(images[tested])}
+    hashes = {"images": hash_images(images), "test_images": hash_images(images[plan.find_tested()])}
+    return make_dataset(plan, options, images.__getitem__, compute_moments(images), hashes)
+
+
+def make_dataset(
+    plan: Plan,
+    options: Options,
+    fetch: Callable[[Index], Images],
+    moments: Moments,
+    hashes: dict[str, str],
+    stream: MakeStream | None = None,
+) -> OwnDataset:
+    """Dataset of images that have been read; see OwnDataset."""
     return OwnDataset(
-        name=name,
-        source=examples.source,
+        name=str(options["name"]),
+        source=plan.examples.source,
         is_synthetic=options["is_synthetic"],
-        note=examples.note,
+        note=plan.examples.note,
         plan=plan,
-        fetch=lambda index: images[index],
-        moments=compute_moments(images),
+        fetch=fetch,
+        moments=moments,
         image_hashes=hashes,
         normalisation=options["normalisation"],
+        stream=stream,
     )
 
 

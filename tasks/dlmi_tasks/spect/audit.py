@@ -4,17 +4,20 @@ The control arm measures the effect of a leak. It cuts several slices from each 
 judges one simple learner twice: once with slices dealt out at random, once with patients kept whole.
 """
 
-import hashlib
-from itertools import combinations
-
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_tasks.spect.data import Scans, SpectDataset
+from dlmi_tasks.audit import audit_splits
+from dlmi_tasks.spect.data import SpectDataset
 from dlmi_tasks.spect.learners import compute_accuracy, fit_nearest
 
-# Correlation of two images above which they count as one: two visits of one patient stay well below.
-NEAR = 0.999
+# Names of the audit's findings in the description of this task's data.
+COUNTS = {
+    "n_subjects_shared": "n_groups_shared",
+    "n_exact_duplicates": "n_exact",
+    "n_near_duplicates": "n_near",
+    "closest_correlation": "closest_correlation",
+}
 N_FOLDS = 5
 N_CONTROL_PATIENTS = 201  # as many as the study whose slices the control arm imitates
 N_COMPONENTS = 30
@@ -22,47 +25,13 @@ N_COMPONENTS = 30
 
 def audit_leakage(data: SpectDataset) -> dict[str, object]:
     """All findings as plain data; `is_clean` is false where splits share an image or a subject."""
-    pairs = list(combinations(data.splits, 2))
-    exact = {f"{a}/{b}": count_exact(data.splits[a], data.splits[b]) for a, b in pairs}
-    near = {f"{a}/{b}": find_near(data.splits[a].images, data.splits[b].images) for a, b in pairs}
-    shared = {f"{a}/{b}": _count_shared(data.splits[a], data.splits[b]) for a, b in pairs}
+    found = audit_splits(data.splits)
     return {
-        "n_subjects_shared": shared,
-        "n_exact_duplicates": exact,
-        "n_near_duplicates": {pair: len(found) for pair, (found, _) in near.items()},
-        "closest_correlation": {pair: closest for pair, (_, closest) in near.items()},
-        "near_correlation": NEAR,
-        "is_clean": not any([*exact.values(), *shared.values(), *(found for found, _ in near.values())]),
+        **{name: {pair: row[key] for pair, row in found["pairs"].items()} for name, key in COUNTS.items()},
+        "near_correlation": found["near_correlation"],
+        "is_clean": found["is_clean"],
         "control": measure_inflation(data),
     }
-
-
-def _count_shared(a: Scans, b: Scans) -> int:
-    return len(np.intersect1d(a.subjects, b.subjects))
-
-
-def count_exact(a: Scans, b: Scans) -> int:
-    """Images of `b` that are, byte for byte, also in `a`."""
-    known = {_hash(image) for image in a.images}
-    return sum(_hash(image) in known for image in b.images)
-
-
-def _hash(image: NDArray[np.float32]) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
-
-
-def find_near(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[list[tuple[int, int]], float]:
-    """Pairs (position in a, position in b) of images (n, ..) that correlate above NEAR, and the highest correlation."""
-    correlation = _standardise(a) @ _standardise(b).T
-    pairs = [(int(i), int(j)) for i, j in np.argwhere(correlation > NEAR)]
-    return pairs, float(correlation.max())
-
-
-def _standardise(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    flat = images.reshape(len(images), -1).astype(np.float64)
-    flat -= flat.mean(1, keepdims=True)
-    length = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.asarray(flat / np.where(length > 0, length, 1.0))
 
 
 def measure_inflation(data: SpectDataset) -> dict[str, object]:
