@@ -57,13 +57,16 @@ class Answer(Generic[Content]):
         return self.to_dataframe().to_html(index=False, na_rep="")
 
 
-def count(model: "str | Network", *, input_shape: Sequence[int] | str | None = None) -> "Answer[list[Figure]]":
+def count(
+    model: "str | Network", *, input_shape: Sequence[int] | str | None = None, n_classes: int | None = None
+) -> "Answer[list[Figure]]":
     """Count parameters, multiply-accumulates, activations and FLOPs of training. Nothing is timed.
 
     Args:
-        model: A registered model, the path of an ONNX file, `package.module:factory` or `net.py:factory` of your own, or
-            a network or what makes one.
+        model: A registered model, the path of an ONNX file, `package.module:factory` or `net.py:factory` of your own,
+            or a network or what makes one.
         input_shape: Shape of the input, batch first, for instance (1, 1, 50, 50) or "1,1,50,50"; needed for a factory.
+        n_classes: For a factory that asks for it.
 
     Returns:
         Figures, one a row.
@@ -83,7 +86,7 @@ def count(model: "str | Network", *, input_shape: Sequence[int] | str | None = N
     from dlmi_bench.profiling.text import format_counts
     from dlmi_bench.units import clean_line
 
-    subject = _choose_subject(model, input_shape)
+    subject = _choose_subject(model, input_shape, n_classes)
     request = CountsRequest(subject=subject)
     if subject.kind == "object":
         figures = [*run_here(request, lambda *_: None)]
@@ -94,13 +97,16 @@ def count(model: "str | Network", *, input_shape: Sequence[int] | str | None = N
     return Answer(figures, _list_rows(figures), "\n".join([head, *format_counts(figures)]))
 
 
-def _choose_subject(model: "str | Network", input_shape: Sequence[int] | str | None) -> "Subject":
+def _choose_subject(
+    model: "str | Network", input_shape: Sequence[int] | str | None, n_classes: int | None
+) -> "Subject":
     from dlmi_bench.jobs.plugins import load_entry_points
     from dlmi_bench.jobs.subject import adopt_subject, parse_subject
 
     load_entry_points()
     shape = _write_shape(input_shape)
-    return parse_subject(model, shape) if isinstance(model, str) else adopt_subject(model, shape)
+    subject = parse_subject(model, shape) if isinstance(model, str) else adopt_subject(model, shape)
+    return subject.model_copy(update={"n_classes": n_classes})
 
 
 def _name_subject(model: "str | Network", subject: "Subject") -> str:
@@ -111,6 +117,7 @@ def profile(
     model: "str | Network",
     *,
     input_shape: Sequence[int] | str | None = None,
+    n_classes: int | None = None,
     backends: Iterable[str] = (),
     batches: Iterable[int] = (),
     budget_s: float = 55.0,
@@ -120,7 +127,7 @@ def profile(
 
     Args:
         model: See `count`.
-        input_shape: See `count`.
+        input_shape, n_classes: See `count`.
         backends: Names of runtimes; all by default.
         batches: Batch sizes; the one of `input_shape` by default.
         budget_s: Time after which no further process is started [s].
@@ -142,7 +149,7 @@ def profile(
     from dlmi_bench.profiling.profile import profile_model
     from dlmi_bench.profiling.text import format_profile
 
-    subject, names = _choose_subject(model, input_shape), tuple(dict.fromkeys(backends))
+    subject, names = _choose_subject(model, input_shape, n_classes), tuple(dict.fromkeys(backends))
     for name in names:
         if name not in BACKENDS:
             raise UsageError(f"no backend {name!r}", f"use one of {', '.join(BACKENDS)}")

@@ -61,13 +61,19 @@ class ModelEntry:
 
     @property
     def own(self) -> "Model":
-        """The user's definition, whose module is imported when it is first asked for."""
-        from dlmi_models.own import as_model
+        """The user's definition, whose module is imported when it is first asked for.
+
+        Raises:
+            UsageError: the module has no such model.
+        """
+        from dlmi_models.own import as_model, refuse_missing
 
         if self.definition:
             return self.definition
         module = import_module(self.module)
         table = getattr(module, "MODELS", {})
+        if self.factory not in table and not hasattr(module, self.factory):
+            refuse_missing(module, self.factory)
         return as_model(table[self.factory] if self.factory in table else getattr(module, self.factory), self.factory)
 
     def fits(self, input_shape: tuple[int, ...]) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import ref
 
 from dlmi_bench.errors import UsageError
@@ -123,6 +124,17 @@ def as_model(value: Any, name: str) -> Model:
     return Model(value)
 
 
+def refuse_missing(module: ModuleType, factory: str) -> NoReturn:
+    """Refuse a name that a module does not have.
+
+    Raises:
+        UsageError: always; lists what it has.
+    """
+    own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    where = getattr(module, "__file__", None) or module.__name__
+    raise UsageError(f"{where} has no {factory!r}", f"use one of {', '.join(own[:MAX_SHOWN]) or 'none'}")
+
+
 def choose_arguments(
     name: str, factory: Factory, input_shape: tuple[int, ...], n_classes: int | None
 ) -> dict[str, object]:
@@ -151,6 +163,8 @@ def choose_arguments(
         root = getattr(factory, "__module__", "").partition(".")[0]
         taken |= {key: offers[key] for key in PASSED_ON.get(root, ()) if key in offers}
     if lacking := [key for key in needed if key not in taken]:
+        if n_classes is None and set(lacking) <= {"n_classes", "num_classes", "out_channels"}:
+            raise UsageError(f"{name}: the number of classes is not known", "name it: --classes 10, or n_classes=10")
         raise UsageError(
             f"{name}: the factory needs {', '.join(lacking)}, which nobody gives it",
             f"hand over a function without arguments: lambda: {getattr(factory, '__name__', 'Net')}"
@@ -159,6 +173,7 @@ def choose_arguments(
     return taken
 
 
+MAX_SHOWN = 20  # names in a message
 VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 

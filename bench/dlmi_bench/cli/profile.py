@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlmi_bench import api
-from dlmi_bench.cli.count import InputOption, SubjectArgument
+from dlmi_bench.cli.count import ClassesOption, InputOption, SubjectArgument
 from dlmi_bench.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ EXIT_FAILED_ROWS = 1
 def profile(
     subject: SubjectArgument,
     input_: InputOption = None,
+    classes: ClassesOption = None,
     backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, max=4096, help="Batch size; may be repeated.")] = None,
     seconds: Annotated[float, typer.Option(min=0, help="Measure again in new processes while this lasts.")] = 55.0,
@@ -24,7 +25,13 @@ def profile(
 ) -> None:
     """Counts, memory, latency, energy and parity of one model on every runtime, on random inputs."""
     answer = api.profile(
-        subject, input_shape=input_, backends=backend or (), batches=batch or (), budget_s=seconds, on_progress=_show
+        subject,
+        input_shape=input_,
+        n_classes=classes,
+        backends=backend or (),
+        batches=batch or (),
+        budget_s=seconds,
+        on_progress=_show,
     )
     measured = answer.content
     if as_json:

@@ -21,6 +21,7 @@ from dlmi_bench.suite.plan import Step, make_steps, select_shard
 from dlmi_bench.suite.suites import Suite, select_models
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
+from dlmi_tasks.audit import audit_dataset
 
 
 def _show_loading(display: Display, done: int, total: int | None) -> None:
@@ -68,7 +69,8 @@ class Runner:
         """Do every step that is not done yet. A failed step is recorded and the others still run."""
         loading = partial(_show_loading, display)
         for name, task in self._tasks.items():
-            self._data[name] = task.load(on_progress=loading).describe()
+            data = task.load(on_progress=loading)
+            self._data[name], self._audits[name] = data.describe(), audit_dataset(data, task)
             if task.load_pool and any(MODELS[m].start == "synthetic" for m in select_models(self._suite, name)):
                 task.load_pool(on_progress=loading)  # here, where all cores are free; the workers find it kept
         outcome, steps = Outcome(), self._steps
