@@ -2,12 +2,16 @@
 
 import ast
 import hashlib
+import sys
+import sysconfig
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache, partial
 from importlib.metadata import distribution, packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, FunctionType
+
+import numpy as np
 
 from dlmi_bench.search_path import OWN_PACKAGES
 
@@ -62,51 +66,75 @@ def hash_distribution(module: str) -> str:
 
 
 def hash_objects(*objects: object) -> str:
-    """Hash what functions and classes do that live in this process only, with what they name in turn."""
-    parts: list[str] = []
-    seen: set[int] = set()
+    """Hash what functions and classes of the user's do, with all of the user's that they name in turn.
+
+    Of a file only what a model needs counts, so that another setting beside it makes nothing stale.
+    """
+    walk = _Walk()
     for value in objects:
-        _describe_object(value, parts, seen)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        walk.add(value)
+    return hashlib.sha256("\n".join(walk.parts).encode()).hexdigest()
 
 
-def _describe_object(value: object, parts: list[str], seen: set[int]) -> None:
-    describe = partial(_describe_object, parts=parts, seen=seen)
-    others: Iterable[object] = ()
-    if isinstance(value, FunctionType | type):
-        if id(value) in seen or value.__module__ != "__main__":
-            parts.append(f"{value.__module__}.{value.__qualname__}")
-            return
-        seen.add(id(value))
-    if isinstance(value, FunctionType):
-        named = [value.__globals__.get(name) for name in _describe_code(value.__code__, parts)]
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        others = (*named, *cells, value.__defaults__, value.__kwdefaults__)
-    elif isinstance(value, type):
-        others = (*value.__bases__, *(value.__dict__[name] for name in sorted(value.__dict__)))
-    elif isinstance(value, tuple | list):
-        others = value
-    elif isinstance(value, dict):
-        others = (part for item in value.items() for part in item)
-    elif isinstance(value, int | float | str | bytes | None):
-        parts.append(repr(value))
-    else:
-        parts.append(type(value).__qualname__)
-    for other in others:
-        describe(other)
+@cache
+def _is_users(module: str) -> bool:
+    """Whether a module is the user's: neither this project's nor installed."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if module == "__main__":
+        return True
+    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return file is not None and not is_ours(module) and not any(Path(file).is_relative_to(path) for path in installed)
 
 
-def _describe_code(code: CodeType, parts: list[str]) -> list[str]:
-    """Add the code to `parts`; returns the names that it looks up, in their order."""
-    parts.append(code.co_code.hex())
-    names = [*code.co_names]
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names += _describe_code(constant, parts)
-        else:
-            parts.append(repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant))
-    parts.append(" ".join(names))
-    return names
+class _Walk:
+    """A walk through objects and what they name; each is visited once, and kept so that no other takes its id."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self._seen: dict[int, object] = {}
+
+    def add(self, value: object) -> None:
+        if isinstance(value, int | float | str | bytes | None):
+            self.parts.append(repr(value))
+        elif id(value) not in self._seen:
+            self._seen[id(value)] = value
+            for other in self._describe(value):
+                self.add(other)
+
+    def _describe(self, value: object) -> Iterable[object]:
+        """Add what the object is by itself; returns what it names."""
+        if isinstance(value, tuple | list):
+            return value
+        if isinstance(value, dict):
+            return [part for item in value.items() for part in item]
+        kind = value if isinstance(value, FunctionType | type) else type(value)
+        module = kind.__module__ or ""
+        self.parts.append(f"{module}.{kind.__qualname__}")
+        if isinstance(value, np.ndarray):
+            return [value.shape, value.tobytes()]
+        if isinstance(value, partial):
+            return [value.func, value.args, value.keywords]
+        if not _is_users(module):
+            return []
+        if isinstance(value, FunctionType):
+            named = [value.__globals__.get(name) for name in self._describe_code(value.__code__)]
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            return [*named, *cells, value.__defaults__, value.__kwdefaults__]
+        if isinstance(value, type):
+            return [*value.__bases__, *(value.__dict__[name] for name in sorted(value.__dict__))]
+        return [*vars(value).values()] if hasattr(value, "__dict__") else []
+
+    def _describe_code(self, code: CodeType) -> list[str]:
+        """Add the code itself; returns the names that it looks up, in their order."""
+        self.parts.append(code.co_code.hex())
+        names = [*code.co_names]
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                names += self._describe_code(constant)
+            else:
+                self.parts.append(repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant))
+        self.parts.append(" ".join(names))
+        return names
 
 
 @cache

@@ -17,7 +17,7 @@ from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
-from dlmi_tasks import TASKS, get_task
+from dlmi_tasks import get_task
 from dlmi_tasks.spec import Task
 from dlmi_tasks.training.imagenet import identify
 
@@ -95,14 +95,16 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
 
 def _describe_own(cell: Cell, task: Task) -> list[str]:
     """Hashes of what decides a training and is in no file of ours or the user's: installed packages, and objects."""
-    row, place = MODELS[cell.model], TASKS[cell.task]
-    modules = [row.module if row.is_own else "", place if isinstance(place, str) else ""]
-    found = [hash_distribution(name) for name in modules if name and not name.startswith(("dlmi_tasks.", PREFIX))]
-    if row.is_own:
-        model = row.own
-        found += [hashlib.sha256(path.read_bytes()).hexdigest() for _, path in sorted(model.checkpoints.items())]
-        found.append(hash_objects(model.factory, model.adapter, model.fit) if row.definition else "")
-    return [*found, hash_objects(task.fit)]
+    row = MODELS[cell.model]
+    if not row.is_own:
+        return [hash_objects(task.fit)]
+    model = row.own
+    files = [hashlib.sha256(path.read_bytes()).hexdigest() for _, path in sorted(model.checkpoints.items())]
+    return [*files, hash_distribution(row.module), hash_objects(model.factory, model.adapter, model.fit, task.fit)]
+
+
+def _is_package(module: str) -> bool:
+    return bool(module) and not module.startswith(PREFIX)
 
 
 def list_modules(cell: Cell) -> tuple[str, ...]:
@@ -113,15 +115,13 @@ def list_modules(cell: Cell) -> tuple[str, ...]:
         references = get_task(cell.task).references
         roots += [references.__module__] if references else []
     else:
-        roots += [MODELS[cell.model].module] if MODELS[cell.model].module else []
+        row = MODELS[cell.model]  # of a user's file, only what the model needs counts; see _describe_own
+        roots += [] if row.is_own and not _is_package(row.module) else [row.module]
     if measure.has_runtimes:
         roots += [entry.module for entry in BACKENDS.values()]
     if cell.kind == "train":
         start = MODELS[cell.model].start
         left_out |= {module: "another start" for name, own in STARTS.items() if name != start for module in own}
-        place = TASKS[cell.task]
-        if isinstance(place, str) and not place.startswith("dlmi_tasks."):
-            roots.append(place.partition(":")[0])  # of a user's task: its fit may be there
     return _list_modules(tuple(roots), tuple(left_out))
 
 
