@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dlmi_bench.api import judge_claims
 from dlmi_bench.cli.main import app
-from dlmi_bench.records import Cell, Figure, Record
+from dlmi_bench.records import Figure, Record
 from dlmi_bench.store import Store
 from dlmi_reports.claims.defaults import make_default_claims
 from dlmi_reports.claims.file import find_claims, load_claims, select_claims
@@ -17,7 +17,7 @@ from dlmi_reports.claims.verdicts import ClaimVerdict as Verdict
 from dlmi_reports.claims.verdicts import Judgement, judge_store
 from dlmi_reports.page import make_claim_section
 from dlmi_reports.results.load import load_results
-from report_stores import HOSTILE, PROVENANCE, keep_answers, measured_records, train_record
+from report_stores import HOSTILE, keep_answers, measured_records, train_record
 from test_report_own import FOLDS, elsewhere_record, fold_record, own_record
 
 HEAD = '[[claim]]\nid = "{id}"\nsentence = "It is so."\nsource = "us"\n'
@@ -170,16 +170,15 @@ def test_missing_energy_is_not_infinite(tmp_path: Path) -> None:
 
 def test_single_training_from_elsewhere_says_what_is_missing(tmp_path: Path) -> None:
     """One file has no spread over seeds; the remedy is more files, since it cannot be trained here."""
-    store = fill(tmp_path, *(own_record("m", i, 0.9) for i in range(2)), elsewhere_record("x", 0, 0.9))
     records = [keep_answers(tmp_path, own_record("m", i, 0.9), range(10)) for i in range(2)]
-    store.add_done([(record, "f") for record in records])
+    store = fill(tmp_path, *records, elsewhere_record("x", 0, 0.9))
     judged = judge_one(store, 'kind = "non_inferior"\nagainst = ["x"]\nmargin = 0.02\n')
     assert judged.evidence == ("1 seed of x on toy: the spread needs at least two",)
     assert judged.decides == "give the weights of two trainings or more"
 
 
 def test_groups_of_images_are_said_with_the_verdict(tmp_path: Path) -> None:
-    """Where images of 20 patients count as independent, the evidence of an accuracy says so, that of a count does not."""
+    """Where images of 20 patients count as independent, the evidence of an accuracy says so, not that of a count."""
     clusters = {"n_groups": 20, "n_examples": 100}
     records = [keep_answers(tmp_path, own_record("m", i, 0.9, clusters=clusters), range(10)) for i in range(2)]
     store = fill(tmp_path, *records, *measured_records("m", 10, 1e-5), *measured_records("x", 20, 1e-5))
@@ -194,4 +193,3 @@ def test_folds_are_judged_by_repeat(tmp_path: Path) -> None:
     assert judged.finding is not None
     assert judged.finding.comparisons[0].estimate.value == pytest.approx(0.8)
     assert "training sets of the folds overlap" in judged.evidence[-1]
-    assert Cell(kind="train", task="toy", model="m").task in PROVENANCE["data"]["name"]  # type: ignore[index, operator]

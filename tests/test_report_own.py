@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import JsonValue
 
+from dlmi_bench.errors import StoreError
 from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Figure, Record, unavailable
 from dlmi_bench.stats.intervals import compute_wilson
@@ -125,15 +126,17 @@ def test_incomplete_repeats_do_not_count(tmp_path: Path) -> None:
 
 
 def test_doubled_example_is_damage(tmp_path: Path) -> None:
-    """Two folds that claim the same example are no repeat of the data set."""
-    records = [fold_record(tmp_path, "m", 0, k) for k in (0, 1)] + [fold_record(tmp_path, "m", 1, k) for k in (0, 1)]
-    first, second = (next(a for a in r.artifacts if a.role == "test_index") for r in records[:2])
-    wrong = put_artifact(tmp_path, "test_index", to_npy(np.array([9, 4, 6, 8])), ".npy")
-    assert first != second
-    kept = tuple(wrong if a is second else a for a in records[1].artifacts)
-    results = load(tmp_path, records[0], records[1].model_copy(update={"artifacts": kept}), *records[2:])
-    with pytest.raises(Exception, match="do not match"):
-        read_answers(results.tasks["toy"].models["m"], "test_accuracy")
+    """Folds that claim the same example are no test of the data set, even if all repeats agree on it."""
+    doubled = put_artifact(tmp_path, "test_index", to_npy(np.array([8, 4, 6, 8])), ".npy")
+    records = [fold_record(tmp_path, "m", 0, fold) for fold in (0, 1)]
+    kept = tuple(a for a in records[1].artifacts if a.role != "test_index")
+    records[1] = records[1].model_copy(update={"artifacts": (*kept, doubled)})
+    for record in records[:2]:
+        folds: JsonValue = {"n_folds": 2, "fold": record.cell.seed_index, "repeat": 1}
+        cell = record.cell.model_copy(update={"seed_index": record.cell.seed_index + 2})
+        records.append(record.model_copy(update={"cell": cell, "provenance": PROVENANCE | {"folds": folds}}))
+    with pytest.raises(StoreError, match="do not match"):
+        read_answers(load(tmp_path, *records).tasks["toy"].models["m"], "test_accuracy")
 
 
 def test_folds_of_two_models_are_paired(tmp_path: Path) -> None:
@@ -248,8 +251,8 @@ def test_leak_is_at_the_top(tmp_path: Path) -> None:
     found = audit(is_clean=False, n_groups_shared=3, n_exact=2, n_near=1, closest_correlation=0.99987)
     page = make_page(load(tmp_path, own_record("m", 0, 0.9, audit=found)))
     leak = (
-        "LEAK in toy, train/test: on both sides are groups: 3, identical images: 2, nearly identical images: 1 (largest "
-        "correlation 0.9999). Its accuracies may be too high."
+        "LEAK in toy, train/test: on both sides are groups: 3, identical images: 2, nearly identical images: 1 "
+        "(largest correlation 0.9999). Its accuracies may be too high."
     )
     section = next(section for section in page.sections if section.name == "toy")
     assert leak in page.lead

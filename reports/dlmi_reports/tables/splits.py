@@ -1,5 +1,7 @@
 """Sentences on how the data of a task was split: folds, leakage between splits, groups of images, loading."""
 
+import json
+
 from dlmi_bench.units import format_count
 from dlmi_reports.results.folds import OVERLAP, read_folds
 from dlmi_reports.results.load import TaskResults
@@ -72,11 +74,11 @@ def _describe_audit(task: TaskResults) -> list[str]:
 
 def _list_audits(task: TaskResults) -> list[Audit]:
     """List the different audits of a task's trainings: one, or one a fold."""
-    found = [a for r in task.trainings if r.provenance.get("audit") and (a := read_provenance(r).audit)]
-    return [audit for i, audit in enumerate(found) if audit not in found[:i]]
+    found = {json.dumps(kept, sort_keys=True): r for r in task.trainings if (kept := r.provenance.get("audit"))}
+    return [audit for record in found.values() if (audit := read_provenance(record).audit)]
 
 
 def list_remarks(task: TaskResults) -> list[str]:
     """Say what the folds share, and how the data was loaded."""
-    loading = {p.loading: None for r in task.trainings if r.provenance.get("loading") and (p := read_provenance(r))}
-    return [*([OVERLAP] if list_folds(task) else []), *(f"Data: {text}." for text in loading)]
+    loading = dict.fromkeys(str(said) for record in task.trainings if (said := record.provenance.get("loading")))
+    return [*([OVERLAP] if list_folds(task) else []), *(f"Data: {said}." for said in loading)]
