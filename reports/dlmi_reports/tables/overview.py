@@ -98,7 +98,9 @@ def make_training_table(task: TaskResults) -> Table:
         ("samples to target", lambda m: render_spread(m, "samples_to_target")),
     ]
     has_goal = task.provenance.goal is not None
-    target = "is the Kaplan-Meier median: runs that did not reach the target are censored" if has_goal else NO_TARGET
+    target = (
+        "is the Kaplan-Meier median: runs that did not reach the target are censored" if has_goal else f"is {NO_TARGET}"
+    )
     return _make_table(
         "Cost of training",
         "One thread; evaluation is not timed. Median over seeds; brackets hold the smallest and largest. Time to "

@@ -1,5 +1,7 @@
 """Sentences on how the data of a task was split: folds, leakage between splits, groups of images, loading."""
 
+import json
+
 from dlmi_bench.units import format_count
 from dlmi_reports.results.folds import OVERLAP, read_folds
 from dlmi_reports.results.load import TaskResults
@@ -31,7 +33,7 @@ def list_leaks(task: TaskResults) -> list[str]:
             for name, overlap in audit.pairs.items():
                 found.setdefault(name, []).append(overlap)
     leaks = {name: leak for name, overlaps in found.items() if (leak := _describe_worst(overlaps))}
-    said = [f"LEAK in {task.name}, {name}: {leak}. Its accuracies are too high." for name, leak in leaks.items()]
+    said = [f"LEAK in {task.name}, {name}: {leak}. Its accuracies may be too high." for name, leak in leaks.items()]
     is_unclear = any(not audit.is_clean for audit in _list_audits(task)) and not said
     return [f"LEAK in {task.name}: the audit of its splits is not clean."] if is_unclear else said
 
@@ -56,14 +58,13 @@ def _describe_audit(task: TaskResults) -> list[str]:
     if not audits:
         return []
     overlaps = [overlap for audit in audits for overlap in audit.pairs.values()]
-    has_groups = all(overlap.n_groups_shared is not None for overlap in overlaps)
+    has_groups, has_near = (all(getattr(o, n) is not None for o in overlaps) for n in ("n_groups_shared", "n_near"))
     reason = next((audit.reason for audit in audits if audit.reason), "")
-    looked = [("no group", has_groups), ("no identical", True), ("no nearly identical", not reason)]
+    looked = [("no group", has_groups), ("no identical", True), ("no nearly identical", has_near and not reason)]
     *first, last = [what for what, was_looked_for in looked if was_looked_for]
     nothing = f"{', '.join(first)} and {last}" if first else last
-    said = [f"Leakage audit: {nothing} image is on both sides of a split."]
-    if any(not audit.is_clean for audit in audits):
-        said = []
+    is_clean = all(audit.is_clean for audit in audits)
+    said = [f"Leakage audit: {nothing} image is on both sides of a split."] if is_clean else []
     if not has_groups:
         said.append("Groups, such as patients, were not given, so that shared ones were not looked for.")
     if reason:
@@ -73,11 +74,11 @@ def _describe_audit(task: TaskResults) -> list[str]:
 
 def _list_audits(task: TaskResults) -> list[Audit]:
     """List the different audits of a task's trainings: one, or one a fold."""
-    found = [a for r in task.trainings if r.provenance.get("audit") and (a := read_provenance(r).audit)]
-    return [audit for i, audit in enumerate(found) if audit not in found[:i]]
+    found = {json.dumps(kept, sort_keys=True): r for r in task.trainings if (kept := r.provenance.get("audit"))}
+    return [audit for record in found.values() if (audit := read_provenance(record).audit)]
 
 
 def list_remarks(task: TaskResults) -> list[str]:
     """Say what the folds share, and how the data was loaded."""
-    loading = {p.loading: None for r in task.trainings if r.provenance.get("loading") and (p := read_provenance(r))}
-    return [*([OVERLAP] if list_folds(task) else []), *(f"Data: {text}." for text in loading)]
+    loading = dict.fromkeys(str(said) for record in task.trainings if (said := record.provenance.get("loading")))
+    return [*([OVERLAP] if list_folds(task) else []), *(f"Data: {said}." for said in loading)]
