@@ -41,7 +41,7 @@ class CommonOptions(TypedDict, total=False):
         test_share: Share of the images to test on, where there is neither `split` nor folds.
         validation_share: Share of the other images to validate on.
         n_dims: 2 for images, 3 for volumes; needed for arrays without a channel axis, where 2 is assumed.
-        channels_last: Whether arrays hold channels in their last axis.
+        channels_last: Whether arrays hold channels in their last axis; None refuses arrays that look so.
     """
 
     name: str | None
@@ -65,7 +65,7 @@ class CommonOptions(TypedDict, total=False):
     test_share: float
     validation_share: float
     n_dims: Literal[2, 3] | None
-    channels_last: bool
+    channels_last: bool | None
 
 
 class Options(CommonOptions, total=False):
@@ -101,7 +101,7 @@ DEFAULTS: Options = {
     "test_share": 0.2,
     "validation_share": 0.2,
     "n_dims": None,
-    "channels_last": False,
+    "channels_last": None,
 }
 
 
