@@ -116,10 +116,8 @@ def test_order_of_the_classes_may_be_stated(tmp_path: Path) -> None:
     """class_names gives the same names in another order."""
     task = Task.from_folder(write_folder(tmp_path / "mine"), class_names="cab")
     assert task.class_names == ("c", "a", "b")
-    assert np.bincount(task.load().train.labels).tolist() == [13, 13, 13] or len(task.load().train) == 39
-    assert (
-        task.load().sha256["labels"] == Task.from_arrays(X, np.repeat([1, 2, 0], 20), name="x").load().sha256["labels"]
-    )
+    same = Task.from_arrays(X, np.repeat([1, 2, 0], 20), name="x").load()
+    assert task.load().sha256["labels"] == same.sha256["labels"]
 
 
 def test_manifest_with_all_columns(tmp_path: Path) -> None:
@@ -155,7 +153,7 @@ def test_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
     path = write_manifest(tmp_path / "mine")
     (tmp_path / "mine" / "a" / "000.png").rename(tmp_path / "x.png")
     (tmp_path / "mine" / "a" / "000.png").symlink_to(tmp_path / "x.png")
-    with pytest.raises(DataError, match="'a/000.png' leads out of this folder"):
+    with pytest.raises(DataError, match=r"'a/000.png' leads out of this folder"):
         Task.from_csv(path, image="file", label="class")
 
 
@@ -190,7 +188,7 @@ def test_pages_are_refused(tmp_path: Path) -> None:
     """A TIFF of several pages is not cut to its first."""
     pages = [Image.fromarray(RAMP.astype(np.uint8))] * 3
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(DataError, match="a.tif: 3 pages"):
+    with pytest.raises(DataError, match=r"a.tif: 3 pages"):
         read_image(tmp_path / "a.tif", Layout())
 
 
@@ -229,7 +227,7 @@ def test_arrays_in_files(tmp_path: Path) -> None:
         assert found.shape == expected
         assert np.array_equal(np.sort(found, axis=None), np.sort(array.astype(np.float32), axis=None))
     np.save(tmp_path / "a.npy", np.array([{}]))
-    with pytest.raises(DataError, match="a.npy: cannot be read: objects"):
+    with pytest.raises(DataError, match=r"a.npy: cannot be read: objects"):
         read_image(tmp_path / "a.npy", Layout())
 
 
@@ -259,7 +257,7 @@ def test_truncated_volume_is_refused(tmp_path: Path) -> None:
     """Voxels that are missing at the end are said to be."""
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), tmp_path / "a.nii")
     (tmp_path / "a.nii").write_bytes((tmp_path / "a.nii").read_bytes()[:-8])
-    with pytest.raises(DataError, match="do not fit into .* truncated"):
+    with pytest.raises(DataError, match=r"do not fit into .* truncated"):
         read_image(tmp_path / "a.nii", Layout())
 
 
