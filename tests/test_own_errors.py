@@ -183,6 +183,8 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "t.csv: no rows",
         "CSV",
     ),
+    "no manifest": (lambda f: Task.from_csv(f, image="a", label="b"), "no such file", "in CSV"),
+    "long name": (csv(columns={"file": ["x" * 5000, *map(str, range(59))]}), "line 2: File name too long", "root="),
     "too many cells": (
         lambda f: ((f / "t.csv").write_text("a,b\n1,2,3\n"), Task.from_csv(f / "t.csv", image="a", label="b")),
         "t.csv, line 2: more cells than columns",

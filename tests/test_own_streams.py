@@ -177,7 +177,7 @@ def test_what_is_no_dataset_is_refused() -> None:
     with pytest.raises(DataError, match="validation: the dataset is empty"):
         make(validation=Items([], []))
     with pytest.raises(DataError, match="train, item 0 is Tensor, no pair of image and label"):
-        make(train=torch.rand(9, 1, 4, 4))
+        make(train=torch.rand(9, 1, 4, 4), class_names="abc")
     with pytest.raises(DataError, match="train, item 0: TypeError: "):
         make(train=Items(None, [0] * N))
     with pytest.raises(DataError, match=r"class 2 \('c'\) has no example"):
