@@ -185,6 +185,15 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "no manifest": (lambda f: Task.from_csv(f, image="a", label="b"), "no such file", "in CSV"),
     "long name": (csv(columns={"file": ["x" * 5000, *map(str, range(59))]}), "line 2: File name too long", "root="),
+    "column and option": (csv(columns={"who": PAIRS}, group="who", groups=PAIRS), "groups are a column and", "one"),
+    "folds of given splits": (
+        lambda f: (
+            [write_folder(f / "mine" / part) for part in ("train", "test")],
+            Task.from_folder(f / "mine", n_folds=3),
+        ),
+        ": brings its own splits",
+        "drop split, n_folds",
+    ),
     "too many cells": (
         lambda f: ((f / "t.csv").write_text("a,b\n1,2,3\n"), Task.from_csv(f / "t.csv", image="a", label="b")),
         "t.csv, line 2: more cells than columns",

@@ -182,5 +182,5 @@ def test_what_is_no_dataset_is_refused() -> None:
         make(train=Items(None, [0] * N))
     with pytest.raises(DataError, match=r"class 2 \('c'\) has no example"):
         make(train=Items(np.zeros((9, 2, 6, 5)), [0, 1, 0] * 3), test=Items(np.zeros((9, 2, 6, 5)), [0] * 9)).load()
-    with pytest.raises(UsageError, match="split, n_folds and held_out_sites exclude each other"):
+    with pytest.raises(UsageError, match="mine: brings its own splits"):
         make(n_folds=3)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Unpack
 
-from dlmi_bench.errors import DataError
+from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.files import parsing, resolve_inside
 from dlmi_tasks.files.limits import MAX_SHOWN, list_lines
 from dlmi_tasks.own.examples import encode_words
@@ -34,6 +34,9 @@ def from_csv(
     path = Path(manifest)
     columns = {"image": image, "label": label, "groups": group, "split": split, "sites": site}
     wanted = {field: column for field, column in columns.items() if column is not None}
+    twice = sorted({*wanted} & {*options})
+    if twice:
+        raise UsageError(f"{path}: {twice[0]} are a column and an option", "state one of them")
     table, lines = _read_table(path, wanted)
     files = table.pop("image")
     labels, names = encode_words(str(path), table.pop("label"), options.get("class_names"), lines)

@@ -105,7 +105,7 @@ DEFAULTS: Options = {
 }
 
 
-def complete(options: Options, name: str | None = None) -> Options:
+def complete(options: CommonOptions, name: str | None = None) -> Options:
     """All options, defaults filled in; `name` is taken where none is stated.
 
     Raises:
@@ -127,6 +127,18 @@ def complete(options: Options, name: str | None = None) -> Options:
     if full["held_out_sites"] and full["sites"] is None:
         raise UsageError("held_out_sites needs to know the sites", "state sites=, one for each image")
     return full
+
+
+def add_split(options: Options, where: str, split: ArrayLike) -> Options:
+    """Options with the split that the data bring.
+
+    Raises:
+        UsageError: the options ask for another one.
+    """
+    if options["split"] is not None or options["n_folds"] is not None or options["held_out_sites"]:
+        remedy = "drop split, n_folds and held_out_sites, or hand over the images without splits"
+        raise UsageError(f"{where}: brings its own splits", remedy)
+    return {**options, "split": split}
 
 
 def _check_name(name: str | None) -> str:
