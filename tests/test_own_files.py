@@ -193,13 +193,13 @@ def test_pages_are_refused(tmp_path: Path) -> None:
 
 
 def test_picture_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
-    """A PNG whose header promises 100 000 x 100 000 pixels is refused without decoding."""
+    """A PNG whose header promises 9000 x 9000 pixels is refused without decoding."""
     Image.fromarray(RAMP.astype(np.uint8)).save(tmp_path / "a.png")
     content = bytearray((tmp_path / "a.png").read_bytes())
-    content[16:24] = struct.pack(">II", 100_000, 100_000)
+    content[16:24] = struct.pack(">II", 9000, 9000)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"a.png: (cannot be read: Image size|100000 x 100000)"):
+    with pytest.raises(DataError, match=r"a.png: 9000 x 9000 pixels"):
         read_image(tmp_path / "a.png", Layout())
 
 

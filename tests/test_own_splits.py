@@ -86,14 +86,22 @@ def test_folds_of_groups_are_near_their_shares(seed: int, n_folds: int) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 999))
-def test_a_rare_class_is_in_every_part(seed: int) -> None:
+@given(seed=st.integers(0, 999), shares=st.sampled_from([(0.2, 0.8), (1 / 3, 1 / 3, 1 / 3)]))
+def test_a_rare_class_is_in_every_part(seed: int, shares: tuple[float, ...]) -> None:
     """A class of as many groups as parts, or examples, gives each part one."""
-    rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.repeat([0, 1], [40, 3]))
-    for groups in (None, np.where(labels == 1, np.arange(43), np.arange(43) // 2 + 100)):
-        part = deal(labels, groups, np.full(3, 1 / 3), rng)
-        assert sorted(part[labels == 1]) == [0, 1, 2]
+    rng, n_parts = np.random.default_rng(seed), len(shares)
+    labels = rng.permutation(np.repeat([0, 1], [40, 2 * n_parts]))
+    pairs = np.where(labels == 1, 100 + (labels == 1).cumsum() // 2, np.arange(len(labels)) // 2)
+    part = deal(labels, pairs.astype(str), np.array(shares), rng)
+    assert set(part[labels == 1]) == set(range(n_parts))
+    few = np.repeat([0, 1], [40, n_parts])
+    assert sorted(deal(few, None, np.array(shares), rng)[few == 1]) == list(range(n_parts))
+
+
+def test_rounding_errors_do_not_add_up() -> None:
+    """A fifth of 40 classes of 7 examples is 56 examples, 1.4 of each class, not 40."""
+    part = deal(np.repeat(np.arange(40), 7), None, np.array([0.2, 0.8]), np.random.default_rng(0))
+    assert (part == 0).sum() == 56
 
 
 def test_hold_out_takes_the_shares() -> None:

@@ -114,7 +114,7 @@ def complete(options: CommonOptions, name: str | None = None) -> Options:
     unknown = sorted(set(options) - set(DEFAULTS))
     if unknown:
         raise UsageError(f"option {unknown[0]!r} does not exist", f"the options are {', '.join(DEFAULTS)}")
-    full = DEFAULTS | options
+    full: Options = {**DEFAULTS, **options}
     full["name"] = _check_name(full["name"] or name)
     _check_choice("normalisation", full["normalisation"], ("standard", "minmax", "none"))
     _check_choice("n_dims", full["n_dims"], (None, 2, 3))
