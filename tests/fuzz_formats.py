@@ -17,7 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
+from PIL import Image
 
 from dlmi_bench.gating.settings import load_settings
 from dlmi_bench.gating.sides.baseline import MANIFEST, load_baseline, load_predictions, put_file, to_npy
@@ -34,6 +36,9 @@ from dlmi_reports.page import make_page
 from dlmi_reports.results.load import load_results
 from dlmi_tasks.files.archives import read_member
 from dlmi_tasks.files.cache import load_or_make
+from dlmi_tasks.own.arrays import Layout
+from dlmi_tasks.own.images import read_image
+from dlmi_tasks.spec import Task
 from dlmi_tasks.spect.anatomy.grid import SHAPE
 from dlmi_tasks.spect.cohort.cohort import CohortSpec, sample_patient
 from dlmi_tasks.spect.cohort.synthesis import Visit
@@ -309,6 +314,42 @@ def read_archive(path: Path) -> object:
     return read_member(path, "p/data.txt", hashlib.sha256(MEMBER).hexdigest())
 
 
+def read_task(path: Path) -> object:
+    """A task of one's own from a file, with all its images."""
+    task = Task.from_npz(path, name="mine") if path.suffix == ".npz" else read_manifest(path)
+    return task.class_names, task.input_shape, task.load().sha256
+
+
+def make_manifest(folder: Path) -> Path:
+    for row in range(12):
+        Image.fromarray(np.full((4, 5), row, np.uint8)).save(folder / f"{row}.png")
+    lines = [f"{row}.png,{'ab'[row % 2]},p{row // 2}" for row in range(12)]
+    return _write("table.csv", "\n".join(["file,class,who", *lines]))(folder)
+
+
+def read_manifest(path: Path) -> Task:
+    return Task.from_csv(path, image="file", label="class", group="who", name="mine")
+
+
+def make_image(suffix: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        pixels = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+        path = folder / f"image{suffix}"
+        if suffix == ".npy":
+            np.save(path, pixels)
+        elif suffix == ".nii":
+            nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), path)
+        else:
+            Image.fromarray(pixels).save(path)
+        return path
+
+    return make
+
+
+def read_pixels(path: Path) -> object:
+    return _digest(read_image(path, Layout(2, channels_last=True)))
+
+
 def read_import(path: Path) -> object:
     """Figures, without what the name of the imported cell carries of the file's hash."""
     return re.sub("mine-[0-9a-f]{8}", "", repr(import_benchmarks(path, path.parent / "out").figures))
@@ -343,6 +384,16 @@ FORMATS = {
     "table .csv": Format(
         lambda folder: _write("MDS_UPDRS_Part_III.csv", STAGES)(folder), lambda path: load_tables(path.parent)
     ),
+    "own .npz": Format(
+        _write("mine.npz", _save_arrays(images=np.arange(240.0).reshape(12, 4, 5), labels=np.arange(12) % 2)),
+        read_task,
+        is_checked=True,
+    ),
+    "own manifest": Format(make_manifest, read_task),
+    **{
+        f"image {s}": Format(make_image(s), read_pixels, is_checked=s == ".png")
+        for s in (".png", ".jpg", ".tif", ".nii", ".npy")
+    },
     "cache .npz": Format(make_cached, read_cached, is_checked=True),
     "weights .safetensors": Format(make_weights(".safetensors"), read_weights, weight=0.5),
     "weights .pth": Format(make_weights(".pth"), read_weights, weight=0.5, is_checked=True),

@@ -15,14 +15,14 @@ from dlmi_tasks.own.task import make_task
 from dlmi_tasks.spec import Groups, Images, Task
 
 MAX_PIXELS = 1 << 28  # of one image, all channels
-COLOUR_CHANNELS = (1, 3, 4)
+COLOURS = (1, 3, 4)  # channels of an image in grey, in colour, and with transparency
 
 
 class Layout(NamedTuple):
     """Order of the axes of an array of images."""
 
     n_dims: int | None = None
-    channels_last: bool = False
+    channels_last: bool | None = None
 
     def find_shape(self, where: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of one image, (channel, height, width) or (channel, depth, height, width), of an array's shape.
@@ -39,15 +39,15 @@ class Layout(NamedTuple):
         inner = shape[1:] if n_axes > n_dims else (1, *shape[1:])
         if n_axes > n_dims and self.channels_last:
             inner = (shape[-1], *shape[1:-1])
-        elif n_axes > 2 and n_dims == 2 and shape[-1] in COLOUR_CHANNELS and shape[1] not in COLOUR_CHANNELS:
+        elif self.channels_last is None and n_axes == 3 > n_dims and shape[-1] in COLOURS and shape[1] > max(COLOURS):
             cause = f"{where}: images have shape {shape}, which looks like channels in the last axis"
-            raise DataError(cause, "say channels_last=True, or move them: np.moveaxis(images, -1, 1)")
+            raise DataError(cause, "say channels_last=True, or False where it is the width")
         if not 0 < math.prod(inner) <= MAX_PIXELS:
             raise DataError(f"{where}: images have shape {shape}", f"use 1 to {MAX_PIXELS} values in each image")
         return inner
 
     def arrange(self, where: str, array: NDArray[Any]) -> Images:
-        """Images as float32 (n, channel, ...) in memory of their own; integers keep their values, 0-255 for uint8.
+        """Images as float32 (n, channel, ...) in C order; integers keep their values, 0-255 for uint8.
 
         Raises:
             DataError: the values are not real numbers.
@@ -58,7 +58,7 @@ class Layout(NamedTuple):
         shape = self.find_shape(where, array.shape)
         moved = np.moveaxis(array, -1, 1) if self.channels_last and array.ndim == len(shape) + 1 else array
         with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and reported as such
-            return np.array(moved.reshape(-1, *shape), dtype=np.float32, order="C")
+            return np.asarray(moved.reshape(-1, *shape), dtype=np.float32, order="C")
 
 
 def from_arrays(images: ArrayLike, labels: ArrayLike, **options: Unpack[Options]) -> Task:

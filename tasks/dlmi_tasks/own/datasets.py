@@ -14,7 +14,7 @@ from dlmi_tasks.own.dataset import OwnDataset
 from dlmi_tasks.own.examples import Examples, check_labels, name_classes
 from dlmi_tasks.own.memory import COPIES, check_memory, count_bytes, find_free_bytes
 from dlmi_tasks.own.normalisation import Moments, Normaliser, compute_moments
-from dlmi_tasks.own.options import CommonOptions, Options, complete
+from dlmi_tasks.own.options import CommonOptions, Options, add_split, complete
 from dlmi_tasks.own.plan import Index, make_plan
 from dlmi_tasks.own.streams import DatasetStream, Joined, read_pair, seeded
 from dlmi_tasks.own.task import build_task, make_dataset
@@ -35,7 +35,9 @@ def from_datasets(
     """See Task.from_datasets."""
     given = {"train": train, "validation": validation, "test": test}
     parts = {part: dataset for part, dataset in given.items() if dataset is not None}
-    full = complete({**options, "split": np.repeat([*parts], [_count(*part) for part in parts.items()])})
+    split = np.repeat([*parts], [_count(*part) for part in parts.items()])
+    full = complete(options)
+    full = add_split(full, str(full["name"]), split)
     names = full["class_names"] or getattr(train, "classes", None)
     if names is None:
         raise UsageError(f"{full['name']}: the classes have no names", "state class_names=, in the order of the labels")

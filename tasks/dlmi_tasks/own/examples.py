@@ -91,16 +91,17 @@ def name_classes(where: str, labels: Labels, class_names: Sequence[str] | None) 
     if not 0 < len(labels) <= MAX_EXAMPLES:
         raise DataError(f"{where}: {len(labels)} examples", f"hand over 1 to {MAX_EXAMPLES}")
     lowest, highest = int(labels.min()), int(labels.max())
-    names = tuple(map(str, range(min(highest, MAX_CLASSES) + 1) if class_names is None else class_names))
-    if lowest > 0 and (class_names is None or highest == len(names)):
+    n_classes = highest + 1 if class_names is None else len(class_names)
+    if lowest > 0 and (class_names is None or highest == n_classes):
         raise DataError(f"{where}: labels start at {lowest}", f"number the classes from 0: labels - {lowest}")
-    if highest >= len(names):
+    if highest >= n_classes:
         row = int(labels.argmax())
-        cause = f"{where}: labels, row {row}: class {highest}, but there are {len(names)} class_names"
+        cause = f"{where}: labels, row {row}: class {highest}, but there are {n_classes} class_names"
         raise DataError(cause, "name every class, or correct the label")
-    if not MIN_CLASSES <= len(names) <= MAX_CLASSES:
-        cause = f"{where}: {len(names)} class" + ("es" if len(names) > 1 else "")
+    if not MIN_CLASSES <= n_classes <= MAX_CLASSES:
+        cause = f"{where}: {n_classes} class" + ("es" if n_classes > 1 else "")
         raise DataError(cause, f"use {MIN_CLASSES} to {MAX_CLASSES} classes")
+    names = tuple(map(str, range(n_classes) if class_names is None else class_names))
     if len(set(names)) < len(names):
         raise DataError(f"{where}: two classes have the same name", "give each a name of its own in class_names")
     check_present(where, labels, names)
@@ -159,7 +160,7 @@ def check_words(where: str, field: str, values: ArrayLike | None, n: int, lines:
     words = found.astype(str)
     missing = np.flatnonzero(np.isin(words, MISSING))
     if len(missing):
-        cause = f"{where}: {field}, {name_row(missing[0], lines)}: {words[missing[0]]!r} is missing"
+        cause = f"{where}: {field}, {name_row(missing[0], lines)}: {str(words[missing[0]])!r} is missing"
         raise DataError(cause, f"say whose it is, or drop {field}; unknown ones would count as one")
     return words
 
@@ -176,7 +177,7 @@ def check_split(where: str, split: ArrayLike | None, n: int, lines: Sequence[int
     known = np.array([SPLIT_WORDS.get(word.lower(), "") for word in words.tolist()])
     unknown = np.flatnonzero(known == "")
     if len(unknown):
-        cause = f"{where}: split, {name_row(unknown[0], lines)}: {words[unknown[0]]!r:.80}"
+        cause = f"{where}: split, {name_row(unknown[0], lines)}: {str(words[unknown[0]])!r:.80}"
         raise DataError(cause, "use the words train, validation and test")
     for part in ("train", "test"):
         if part not in known:

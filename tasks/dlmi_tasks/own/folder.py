@@ -6,11 +6,11 @@ from typing import Unpack
 
 import numpy as np
 
-from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.errors import DataError
 from dlmi_tasks.own.examples import MAX_EXAMPLES, SPLIT_WORDS
 from dlmi_tasks.own.files import make_file_task
 from dlmi_tasks.own.images import READERS, is_image
-from dlmi_tasks.own.options import Options, complete
+from dlmi_tasks.own.options import Options, add_split, complete
 from dlmi_tasks.spec import Task
 
 REMEDY = "use FOLDER/CLASS/IMAGE, or FOLDER/train/CLASS/IMAGE and FOLDER/test/CLASS/IMAGE"
@@ -31,9 +31,7 @@ def from_folder(path: str | Path, **options: Unpack[Options]) -> Task:
     if not rows:
         raise DataError(f"{path}: no images", REMEDY)
     if list(parts) != [""]:
-        if full["split"] is not None:
-            raise UsageError(f"{path}: its folders are splits already", "drop split")
-        full["split"] = [part for part, _, _ in rows]
+        full = add_split(full, str(path), [part for part, _, _ in rows])
     paths = [file for _, _, file in rows]
     labels = np.array([names.index(name) for _, name, _ in rows], dtype=np.int64)
     relative = [str(file.relative_to(path)) for file in paths]

@@ -81,7 +81,7 @@ def _read_nifti(path: Path, _: Layout) -> tuple[NDArray[Any], Layout]:
     image = nibabel.funcs.as_closest_canonical(nibabel.Nifti1Image.from_bytes(content))
     voxels = np.asarray(image.dataobj, dtype=np.float32)
     voxels = voxels.reshape(*voxels.shape, *(1,) * (4 - voxels.ndim))[::-1, ::-1].transpose(3, 2, 1, 0)
-    return (voxels[:, 0], Layout(2)) if voxels.shape[1] == 1 else (voxels, Layout(3))
+    return (voxels[:, 0], Layout(2, False)) if voxels.shape[1] == 1 else (voxels, Layout(3, False))
 
 
 READERS: dict[str, Callable[[Path, Layout], tuple[NDArray[Any], Layout]]] = {

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Unpack
 
-from dlmi_bench.errors import DataError
+from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.files import parsing, resolve_inside
-from dlmi_tasks.files.limits import list_lines
+from dlmi_tasks.files.limits import MAX_SHOWN, list_lines
 from dlmi_tasks.own.examples import encode_words
 from dlmi_tasks.own.files import make_file_task
 from dlmi_tasks.own.options import CommonOptions, complete
@@ -15,6 +15,8 @@ from dlmi_tasks.spec import Task
 
 MAX_LINES, MAX_LINE_CHARS, MAX_CHARS = 10_000_000, 1 << 16, 1 << 30
 REMEDY = "save the table as CSV in UTF-8, with commas (tabs in .tsv) and one line of column names"
+
+FILE_REMEDY = "correct the line, or name the folder that holds the files in root="
 
 
 def from_csv(
@@ -32,6 +34,9 @@ def from_csv(
     path = Path(manifest)
     columns = {"image": image, "label": label, "groups": group, "split": split, "sites": site}
     wanted = {field: column for field, column in columns.items() if column is not None}
+    twice = sorted({*wanted} & {*options})
+    if twice:
+        raise UsageError(f"{path}: {twice[0]} are a column and an option", "state one of them")
     table, lines = _read_table(path, wanted)
     files = table.pop("image")
     labels, names = encode_words(str(path), table.pop("label"), options.get("class_names"), lines)
@@ -39,10 +44,11 @@ def from_csv(
     folder = path.parent if root is None else Path(root)
 
     def resolve(row: int) -> Path:
-        file = resolve_inside(folder, files[row])
-        if not file.is_file():
-            cause = f"{path}, line {lines[row]}: no file {files[row]!r} in {folder}"
-            raise DataError(cause, "correct the line, or name the folder that holds the files in root=")
+        where, name = f"{path}, line {lines[row]}", files[row]
+        with parsing(where, FILE_REMEDY):
+            file = resolve_inside(folder, name)
+            if not file.is_file():
+                raise DataError(f"{where}: no file {name[:MAX_SHOWN]!r} in {folder}", FILE_REMEDY)
         return file
 
     return make_file_task(path, "manifest", files, resolve, labels, names, full, lines)
@@ -57,6 +63,8 @@ def _read_table(path: Path, wanted: dict[str, str]) -> tuple[dict[str, list[str]
     table: dict[str, list[str]] = {field: [] for field in wanted}
     lines: list[int] = []
     seen: dict[str, int] = {}
+    if not path.is_file():
+        raise DataError(f"{path}: no such file", "name a table in CSV")
     with parsing(f"{path}: cannot be read as a table", REMEDY):
         for line, row in _list_rows(path, wanted):
             for field, column in wanted.items():

@@ -16,7 +16,7 @@ from dlmi_bench.files import parsing
 from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.own.arrays import Layout, check_fields
 from dlmi_tasks.own.examples import MAX_EXAMPLES, Examples, check_labels, name_classes
-from dlmi_tasks.own.options import Options, complete
+from dlmi_tasks.own.options import Options, add_split, complete
 from dlmi_tasks.own.task import make_task
 from dlmi_tasks.spec import Images, Labels, Task
 
@@ -53,7 +53,8 @@ def from_npz(path: str | Path, **options: Unpack[Options]) -> Task:
             cause = f"{path}: {pairs[0].images} are {shapes[0]}, {pair.images} are {shape}"
             raise DataError(cause, "bring all images to one size")
     if pairs[0].split:
-        full["split"] = np.repeat([pair.split for pair in pairs], [pair.shape[0] for pair in pairs])
+        split = np.repeat([pair.split for pair in pairs], [pair.shape[0] for pair in pairs])
+        full = add_split(full, str(path), split)
     examples = Examples(
         where=str(path),
         source=f"file {path.name}",

@@ -41,7 +41,7 @@ class CommonOptions(TypedDict, total=False):
         test_share: Share of the images to test on, where there is neither `split` nor folds.
         validation_share: Share of the other images to validate on.
         n_dims: 2 for images, 3 for volumes; needed for arrays without a channel axis, where 2 is assumed.
-        channels_last: Whether arrays hold channels in their last axis.
+        channels_last: Whether arrays hold channels in their last axis; None refuses arrays that look so.
     """
 
     name: str | None
@@ -65,7 +65,7 @@ class CommonOptions(TypedDict, total=False):
     test_share: float
     validation_share: float
     n_dims: Literal[2, 3] | None
-    channels_last: bool
+    channels_last: bool | None
 
 
 class Options(CommonOptions, total=False):
@@ -101,11 +101,11 @@ DEFAULTS: Options = {
     "test_share": 0.2,
     "validation_share": 0.2,
     "n_dims": None,
-    "channels_last": False,
+    "channels_last": None,
 }
 
 
-def complete(options: Options, name: str | None = None) -> Options:
+def complete(options: CommonOptions, name: str | None = None) -> Options:
     """All options, defaults filled in; `name` is taken where none is stated.
 
     Raises:
@@ -114,7 +114,7 @@ def complete(options: Options, name: str | None = None) -> Options:
     unknown = sorted(set(options) - set(DEFAULTS))
     if unknown:
         raise UsageError(f"option {unknown[0]!r} does not exist", f"the options are {', '.join(DEFAULTS)}")
-    full = DEFAULTS | options
+    full: Options = {**DEFAULTS, **options}
     full["name"] = _check_name(full["name"] or name)
     _check_choice("normalisation", full["normalisation"], ("standard", "minmax", "none"))
     _check_choice("n_dims", full["n_dims"], (None, 2, 3))
@@ -127,6 +127,18 @@ def complete(options: Options, name: str | None = None) -> Options:
     if full["held_out_sites"] and full["sites"] is None:
         raise UsageError("held_out_sites needs to know the sites", "state sites=, one for each image")
     return full
+
+
+def add_split(options: Options, where: str, split: ArrayLike) -> Options:
+    """Options with the split that the data bring.
+
+    Raises:
+        UsageError: the options ask for another one.
+    """
+    if options["split"] is not None or options["n_folds"] is not None or options["held_out_sites"]:
+        remedy = "drop split, n_folds and held_out_sites, or hand over the images without splits"
+        raise UsageError(f"{where}: brings its own splits", remedy)
+    return {**options, "split": split}
 
 
 def _check_name(name: str | None) -> str:

@@ -1,6 +1,6 @@
 """Plan of the splits: which examples each training learns from, looks at, and is judged by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -43,6 +43,7 @@ class Plan:
     is_held_out_site: bool
     test_share: float
     validation_share: float
+    _cuts: dict[int, Cut] = field(default_factory=dict, repr=False, compare=False)
 
     def cut(self, index: int = 0) -> Cut:
         """Splits of training number `index`, which counts all folds of repeat 0, then those of repeat 1, and so on.
@@ -51,6 +52,11 @@ class Plan:
             DataError: a class is missing in a split that needs it.
         """
         index = index if self.n_folds > 1 else 0
+        if index not in self._cuts:
+            self._cuts[index] = self._make_cut(index)
+        return self._cuts[index]
+
+    def _make_cut(self, index: int) -> Cut:
         is_test = self._find_test(index)
         given = self.examples.split
         if given is not None and (given == "validation").any():

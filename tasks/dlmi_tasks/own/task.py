@@ -28,7 +28,7 @@ Make = Callable[[Progress | None], OwnDataset]
 class Loader:
     """`load` of a task: makes the data on the first call of a process and keeps them."""
 
-    make: Make
+    make: Make = field(repr=False)
     name: str
     _data: OwnDataset | None = field(default=None, repr=False)
 
