@@ -78,18 +78,23 @@ class Runner:
         try:
             for index, step in enumerate(steps):
                 display.start_step(step, index, len(steps))
-                todo: list[Cell] = []
-                for cell in step.cells:
-                    attempt = stored.get(cell.key) if cell.kind not in self._fresh else None
-                    if attempt and attempt.record and self._is_current(attempt):
-                        self._remember(attempt.record)
-                        outcome.n_kept += 1
-                    else:
-                        todo.append(cell)
+                todo = self._list_stale(step, stored)
+                outcome.n_kept += len(step.cells) - len(todo)
                 display.end_step(step, self._run_step(step, todo, display, outcome) if todo else "kept")
         finally:
             self._context.close()
         return outcome
+
+    def _list_stale(self, step: Step, stored: dict[str, Attempt]) -> list[Cell]:
+        """List the cells to do; what is measured side by side is done together, else it could not be compared."""
+        stale = []
+        for cell in step.cells:
+            attempt = stored.get(cell.key) if cell.kind not in self._fresh else None
+            if attempt and attempt.record and self._is_current(attempt):
+                self._remember(attempt.record)
+            else:
+                stale.append(cell)
+        return list(step.cells) if stale and MEASURES[step.kind].scope == "joint" else stale
 
     def _is_current(self, attempt: Attempt) -> bool:
         record = attempt.record
