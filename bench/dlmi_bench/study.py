@@ -111,8 +111,9 @@ def _place(module: str, name: str, value: object) -> "plugins.Place | Model":
 def _write_default_claims(out: Path, tasks: Iterable[str], models: tuple[str, ...]) -> None:
     from dlmi_reports.claims.defaults import make_default_claims
 
-    if len(models) > 1:
-        text = "\n".join(make_default_claims(task, models[0], list(models[1:])) for task in tasks)
+    named = list(tasks)
+    parts = [make_default_claims(t, models[0], list(models[1:]), prefix=t if len(named) > 1 else "") for t in named]
+    if text := "\n".join(filter(None, parts)) if models else "":
         write_text(out / CLAIMS_FILE, text)
 
 

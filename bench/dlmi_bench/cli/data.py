@@ -27,7 +27,7 @@ class Preset(StrEnum):
 
 
 def data(
-    task: Annotated[str, typer.Argument(help="usps, usps-libsvm or spect.")],
+    task: Annotated[str, typer.Argument(help="usps, usps-libsvm, spect, one of a package, or a STUDY.py of your own.")],
     source: Annotated[Source, typer.Option(help="Where from; auto takes the first that works.")] = Source.auto,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the official files.")] = None,
     preset: Annotated[Preset, typer.Option(help="spect: which synthetic cohort.")] = Preset.course,
@@ -43,6 +43,9 @@ def data(
     from dlmi_tasks import TASKS, get_task
 
     load_entry_points()
+    if task.endswith(".py"):
+        _show_study(Path(task), as_json=as_json)
+        return
     if task not in TASKS:
         raise UsageError(f"no task {task!r}", f"use one of {', '.join(TASKS)}")
     entry = get_task(task)
@@ -54,6 +57,20 @@ def data(
         say(format_tree({name: part for name, part in described.items() if name != "manifest"}))
     else:
         say(format_data(described))
+
+
+def _show_study(path: Path, *, as_json: bool) -> None:
+    """Describe the data of each task of a study, with the audit of its splits."""
+    from dlmi_bench.study import load_study
+    from dlmi_tasks import get_task
+    from dlmi_tasks.audit import audit_dataset
+
+    described: dict[str, object] = {}
+    for name in load_study(path).suite.tasks:
+        entry = get_task(name)
+        data = entry.load()
+        described[name] = data.describe() | {"audit": audit_dataset(data, entry)}
+    print_json(described) if as_json else say(format_tree(described))
 
 
 def _load(task: "Task", source: Source, data_dir: Path | None) -> dict[str, Any]:

@@ -29,11 +29,15 @@ QUESTIONS = {
 }
 
 
-def make_default_claims(task: str, mine: str, others: list[str]) -> str:
-    """Ask of each other model: is `mine` as accurate, has it fewer parameters, is it faster? Empty without others."""
+def make_default_claims(task: str, mine: str, others: list[str], *, prefix: str = "") -> str:
+    """Ask of each other model: is `mine` as accurate, has it fewer parameters, is it faster? Empty without others.
+
+    Args:
+        prefix: Begins each id, where one file asks about several tasks.
+    """
     return "".join(
         BLOCK.format(
-            id=_quote(f"{_make_id(mine)}-{question}-vs-{_make_id(other)}"),
+            id=_quote(f"{prefix and _make_id(prefix) + '-'}{_make_id(mine)}-{question}-vs-{_make_id(other)}"),
             task=_quote(task),
             mine=_quote(mine),
             other=_quote(other),
