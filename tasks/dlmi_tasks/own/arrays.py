@@ -47,7 +47,7 @@ class Layout(NamedTuple):
         return inner
 
     def arrange(self, where: str, array: NDArray[Any]) -> Images:
-        """Images as float32 (n, channel, ...) in C order; integers keep their values, 0-255 for uint8.
+        """Images as float32 (n, channel, ...) in memory of their own; integers keep their values, 0-255 for uint8.
 
         Raises:
             DataError: the values are not real numbers.
@@ -58,7 +58,7 @@ class Layout(NamedTuple):
         shape = self.find_shape(where, array.shape)
         moved = np.moveaxis(array, -1, 1) if self.channels_last and array.ndim == len(shape) + 1 else array
         with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and reported as such
-            return np.asarray(moved.reshape(-1, *shape), dtype=np.float32, order="C")
+            return np.array(moved.reshape(-1, *shape), dtype=np.float32, order="C")
 
 
 def from_arrays(images: ArrayLike, labels: ArrayLike, **options: Unpack[Options]) -> Task:
