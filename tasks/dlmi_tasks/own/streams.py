@@ -161,8 +161,9 @@ class DatasetStream:
 
     def __getitem__(self, number: int) -> "tuple[Images, int]":
         item = self.joined[int(self.index[number])]
-        if item.image is None:
-            raise RuntimeError(item.error)
+        if item.error:
+            raise DataError(*item.error)
+        assert item.image is not None
         return self.normaliser(item.image[None])[0], int(self.labels[number])
 
     def head(self, n: int) -> Arrays:
