@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.own.arrays import Layout, check_fields, to_array
+from dlmi_tasks.own.arrays import Layout, check_fields, to_images
 from dlmi_tasks.own.dataset import OwnDataset
 from dlmi_tasks.own.examples import Examples, check_labels, name_classes
 from dlmi_tasks.own.memory import COPIES, check_memory, count_bytes, find_free_bytes
@@ -44,7 +44,7 @@ def from_datasets(
     names, where, layout = tuple(map(str, names)), f"{full['name']}", Layout(full["n_dims"], full["channels_last"])
     first = f"{where}: train, item 0"
     with seeded():
-        image = layout.arrange(first, to_array(first, read_pair(first, train, 0)[0])[None])
+        image = layout.arrange(first, to_images(first, read_pair(first, train, 0)[0])[None])
     joined = Joined(where, parts, image.shape[1:], len(names), layout)
     loading = Loading(joined, n_workers, in_memory, full, names)
     return build_task(full, joined.shape, names, 1, loading)
