@@ -91,7 +91,7 @@ def test_sketches_keep_near_pairs(seed: int, kind: str) -> None:
 
 
 def test_constant_images_are_like_nothing() -> None:
-    """Black images are exact copies of each other, and near to none; one rounding error makes no image of them."""
+    """Black images are exact copies of each other, and near to none; nor are grey ones."""
     a, b = make(5, (1, 7, 7)), make(5, (1, 7, 7), seed=1)
     a.images[0] = b.images[0] = 0
     a.images[1], b.images[1] = np.float32(0.1), np.float32(0.3)

@@ -91,7 +91,7 @@ def test_a_rare_class_is_in_every_part(seed: int, shares: tuple[float, ...]) -> 
     """A class of as many groups as parts, or examples, gives each part one."""
     rng, n_parts = np.random.default_rng(seed), len(shares)
     labels = rng.permutation(np.repeat([0, 1], [40, 2 * n_parts]))
-    pairs = np.where(labels == 1, 100 + (labels == 1).cumsum() // 2, np.arange(len(labels)) // 2)
+    pairs = np.where(labels == 1, 100 + ((labels == 1).cumsum() - 1) // 2, np.arange(len(labels)) // 2)
     part = deal(labels, pairs.astype(str), np.array(shares), rng)
     assert set(part[labels == 1]) == set(range(n_parts))
     few = np.repeat([0, 1], [40, n_parts])

@@ -14,6 +14,9 @@ from dlmi_tasks.own.streams import DatasetStream, seeded
 from dlmi_tasks.spec import Arrays, Splits, Stream, Task
 from own_examples import Items, N, make_items
 
+# Later versions of Python warn where a process with threads starts another, as a DataLoader with workers does.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+
 
 def make(train: Any = None, test: Any = None, **options: Any) -> Task:
     settings: dict[str, Any] = {"name": "mine", **options}
@@ -141,6 +144,9 @@ def test_memory_of_the_splits_that_are_held(monkeypatch: pytest.MonkeyPatch) -> 
         make(validation=make_items(24), in_memory=False).load()
     monkeypatch.setattr(memory, "find_free_bytes", lambda: memory.count_bytes(54, (2, 6, 5)))
     assert make(validation=make_items(24), in_memory=False).load()
+    assert make(train=make_items(120), in_memory=False).load()  # 30 to test, and 24 that are cut
+    with pytest.raises(DataError, match="mine: needs"):
+        make(train=make_items(125), in_memory=False).load()
 
 
 def spoilt(image: Any = None, label: Any = None) -> Items:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.own.examples import Examples, check_labels, check_split, check_words, name_classes
+from dlmi_tasks.own.examples import Examples, check_labels, check_split, check_words, name_classes, to_array
 from dlmi_tasks.own.options import Options, complete
 from dlmi_tasks.own.task import make_task
 from dlmi_tasks.spec import Groups, Images, Task
@@ -47,25 +47,23 @@ class Layout(NamedTuple):
         return inner
 
     def arrange(self, where: str, array: NDArray[Any]) -> Images:
-        """Images as float32 (n, channel, ...) in C order; integers keep their values, 0-255 for uint8.
+        """Images as float32 (n, channel, ...) in memory of their own; integers keep their values, 0-255 for uint8.
 
         Raises:
             DataError: the values are not real numbers.
         """
-        if array.dtype.kind not in "biuf":
-            cause = f"{where}: images are of type {array.dtype}, not numbers"
-            raise DataError(cause, "stack images of one size into an array of integers or floats")
+        array = to_images(where, array)
         shape = self.find_shape(where, array.shape)
         moved = np.moveaxis(array, -1, 1) if self.channels_last and array.ndim == len(shape) + 1 else array
         with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and reported as such
-            return np.asarray(moved.reshape(-1, *shape), dtype=np.float32, order="C")
+            return np.array(moved.reshape(-1, *shape), dtype=np.float32, order="C")
 
 
 def from_arrays(images: ArrayLike, labels: ArrayLike, **options: Unpack[Options]) -> Task:
     """See Task.from_arrays."""
     full = complete(options)
     where = f"{full['name']}: arrays"
-    array = to_array(where, images)
+    array = to_images(where, images)
     layout = Layout(full["n_dims"], full["channels_last"])
     shape, n = layout.find_shape(where, array.shape), len(array)
     checked = check_labels(where, labels, n)
@@ -82,16 +80,13 @@ def from_arrays(images: ArrayLike, labels: ArrayLike, **options: Unpack[Options]
     return make_task(examples, full)
 
 
-def to_array(where: str, images: ArrayLike) -> NDArray[Any]:
+def to_images(where: str, images: ArrayLike) -> NDArray[Any]:
     """Images as an array of numbers.
 
     Raises:
         DataError: they differ in size, or hold what is no number.
     """
-    try:
-        array = np.asarray(images)
-    except ValueError as error:
-        raise DataError(f"{where}: images differ in size", "bring all images to one size") from error
+    array = to_array(where, "images", images)
     if array.dtype.kind not in "biuf":
         cause = f"{where}: images are of type {array.dtype}, not numbers"
         raise DataError(cause, "stack images of one size into an array of integers or floats")

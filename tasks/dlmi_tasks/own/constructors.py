@@ -71,7 +71,7 @@ class Constructors:
         root: str | Path | None = None,
         **options: "Unpack[CommonOptions]",
     ) -> "Task":
-        """Make a task of a table that lists image files.
+        """Make a task of a table that lists image files, of the kinds that `from_folder` reads.
 
         Args:
             manifest: CSV with a line of column names; .tsv with tabs.

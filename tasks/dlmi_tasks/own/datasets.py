@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.own.arrays import Layout, check_fields, to_array
+from dlmi_tasks.own.arrays import Layout, check_fields, to_images
 from dlmi_tasks.own.dataset import OwnDataset
 from dlmi_tasks.own.examples import Examples, check_labels, name_classes
 from dlmi_tasks.own.memory import COPIES, check_memory, count_bytes, find_free_bytes
@@ -44,7 +44,7 @@ def from_datasets(
     names, where, layout = tuple(map(str, names)), f"{full['name']}", Layout(full["n_dims"], full["channels_last"])
     first = f"{where}: train, item 0"
     with seeded():
-        image = layout.arrange(first, to_array(first, read_pair(first, train, 0)[0])[None])
+        image = layout.arrange(first, to_images(first, read_pair(first, train, 0)[0])[None])
     joined = Joined(where, parts, image.shape[1:], len(names), layout)
     loading = Loading(joined, n_workers, in_memory, full, names)
     return build_task(full, joined.shape, names, 1, loading)
@@ -89,8 +89,7 @@ class Loading:
         joined, options = self.joined, self.options
         split = np.asarray(options["split"])
         is_held = self._decide()
-        n_held = COPIES * len(split) if is_held else int((split != "train").sum())
-        check_memory(joined.where, count_bytes(n_held, joined.shape))
+        check_memory(joined.where, count_bytes(self._count_held(split, is_held), joined.shape))
         self._check_lengths()
         scan = self._scan(split, is_held, on_progress)
         plan = make_plan(self._describe(scan.labels, is_held), options)
@@ -118,6 +117,14 @@ class Loading:
         with seeded():
             first, second = self.joined[0], self.joined[0]
         return first.image is None or second.image is None or np.array_equal(first.image, second.image)
+
+    def _count_held(self, split: NDArray[np.str_], is_held: bool) -> int:
+        """Images in memory at a time: all, twice, or those of validation and test."""
+        if is_held:
+            return COPIES * len(split)
+        n_train = int((split == "train").sum())
+        n_cut = 0 if "validation" in self.joined.parts else round(n_train * self.options["validation_share"])
+        return len(split) - n_train + n_cut
 
     def _check_lengths(self) -> None:
         """Raises DataError where a dataset has an item after its last one."""

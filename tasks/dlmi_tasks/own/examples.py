@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlmi_bench.errors import DataError
+from dlmi_bench.files import parsing
 from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.spec import Groups, Images, Labels
 
@@ -46,13 +47,19 @@ class Examples:
     files: tuple[str, ...] = ()
 
 
+def to_array(where: str, field: str, values: ArrayLike) -> NDArray[Any]:
+    """Values as an array; DataError where they are of several sizes, or on a GPU."""
+    with parsing(f"{where}: {field} are no array", f"hand over one array of {field} in main memory, all of one size"):
+        return np.asarray(values)
+
+
 def check_labels(where: str, labels: ArrayLike, n: int) -> Labels:
     """Whole numbers from 0, one for each of `n` images.
 
     Raises:
         DataError: names the first that is none.
     """
-    found = np.asarray(labels)
+    found = to_array(where, "labels", labels)
     if found.dtype.kind in "OSU":
         remedy = "number the classes from 0: labels = np.unique(words, return_inverse=True)[1]"
         raise DataError(f"{where}: labels are {_name_kind(found)} such as {_show_first(found)}", remedy)
@@ -153,7 +160,7 @@ def check_words(where: str, field: str, values: ArrayLike | None, n: int, lines:
     """
     if values is None:
         return None
-    found = np.asarray(values)
+    found = to_array(where, field, values)
     if found.ndim != 1:
         raise DataError(f"{where}: {field} have shape {found.shape}", f"hand over one for each image, shape ({n},)")
     check_length(where, field, len(found), n)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dlmi_bench.errors import BenchError, DataError
-from dlmi_tasks.own.arrays import Layout, to_array
+from dlmi_tasks.own.arrays import Layout, to_images
 from dlmi_tasks.own.normalisation import Normaliser
 from dlmi_tasks.own.plan import Index
 from dlmi_tasks.spec import SPLIT_SEED, Arrays, Groups, Images, Labels
@@ -62,7 +62,7 @@ class Joined:
     def _read(self, part: str, index: int) -> Item:
         where = f"{self.where}: {part}, item {index}"
         image, label = read_pair(where, self.parts[part], index)
-        array = self.layout.arrange(where, to_array(where, image)[None])[0]
+        array = self.layout.arrange(where, to_images(where, image)[None])[0]
         if array.shape != self.shape:
             cause = f"{where} has shape {array.shape}, item 0 of {next(iter(self.parts))} has {self.shape}"
             raise DataError(cause, "bring all images to one size and one number of channels")
@@ -161,8 +161,9 @@ class DatasetStream:
 
     def __getitem__(self, number: int) -> "tuple[Images, int]":
         item = self.joined[int(self.index[number])]
-        if item.image is None:
-            raise RuntimeError(item.error)
+        if item.error:
+            raise DataError(*item.error)
+        assert item.image is not None
         return self.normaliser(item.image[None])[0], int(self.labels[number])
 
     def head(self, n: int) -> Arrays:
