@@ -10,7 +10,7 @@ from PIL import Image
 
 from dlmi_bench.errors import BenchError, DataError, UsageError
 from dlmi_tasks.own import memory
-from dlmi_tasks.spec import Distortion, Recipe, Task
+from dlmi_tasks.spec import Recipe, Task
 from own_examples import N, make_images, make_labels, write_folder, write_manifest
 
 X, Y = make_images(), make_labels()
@@ -131,11 +131,6 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "share": (arrays(test_share=20), "test_share is 20", "for instance 0.2"),
     "percent": (arrays(target=95), "target 95 is no accuracy", "for instance 0.9"),
     "normalisation": (arrays(normalisation="z"), "normalisation is 'z'", "'standard', 'minmax', 'none'"),
-    "distorted volumes": (
-        arrays(make_images(N, (4, 4, 4)), n_dims=3, distortion=Distortion(0.1, 0.1, 0.1, 1.0, 0.0)),
-        "volumes cannot be distorted",
-        "drop distortion",
-    ),
     "sources": (lambda f: arrays()(f).load(data_dir=f), "come from where the task was made", "drop --source"),
     "npz without images": (npz(pictures=X, labels=Y), "no images; its arrays are pictures, labels", "np.savez"),
     "npz without labels": (npz(images=X), "images without labels", "np.savez"),

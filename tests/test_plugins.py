@@ -12,8 +12,9 @@ from dlmi_bench.backends import BACKENDS
 from dlmi_bench.closure import hash_code, hash_objects, list_closure
 from dlmi_bench.errors import UsageError
 from dlmi_bench.jobs import plugins
-from dlmi_bench.jobs.plugins import Place, adopt_file, adopt_model, adopt_task, describe_plugins, find_model
+from dlmi_bench.jobs.plugins import Place, adopt_model, adopt_task, describe_plugins, find_model
 from dlmi_bench.jobs.protocol import CountsRequest
+from dlmi_bench.jobs.source_files import PREFIX, adopt_file
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.study import load_study
@@ -42,7 +43,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         table.update(kept)  # type: ignore[arg-type]
     sys.path[:] = path
     for name in [*sys.modules]:
-        if name.startswith((plugins.PREFIX, "helper", "good", "bad")):
+        if name.startswith((PREFIX, "helper", "good", "bad")):
             del sys.modules[name]
     plugins._ADOPTED.clear()
     clear_caches()
@@ -118,7 +119,7 @@ def test_words_name_models(tmp_path: Path) -> None:
     assert find_model("a.b:make") == Place("a.b", "make")
     found = find_model(f"{tmp_path}/net.py:make")
     assert isinstance(found, Place)
-    assert (found.module.startswith(plugins.PREFIX), found.factory) == (True, "make")
+    assert (found.module.startswith(PREFIX), found.factory) == (True, "make")
     for word in ("nothing", ":make", "a.b:"):
         with pytest.raises(UsageError, match="no model"):
             find_model(word)

@@ -30,7 +30,8 @@ from dlmi_bench.jobs.protocol import (
 from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.records import Benchmark, Cell, Figure, Record
 from dlmi_bench.store.artifacts import put_artifact
-from dlmi_bench.suite.measures import SuiteContext, run_counts, run_energy, run_latency, run_memory
+from dlmi_bench.suite.context import SuiteContext
+from dlmi_bench.suite.measures import run_counts, run_energy, run_latency, run_memory
 from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
@@ -194,7 +195,7 @@ class FakeWorker:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
-    for module in ("session", "measures"):
+    for module in ("session", "measures", "context"):
         monkeypatch.setattr(f"dlmi_bench.suite.{module}.Worker", FakeWorker)
     monkeypatch.setattr("dlmi_bench.suite.measures.run_peaks", lambda _: [])
     for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True), ("wrong", {})):

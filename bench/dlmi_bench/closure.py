@@ -187,7 +187,7 @@ def find_file(name: str) -> Path | None:
     except (ImportError, ValueError):  # of a module without one, such as __main__
         return None
     if not rest or not spec or not spec.submodule_search_locations:
-        return Path(spec.origin) if spec and spec.origin and not rest else None
+        return Path(spec.origin) if spec and spec.has_location and spec.origin and not rest else None
     path = Path(spec.submodule_search_locations[0], *rest)
     files = (path.with_suffix(".py"), path / "__init__.py")
     return next((file for file in files if file.is_file()), None)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dlmi_bench.api import Answer, judge_claims, report, run
 from dlmi_bench.errors import UsageError
 from dlmi_bench.files import write_text
-from dlmi_bench.jobs import plugins
+from dlmi_bench.jobs import plugins, source_files
 from dlmi_bench.suite.suites import Suite
 from dlmi_bench.units import clean_text
 from dlmi_models.own import Model, as_model
@@ -63,8 +63,8 @@ def load_study(path: Path) -> StudyFile:
     Raises:
         UsageError: the file raised, or one of MODELS, TASKS, SUITE and CLAIMS is not what it should be.
     """
-    name = plugins.adopt_file(path)
-    module = plugins.import_file(name)
+    name = source_files.adopt_file(path)
+    module = source_files.import_file(name)
     models, tasks = (_read_table(path, module, table) for table in ("MODELS", "TASKS"))
     if not models and not tasks:
         raise UsageError(f"{path}: no MODELS and no TASKS", "say MODELS = {...} or TASKS = {...}; see dlmi-bench init")
@@ -222,8 +222,8 @@ def compare(
         DataError: the data cannot be used.
     """
     tasks = _list_tasks(task)
-    if plugins.is_replaying():
-        plugins.end_replay(dict(models), {name: value for name, value in tasks.items() if isinstance(value, Task)})
+    if source_files.is_replaying():
+        source_files.end_replay(dict(models), {name: value for name, value in tasks.items() if isinstance(value, Task)})
     if not models:
         raise UsageError("compare: no models", 'name some: {"mine": make_net, "cnn": "cnn-32"}')
     _adopt(models, tasks)
@@ -249,7 +249,7 @@ _COMPARED: list[str] = []  # the script that has compared in this process
 
 def _adopt(models: Mapping[str, Any], tasks: dict[str, Task | str]) -> None:
     """Let models and tasks join the registries: by the script that they come from, else as objects of this process."""
-    script = plugins.find_script()
+    script = source_files.find_script()
     own = {name: task for name, task in tasks.items() if isinstance(task, Task)}
     module = _adopt_script(script, models, own) if script else ""
     for name, value in models.items():
@@ -279,8 +279,8 @@ def _adopt_script(script: Path, models: Mapping[str, Any], tasks: dict[str, Task
             "name all models and tasks in one call, or write two scripts",
         )
     _COMPARED.append(str(script))
-    name = plugins.adopt_file(script, sys.argv)
-    spec = plugins.FINDER.find_spec(name)
+    name = source_files.adopt_file(script, sys.argv)
+    spec = source_files.FINDER.find_spec(name)
     assert spec
     module = module_from_spec(spec)
     module.__dict__.update(MODELS=dict(models), TASKS=tasks)

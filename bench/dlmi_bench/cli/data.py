@@ -50,9 +50,10 @@ def data(
         raise UsageError(f"no task {task!r}", f"use one of {', '.join(TASKS)}")
     entry = get_task(task)
     described = _inspect(entry, preset, data_dir, audit, montage) if entry.inspect else _load(entry, source, data_dir)
+    is_tree = entry.inspect or "n_per_class" in described  # of a user's task
     if as_json:
         print_json(described)
-    elif entry.inspect:
+    elif is_tree:
         # The manifest is for machines; it has a line for every patient.
         say(format_tree({name: part for name, part in described.items() if name != "manifest"}))
     else:
@@ -86,7 +87,10 @@ def _load(task: "Task", source: Source, data_dir: Path | None) -> dict[str, Any]
             data_dir=data_dir,
             on_progress=lambda done, total: progress.update(line, completed=done, total=total),
         )
-    return data.describe() | {"train": _describe_split(data.train), "test": _describe_split(data.test)}
+    described = data.describe()
+    if "n_per_class" in described:  # a user's task describes its splits itself
+        return described
+    return described | {"train": _describe_split(data.train), "test": _describe_split(data.test)}
 
 
 def _inspect(

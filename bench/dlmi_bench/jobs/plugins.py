@@ -1,30 +1,24 @@
 """Models, tasks and backends of the user's join the registries: from plain files, scripts and entry points.
 
-A file is imported as a module of its own name, found by its path and checked by its sha256, and not before something in
-it is needed: a worker that loads an ONNX file never runs it. Workers learn from the environment what there is.
+Workers learn from the environment what there is. A file is not imported before something in it is needed: a worker that
+loads an ONNX file never runs it.
 """
 
 import hashlib
-import importlib.abc
-import importlib.util
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue, TypeAdapter
 
 from dlmi_bench.backends import BACKENDS, BackendEntry
 from dlmi_bench.closure import find_file, hash_distribution, is_ours, list_closure
-from dlmi_bench.errors import BenchError, UsageError, describe_fault
-from dlmi_bench.files import read_bytes
-from dlmi_bench.search_path import append_user_path
+from dlmi_bench.errors import UsageError, describe_fault
+from dlmi_bench.jobs.source_files import FILES, SourceFile, adopt_file, install, read_source
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import TASKS
 
@@ -33,21 +27,6 @@ if TYPE_CHECKING:
     from dlmi_tasks.spec import Task
 
 ENVIRONMENT = "DLMI_BENCH_PLUGINS"  # of workers: what the parent has registered, as JSON
-PREFIX = "dlmi_study_"
-MAX_FILE_BYTES = 1 << 22
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A Python file of the user's.
-
-    Attributes:
-        arguments: Command line of a script, which workers run up to its call of `compare`; None of a plain file.
-    """
-
-    path: str
-    sha256: str
-    arguments: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,102 +51,10 @@ class Plugins:
     tasks: dict[str, str] = field(default_factory=dict)
 
 
-KNOWN = Plugins()
+KNOWN = Plugins(FILES)
 _ADOPTED: set[str] = set()  # names that the user gave in this process
 FAULTS: dict[str, str] = {}  # why an entry point is left out, by its name
 _ADAPTER = TypeAdapter(Plugins)
-
-
-class EndOfScriptError(BaseException):
-    """A script has reached its call of `compare`: all that workers need is there."""
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finder of the user's files by the names that they were given here."""
-
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        file = KNOWN.files.get(fullname)
-        return importlib.util.spec_from_file_location(fullname, file.path, loader=self) if file else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        file = KNOWN.files[module.__name__]
-        content = _read(Path(file.path))
-        if hashlib.sha256(content).hexdigest() != file.sha256:
-            raise UsageError(f"{file.path} was changed since the run began", "run the same command again")
-        append_user_path(str(Path(file.path).parent))
-        code = compile(content, file.path, "exec", dont_inherit=True)
-        if file.arguments is None:
-            exec(code, module.__dict__)  # noqa: S102 - the user's own file, named on the command line
-            return
-        module.__dict__["__name__"], sys.argv = "__main__", [*file.arguments]
-        _REPLAYED.append(module)
-        try:
-            exec(code, module.__dict__)  # noqa: S102 - the script that this worker works for
-        except EndOfScriptError:
-            return
-        finally:
-            _REPLAYED.pop()
-        raise UsageError(f"{file.path} did not call compare again in a worker", "let it do the same at every start")
-
-
-_REPLAYED: list[ModuleType] = []  # the script that is being run up to its call of `compare`
-
-
-def is_replaying() -> bool:
-    """Tell whether a worker is running the user's script up to its call of `compare`."""
-    return bool(_REPLAYED)
-
-
-def end_replay(models: dict[str, Any], tasks: dict[str, Any]) -> None:
-    """Keep what the script compares and end it there."""
-    _REPLAYED[-1].__dict__.update(MODELS=models, TASKS=tasks)
-    raise EndOfScriptError
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return read_bytes(path, MAX_FILE_BYTES)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}", "name a Python file that can be read") from error
-
-
-def adopt_file(path: Path, arguments: Iterable[str] | None = None) -> str:
-    """Name under which the file can be imported from now on, here and in workers.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    path = path.resolve()
-    name = PREFIX + hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    given = None if arguments is None else tuple(arguments)
-    file = SourceFile(str(path), hashlib.sha256(_read(path)).hexdigest(), given)
-    if KNOWN.files.get(name) != file:
-        sys.modules.pop(name, None)
-        KNOWN.files[name] = file
-    _install()
-    return name
-
-
-FINDER = _Finder()
-
-
-@cache
-def _install() -> None:
-    sys.meta_path.append(FINDER)
-
-
-def find_script() -> Path | None:
-    """Find the script that this process runs; None of a notebook, a prompt, `python -m` or a program of a package."""
-    main = sys.modules["__main__"]
-    file = getattr(main, "__file__", None)
-    if file is None or hasattr(sys, "ps1") or getattr(main, "__spec__", None) or not file.endswith(".py"):
-        return None
-    return Path(file) if is_user_path(Path(file)) else None
-
-
-def is_user_path(path: Path) -> bool:
-    """Tell whether a file lies outside of what is installed."""
-    return not {"site-packages", "dist-packages"} & {*path.resolve().parts}
 
 
 def adopt_model(name: str, place: "Place | Model") -> None:
@@ -230,23 +117,6 @@ def find_model(text: str) -> "Place | Model":
     return Place(adopt_file(Path(module)) if module.endswith(".py") else module, factory)
 
 
-def import_file(name: str) -> ModuleType:
-    """Import a file of the user's, in the process of a command.
-
-    Raises:
-        UsageError: it raised anything; names the file and the line.
-    """
-    path = KNOWN.files[name].path
-    try:
-        return importlib.import_module(name)
-    except BenchError:
-        raise
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise UsageError(describe_fault(error, path), "correct the file") from error
-
-
 def load_known() -> None:
     """Register in a worker what its parent has registered, and entry points; no file is imported."""
     if text := os.environ.get(ENVIRONMENT):
@@ -256,7 +126,7 @@ def load_known() -> None:
         MODELS.update({name: place.make_entry(name) for name, place in known.models.items()})
         KNOWN.tasks |= known.tasks
         TASKS.update(known.tasks)
-        _install()
+        install()
     load_entry_points()
 
 
@@ -315,7 +185,7 @@ def _describe_module(module: str) -> dict[str, JsonValue]:
     files: dict[str, JsonValue] = {}
     for path in paths:
         shown = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
-        files[shown] = hashlib.sha256(_read(path)).hexdigest()
+        files[shown] = hashlib.sha256(read_source(path)).hexdigest()
     first = find_file(module)
     return {"name": first.name if first and module in KNOWN.files else module, "files": files}
 

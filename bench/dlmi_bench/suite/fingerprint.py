@@ -12,7 +12,7 @@ from functools import cache
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
 from dlmi_bench.closure import hash_code, hash_distribution, hash_objects, list_closure
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
-from dlmi_bench.jobs.plugins import PREFIX
+from dlmi_bench.jobs.source_files import PREFIX
 from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.suites import Suite
@@ -30,12 +30,14 @@ LEFT_OUT = {
     "dlmi_bench.store.artifacts": "puts files away by their hash",
     "dlmi_bench.files": "reads and writes files, whose hashes are in the fingerprint",
     "dlmi_bench.jobs.plugins": "finds code of the user's, whose hash is in the fingerprint",
+    "dlmi_bench.jobs.source_files": "imports files of the user's, which are in the fingerprint by what is used of them",
     "dlmi_bench.jobs.protocol": "the shape of requests and answers",
     "dlmi_bench.instruments.host.provenance": "versions and machine, which are in the fingerprint",
     "dlmi_bench.backends.needs": "whether a runtime is here, which is in the fingerprint",
     "dlmi_bench.suite.suites": "settings, which are in the fingerprint",
     "dlmi_models": "the registry; the model's row is in the fingerprint",
     "dlmi_tasks": "the registry; the task's recipe, target and data are in the fingerprint",
+    "dlmi_tasks.own.constructors": "makes tasks of users, whose code is that of their data",
     "dlmi_tasks.files": "a package without code",
     "dlmi_tasks.files.archives": "fetches data, whose hash is in the fingerprint",
     "dlmi_tasks.files.cache": "keeps data, whose hash is in the fingerprint",
@@ -122,6 +124,8 @@ def list_modules(cell: Cell) -> tuple[str, ...]:
     if cell.kind == "train":
         start = MODELS[cell.model].start
         left_out |= {module: "another start" for name, own in STARTS.items() if name != start for module in own}
+        loader = type(get_task(cell.task).load).__module__
+        roots += [loader] if loader.startswith("dlmi_tasks.own") else []
     return _list_modules(tuple(roots), tuple(left_out))
 
 

@@ -2,20 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from uuid import uuid4
-
-import numpy as np
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS, JUDGED_BACKEND
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.energy_figures import join_processes
-from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import (
     NOT_FINITE,
-    Answer,
     CountsRequest,
     EnergyRequest,
     Figures,
@@ -23,75 +17,20 @@ from dlmi_bench.jobs.protocol import (
     ModelFiles,
     OnProgress,
     ReferencesRequest,
-    Request,
     TrainRequest,
     scores_role,
 )
 from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.subject import Subject
-from dlmi_bench.jobs.worker import Worker, run_here
+from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Cell, CellKind, Conditions, Figure, Record, unavailable
-from dlmi_bench.store.artifacts import find_artifact
+from dlmi_bench.suite.context import SuiteContext
 from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
-from dlmi_tasks import TASKS
-from dlmi_tasks.spec import Task
 
 # The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
 MEASURED_SEED = 0
-
-
-class SuiteContext:
-    """State that all kinds of cell share: settings, the trained records, and one long-lived worker.
-
-    Training, counting and energy share the worker, so that its imports are paid for once. Memory and latency need fresh
-    processes and make their own. What lives in this process alone, such as a notebook's, is trained here.
-    """
-
-    def __init__(self, suite: Suite, folder: Path, tasks: dict[str, Task]) -> None:
-        self.suite = suite
-        self.folder = folder.resolve()
-        self.tasks = tasks
-        self.trained: dict[tuple[str, str], Record] = {}
-        self._worker: Worker | None = None
-        self._scratch: TemporaryDirectory[str] | None = None
-
-    def ask(self, request: Request[Answer], on_progress: OnProgress, cell: Cell | None = None) -> Answer:
-        """Run a job in the shared worker, which is replaced after it died; here, if no other process has the cell."""
-        if cell and (MODELS[cell.model].definition or not isinstance(TASKS[cell.task], str)):
-            return run_here(request, on_progress)
-        if self._worker is None or not self._worker.is_alive:
-            self._worker = Worker()
-        return self._worker.ask(request, on_progress)
-
-    def keep_inputs(self, name: str) -> str:
-        """Path of the first validation images of a task, for whatever times a model; the test split stays closed."""
-        self._scratch = self._scratch or TemporaryDirectory(prefix="dlmi-bench-")
-        path = Path(self._scratch.name, f"{list(self.tasks).index(name)}.npy")
-        if not path.exists():
-            task = self.tasks[name]
-            images = task.load().split(task.n_validation).validation.images
-            np.save(path, images[: max(self.suite.batches)], allow_pickle=False)
-        return str(path)
-
-    def find_path(self, cell: Cell, role: str) -> str:
-        """Path of the artifact that the cell's training wrote under this role."""
-        return str(find_artifact(self.folder, self.trained[cell.task, cell.model].artifact(role)))
-
-    def find_reason(self, cell: Cell, backend: str) -> str:
-        """Find why the backend gave no scores for the model when it was evaluated; empty where it did."""
-        if obstacle := find_obstacle(MODELS[cell.model], BACKENDS[backend]):
-            return obstacle
-        figure = self.trained[cell.task, cell.model].figure("test_accuracy", backend=backend)
-        return figure.reason if figure else "it was not evaluated; run with --fresh train"
-
-    def close(self) -> None:
-        """End the worker, also in the middle of a job."""
-        if self._worker:
-            self._worker.close()
-        if self._scratch:
-            self._scratch.cleanup()
 
 
 Run = Callable[[SuiteContext, list[Cell], OnProgress], list[Record]]

@@ -14,9 +14,10 @@ from dlmi_bench.jobs.plugins import describe_plugins
 from dlmi_bench.records import Cell, CellKind, Record
 from dlmi_bench.store import Store
 from dlmi_bench.store.rows import Attempt
+from dlmi_bench.suite.context import SuiteContext
 from dlmi_bench.suite.display import Display
 from dlmi_bench.suite.fingerprint import compute_fingerprint
-from dlmi_bench.suite.measures import MEASURED_SEED, MEASURES, SuiteContext, list_judged
+from dlmi_bench.suite.measures import MEASURED_SEED, MEASURES, list_judged
 from dlmi_bench.suite.plan import Step, make_steps, select_shard
 from dlmi_bench.suite.suites import Suite, select_models
 from dlmi_models import MODELS

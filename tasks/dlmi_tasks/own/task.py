@@ -68,8 +68,6 @@ def build_task(
     """Task with these options; `make` makes its data."""
     name, distortion, is_volume = options["name"], options["distortion"], len(shape) > 3
     assert name is not None
-    if is_volume and distortion is not None:
-        raise UsageError(f"{name}: volumes cannot be distorted", "drop distortion")
     return Task(
         name=name,
         title=options["title"] or name,
