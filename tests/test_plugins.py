@@ -23,6 +23,7 @@ from dlmi_tasks import TASKS, get_task
 from stand_ins import plant
 
 STUDY = """
+import sys
 from pathlib import Path
 Path(__file__).with_name("imported").write_text("yes")
 from helper import make_net
@@ -130,6 +131,7 @@ def test_words_name_models(tmp_path: Path) -> None:
 def test_code_of_neighbours_counts_and_comments_do_not(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A helper beside the file is part of it; another folder, a library and this project's own code are not."""
     monkeypatch.syspath_prepend(study.parent)
+    monkeypatch.chdir(study.parent)  # built-in modules have no file, here or elsewhere
     name = adopt_file(study)
     assert list_closure([name]) == tuple(sorted([name, "helper"]))
     before = hash_code(list_closure([name]))

@@ -70,3 +70,32 @@ def test_step_that_raises_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
     assert "\n  remedy: " in said
     assert ("in fall_over" in said) is (not isinstance(error, BenchError))
     assert [attempt.error for attempt in store.failures()] == [said]
+
+
+def test_models_timed_side_by_side_are_timed_together_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two latencies is stale: both are measured, since times of two sessions are never compared."""
+    store = Store(tmp_path)
+    running = Runner(Suite(tasks=("usps",), models=("softmax", "cnn-4")), store)
+    cells = tuple(Cell(kind="latency", task="usps", model=model) for model in ("softmax", "cnn-4"))
+    counts = tuple(cell.model_copy(update={"kind": "counts"}) for cell in cells)
+    store.add_done([(Record(cell=cell, figures=(FIGURE,)), cell.model) for cell in (*cells, *counts)])
+    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell: "cnn-4")
+    stored = store.current()
+    assert running._list_stale(Step("latency", "usps", cells, "l"), stored) == list(cells)
+    assert running._list_stale(Step("counts", "usps", counts, "c"), stored) == [counts[0]]
+    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell: cell.model)
+    assert running._list_stale(Step("latency", "usps", cells, "l"), stored) == []
+
+
+def test_training_on_other_data_than_were_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that draws its data anew in each process: the training is not kept, and the reason is said."""
+    running = Runner(Suite(tasks=("usps",), models=("softmax",)), Store(tmp_path))
+    running._data = {"usps": {"sha256": {"images": "a"}}}
+    cell = Cell(kind="train", task="usps", model="softmax")
+    for sha256, expected in (("a", 0), ("b", 1)):
+        record = Record(cell=cell, figures=(FIGURE,), provenance={"data": {"sha256": {"images": sha256}}})
+        set_run(monkeypatch, "train", lambda *_, record=record: [record])  # type: ignore[misc]
+        outcome = Outcome()
+        running._run_step(Step("train", "usps", (cell,), "t"), [cell], Quiet(), outcome)
+        assert len(outcome.failures) == expected
+    assert "other data in each process" in outcome.failures[cell.key]

@@ -214,8 +214,11 @@ def _train(
 
 
 def describe_start(entry: ModelEntry, start: Start | None) -> dict[str, JsonValue]:
-    """Describe where the weights came from: source, sha256, and of published ones the file and its licence."""
-    found: dict[str, JsonValue] = {"source": entry.start, "is_frozen": entry.is_frozen}
+    """Describe where the weights came from: source, sha256, and of published ones the file and its licence.
+
+    A factory of the user's may have read weights, so its networks are not called untrained.
+    """
+    found: dict[str, JsonValue] = {"source": "factory" if entry.is_own else entry.start, "is_frozen": entry.is_frozen}
     return found | ({"sha256": start.sha256, **start.origin} if start else {"sha256": None})
 
 

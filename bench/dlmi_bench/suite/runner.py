@@ -7,7 +7,7 @@ from functools import partial
 
 from pydantic import JsonValue
 
-from dlmi_bench.errors import BenchError
+from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.host.activity import read_load
 from dlmi_bench.instruments.host.provenance import describe_environment
 from dlmi_bench.jobs.plugins import describe_plugins
@@ -132,6 +132,8 @@ class Runner:
         before = read_load()
         try:
             records = self._act(step.kind, ready, display)
+            for record in records:
+                self._check_data(record)
         except BenchError as error:
             self._fail(ready, str(error), outcome)
             return f"failed: {error.cause.splitlines()[0]}"
@@ -158,6 +160,18 @@ class Runner:
         except Exception as error:  # a fault of the program costs its own step: the store keeps it, the others come
             cause = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-3).rstrip()}"
             raise BenchError(cause, "run the same command again; if it stays so, report these lines") from error
+
+    def _check_data(self, record: Record) -> None:
+        """Check that a worker trained on the data that were read here.
+
+        Raises:
+            UsageError: it did not, since the user's code draws others at each start.
+        """
+        task, seen = record.cell.task, record.provenance.get("data")
+        if record.cell.kind == "train" and isinstance(seen, dict) and seen.get("sha256") != self._data[task]["sha256"]:
+            raise UsageError(
+                f"task {task!r} has other data in each process", "draw them from a fixed seed: default_rng(0)"
+            )
 
     def _fail(self, cells: list[Cell], error: str, outcome: Outcome) -> None:
         self._store.add_failed([(cell.key, self._fingerprint(cell)) for cell in cells], error)
