@@ -7,7 +7,6 @@ A script is also what workers run to find its objects, up to this call. The obje
 which then trains them itself.
 """
 
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -49,10 +48,16 @@ class StudyFile:
     claims: Path | None = None
 
     def keep_claims(self, out: Path) -> None:
-        """Put the claims where reports look for them: the stated ones, or default questions about the first model."""
+        """Put the claims where reports look for them: the stated ones, or default questions about the first model.
+
+        Raises:
+            UsageError: the file of claims is wrong.
+        """
         if self.claims:
-            out.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.claims, out / CLAIMS_FILE)
+            from dlmi_reports.claims.file import load_claims
+
+            load_claims(self.claims)  # a mistake is said before anything is trained
+            write_text(out / CLAIMS_FILE, self.claims.read_text(encoding="utf-8"))
         elif not (out / CLAIMS_FILE).exists():
             _write_default_claims(out, self.suite.tasks, self.own)
 
@@ -224,6 +229,8 @@ def compare(
     tasks = _list_tasks(task)
     if source_files.is_replaying():
         source_files.end_replay(dict(models), {name: value for name, value in tasks.items() if isinstance(value, Task)})
+    if seeds < 1:
+        raise UsageError(f"compare: seeds is {seeds}", "train each model at least once; five show the spread")
     if not models:
         raise UsageError("compare: no models", 'name some: {"mine": make_net, "cnn": "cnn-32"}')
     _adopt(models, tasks)
@@ -237,7 +244,7 @@ def compare(
 
 
 def _list_tasks(task: "Task | str | Iterable[Task | str]") -> dict[str, Task | str]:
-    given = [task] if isinstance(task, Task | str) else list(task)
+    given = [*task] if isinstance(task, Iterable) and not isinstance(task, str) else [task]
     for value in given:
         if not isinstance(value, Task | str):
             raise UsageError(f"compare: a task is a {type(value).__name__}", "make it by Task.from_arrays or so")

@@ -62,12 +62,16 @@ def data(
 
 def _show_study(path: Path, *, as_json: bool) -> None:
     """Describe the data of each task of a study, with the audit of its splits."""
+    from dlmi_bench.jobs import plugins
     from dlmi_bench.study import load_study
     from dlmi_tasks import get_task
     from dlmi_tasks.audit import audit_dataset
 
     described: dict[str, object] = {}
-    for name in load_study(path).suite.tasks:
+    load_study(path)
+    if not plugins.KNOWN.tasks:
+        raise UsageError(f"{path}: no TASKS", 'say TASKS = {"mine": dlmi_bench.Task.from_npz(...)}')
+    for name in plugins.KNOWN.tasks:
         entry = get_task(name)
         data = entry.load()
         described[name] = data.describe() | {"audit": audit_dataset(data, entry)}

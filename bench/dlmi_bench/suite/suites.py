@@ -153,7 +153,9 @@ def check_names(suite: Suite, where: str) -> Suite:
     for name in suite.models:
         if not any(name in select_models(suite, task) for task in suite.tasks):
             remedy = "name a task with images of another size with --task, or another model"
-            raise UsageError(f"{where}: models: {name} fits none of the tasks {', '.join(suite.tasks)}", remedy)
+            shapes = {task: "x".join(map(str, get_task(task).input_shape)) for task in suite.tasks}
+            tasks = ", ".join(f"{task} ({shape})" for task, shape in shapes.items())
+            raise UsageError(f"{where}: models: {name} takes the images of none of the tasks {tasks}", remedy)
     for field in ("batches", "threads"):
         if any(n < 1 for n in getattr(suite, field)):
             raise UsageError(f"{where}: {field}: {getattr(suite, field)}", "each is at least 1")
