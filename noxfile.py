@@ -197,6 +197,27 @@ def selftest(session: nox.Session) -> None:
     run(session, "python", "-m", "dlmi_bench.selftest", "--peers", str(python), *files, *session.posargs)
 
 
+@nox.session(default=False, requires=["env"])
+def examples(session: nox.Session) -> None:
+    """Run every example to its report, 8 minutes; `-- --quick` runs those that CI has the time for.
+
+    scikit-learn and Jupyter get an environment of their own, which sees the shared one: users need neither.
+    """
+    python = next(path for path in (Path(session.bin) / "python", Path(session.bin) / "python.exe") if path.exists())
+    where = ("-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    own, shared = (
+        str(session.run(str(program), *where, silent=True, external=True)).strip()
+        for program in (python, ENV_BIN / "python")
+    )
+    Path(own, "shared.pth").write_text(f"import site; site.addsitedir({shared!r})\n")  # with editable installs in it
+    is_quick, rest = "--quick" in session.posargs, [word for word in session.posargs if word != "--quick"]
+    if not is_quick:  # the quick ones need no more than the shared environment has
+        needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["examples"]
+        session.run("python", "-m", "pip", "install", "-q", *CONSTRAINTS, *needed)
+    chosen = "slow and quick" if is_quick else "slow"
+    session.run("python", "-m", "pytest", "-m", chosen, "--durations=0", "tests/test_examples.py", *rest)
+
+
 @in_env
 def page(session: nox.Session) -> None:
     """The HTML report in a browser: network, sorting, keyboard, phone, axe-core. Needs Chromium and npm."""
@@ -256,7 +277,7 @@ def lock(session: nox.Session) -> None:
     """Write constraints.txt anew: exact versions that hold for every supported Python and platform."""
     session.install("uv")
     path = ROOT / "constraints.txt"
-    extras = [word for name in ("dev", "openvino", "parquet") for word in ("--extra", name)]
+    extras = [word for name in ("dev", "examples", "openvino", "parquet") for word in ("--extra", name)]
     compile_ = ("uv", "pip", "compile", "--universal", "--python-version", "3.11", *extras)
     session.run(*compile_, "--no-header", "--no-annotate", "-o", str(path), *session.posargs, "pyproject.toml")
     first = "# Exact versions for every environment of this project; made from pyproject.toml by `nox -s lock`.\n"

@@ -104,6 +104,15 @@ def test_a_batch_is_whole_where_the_task_has_fewer_images(echo: BackendEntry, tm
     assert repeat_rows(IMAGES, 8)[:, 0, 0, 0].tolist() == [0, 4, 8, 0, 4, 8, 0, 4]
 
 
+def test_empty_call_takes_volumes_as_images(
+    echo: BackendEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The empty program has four axes, so that it gets a volume's voxels in the last of them."""
+    monkeypatch.setattr(sys.modules[__name__], "IMAGES", IMAGES.reshape(N_IMAGES, 1, 1, 2, 2))
+    run_job(tmp_path)
+    assert EchoRunner.shapes == [(1, 1, 1, 4), (1, 1, 1, 2, 2), (8, 1, 1, 2, 2)]
+
+
 def test_timed_outputs_must_be_those_of_the_accuracy_run(echo: BackendEntry, tmp_path: Path) -> None:
     """Other scores for the last image, which no batch of one could tell; of the model beside it nothing is said."""
     wrong = run_job(tmp_path, m=1, right=0).wrong

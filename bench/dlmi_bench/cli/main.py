@@ -14,6 +14,7 @@ from dlmi_bench.cli.doctor import doctor
 from dlmi_bench.cli.export import export
 from dlmi_bench.cli.gate import baseline_app, gate
 from dlmi_bench.cli.import_benchmark import import_benchmark
+from dlmi_bench.cli.init import init
 from dlmi_bench.cli.list import list_
 from dlmi_bench.cli.merge import merge
 from dlmi_bench.cli.options import say
@@ -32,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help answers in half the time
     help="Accuracy against cost for compact models: train, measure, report.",
 )
+app.command()(init)
 app.command("list")(list_)
 app.command()(data)
 app.command()(run)

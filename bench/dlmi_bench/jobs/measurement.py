@@ -120,7 +120,8 @@ def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> Latency
     hopper(2 * request.order_seed)  # before the runtime makes its threads, which inherit it
     runners = {name: entry.load(Path(m.path), n_threads=request.n_threads) for name, m in request.models.items()}
     empty = entry.load_empty(n_threads=request.n_threads)
-    calls = {EMPTY: empty.prepare(inputs[:1])}
+    first = inputs[:1]
+    calls = {EMPTY: empty.prepare(first if first.ndim == 4 else first.reshape(1, 1, 1, -1))}
     for name, runner in runners.items():
         for batch in request.batches:
             calls[f"{name}@{batch}"] = runner.prepare(inputs[:batch])

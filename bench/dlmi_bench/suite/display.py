@@ -1,6 +1,7 @@
-"""Progress of a run: a live line on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live line on a terminal or in a notebook, plain lines elsewhere."""
 
 import time
+from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -21,6 +22,19 @@ class Display(Protocol):
     def progress(self, doing: str, fraction: float) -> None: ...
 
     def end_step(self, step: "Step", outcome: str) -> None: ...
+
+
+class NotebookLine:
+    """One line of a notebook's output that is replaced in place; needs no widgets."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._handle = display({"text/plain": "starting"}, raw=True, display_id=True)
+
+    def show(self, text: str) -> None:
+        """Put the text in place of the line."""
+        self._handle.update({"text/plain": text}, raw=True)
 
 
 class RunDisplay:
@@ -49,13 +63,20 @@ class RunDisplay:
         self._step_s = self._drawn_s = self._begin_s
         self._n_kept = 0
         self._index = self._total = 0
+        self._outcomes: Counter[str] = Counter()
+        self._notebook: NotebookLine | None = None
 
     def __enter__(self) -> Self:
+        if self._console.is_jupyter and not self._console.quiet:
+            self._notebook = NotebookLine()
         self._bar.start()
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self._bar.stop()
+        if self._notebook:
+            counts = ", ".join(f"{n} {outcome}" for outcome, n in self._outcomes.items())
+            self._notebook.show(f"{counts or 'nothing to do'} ({time.monotonic() - self._begin_s:.0f} s)")
 
     def start_step(self, step: "Step", index: int, total: int) -> None:
         self._index, self._total = index, total
@@ -66,23 +87,26 @@ class RunDisplay:
         self._draw(f"{doing} {format_share(fraction)}" if 0 < fraction < 1 else doing)
 
     def end_step(self, step: "Step", outcome: str) -> None:
+        self._outcomes[outcome.partition(":")[0]] += 1
         if outcome == "kept":
             self._n_kept += 1
-            return
-        took_s = time.monotonic() - self._step_s
-        place = f"[{self._index + 1:>{len(str(self._total))}}/{self._total}]"
-        self._console.print(
-            f"{place} {step.task}: {step.title}: {outcome} ({took_s:.1f} s)", markup=False, highlight=False
-        )
+        elif not self._notebook or outcome != "done":
+            took_s = time.monotonic() - self._step_s
+            line = f"{self._place()} {step.task}: {step.title}: {outcome} ({took_s:.1f} s)"
+            self._console.print(line, markup=False, highlight=False)
+
+    def _place(self) -> str:
+        return f"[{self._index + 1:>{len(str(self._total))}}/{self._total}]"
 
     def _draw(self, text: str, *, is_forced: bool = False) -> None:
         now_s = time.monotonic()
         if not is_forced and now_s - self._drawn_s < self.MIN_INTERVAL_S:
             return
         self._drawn_s = now_s
-        self._bar.update(
-            self._line, description=text, completed=self._index, total=self._total, left=self._estimate_left(now_s)
-        )
+        left = self._estimate_left(now_s)
+        if self._notebook:
+            self._notebook.show(f"{self._place()} {text}{left and f', {left}'}")
+        self._bar.update(self._line, description=text, completed=self._index, total=self._total, left=left)
         self._bar.refresh()
 
     def _estimate_left(self, now_s: float) -> str:

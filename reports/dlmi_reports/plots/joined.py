@@ -30,7 +30,7 @@ def draw_joined(rows: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
     Raises:
         UsageError: there is no such cost, or no model has it.
     """
-    from matplotlib.figure import Figure
+    from dlmi_reports.plots.notebook import NotebookFigure
 
     if cost not in LABELS:
         raise UsageError(f"no cost {cost!r}", f"use one of {', '.join(LABELS)}")
@@ -39,7 +39,7 @@ def draw_joined(rows: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
         raise UsageError(
             f"no model has a test accuracy and {cost}", "measure it: Suite(measures=(...)), or another cost"
         )
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    figure = NotebookFigure(figsize=(6.0, 4.0), layout="constrained")
     axis = figure.add_subplot()
     for index, row in enumerate(drawn):
         style = get_style(index)

@@ -1,0 +1,1 @@
+"""Blobs: a model and a task for dlmi-bench."""
