@@ -197,9 +197,13 @@ def selftest(session: nox.Session) -> None:
     run(session, "python", "-m", "dlmi_bench.selftest", "--peers", str(python), *files, *session.posargs)
 
 
+# Examples that CI has no time for each day; by the tests that run them.
+LONG_EXAMPLES = ("digits", "medmnist_npz", "patients", "onnx_files", "package", "notebook")
+
+
 @nox.session(default=False, requires=["env"])
 def examples(session: nox.Session) -> None:
-    """Run every example to its report, 8 minutes; `-- --quick` runs those that CI has the time for.
+    """Run every example and study to its report, 15 minutes; `-- --today` the quick ones and one of the others.
 
     scikit-learn and Jupyter get an environment of their own, which sees the shared one: users need neither.
     """
@@ -210,12 +214,16 @@ def examples(session: nox.Session) -> None:
         for program in (python, ENV_BIN / "python")
     )
     Path(own, "shared.pth").write_text(f"import site; site.addsitedir({shared!r})\n")  # with editable installs in it
-    is_quick, rest = "--quick" in session.posargs, [word for word in session.posargs if word != "--quick"]
-    if not is_quick:  # the quick ones need no more than the shared environment has
-        needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["examples"]
-        session.run("python", "-m", "pip", "install", "-q", *CONSTRAINTS, *needed)
-    chosen = "slow and quick" if is_quick else "slow"
-    session.run("python", "-m", "pytest", "-m", chosen, "--durations=0", "tests/test_examples.py", *rest)
+    is_today, rest = "--today" in session.posargs, [word for word in session.posargs if word != "--today"]
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["examples"]
+    session.run("python", "-m", "pip", "install", "-q", *CONSTRAINTS, *needed)
+    files = [f"tests/test_{name}.py" for name in ("examples", "study", "init")]
+    session.run(
+        "python", "-m", "pytest", "-m", "slow and quick" if is_today else "slow", "--durations=0", *files, *rest
+    )
+    if is_today:
+        example = LONG_EXAMPLES[date.today().toordinal() % len(LONG_EXAMPLES)]
+        session.run("python", "-m", "pytest", "-m", "slow", "-k", example, "--durations=0", files[0])
 
 
 @in_env
@@ -284,9 +292,16 @@ def lock(session: nox.Session) -> None:
     path.write_text(first + path.read_text())
 
 
+# Commands, workers and files that are data: what a wheel could lack. All else is the same code as in the checkout.
+IN_A_WHEEL = "api claims cli init modules reports search_path spect_task study usps".split()
+
+
 @nox.session(default=False)
 def wheel(session: nox.Session) -> None:
-    """Build the wheel, inspect it, install it elsewhere, run the tests away from the checkout."""
+    """Build the wheel, inspect it, install it elsewhere, run what it could lack away from the checkout.
+
+    `-- -n 2 --dist loadfile` runs all tests there.
+    """
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.install(*CONSTRAINTS, "build", "check-wheel-contents")
@@ -301,7 +316,8 @@ def wheel(session: nox.Session) -> None:
     shutil.copy(ROOT / "pyproject.toml", away)  # pytest's settings and markers
     shared = os.environ.get("DLMI_BENCH_SHARED", str(ROOT.parent / "shared"))
     session.chdir(away)
-    session.run("python", "-m", "pytest", *(session.posargs or IN_PARALLEL), env={"DLMI_BENCH_SHARED": shared})
+    files = [f"tests/test_{name}.py" for name in IN_A_WHEEL]
+    session.run("python", "-m", "pytest", *(session.posargs or files), env={"DLMI_BENCH_SHARED": shared})
 
 
 @nox.session(default=False)

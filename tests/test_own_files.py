@@ -96,9 +96,10 @@ def test_folder_of_classes(tmp_path: Path) -> None:
     assert task.load().describe()["files"][0] == "a/000.png"  # type: ignore[index]
 
 
-def test_folders_of_splits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("train", "val", "test"), ("training", "validation", "testing")])
+def test_folders_of_splits(words: tuple[str, ...], tmp_path: Path) -> None:
     """train, val and test hold folders of classes; the names are those of all three together."""
-    for part in ("train", "val", "test"):
+    for part in words:
         write_folder(tmp_path / "mine" / part, 30)
     found = load_raw(Task.from_folder(tmp_path / "mine", normalisation="none"))
     order = np.argsort(Y[:30], kind="stable")

@@ -46,6 +46,13 @@ class Noise(nn.Module):
         return x + torch.rand(1)
 
 
+class Double(nn.Module):
+    """Answers in float64."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.double()
+
+
 def build(factory: Any, **options: Any) -> nn.Module:
     return Model(factory, **options).build("mine", SHAPE, N_CLASSES)
 
@@ -119,10 +126,24 @@ def test_trying_a_network_leaves_it_as_it_is() -> None:
 def test_same_network_twice_is_refused() -> None:
     """A factory that hands out one network would train each seed from where the last one ended."""
     network = Net()
-    model = Model(lambda: network)
-    model.build("mine", SHAPE, N_CLASSES)
+    factory = lambda: network  # noqa: E731
+    as_model(factory, "mine").build("mine", SHAPE, N_CLASSES)
     with pytest.raises(UsageError, match="same network twice"):
-        model.build("mine", SHAPE, N_CLASSES)
+        as_model(factory, "mine").build("mine", SHAPE, N_CLASSES)
+
+
+def test_advice_fits_the_error() -> None:
+    """Grey images for a net of colours, a key that is not there, scores in float64, a lambda's argument."""
+    colours = lambda: nn.Conv2d(3, 3, 1)  # noqa: E731
+    for shape, factory, remedy in (
+        ((1, 4, 4), Model(colours), "x.expand(-1, 3, -1, -1)"),
+        (SHAPE, Model(Dictionary, adapter=lambda network, x: network(x)["scores"]), "correct the adapter"),
+        (SHAPE, Model(lambda: nn.Sequential(Net(), Double())), "scores.float()"),
+        (SHAPE, Model(lambda width: Net()), "lambda: Net(width=...)"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            factory.build("mine", shape, N_CLASSES)
+        assert remedy in caught.value.remedy, caught.value
 
 
 @pytest.mark.parametrize("value", [Net(), 3, "nothing", None])
@@ -145,6 +166,7 @@ def test_checkpoints_are_numbered_files_of_one_kind(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs no factory"):
         Model.from_checkpoints({0: tmp_path / "b.onnx"}, Net)
     assert Model.from_checkpoints({0: tmp_path / "a.pt"}, Net).checkpoints == {0: tmp_path / "a.pt"}
+    assert Model.from_checkpoints([tmp_path / "a.pt"], Net).checkpoints == {0: tmp_path / "a.pt"}
 
 
 def test_entry_of_a_file_says_what_the_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

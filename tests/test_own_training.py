@@ -129,7 +129,7 @@ FAULTS = {
     "returned another Sequential": lambda network, splits, *_: (step(network, splits), build())[1],
     "changed no weight": lambda *_: None,
     r"test_own_training\.py, line \d+: ZeroDivisionError": lambda *_: 1 // 0,
-    "missing 1 required positional argument|takes 3 positional": lambda network, splits, seed: None,
+    "cannot be called with four arguments: too many": lambda network, splits, seed: None,
 }
 
 
@@ -150,6 +150,24 @@ def test_balanced_classes_weigh_the_inverse_of_their_frequency() -> None:
     assert given is not None
     assert given.tolist() == [1, 2, 4]
     assert weigh_classes(labels, Recipe(n_epochs=1), 3) is None
+
+
+def test_last_batch_of_one_is_refused_where_batches_are_normalised() -> None:
+    """33 examples in batches of 32 leave one, which has no spread; without normalisation it is trained on."""
+    splits = replace(SPLITS, train=ARRAYS.take(np.arange(33)))
+    recipe = Recipe(n_epochs=1, batch_size=32, augmentation="none")
+    normalised = lambda: nn.Sequential(nn.BatchNorm2d(1), build())  # noqa: E731
+    with pytest.raises(UsageError, match="of 33 examples in batches of 32 the last has one") as caught:
+        train(normalised, splits, TASK, recipe, seed=0)
+    assert "batch_size=31" in caught.value.remedy
+    assert train(build, splits, TASK, recipe, seed=0).n_samples == 33
+
+
+@pytest.mark.parametrize("name", ["n_epochs", "batch_size", "peak_lr"])
+def test_recipe_that_trains_nothing_is_refused(name: str) -> None:
+    """No epoch, no example in a batch, no step: each is said when the recipe is written."""
+    with pytest.raises(UsageError, match=f"{name} is 0"):
+        Recipe(**({"n_epochs": 1} | {name: 0}))  # type: ignore[arg-type]
 
 
 class ListStream:

@@ -113,11 +113,35 @@ def test_broken_study_is_named_with_file_and_line(words: str, tmp_path: Path) ->
         load_study(path)
 
 
+def test_script_that_compares_is_a_study_too(tmp_path: Path) -> None:
+    """`run SCRIPT.py` takes what the script hands to compare, with seeds and claims; nothing is compared on reading it."""
+    (tmp_path / "c.toml").write_text("")
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import dlmi_bench as db\nfrom torch import nn\n"
+        'db.compare({"mine": lambda: nn.Linear(2, 2)}, "usps", seeds=3, claims="c.toml", out="nowhere")\n1 / 0\n'
+    )
+    loaded = load_study(path)
+    assert (loaded.suite.models, loaded.suite.tasks, loaded.suite.n_seeds) == (("mine",), ("usps",), 3)
+    assert loaded.claims == tmp_path / "c.toml"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_study_that_measures_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    """It would measure again in each worker, beside what is timed."""
+    path = tmp_path / "study.py"
+    path.write_text('import dlmi_bench as db\ndb.count("softmax")\nMODELS = {"a": "softmax"}\n')
+    with pytest.raises(UsageError, match="measures while it is being read"):
+        load_study(path)
+
+
 def test_words_name_models(tmp_path: Path) -> None:
     """A registered name, a module, a file; anything else lists what there is."""
     (tmp_path / "net.py").write_text("")
     assert find_model("softmax") == Place(alias="softmax")
-    assert find_model("a.b:make") == Place("a.b", "make")
+    assert find_model("email.message:Message") == Place("email.message", "Message")
+    with pytest.raises(UsageError, match=r"no module 'a\.b'"):
+        find_model("a.b:make")
     found = find_model(f"{tmp_path}/net.py:make")
     assert isinstance(found, Place)
     assert (found.module.startswith(PREFIX), found.factory) == (True, "make")

@@ -18,7 +18,7 @@ from dlmi_bench.api import Answer, judge_claims, report, run
 from dlmi_bench.errors import UsageError
 from dlmi_bench.files import write_text
 from dlmi_bench.jobs import plugins, source_files
-from dlmi_bench.suite.suites import Suite
+from dlmi_bench.suite.suites import Suite, load_suite
 from dlmi_bench.units import clean_text
 from dlmi_models.own import Model, as_model
 from dlmi_tasks import TASKS, get_task
@@ -143,12 +143,15 @@ class Study:
         return pd.DataFrame(self.list_rows())
 
     def list_rows(self) -> list[dict[str, Any]]:
-        """List the rows of the table; None where a figure is not available."""
+        """List the rows of the table; None where a figure is not available. Empty where every cell failed."""
         from dlmi_bench.store import Store
         from dlmi_reports.results.load import load_results
         from dlmi_reports.tables.joined import list_joined
 
-        results = load_results(Store(self.out, must_exist=True))
+        store = Store(self.out, must_exist=True)
+        if not any(attempt.record for attempt in store.current().values()):
+            return []
+        results = load_results(store)
         return [row for row in list_joined(results) if row["task"] in self.tasks]
 
     def plot(self, cost: str = "latency_s", task: str | None = None) -> "Figure":
@@ -204,7 +207,8 @@ def compare(
     seeds: int = 5,
     out: str | Path = "out",
     claims: str | Path | None = None,
-    suite: Suite | None = None,
+    suite: Suite | str | None = None,
+    fresh: bool | Iterable[str] = False,
     is_quiet: bool = False,
 ) -> Study:
     """Train models on a task over several seeds, measure what they cost, and keep everything in `out`.
@@ -216,7 +220,8 @@ def compare(
         seeds: Trainings of each model; with folds, trainings of each fold.
         out: Folder of the results; what is there and still holds is kept.
         claims: File of claims to judge; by default whether the first model is as accurate as each other, and cheaper.
-        suite: How finely to measure; its tasks, models and seeds are those named here.
+        suite: How finely to measure, or the name of a suite; its tasks, models and seeds are those named here.
+        fresh: True to do everything again, or the kinds of cell to do again, for instance ["latency"].
         is_quiet: Show no progress.
 
     Returns:
@@ -227,9 +232,19 @@ def compare(
         DataError: the data cannot be used.
     """
     tasks = _list_tasks(task)
+    if not isinstance(models, Mapping):
+        raise UsageError(
+            f"compare: models is a {type(models).__name__}", 'name them: {"mine": make_net, "cnn": "cnn-32"}'
+        )
+    if isinstance(suite, str):
+        suite = load_suite(suite)
+    if not isinstance(suite, Suite | None):
+        raise UsageError(f"compare: suite is a {type(suite).__name__}", "write dlmi_bench.Suite(n_processes=3)")
     if source_files.is_replaying():
-        source_files.end_replay(dict(models), {name: value for name, value in tasks.items() if isinstance(value, Task)})
-    if seeds < 1:
+        asked = (suite or Suite(name="compare")).model_copy(update={"tasks": tuple(tasks), "n_seeds": seeds})
+        own = {name: value for name, value in tasks.items() if isinstance(value, Task)}
+        source_files.end_replay(MODELS=dict(models), TASKS=own, SUITE=asked, CLAIMS=claims)
+    if not isinstance(seeds, int) or seeds < 1:
         raise UsageError(f"compare: seeds is {seeds}", "train each model at least once; five show the spread")
     if not models:
         raise UsageError("compare: no models", 'name some: {"mine": make_net, "cnn": "cnn-32"}')
@@ -239,7 +254,7 @@ def compare(
     )
     study = StudyFile(chosen, tuple(models), Path(claims) if claims else None)
     study.keep_claims(Path(out))
-    answer = run(chosen, out=out, is_quiet=is_quiet)
+    answer = run(chosen, out=out, fresh=fresh, is_quiet=is_quiet)
     return Study(Path(out), tuple(tasks), answer.content)
 
 

@@ -4,13 +4,13 @@ A factory is given what it has parameters for: `input_shape`, `n_classes`, and w
 same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import ref
+from weakref import WeakSet
 
 from dlmi_bench.errors import UsageError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Factory = Callable[..., "nn.Module"]
 Adapter = Callable[["nn.Module", "Tensor"], "Tensor"]  # (network, images) -> scores (batch, class)
+
+_MADE: "WeakSet[nn.Module]" = WeakSet()  # networks that this process has handed out
 
 # What functions that take **kwargs pass on to the class behind them.
 PASSED_ON = {"torchvision": ("num_classes",), "timm": ("num_classes", "in_chans")}
@@ -40,23 +42,28 @@ class Model:
     adapter: Adapter | None = None
     fit: Callable[..., Any] | None = None
     checkpoints: Mapping[int, Path] = field(default_factory=dict)
-    _made: "list[ref[nn.Module]]" = field(default_factory=list, repr=False)
 
     @classmethod
     def from_checkpoints(
-        cls, files: Mapping[int, str | Path], factory: Factory | None = None, *, adapter: Adapter | None = None
+        cls,
+        files: Mapping[int, str | Path] | Sequence[str | Path],
+        factory: Factory | None = None,
+        *,
+        adapter: Adapter | None = None,
     ) -> "Model":
         """Take finished weights: accuracy and costs are measured, training is not.
 
         Args:
-            files: By seed index, from 0 on: safetensors or state dicts for `factory`, or ONNX files without one.
+            files: By seed index, from 0 on, or in their order: safetensors or state dicts for `factory`, or ONNX files
+                without one.
             factory: Makes the network of the weights.
             adapter: See `Model`.
 
         Raises:
             UsageError: a file is missing, or its kind and the factory do not go together.
         """
-        paths = {int(index): Path(file).absolute() for index, file in files.items()}
+        numbered = files if isinstance(files, Mapping) else dict(enumerate(files))
+        paths = {int(index): Path(file).absolute() for index, file in numbered.items()}
         if sorted(paths) != list(range(len(paths))) or not paths:
             raise UsageError(f"checkpoints for the seeds {sorted(paths)}", "number them from 0 on, one file each")
         for path in paths.values():
@@ -87,21 +94,21 @@ class Model:
             raise UsageError(said, "call the factory in Python from this folder first") from error
         if not isinstance(network, nn.Module):
             raise UsageError(f"{name} is not a module: it made a {type(network).__name__}", "return a nn.Module")
-        self._check_new(name, network)
+        _check_new(name, network)
         if self.adapter:
             network = adapt(network, self.adapter)
         if n_classes is not None:
             check_scores(name, network, input_shape, n_classes)
         return network
 
-    def _check_new(self, name: str, network: "nn.Module") -> None:
-        """Refuse a network that was handed out before: its weights would be those of another seed."""
-        if any(made() is network for made in self._made):
-            raise UsageError(
-                f"{name}: the factory returned the same network twice", "make a new one at each call: lambda: Net()"
-            )
-        self._made[:] = [made for made in self._made if made() is not None]
-        self._made.append(ref(network))
+
+def _check_new(name: str, network: "nn.Module") -> None:
+    """Refuse a network that was handed out before: its weights would be those of another seed."""
+    if network in _MADE:
+        raise UsageError(
+            f"{name}: the factory returned the same network twice", "make a new one at each call: lambda: Net()"
+        )
+    _MADE.add(network)
 
 
 def as_model(value: Any, name: str) -> Model:
@@ -165,10 +172,11 @@ def choose_arguments(
     if lacking := [key for key in needed if key not in taken]:
         if n_classes is None and set(lacking) <= {"n_classes", "num_classes", "out_channels"}:
             raise UsageError(f"{name}: the number of classes is not known", "name it: --classes 10, or n_classes=10")
+        shown = getattr(factory, "__name__", "Net").replace("<lambda>", "Net")
+        call = f"lambda: {shown}({', '.join(f'{key}=...' for key in lacking)})"
         raise UsageError(
             f"{name}: the factory needs {', '.join(lacking)}, which nobody gives it",
-            f"hand over a function without arguments: lambda: {getattr(factory, '__name__', 'Net')}"
-            f"({', '.join(f'{key}=...' for key in lacking)})",
+            f"hand over a function without arguments: {call}",
         )
     return taken
 
@@ -207,8 +215,7 @@ def check_scores(name: str, network: "nn.Module", input_shape: tuple[int, ...], 
     except Exception as error:
         raise UsageError(
             f"{name} does not take images of {'x'.join(map(str, input_shape))}: {type(error).__name__}: {error}",
-            "let the factory take input_shape and n_classes; a network of several inputs needs an adapter: "
-            "Model(factory, adapter=lambda network, x: network(x, x.mean(1)))",
+            _advise(error, input_shape),
         ) from error
     finally:
         network.train(is_training)
@@ -220,5 +227,21 @@ def check_scores(name: str, network: "nn.Module", input_shape: tuple[int, ...], 
         raise UsageError(
             f"{name} answers two images with {tuple(scores.shape)} of {str(scores.dtype).removeprefix('torch.')}, "
             f"not with {(2, n_classes)} of float32: the task has {n_classes} classes",
-            "let the factory take n_classes, or write an adapter: " + ADAPTER,
+            "answer in float32: scores.float()"
+            if scores.dtype != torch.float32
+            else "let the factory take n_classes, or write an adapter: " + ADAPTER,
         )
+
+
+def _advise(error: Exception, input_shape: tuple[int, ...]) -> str:
+    """Say what to do about an error of a network's forward."""
+    if input_shape[0] == 1 and "channels" in str(error):
+        return "take one channel, or repeat it: adapter=lambda network, x: network(x.expand(-1, 3, -1, -1))"
+    if isinstance(error, KeyError | IndexError | AttributeError):
+        return (
+            "correct the adapter or the forward; an adapter takes (network, images) and returns scores (batch, class)"
+        )
+    return (
+        "let the factory take input_shape and n_classes; a network of several inputs needs an adapter: "
+        "Model(factory, adapter=lambda network, x: network(x, x.mean(1)))"
+    )

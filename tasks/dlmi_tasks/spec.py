@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from dlmi_bench.errors import UsageError
 from dlmi_bench.records import ARM, Figure
 from dlmi_tasks.own.constructors import Constructors
 
@@ -217,6 +218,16 @@ class Recipe:
     augmentation: Literal["none", "random-affine"] = "random-affine"
     is_channels_last: bool = False
     class_weights: "Literal['none', 'balanced'] | tuple[float, ...]" = "none"
+
+    def __post_init__(self) -> None:
+        """Check what would train nothing.
+
+        Raises:
+            UsageError: a number is not positive.
+        """
+        for name in ("n_epochs", "batch_size", "peak_lr"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"Recipe: {name} is {getattr(self, name)}", "use a positive number")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def run(
     folders.name_folder(folders.WEIGHTS, weights_dir)
     file, kinds = _split_words(words or [])
     if kinds and not fresh:
-        raise UsageError(f"run {kinds[0]}: kinds are for --fresh", f"do it again: dlmi-bench run --fresh {kinds[0]}")
+        cause = f"run {kinds[0]}: no file that ends in .py, and kinds of cell are for --fresh"
+        raise UsageError(cause, f"name a study, STUDY.py, or do it again: dlmi-bench run --fresh {kinds[0]}")
     study = _load_study(file, suite, out) if file else None
     share = parse_shard(shard) if shard else None
     try:

@@ -43,6 +43,8 @@ def load_checkpoint(name: str, model: Model, task: Task, path: Path, content: by
     inner = network.network if model.adapter else network  # the weights were saved without the adapter
     assert isinstance(inner, nn.Module)
     weights = parse_weights(content, path)
+    if all(key.startswith("module.") for key in weights):  # as networks on several devices save theirs
+        weights = {key.removeprefix("module."): value for key, value in weights.items()}
     with parsing(f"{path}: weights do not fit {name}", "use a state dict of this very network"):
         inner.load_state_dict(weights)
     return network.eval()

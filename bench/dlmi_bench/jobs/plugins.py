@@ -19,6 +19,7 @@ from dlmi_bench.backends import BACKENDS, BackendEntry
 from dlmi_bench.closure import find_file, hash_distribution, is_ours, list_closure
 from dlmi_bench.errors import UsageError, describe_fault
 from dlmi_bench.jobs.source_files import FILES, SourceFile, adopt_file, install, read_source
+from dlmi_bench.search_path import append_user_path
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import TASKS
 
@@ -114,12 +115,18 @@ def find_model(text: str) -> "Place | Model":
     if not colon or not module or not factory:
         remedy = f"use one of {', '.join(MODELS)}, a FILE.onnx, package.module:factory or FILE.py:factory"
         raise UsageError(f"no model {text!r}", remedy)
-    return Place(adopt_file(Path(module)) if module.endswith(".py") else module, factory)
+    if module.endswith(".py"):
+        return Place(adopt_file(Path(module)), factory)
+    append_user_path(str(Path.cwd()))
+    if find_file(module) is None:
+        raise UsageError(f"no module {module!r}, here or installed", "name one that exists, or FILE.py:factory")
+    return Place(module, factory)
 
 
 def load_known() -> None:
     """Register in a worker what its parent has registered, and entry points; no file is imported."""
     if text := os.environ.get(ENVIRONMENT):
+        append_user_path(str(Path.cwd()))  # where package.module:factory may be
         known = _ADAPTER.validate_json(text)
         KNOWN.files |= known.files
         KNOWN.models |= known.models

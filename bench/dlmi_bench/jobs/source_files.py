@@ -57,31 +57,30 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             raise UsageError(f"{file.path} was changed since the run began", "run the same command again")
         append_user_path(str(Path(file.path).parent))
         code = compile(content, file.path, "exec", dont_inherit=True)
-        if file.arguments is None:
-            exec(code, module.__dict__)  # noqa: S102 - the user's own file, named on the command line
-            return
-        module.__dict__["__name__"], sys.argv = "__main__", [*file.arguments]
+        if file.arguments is not None:
+            module.__dict__["__name__"], sys.argv = "__main__", [*file.arguments]
         _REPLAYED.append(module)
         try:
-            exec(code, module.__dict__)  # noqa: S102 - the script that this worker works for
+            exec(code, module.__dict__)  # noqa: S102 - the user's own file
         except EndOfScriptError:
             return
         finally:
             _REPLAYED.pop()
-        raise UsageError(f"{file.path} did not call compare again in a worker", "let it do the same at every start")
+        if file.arguments is not None:
+            raise UsageError(f"{file.path} did not call compare again in a worker", "let it do the same at every start")
 
 
-_REPLAYED: list[ModuleType] = []  # the script that is being run up to its call of `compare`
+_REPLAYED: list[ModuleType] = []  # the file that is being run, up to its call of `compare` where it has one
 
 
 def is_replaying() -> bool:
-    """Tell whether a worker is running the user's script up to its call of `compare`."""
+    """Tell whether a file of the user's is being run for what it defines, so that `compare` compares nothing."""
     return bool(_REPLAYED)
 
 
-def end_replay(models: dict[str, Any], tasks: dict[str, Any]) -> None:
-    """Keep what the script compares and end it there."""
-    _REPLAYED[-1].__dict__.update(MODELS=models, TASKS=tasks)
+def end_replay(**found: Any) -> None:
+    """Keep what the script compares, as a study file names it, and end it there."""
+    _REPLAYED[-1].__dict__.update(found)
     raise EndOfScriptError
 
 

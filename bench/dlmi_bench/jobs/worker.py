@@ -32,6 +32,7 @@ from dlmi_bench.instruments.host.facts import limit_threads
 from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.plugins import load_known
 from dlmi_bench.jobs.protocol import Answer, OnProgress, Request
+from dlmi_bench.jobs.source_files import is_replaying
 from dlmi_bench.search_path import append_user_path, protect_child
 
 DRAIN_S = 2.0  # for what a dead worker said last, which is in the pipe
@@ -83,9 +84,14 @@ class Worker:
             which both move code and data around in memory and with them the time of a call.
         software: Another interpreter and another checkout to run instead of this one.
         n_threads: Of each numerical library in it.
+
+    Raises:
+        UsageError: a file of the user's is being run for what it defines; it would measure in each worker.
     """
 
     def __init__(self, index: int = 0, software: Software | None = None, *, n_threads: int = 1) -> None:
+        if is_replaying():
+            raise UsageError("a study measures while it is being read", "call compare first, or guard it by __main__")
         environment = dict(os.environ) | limit_threads(n_threads)
         environment["PYTHONHASHSEED"] = str(index)
         environment["DLMI_BENCH_PADDING"] = "x" * random.Random(index).randrange(4096)  # noqa: S311

@@ -13,7 +13,11 @@ from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.spec import Groups, Images, Labels
 
 MAX_EXAMPLES, MIN_CLASSES, MAX_CLASSES = 10_000_000, 2, 1000
-SPLIT_WORDS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 MISSING = ("", "nan", "None", "NaT", "<NA>")
 
 
@@ -67,7 +71,8 @@ def check_labels(where: str, labels: ArrayLike, n: int) -> Labels:
         cause = f"{where}: labels are {found.dtype}, not whole numbers"
         raise DataError(cause, "convert them with .astype(int), if they are classes 0, 1, 2 ...")
     if found.ndim != 1:
-        raise DataError(f"{where}: labels have shape {found.shape}", f"use one class for each image, shape ({n},)")
+        remedy = f"use one class for each image, shape ({n},): .argmax(1) makes it of one-hot labels"
+        raise DataError(f"{where}: labels have shape {found.shape}", remedy)
     check_length(where, "labels", len(found), n)
     if len(found) and found.min() < 0:
         row = int(np.argmax(found < 0))

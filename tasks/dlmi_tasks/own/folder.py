@@ -43,7 +43,7 @@ def _find_splits(path: Path) -> dict[str, Path]:
     folders = dict(_list_folders(path))
     if not folders:
         raise DataError(f"{path}: no folders in it", REMEDY)
-    if "train" not in folders or not set(folders) <= set(SPLIT_WORDS):
+    if not set(folders) <= set(SPLIT_WORDS) or "train" not in {SPLIT_WORDS[name] for name in folders}:
         return {"": path}
     return {SPLIT_WORDS[name]: folder for name, folder in folders.items()}
 

@@ -105,6 +105,22 @@ DEFAULTS: Options = {
 }
 
 
+# What options must be where they are stated, and what to write.
+TYPES: tuple[tuple[str, Any, str], ...] = (
+    ("recipe", Recipe, "write Recipe(n_epochs=20)"),
+    ("recipes", dict, 'write {"MODEL": Recipe(n_epochs=20)}'),
+    (
+        "distortion",
+        Distortion,
+        "write Distortion(0.1, scale=0.1, shear=0.0, shift_pixels=1.0, background=0.0)",
+    ),
+    ("fit", Callable, "hand over a function fit(network, splits, seed, report)"),
+    ("target", int | float | Target, "use a fraction, for instance 0.9"),
+    ("n_folds", int, "use a whole number, for instance 5"),
+    ("default_models", list | tuple, 'write ["softmax"]'),
+)
+
+
 def complete(options: CommonOptions, name: str | None = None) -> Options:
     """All options, defaults filled in; `name` is taken where none is stated.
 
@@ -118,6 +134,9 @@ def complete(options: CommonOptions, name: str | None = None) -> Options:
     full["name"] = _check_name(full["name"] or name)
     _check_choice("normalisation", full["normalisation"], ("standard", "minmax", "none"))
     _check_choice("n_dims", full["n_dims"], (None, 2, 3))
+    for key, kinds, remedy in TYPES:
+        if full[key] is not None and not isinstance(full[key], kinds):  # type: ignore[literal-required]
+            raise UsageError(f"{key} is {full[key]!r}", remedy)  # type: ignore[literal-required]
     for share in ("test_share", "validation_share"):
         _check_share(share, full[share])
     if sum((full["split"] is not None, full["n_folds"] is not None, full["held_out_sites"])) > 1:

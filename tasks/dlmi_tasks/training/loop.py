@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from dlmi_bench.errors import UsageError
 from dlmi_bench.instruments.clock import Clock, Stopwatch
 from dlmi_tasks.spec import Arrays, Recipe, Splits, Target, Task
 from dlmi_tasks.training.source import open_source, to_tensors, weigh_classes
@@ -96,6 +98,7 @@ def train(
     network = build()
     if recipe.is_channels_last:
         network = network.to(memory_format=torch.channels_last)
+    check_batches(network, len(splits.train), recipe)
     source = open_source(splits.train, recipe, task.distortion)
     weights = weigh_classes(splits.train.labels, recipe, task.n_classes)
     smoothed = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing, weight=weights)
@@ -129,6 +132,18 @@ def train(
         samples_to_target=hit.epoch * n_examples if hit else None,
         is_timed_out=is_timed_out,
     )
+
+
+def check_batches(network: nn.Module, n_examples: int, recipe: Recipe) -> None:
+    """Check that no batch of an epoch has one example, of which batch normalisation knows no spread.
+
+    Raises:
+        UsageError: the last one has.
+    """
+    is_normalised = any(isinstance(module, _BatchNorm) for module in network.modules())
+    if is_normalised and n_examples % recipe.batch_size == 1:
+        cause = f"batch normalisation: of {n_examples} examples in batches of {recipe.batch_size} the last has one"
+        raise UsageError(cause, f"use another batch size: Recipe(batch_size={recipe.batch_size - 1})")
 
 
 def find_hit(curve: list[Evaluation], target: Target | None) -> Evaluation | None:

@@ -9,6 +9,7 @@ import copy
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, NoReturn
 
 import numpy as np
@@ -114,6 +115,7 @@ def train_own(
     Raises:
         UsageError: the function raised, returned another network, read the test split or changed no weight.
     """
+    _check_arguments(fit)
     set_seed(seed)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - what the user's code draws from
@@ -141,6 +143,14 @@ def train_own(
 def describe_function(function: Callable[..., Any]) -> str:
     """Name of the function with the module that holds it."""
     return f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
+
+
+def _check_arguments(fit: Callable[..., Any]) -> None:
+    try:
+        signature(fit).bind(None, None, 0, None)
+    except TypeError as error:
+        cause = f"{describe_function(fit)} cannot be called with four arguments: {error}"
+        raise UsageError(cause, "write it as fit(network, splits, seed, report)") from error
 
 
 def _describe(error: Exception) -> str:
