@@ -168,7 +168,7 @@ def test_digits(reader: Reader) -> None:
     [
         ("medmnist_npz", "out/medmnist"),
         ("patients", "out/patients"),
-        pytest.param("volumes", "out/volumes", marks=pytest.mark.quick),
+        ("volumes", "out/volumes"),
     ],
 )
 def test_script(reader: Reader, script: str, out: str) -> None:
@@ -187,7 +187,6 @@ def test_onnx_files(reader: Reader) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.quick
 def test_own_training(reader: Reader) -> None:
     """A study file with a training loop of one's own, by the command line."""
     out = "out/own_training"

@@ -114,7 +114,7 @@ def test_broken_study_is_named_with_file_and_line(words: str, tmp_path: Path) ->
 
 
 def test_script_that_compares_is_a_study_too(tmp_path: Path) -> None:
-    """`run SCRIPT.py` takes what the script hands to compare, with seeds and claims; nothing is compared on reading it."""
+    """`run SCRIPT.py` takes what the script hands to compare, with seeds and claims; reading it compares nothing."""
     (tmp_path / "c.toml").write_text("")
     path = tmp_path / "script.py"
     path.write_text(
