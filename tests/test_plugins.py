@@ -253,3 +253,19 @@ def test_names_of_ours_stay_ours() -> None:
     adopt_model("mine", Place("a", "b"))
     adopt_model("mine", Place("c", "d"))
     assert MODELS["mine"].module == "c"
+
+
+def test_installed_package_is_known_by_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line with version and hash of its record; a package outside of what is installed shows its files."""
+    (described,) = describe_plugins((), [adopt("torchvision.models", "resnet18")])
+    assert described["name"].startswith("torchvision ")  # type: ignore[union-attr]
+    assert list(described["files"]) == ["RECORD"]  # type: ignore[arg-type]
+    monkeypatch.syspath_prepend(plant(tmp_path, PACKAGE))
+    clear_caches()
+    (described,) = describe_plugins((), [adopt("good.nets", "make")])
+    assert (described["name"], list(described["files"])) == ("good.nets", ["nets.py"])  # type: ignore[arg-type]
+
+
+def adopt(module: str, factory: str) -> str:
+    adopt_model("mine", Place(module, factory))
+    return "mine"

@@ -18,7 +18,7 @@ from pydantic import JsonValue, TypeAdapter
 from dlmi_bench.backends import BACKENDS, BackendEntry
 from dlmi_bench.closure import find_file, hash_distribution, is_ours, list_closure
 from dlmi_bench.errors import UsageError, describe_fault
-from dlmi_bench.jobs.source_files import FILES, SourceFile, adopt_file, install, read_source
+from dlmi_bench.jobs.source_files import FILES, SourceFile, adopt_file, install, is_user_path, read_source
 from dlmi_bench.search_path import append_user_path
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import TASKS
@@ -184,7 +184,8 @@ def describe_plugins(tasks: Iterable[str], models: Iterable[str]) -> list[dict[s
 
 
 def _describe_module(module: str) -> dict[str, JsonValue]:
-    if installed := hash_distribution(module):
+    first = find_file(module)
+    if (installed := hash_distribution(module)) and first and not is_user_path(first):  # an editable one has files
         name, version, sha256 = installed.split()
         return {"name": f"{name} {version}", "files": {"RECORD": sha256}}
     paths = [path for name in list_closure([module]) if (path := find_file(name)) and not is_ours(name)]
@@ -193,7 +194,6 @@ def _describe_module(module: str) -> dict[str, JsonValue]:
     for path in paths:
         shown = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
         files[shown] = hashlib.sha256(read_source(path)).hexdigest()
-    first = find_file(module)
     return {"name": first.name if first and module in KNOWN.files else module, "files": files}
 
 
