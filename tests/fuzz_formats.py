@@ -36,8 +36,8 @@ from dlmi_reports.page import make_page
 from dlmi_reports.results.load import load_results
 from dlmi_tasks.files.archives import read_member
 from dlmi_tasks.files.cache import load_or_make
-from dlmi_tasks.own.arrays import Layout
-from dlmi_tasks.own.images import read_image
+from dlmi_tasks.own.sources.arrays import Layout
+from dlmi_tasks.own.sources.images import read_image
 from dlmi_tasks.spec import Task
 from dlmi_tasks.spect.anatomy.grid import SHAPE
 from dlmi_tasks.spect.cohort.cohort import CohortSpec, sample_patient

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.own import images as own_images
-from dlmi_tasks.own.arrays import Layout
-from dlmi_tasks.own.images import read_image
+from dlmi_tasks.own.sources import images as own_images
+from dlmi_tasks.own.sources.arrays import Layout
+from dlmi_tasks.own.sources.images import read_image
 from dlmi_tasks.spec import Task
 from own_examples import N, make_images, make_labels, write_folder, write_manifest
 

@@ -9,8 +9,9 @@ import torch
 from torch.utils.data import TensorDataset
 
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_tasks.own import datasets, memory
-from dlmi_tasks.own.streams import DatasetStream, seeded
+from dlmi_tasks.own import memory
+from dlmi_tasks.own.sources import datasets
+from dlmi_tasks.own.sources.streams import DatasetStream, seeded
 from dlmi_tasks.spec import Arrays, Splits, Stream, Task
 from own_examples import Items, N, make_items
 

@@ -17,7 +17,7 @@ from dlmi_bench.jobs.protocol import CountsRequest
 from dlmi_bench.jobs.source_files import PREFIX, adopt_file
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.study import load_study
+from dlmi_bench.suite.study_file import load_study
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS, get_task
 from stand_ins import plant

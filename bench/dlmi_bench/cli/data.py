@@ -63,7 +63,7 @@ def data(
 def _show_study(path: Path, *, as_json: bool) -> None:
     """Describe the data of each task of a study, with the audit of its splits."""
     from dlmi_bench.jobs import plugins
-    from dlmi_bench.study import load_study
+    from dlmi_bench.suite.study_file import load_study
     from dlmi_tasks import get_task
     from dlmi_tasks.audit import audit_dataset
 

@@ -11,7 +11,7 @@ from dlmi_bench.cli.options import JsonOption, OutOption, print_json, say
 from dlmi_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from dlmi_bench.study import StudyFile
+    from dlmi_bench.suite.study_file import StudyFile
 
 EXIT_FAILED_CELLS = 1
 EXIT_INTERRUPTED = 130
@@ -88,7 +88,7 @@ def _split_words(words: list[str]) -> tuple[Path | None, list[str]]:
 
 def _load_study(file: Path, suite: str | None, out: Path) -> "StudyFile":
     """Load a study, as finely measured as `suite` says where it is named."""
-    from dlmi_bench.study import load_study
+    from dlmi_bench.suite.study_file import load_study
     from dlmi_bench.suite.suites import load_suite
 
     study = load_study(file)

@@ -28,7 +28,7 @@ class Constructors:
             labels: Classes from 0, whole numbers, (n,).
             options: See Options; `name` is needed.
         """
-        from dlmi_tasks.own.arrays import from_arrays
+        from dlmi_tasks.own.sources.arrays import from_arrays
 
         return from_arrays(images, labels, **options)
 
@@ -41,7 +41,7 @@ class Constructors:
                 does, or images and labels (x and y), which are then split.
             options: See Options.
         """
-        from dlmi_tasks.own.npz import from_npz
+        from dlmi_tasks.own.sources.npz import from_npz
 
         return from_npz(path, **options)
 
@@ -54,7 +54,7 @@ class Constructors:
                 Images are PNG, JPEG, TIFF, NIfTI or .npy of one size. Examples are in the order of their paths.
             options: See Options.
         """
-        from dlmi_tasks.own.folder import from_folder
+        from dlmi_tasks.own.sources.folder import from_folder
 
         return from_folder(path, **options)
 
@@ -82,7 +82,7 @@ class Constructors:
             site: Column that says where an image was taken.
             options: See Options.
         """
-        from dlmi_tasks.own.manifest import from_csv
+        from dlmi_tasks.own.sources.manifest import from_csv
 
         return from_csv(manifest, image=image, label=label, group=group, split=split, site=site, root=root, **options)
 
@@ -107,6 +107,6 @@ class Constructors:
             options: See Options; `name` is needed, and `class_names` where `train` has no
                 `classes`. Groups are of the items of train, validation and test, in this order.
         """
-        from dlmi_tasks.own.datasets import from_datasets
+        from dlmi_tasks.own.sources.datasets import from_datasets
 
         return from_datasets(train, test, validation=validation, n_workers=n_workers, in_memory=in_memory, **options)

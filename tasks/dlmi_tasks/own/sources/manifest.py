@@ -9,8 +9,8 @@ from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.files import parsing, resolve_inside
 from dlmi_tasks.files.limits import MAX_SHOWN, list_lines
 from dlmi_tasks.own.examples import encode_words
-from dlmi_tasks.own.files import make_file_task
 from dlmi_tasks.own.options import CommonOptions, complete
+from dlmi_tasks.own.sources.files import make_file_task
 from dlmi_tasks.spec import Task
 
 MAX_LINES, MAX_LINE_CHARS, MAX_CHARS = 10_000_000, 1 << 16, 1 << 30

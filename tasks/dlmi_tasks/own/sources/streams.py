@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dlmi_bench.errors import BenchError, DataError
-from dlmi_tasks.own.arrays import Layout, to_images
 from dlmi_tasks.own.normalisation import Normaliser
 from dlmi_tasks.own.plan import Index
+from dlmi_tasks.own.sources.arrays import Layout, to_images
 from dlmi_tasks.spec import SPLIT_SEED, Arrays, Groups, Images, Labels
 
 if TYPE_CHECKING:

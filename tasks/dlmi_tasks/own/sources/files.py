@@ -7,10 +7,10 @@ import numpy as np
 
 from dlmi_bench.errors import DataError
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.own.arrays import Layout, check_fields
 from dlmi_tasks.own.examples import Examples, name_classes
-from dlmi_tasks.own.images import read_image
 from dlmi_tasks.own.options import Options
+from dlmi_tasks.own.sources.arrays import Layout, check_fields
+from dlmi_tasks.own.sources.images import read_image
 from dlmi_tasks.own.task import make_task
 from dlmi_tasks.spec import Images, Labels, Task
 

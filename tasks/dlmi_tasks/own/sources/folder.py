@@ -8,9 +8,9 @@ import numpy as np
 
 from dlmi_bench.errors import DataError
 from dlmi_tasks.own.examples import MAX_EXAMPLES, SPLIT_WORDS
-from dlmi_tasks.own.files import make_file_task
-from dlmi_tasks.own.images import READERS, is_image
 from dlmi_tasks.own.options import Options, add_split, complete
+from dlmi_tasks.own.sources.files import make_file_task
+from dlmi_tasks.own.sources.images import READERS, is_image
 from dlmi_tasks.spec import Task
 
 REMEDY = "use FOLDER/CLASS/IMAGE, or FOLDER/train/CLASS/IMAGE and FOLDER/test/CLASS/IMAGE"

@@ -14,7 +14,7 @@ from dlmi_bench.errors import DataError
 from dlmi_bench.files import parsing, read_bytes
 from dlmi_tasks.files.cache import parse_array
 from dlmi_tasks.files.limits import GZIP, MIB, inflate
-from dlmi_tasks.own.arrays import Layout
+from dlmi_tasks.own.sources.arrays import Layout
 from dlmi_tasks.spec import Images
 
 MAX_BYTES = 512 * MIB  # of one file, and of what it decompresses to

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from dlmi_bench.errors import DataError
 from dlmi_bench.files import parsing
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.own.arrays import Layout, check_fields
 from dlmi_tasks.own.examples import MAX_EXAMPLES, Examples, check_labels, name_classes
 from dlmi_tasks.own.options import Options, add_split, complete
+from dlmi_tasks.own.sources.arrays import Layout, check_fields
 from dlmi_tasks.own.task import make_task
 from dlmi_tasks.spec import Images, Labels, Task
 

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.own.arrays import Layout, check_fields, to_images
 from dlmi_tasks.own.dataset import OwnDataset
 from dlmi_tasks.own.examples import Examples, check_labels, name_classes
 from dlmi_tasks.own.memory import COPIES, check_memory, count_bytes, find_free_bytes
 from dlmi_tasks.own.normalisation import Moments, Normaliser, compute_moments
 from dlmi_tasks.own.options import CommonOptions, Options, add_split, complete
 from dlmi_tasks.own.plan import Index, make_plan
-from dlmi_tasks.own.streams import DatasetStream, Joined, read_pair, seeded
+from dlmi_tasks.own.sources.arrays import Layout, check_fields, to_images
+from dlmi_tasks.own.sources.streams import DatasetStream, Joined, read_pair, seeded
 from dlmi_tasks.own.task import build_task, make_dataset
 from dlmi_tasks.spec import Images, Labels, Stream, Task
 

@@ -1,0 +1,1 @@
+"""Sources of examples: arrays, files and torch datasets."""
