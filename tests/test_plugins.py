@@ -17,7 +17,8 @@ from dlmi_bench.jobs.protocol import CountsRequest
 from dlmi_bench.jobs.source_files import PREFIX, adopt_file
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.suite.study_file import load_study
+from dlmi_bench.suite.study_file import StudyFile, load_study
+from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS, get_task
 from stand_ins import plant
@@ -125,6 +126,17 @@ def test_script_that_compares_is_a_study_too(tmp_path: Path) -> None:
     assert (loaded.suite.models, loaded.suite.tasks, loaded.suite.n_seeds) == (("mine",), ("usps",), 3)
     assert loaded.claims == tmp_path / "c.toml"
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_default_questions_follow_the_models_until_they_are_edited(tmp_path: Path) -> None:
+    """Another model is asked about at the next run; a file without the first line is the user's."""
+    kept = tmp_path / "claims.toml"
+    for names in (("mine", "a"), ("mine", "a", "b")):
+        StudyFile(Suite(tasks=("t",)), names).keep_claims(tmp_path)
+        assert ("mine-accuracy-vs-b" in kept.read_text()) is ("b" in names)
+    kept.write_text(edited := kept.read_text().partition("\n")[2])
+    StudyFile(Suite(tasks=("t",)), ("mine", "c")).keep_claims(tmp_path)
+    assert kept.read_text() == edited
 
 
 def test_study_that_measures_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dlmi_models.own import Model, as_model
 from dlmi_tasks.spec import Task
 
 CLAIMS_FILE = "claims.toml"  # in the folder of results: the claims that its reports judge
+DEFAULT = "# Default questions: each run writes them anew. Remove this line to keep what you change.\n"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class StudyFile:
 
             load_claims(self.claims)  # a mistake is said before anything is trained
             write_text(out / CLAIMS_FILE, self.claims.read_text(encoding="utf-8"))
-        elif not (out / CLAIMS_FILE).exists():
+        elif not (kept := out / CLAIMS_FILE).exists() or kept.read_text(encoding="utf-8").startswith(DEFAULT):
             _write_default_claims(out, self.suite.tasks, self.own)
 
 
@@ -100,4 +101,4 @@ def _write_default_claims(out: Path, tasks: Iterable[str], models: tuple[str, ..
     named = list(tasks)
     parts = [make_default_claims(t, models[0], list(models[1:]), prefix=t if len(named) > 1 else "") for t in named]
     if text := "\n".join(filter(None, parts)) if models else "":
-        write_text(out / CLAIMS_FILE, text)
+        write_text(out / CLAIMS_FILE, DEFAULT + text)
