@@ -193,3 +193,12 @@ def test_folds_are_judged_by_repeat(tmp_path: Path) -> None:
     assert judged.finding is not None
     assert judged.finding.comparisons[0].estimate.value == pytest.approx(0.8)
     assert "training sets of the folds overlap" in judged.evidence[-1]
+
+
+def test_what_measures_a_claim_is_the_study_it_came_from(tmp_path: Path) -> None:
+    """The command line knows no task of a script, so the script is named; without one, the command that measures it."""
+    plugins = [{"name": "study.py", "files": {}}]
+    for name, expected in (("with", "run study.py again"), ("without", "dlmi-bench run --task toy")):
+        extra = {"plugins": plugins} if name == "with" else {}
+        store = fill(tmp_path / name, own_record("m", 0, 0.9, **extra))
+        assert expected in judge_one(store, 'kind = "above"\nvalue = 0.5\n').decides

@@ -97,6 +97,13 @@ def choose_claims(results: Results) -> ClaimFile:
     return load_claims(own) if own else select_claims(load_claims(), results.tasks)
 
 
+def _find_command(claim: OnTask, results: Results) -> str:
+    """Find what measures a claim: the study that its task came from, or a command that names task and models."""
+    tasks = [results.tasks[name] for name in claim.list_population("task") if name in results.tasks]
+    own = [plugin.name for task in tasks for plugin in task.provenance.plugins]
+    return f"run {own[0]} again with five seeds or more and all measures" if own else claim.command
+
+
 def judge_claims(file: ClaimFile, results: Results) -> Verdicts:
     """Judge every claim of a file.
 
@@ -113,7 +120,9 @@ def judge_claims(file: ClaimFile, results: Results) -> Verdicts:
             finding = claim.find(evidence)
             found[claim.id] = replace(finding, notes=(*finding.notes, *evidence.list_doubts(claim)))
         except UnmeasuredError as gap:
-            judged[claim.id] = Judgement(claim, ClaimVerdict.not_measured, (gap.cause,), gap.remedy or claim.command)
+            judged[claim.id] = Judgement(
+                claim, ClaimVerdict.not_measured, (gap.cause,), gap.remedy or _find_command(claim, results)
+            )
     tested = [name for name, finding in found.items() if not finding.is_exact]
     support = dict(zip(tested, compute_holm([found[name].p_support for name in tested]), strict=True))
     refute = dict(zip(tested, compute_holm([found[name].p_refute for name in tested]), strict=True))
