@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from dlmi_bench.suite.runner import Outcome
     from dlmi_reports.claims.verdicts import Verdicts
+    from dlmi_reports.results.load import Results
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,17 @@ class Study:
 
     def list_rows(self) -> list[dict[str, Any]]:
         """List the rows of the table; None where a figure is not available. Empty where every cell failed."""
-        from dlmi_bench.store import Store
-        from dlmi_reports.results.load import load_results
         from dlmi_reports.tables.joined import list_joined
 
+        results = self._load()
+        return [row for row in list_joined(results) if row["task"] in self.tasks] if results else []
+
+    def _load(self) -> "Results | None":
+        from dlmi_bench.store import Store
+        from dlmi_reports.results.load import load_results
+
         store = Store(self.out, must_exist=True)
-        if not any(attempt.record for attempt in store.current().values()):
-            return []
-        results = load_results(store)
-        return [row for row in list_joined(results) if row["task"] in self.tasks]
+        return load_results(store) if any(attempt.record for attempt in store.current().values()) else None
 
     def plot(self, cost: str = "latency_s", task: str | None = None) -> "Figure":
         """Draw test accuracy against a cost, with both intervals.
@@ -94,7 +97,12 @@ class Study:
         return clean_text("\n".join([format_joined(self.list_rows()), *self._list_failures()]))
 
     def _list_failures(self) -> list[str]:
-        return [f"failed: {key}: {error}" for key, error in self.outcome.failures.items()]
+        """List what is not available and why, and the cells that failed."""
+        from dlmi_reports.tables.joined import list_reasons
+
+        results = self._load()
+        reasons = list_reasons(results, self.tasks) if results else []
+        return [*reasons, *(f"failed: {key}: {error}" for key, error in self.outcome.failures.items())]
 
     def _repr_html_(self) -> str:
         from html import escape

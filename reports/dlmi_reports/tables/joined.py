@@ -1,12 +1,13 @@
 """Accuracy and costs of every model in one row: plain numbers in SI units, and the same as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_range
 from dlmi_reports.results.costs import COSTS, CostSample
 from dlmi_reports.results.load import ModelResults, Results
+from dlmi_reports.results.marks import find_invalid
 
 COLUMNS = {"parameters": "n_parameters", "macs": "macs", "file": "size_bytes", "latency": "latency_s"}
 
@@ -40,6 +41,19 @@ def _list_bounds(name: str, sample: CostSample | None) -> Mapping[str, object]:
         return {name: None}
     is_exact = sample.lo == sample.hi and not sample.samples
     return {name: sample.value} | ({} if is_exact else {f"{name}_lo": sample.lo, f"{name}_hi": sample.hi})
+
+
+def list_reasons(results: Results, tasks: Collection[str]) -> list[str]:
+    """Say why an accuracy or a latency of the table is not available, a line each."""
+    lines = []
+    for task, model in ((t, m) for t in results.tasks.values() if t.name in tasks for m in t.by_size):
+        answers = [figure for record in model.trainings if (figure := record.figure("test_accuracy"))]
+        if reason := next((figure.reason for figure in answers if figure.reason), ""):
+            lines.append(f"{task.name}: accuracy of {model.name}: {reason}")
+        latency = model.find_latency()
+        if latency and (reason := latency.reason or str(find_invalid(latency) or "")):
+            lines.append(f"{task.name}: latency of {model.name}: {reason}")
+    return lines
 
 
 HEADER = ("model", "test % [95 %]", "parameters", "MACs", "latency", "training")
@@ -76,5 +90,5 @@ def format_joined(rows: Sequence[Mapping[str, Any]]) -> str:
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
         parts.append("\n".join([f"{task}:", *(line.rstrip() for line in lines)]))
-    notes = "latency: ONNX Runtime, batch 1, one thread, range over processes; training: median over seeds"
+    notes = "latency: ONNX Runtime, batch 1, one thread, range over processes\ntraining: median over seeds"
     return "\n\n".join([*parts, notes])
