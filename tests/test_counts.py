@@ -338,7 +338,8 @@ def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
     [
         ("no-such-model", None, "no model"),
         ("nowhere.onnx", None, "no file"),
-        ("package.module:factory", None, "not known"),
+        ("package.module:factory", None, "no module 'package.module'"),
+        ("email.message:Message", None, "not known"),
         ("mlp-64-32", "1,x", "not a shape"),
         ("mlp-64-32", "0,1,16,16", "not a shape"),
         (os.fsdecode(b"\xff.onnx"), None, "not printable"),
