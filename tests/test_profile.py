@@ -328,7 +328,7 @@ def test_unknown_backend_is_a_usage_error(command: Command) -> None:
         ("Interrupt", "1,6", "KeyboardInterrupt", "KeyboardInterrupt"),
         ("ExitLater", "1,6", "SystemExit", "SystemExit"),
         ("number", "1,6", "not a module", "not a module"),
-        ("missing", "1,6", "no attribute", "no attribute"),
+        ("missing", "1,6", "mine.py has no 'missing'", "mine.py has no 'missing'"),
     ],
 )
 def test_each_row_has_its_figures_or_its_reason(
