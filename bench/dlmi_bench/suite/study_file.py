@@ -13,7 +13,7 @@ from dlmi_models.own import Model, as_model
 from dlmi_tasks.spec import Task
 
 CLAIMS_FILE = "claims.toml"  # in the folder of results: the claims that its reports judge
-DEFAULT = "# Default questions: each run writes them anew. Remove this line to keep what you change.\n"
+DEFAULT = "# Default questions: each run rewrites them. Remove this line to keep what you change.\n"
 
 
 @dataclass(frozen=True)
