@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tomllib
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 import nox
@@ -23,7 +24,6 @@ ROOT = Path(__file__).parent
 ENV_BIN = ROOT / ".nox" / "env" / "bin"
 CONSTRAINTS = ["-c", str(ROOT / "constraints.txt")]
 PACKAGES = ["dlmi_bench", "dlmi_models", "dlmi_tasks", "dlmi_reports"]
-EXTRAS = ["openvino", "pyarrow"]
 
 in_env = nox.session(venv_backend="none", requires=["env"])
 
@@ -115,13 +115,18 @@ def processors(session: nox.Session) -> None:
 
 @in_env
 def runtimes(session: nox.Session) -> None:
-    """What tests of runtimes leave out where it is slow or needs an extra: compilers, OpenVINO, Parquet, bad models."""
-    folder = Path(session.create_tmp()).resolve() / "packages"
-    if not folder.exists():  # apart from the shared environment, which is what users get
-        run(session, "python", "-m", "pip", "install", "-q", "--no-deps", "-t", str(folder), *CONSTRAINTS, *EXTRAS)
-    files = [f"tests/test_{name}.py" for name in ("backends", "counts", "profile", "reports")]
-    chosen = session.posargs or ("-m", "not benchmark", *files)
-    run(session, "python", "-m", "pytest", *chosen, env={"PYTHONPATH": str(folder)})
+    """The slow tests of runtimes: compilers, counts of whole networks, models that are wrong in every way."""
+    files = [f"tests/test_{name}.py" for name in ("backends", "compare", "counts", "profile", "reports")]
+    run(session, "python", "-m", "pytest", *(session.posargs or ("-m", "slow", *files)))
+
+
+@nox.session(default=False)
+def core(session: nox.Session) -> None:
+    """What the package does without its extras, installed without them: ONNX files, the gate, and what it refuses."""
+    session.install(*CONSTRAINTS, ".", "pytest")
+    session.install(*CONSTRAINTS, "--force-reinstall", "--no-deps", ".")  # pip keeps an older build of the same version
+    shared = ("--noconftest", "-o", "addopts=")  # what the others share needs torch
+    session.run("python", "-P", "-m", "pytest", *shared, "-m", "core", "tests/test_core.py", *session.posargs)
 
 
 @in_env
@@ -288,7 +293,7 @@ def lock(session: nox.Session) -> None:
     """Write constraints.txt anew: exact versions that hold for every supported Python and platform."""
     session.install("uv")
     path = ROOT / "constraints.txt"
-    extras = [word for name in ("dev", "examples", "openvino", "parquet") for word in ("--extra", name)]
+    extras = [word for name in ("dev", "examples") for word in ("--extra", name)]
     compile_ = ("uv", "pip", "compile", "--universal", "--python-version", "3.11", *extras)
     session.run(*compile_, "--no-header", "--no-annotate", "-o", str(path), *session.posargs, "pyproject.toml")
     first = "# Exact versions for every environment of this project; made from pyproject.toml by `nox -s lock`.\n"
@@ -311,7 +316,7 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(dist), ".", silent=True)
     (built,) = dist.glob("*.whl")
     session.run("check-wheel-contents", "--toplevel", ",".join(PACKAGES), "--ignore", "W004", str(built))
-    session.install(*CONSTRAINTS, f"{built}[test]")
+    session.install(*CONSTRAINTS, f"{built}[all,test]")
     session.install("--force-reinstall", "--no-deps", str(built))  # pip keeps an older build of the same version
     away = Path(session.create_tmp()) / "away"
     shutil.rmtree(away, ignore_errors=True)
@@ -329,6 +334,9 @@ def wheel(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """The tests with the lowest version of each direct dependency that pyproject.toml allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lowest = [requirement.replace(">=", "==") for requirement in project["dependencies"]]
-    session.install("-e", ".[test]", *lowest)
+    extras = project["optional-dependencies"]
+    ours = (extras[name] for name in ("torch", "energy", "plots", "spect", "openvino", "parquet"))
+    wanted = [word for word in chain(project["dependencies"], *ours) if not word.startswith("dlmi-bench")]
+    lowest = [word.replace(">=", "==") for word in wanted]
+    session.install("-e", ".[all,test]", *lowest)
     session.run("python", "-m", "pytest", *session.posargs)

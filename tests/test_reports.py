@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dlmi_bench.errors import StoreError, UsageError
+from dlmi_bench.errors import StoreError, UnavailableError, UsageError
 from dlmi_bench.records import Cell, Figure, Record
 from dlmi_bench.store import Store
 from dlmi_bench.units import escape_markdown
@@ -271,7 +271,7 @@ def test_parquet_holds_every_figure(tmp_path: Path) -> None:
 def test_parquet_without_its_package_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of usage with a remedy, and no file."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UsageError, match=r"needs pyarrow\n.*dlmi-bench\[parquet\]"):
+    with pytest.raises(UnavailableError, match=r"no package pyarrow\n.*install dlmi-bench\[parquet\]"):
         write_export(fill_store(tmp_path / "out"), tmp_path, ["parquet"])
     assert not list(tmp_path.glob("*.parquet"))
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import UsageError, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +106,8 @@ def _choose_subject(
     load_entry_points()
     shape = _write_shape(input_shape)
     subject = parse_subject(model, shape) if isinstance(model, str) else adopt_subject(model, shape)
+    if subject.kind != "file":
+        require("torch", _name_subject(model, subject))
     return subject.model_copy(update={"n_classes": n_classes})
 
 
@@ -188,6 +190,7 @@ def run(
 
     Raises:
         UsageError: the suite or a name in it is wrong.
+        UnavailableError: torch is not installed, or one of `backends` cannot run on this machine.
         DataError, FetchError: a task's data cannot be had.
 
     Example:
@@ -208,6 +211,7 @@ def run(
     load_entry_points()
     asked = load_suite(suite) if isinstance(suite, str) else suite
     chosen = override(asked, tasks=list(tasks), models=list(models), backends=list(backends), n_seeds=n_seeds)
+    require("torch", "training")
     store = Store(Path(out))
     with RunDisplay(Console(stderr=True, quiet=is_quiet)) as display:
         outcome = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard).run(display)

@@ -3,6 +3,8 @@
 import traceback
 from pathlib import Path
 
+from dlmi_bench.extras import describe_missing, find_missing
+
 
 class BenchError(Exception):
     """A problem with a cause outside the program.
@@ -22,6 +24,8 @@ def choose_remedy(error: Exception) -> str:
     """What a user can do about an error that is no BenchError."""
     if isinstance(error, MemoryError):
         return "free memory, or raise its limit (ulimit -v)"
+    if isinstance(error, ImportError) and (missing := describe_missing(error.name or "")):
+        return missing.partition("; ")[2]
     if isinstance(error, ImportError):
         return "install the program again with its dependencies, or raise the limit of memory (ulimit -v)"
     return "run the same command again to retry"
@@ -66,3 +70,14 @@ class UsageError(BenchError):
 
 class UnavailableError(BenchError):
     """Request that cannot run on this machine."""
+
+
+def require(extra: str, what: str) -> None:
+    """Refuse to begin `what` without the packages of an extra.
+
+    Raises:
+        UnavailableError: one of them is not installed.
+    """
+    if missing := find_missing(extra):
+        cause, _, remedy = missing.partition("; ")
+        raise UnavailableError(f"{what}: {cause}", remedy)

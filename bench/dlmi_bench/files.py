@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dlmi_bench.errors import BenchError, DataError, choose_remedy
+from dlmi_bench.errors import BenchError, DataError, UnavailableError, choose_remedy
 
 MAX_BYTES = 1 << 31  # of a file that is read as a whole
 MAX_MESSAGE = 500  # characters of what a parser says
@@ -69,6 +69,8 @@ def parsing(where: object, remedy: str, kind: type[BenchError] = DataError) -> I
         raise
     except MemoryError as error:
         raise kind(f"{where}: out of memory", choose_remedy(error)) from error
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"{where}: no package {error.name}", choose_remedy(error)) from error
     except Exception as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         said = " ".join(words.split())[:MAX_MESSAGE]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.api import Answer, judge_claims, report, run
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import UsageError, require
 from dlmi_bench.jobs import plugins, source_files
 from dlmi_bench.suite.study_file import StudyFile
 from dlmi_bench.suite.suites import Suite, load_suite
@@ -76,9 +76,11 @@ class Study:
 
         Raises:
             UsageError: there is no such cost or task, or no model has it.
+            UnavailableError: matplotlib is not installed.
         """
         from dlmi_reports.plots.joined import draw_joined
 
+        require("plots", "plot")
         if task is not None and task not in self.tasks:
             raise UsageError(f"no task {task!r} in this study", f"use one of {', '.join(self.tasks)}")
         return draw_joined([row for row in self.list_rows() if row["task"] == (task or self.tasks[0])], cost)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from dlmi_bench.extras import find_missing
 from dlmi_bench.records import ARM
 from dlmi_bench.units import clean_all, format_count
 from dlmi_reports.claims.prose import describe_family, list_sentences, make_claim_table
@@ -128,14 +129,14 @@ def _make_section(task: TaskResults) -> Section:
     source = f"{label}{data.note} Source: {data.source or 'unknown'}."
     sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
     first = " in the first fold" if task.provenance.folds else ""
-    tables = [table for make in TABLES for table in make(task)]
+    tables, lack = [table for make in TABLES for table in make(task)], find_missing("plots")
     if task.is_synthetic:
         tables = [replace(table, caption=f"Synthetic data. {table.caption}") for table in tables]
     return Section(
         name=task.name,
         title=f"{label}{task.name}",
         lead=[f"{source} {sizes} examples{first}." if sizes else source, *list_splits(task)],
-        plots=[plot for draw in PLOTS for plot in draw(task)],
+        plots=[] if lack else [plot for draw in PLOTS for plot in draw(task)],
         tables=tables,
-        notes=[*list_remarks(task), *list_notes(task)],
+        notes=[*list_remarks(task), *list_notes(task), *([f"No plots: {lack}."] if lack else [])],
     )

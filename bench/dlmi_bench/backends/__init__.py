@@ -111,7 +111,9 @@ class BackendEntry:
 
 
 BACKENDS: dict[str, BackendEntry] = {
-    "eager": BackendEntry("dlmi_bench.backends.eager", "torch", "torch eager", is_isolated=False),
+    "eager": BackendEntry(
+        "dlmi_bench.backends.eager", "torch", "torch eager", find_missing=needs.find_missing_torch, is_isolated=False
+    ),
     "compile": BackendEntry(
         "dlmi_bench.backends.compiled",
         "torch",

@@ -1,8 +1,8 @@
 """Requirements of runtimes. Each function returns what this machine lacks, empty if nothing."""
 
-from functools import cache
-from importlib.util import find_spec
+from functools import cache, partial
 
+from dlmi_bench.extras import find_missing
 from dlmi_bench.instruments.host.provenance import describe_compiler, find_compiler
 
 
@@ -10,7 +10,12 @@ def find_nothing() -> str:
     return ""
 
 
+find_missing_torch = partial(find_missing, "torch")
+
+
 def find_missing_compiler() -> str:
+    if missing := find_missing_torch():
+        return missing
     if describe_compiler():
         return ""
     return f"no C++ compiler ({find_compiler()} does not run); install one or set CXX"
@@ -18,6 +23,8 @@ def find_missing_compiler() -> str:
 
 @cache
 def find_missing_cuda() -> str:
+    if missing := find_missing_torch():
+        return missing
     import torch
 
     if not torch.backends.cuda.is_built():
@@ -37,9 +44,7 @@ def find_missing_onnxruntime_cuda() -> str:
     return ""
 
 
-@cache
-def find_missing_openvino() -> str:
-    return "" if find_spec("openvino") else "no package openvino; install dlmi-bench[openvino]"
+find_missing_openvino = partial(find_missing, "openvino")
 
 
 @cache

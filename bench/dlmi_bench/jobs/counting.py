@@ -22,9 +22,8 @@ NO_ACTIVATIONS = "only a trace of the module has them"
 def run_counts_job(request: CountsRequest, _: OnProgress) -> tuple[Figure, ...]:
     """Count a model by every counter, and a file of it by its graph."""
     subject = request.subject
-    import_module(
-        "dlmi_bench.instruments.counts.trace"
-    )  # before code of the user's, which may set what its packages stumble over
+    if subject.kind != "file":  # before code of the user's, which may set what its packages stumble over
+        import_module("dlmi_bench.instruments.counts.trace")
     file = subject.name if subject.kind == "file" else request.onnx
     graph = (_count_file(Path(file), subject),) if file else ()
     if subject.kind == "file":

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, Batch, Scores, predict
@@ -16,7 +15,6 @@ from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
 from dlmi_bench.jobs.parity import Answer, make_parity
 from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, PredictRequest, scores_role
-from dlmi_bench.jobs.saliency import compute_saliency
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Conditions, Figure, unavailable
 from dlmi_bench.stats.confusion import (
@@ -118,6 +116,7 @@ def _count_reads(test: HeldOut, artifacts: dict[str, Artifact]) -> list[Figure]:
 def _picture(path: Path, test: Arrays, scores: Scores, n_each: int) -> list[Picture]:
     """Examples of each class with the answer given, and with the gradient of the network that was exported."""
     from dlmi_bench.backends.eager import load_network
+    from dlmi_bench.jobs.saliency import compute_saliency
 
     if not np.isfinite(scores).all():
         return []
@@ -165,6 +164,8 @@ def to_npy(array: NDArray[Any]) -> bytes:
 
 def compute_reference(path: Path, images: Batch) -> NDArray[np.float64]:
     """Scores of torch eager in float64."""
+    import torch
+
     from dlmi_bench.backends.eager import load_network
 
     network = load_network(path).double()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends.onnxrt import OnnxRunner
+from dlmi_bench.extras import is_installed
 from dlmi_bench.instruments.roofline import BYTES_PER_VALUE, Peak
 
 MATRIX_SIZE = 1024  # long past the size at which the product reaches its rate
@@ -26,16 +27,19 @@ def measure_peaks(n_threads: int = 1) -> list[Peak]:
 
 def make_products(n_threads: int) -> Programs:
     """A float32 product of two square matrices."""
-    import torch
-
     left = np.random.default_rng(0).random((MATRIX_SIZE, MATRIX_SIZE), np.float32)
-    tensor, out = torch.from_numpy(left), np.empty_like(left)
-    tensor_out, what = torch.empty_like(tensor), f"product of two {MATRIX_SIZE} x {MATRIX_SIZE} matrices"
-    return {
-        f"float32 {what} by numpy's BLAS": lambda: np.matmul(left, left, out=out),
-        f"float32 {what} by torch": lambda: torch.mm(tensor, tensor, out=tensor_out),
-        f"float32 {what} by ONNX Runtime": OnnxRunner(_make_product(left), n_threads=n_threads).prepare(left),
+    out, what = np.empty_like(left), f"float32 product of two {MATRIX_SIZE} x {MATRIX_SIZE} matrices"
+    programs: Programs = {
+        f"{what} by numpy's BLAS": lambda: np.matmul(left, left, out=out),
+        f"{what} by ONNX Runtime": OnnxRunner(_make_product(left), n_threads=n_threads).prepare(left),
     }
+    if is_installed("torch"):
+        import torch
+
+        tensor = torch.from_numpy(left)
+        tensor_out = torch.empty_like(tensor)
+        programs[f"{what} by torch"] = lambda: torch.mm(tensor, tensor, out=tensor_out)
+    return programs
 
 
 def _make_product(right: NDArray[np.float32]) -> bytes:
@@ -52,13 +56,13 @@ def _make_product(right: NDArray[np.float32]) -> bytes:
 
 def make_readings(size_bytes: int) -> Programs:
     """A float32 vector of which every byte is read once."""
-    import torch
-
     vector = np.ones(size_bytes // BYTES_PER_VALUE, np.float32)
-    return {
-        "float32 dot product of a vector with itself by numpy's BLAS": lambda: np.dot(vector, vector),
-        "float32 sum of a vector by torch": torch.from_numpy(vector).sum,
-    }
+    programs: Programs = {"float32 dot product of a vector with itself by numpy's BLAS": lambda: np.dot(vector, vector)}
+    if is_installed("torch"):
+        import torch
+
+        programs["float32 sum of a vector by torch"] = torch.from_numpy(vector).sum
+    return programs
 
 
 def measure_rate(

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import UnavailableError, UsageError
 from dlmi_bench.records import ARM, CellKind, Plain
 from dlmi_bench.toml import load_toml
 from dlmi_models import MODELS
@@ -100,7 +100,11 @@ def override(suite: Suite, **changes: Any) -> Suite:
 
     Raises:
         UsageError: see check_names.
+        UnavailableError: a backend of the command line cannot run on this machine.
     """
+    for name in changes.get("backends", ()):
+        if name in BACKENDS and (missing := BACKENDS[name].find_missing()):
+            raise UnavailableError(f"--backend {name}: {missing}", "leave it out, or see `dlmi-bench list backends`")
     update = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items() if v}
     named = [name for name in update.get("models", ()) if name in MODELS]
     if named and "tasks" not in update:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import require
 from dlmi_bench.files import atomic_file, write_text
 from dlmi_bench.records import Figure, Plain, Record
 from dlmi_reports.results.load import HasRecords
@@ -42,15 +42,12 @@ def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
     """Write figures.parquet; conditions are JSON text, because their keys differ between rows.
 
     Raises:
-        UsageError: pyarrow is not installed.
+        UnavailableError: pyarrow is not installed.
     """
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UsageError(
-            "--format parquet needs pyarrow", "pip install 'dlmi-bench[parquet]', or use --format jsonl"
-        ) from error
+    require("parquet", "--format parquet")
+    import pyarrow as pa
+    from pyarrow import parquet
+
     rows = [flatten_row(row) for row in list_rows(document.records)]
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     columns["conditions"] = [json.dumps(value, sort_keys=True) for value in columns["conditions"]]

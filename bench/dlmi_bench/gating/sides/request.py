@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlmi_bench.errors import BenchError, UsageError
+from dlmi_bench.errors import BenchError, UsageError, require
 from dlmi_bench.files import resolve_inside
 from dlmi_bench.gating.output import VerdictRow
 from dlmi_bench.gating.sides.baseline import Baseline, Entry, file_path
@@ -54,7 +54,10 @@ def find_candidates(request: GateRequest, baseline: Baseline, folder: Path, scra
     Raises:
         StoreError: the run holds no results.
         DataError: the test set cannot be used.
+        UnavailableError: weights are to be read, and torch is not installed.
     """
+    if not request.onnx:
+        require("torch", "weights of a run or a baseline")
     if request.out:
         return _find_in_run(request.out, baseline, folder)
     if request.onnx and request.test:

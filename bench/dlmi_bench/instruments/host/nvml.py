@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from dlmi_bench.errors import MeasurementError
+from dlmi_bench.errors import MeasurementError, choose_remedy
 
 REMEDY = "install NVIDIA's driver, and give the container access to the GPU"
 
@@ -25,7 +25,7 @@ def open_nvml(nvml: Any = None) -> Any:
         try:
             nvml = import_module("pynvml")
         except ImportError as error:
-            raise MeasurementError(f"NVML: {error}", "install nvidia-ml-py") from error
+            raise MeasurementError(f"NVML: {error}", choose_remedy(error)) from error
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:

@@ -11,6 +11,7 @@ from tempfile import gettempdir
 from typing import Any, NamedTuple
 
 from dlmi_bench.errors import MeasurementError
+from dlmi_bench.extras import describe_missing, is_installed
 from dlmi_bench.instruments.energy import Component
 from dlmi_bench.records import FigureKind
 
@@ -93,6 +94,9 @@ class CodeCarbonMeter:
     """An offline tracker in task mode, every parameter explicit, so that no file or variable of the user changes it."""
 
     def __init__(self) -> None:
+        if not is_installed("codecarbon"):
+            cause, _, remedy = describe_missing("codecarbon").partition("; ")
+            raise MeasurementError(cause, remedy)
         # Two lines of its log come before its level applies, and its logger has a handler of its own.
         logging.getLogger("codecarbon").addFilter(lambda _: False)
         self._tracker: Any = None
