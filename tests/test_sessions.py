@@ -27,12 +27,12 @@ from dlmi_bench.jobs.protocol import (
     ModelFiles,
     RoundsRequest,
 )
+from dlmi_bench.jobs.sessions import SessionPlan, Timing, refuse_latency, run_latency_session
 from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.records import Benchmark, Cell, Figure, Record
 from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.suite.context import SuiteContext
 from dlmi_bench.suite.measures import run_counts, run_energy, run_latency, run_memory
-from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
@@ -90,8 +90,8 @@ def run_job(folder: Path, **n_wrong: int) -> LatencyAnswer:
     for name, n in (n_wrong or {"m": 0}).items():
         scores = IMAGES.reshape(N_IMAGES, -1)[:, :2] + np.float32([[0]] * (N_IMAGES - n) + [[1]] * n)
         np.save(folder / f"{name}.npy", scores)
-        models[name] = {"path": name, "scores": str(folder / f"{name}.npy")}
-    common = {"backend": "echo", "inputs": inputs, "batches": [1, 8], "n_rounds": 4, "n_threads": 1, "order_seed": 0}
+        models[name] = {"path": name, "inputs": inputs, "scores": str(folder / f"{name}.npy")}
+    common = {"backend": "echo", "batches": [1, 8], "n_rounds": 4, "n_threads": 1, "order_seed": 0}
     request = LatencyRequest.model_validate({**common, "models": models, "n_calls": {}})
     return run_latency_job(request, lambda *_: None)
 
@@ -204,8 +204,8 @@ class FakeWorker:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
-    for module in ("session", "measures", "context"):
-        monkeypatch.setattr(f"dlmi_bench.suite.{module}.Worker", FakeWorker)
+    for module in ("jobs.sessions", "suite.measures", "suite.context"):
+        monkeypatch.setattr(f"dlmi_bench.{module}.Worker", FakeWorker)
     monkeypatch.setattr("dlmi_bench.suite.measures.run_peaks", lambda _: [])
     for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True), ("wrong", {})):
         monkeypatch.setattr(FakeWorker, name, value)
@@ -213,8 +213,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 
 
 def run_session(n_threads: int = 1) -> Timing:
-    models = {"m": ModelFiles(path="p", scores="s")}
-    return run_latency_session("eager", "inputs.npy", models, SUITE, lambda *_: None, n_threads=n_threads)["m"]
+    models = {"m": ModelFiles(path="p", inputs="i", scores="s")}
+    return run_latency_session("eager", models, SUITE, lambda *_: None, n_threads=n_threads)["m"]
 
 
 def test_all_processes_use_the_calls_of_the_first(worker: type[FakeWorker]) -> None:
@@ -260,8 +260,8 @@ def test_session_that_dies_gives_reasons(worker: type[FakeWorker]) -> None:
 def test_wrong_answers_of_one_model_take_no_other_with_it(worker: type[FakeWorker]) -> None:
     """They were wrong in one process of two: the model has no latency, says why, and its neighbour keeps its own."""
     worker.wrong = {"other": ["outputs differ by 1e-2", "measure anew"]}
-    models = {name: ModelFiles(path="p", scores="s") for name in ("m", "other")}
-    timings = run_latency_session("eager", "inputs.npy", models, SUITE, lambda *_: None)
+    models = {name: ModelFiles(path="p", inputs="i", scores="s") for name in ("m", "other")}
+    timings = run_latency_session("eager", models, SUITE, lambda *_: None)
     assert {figure.reason for figure in timings["other"].figures} == {"failed: outputs differ by 1e-2"}
     assert timings["other"].failures == ("latency on eager, 1 threads: outputs differ by 1e-2\n  remedy: measure anew",)
     assert not timings["other"].rounds_s
@@ -338,8 +338,7 @@ def test_runtime_that_dies_takes_no_other_with_it(
     worker: type[FakeWorker], context: SuiteContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory and latency of the others are there, wherever there are CPUs for two threads; the record is unfinished."""
-    for module in ("suite.session", "jobs.sessions"):
-        monkeypatch.setattr(f"dlmi_bench.{module}.list_cpus", lambda: [0, 1])
+    monkeypatch.setattr("dlmi_bench.jobs.sessions.list_cpus", lambda: [0, 1])
     worker.broken = {"eager"}
     for kind, measure, name in (("memory", run_memory, "peak_bytes"), ("latency", run_latency, "latency_s")):
         (record,) = measure(context, [Cell(kind=kind, task="usps", model="m")], lambda *_: None)  # type: ignore[arg-type]
@@ -354,8 +353,7 @@ def test_one_cpu_has_no_rows_of_two_threads(
     worker: type[FakeWorker], context: SuiteContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They say what they need and what there is, nothing is started for them, and the record is a finished one."""
-    for module in ("suite.session", "jobs.sessions"):
-        monkeypatch.setattr(f"dlmi_bench.{module}.list_cpus", lambda: [3])
+    monkeypatch.setattr("dlmi_bench.jobs.sessions.list_cpus", lambda: [3])
     (record,) = run_latency(context, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)
     found = {(f.conditions["threads"], f.reason) for f in record.figures if f.name == "latency_s"}
     assert found == {(1, ""), (2, "needs 2 CPUs to pin to, 1 are allowed")}
@@ -379,10 +377,10 @@ def test_device_is_timed_with_one_thread(
     asked: list[tuple[str, int]] = []
 
     def run(
-        backend: str, _: str, models: dict[str, ModelFiles], suite: Suite, __: object, *, n_threads: int
+        backend: str, models: dict[str, ModelFiles], plan: SessionPlan, _: object, *, n_threads: int
     ) -> dict[str, Timing]:
         asked.append((backend, n_threads))
-        return {name: Timing(refuse_latency(suite, "fake", backend=backend)) for name in models}
+        return {name: Timing(refuse_latency(plan, "fake", backend=backend)) for name in models}
 
     monkeypatch.setattr("dlmi_bench.suite.measures.run_latency_session", run)
     run_latency(context, [Cell(kind="latency", task="usps", model="m")], lambda *_: None)

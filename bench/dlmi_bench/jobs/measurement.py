@@ -115,16 +115,16 @@ def run_energy_job(request: EnergyRequest, on_progress: OnProgress) -> tuple[Fig
 def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> LatencyAnswer:
     """Time all models of one backend, interleaved: one process of a session. For a fresh worker."""
     entry = BACKENDS[request.backend]
-    inputs = _load_inputs(request.inputs, max(request.batches))
+    inputs = {name: _load_inputs(m.inputs, max(request.batches)) for name, m in request.models.items()}
     hopper = CpuHopper(n_threads=request.n_threads)
     hopper(2 * request.order_seed)  # before the runtime makes its threads, which inherit it
     runners = {name: entry.load(Path(m.path), n_threads=request.n_threads) for name, m in request.models.items()}
     empty = entry.load_empty(n_threads=request.n_threads)
-    first = inputs[:1]
+    first = next(iter(inputs.values()))[:1]
     calls = {EMPTY: empty.prepare(first if first.ndim == 4 else first.reshape(1, 1, 1, -1))}
     for name, runner in runners.items():
         for batch in request.batches:
-            calls[f"{name}@{batch}"] = runner.prepare(inputs[:batch])
+            calls[f"{name}@{batch}"] = runner.prepare(inputs[name][:batch])
     on_progress(f"process {request.order_seed + 1}", 0.0)
     groups = [[f"{name}@{batch}" for name in runners] for batch in request.batches]
     singles = [f"{name}@1" for name in runners]
@@ -138,8 +138,9 @@ def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> Latency
     for name, runner in runners.items():
         made = {batch: runner.read(outputs[f"{name}@{batch}"]) for batch in request.batches}
         try:
-            scores = np.load(request.models[name].scores, allow_pickle=False)
-            _check_model(name, made, scores[: len(np.load(request.inputs, mmap_mode="r"))])
+            files = request.models[name]
+            scores = np.load(files.scores, allow_pickle=False)
+            _check_model(name, made, scores[: len(np.load(files.inputs, mmap_mode="r"))])
         except MeasurementError as error:  # its own; what was timed beside it stays
             wrong[name] = (error.cause, error.remedy)
     conditions = {name: dict(runner.conditions) for name, runner in runners.items()}

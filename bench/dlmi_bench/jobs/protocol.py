@@ -120,9 +120,13 @@ class PeaksRequest(Request[tuple[Peak, ...]]):
 
 
 class ModelFiles(Plain):
-    """Paths of an artifact and of the scores of its accuracy run, which its timed runs must repeat."""
+    """Paths of an artifact, of the examples that it is timed on, and of its scores of them, which it must repeat.
+
+    Where the examples are fewer than a batch they come again.
+    """
 
     path: str
+    inputs: str
     scores: str
 
 
@@ -146,14 +150,12 @@ class LatencyRequest(Request[LatencyAnswer]):
     """Time all models of one backend, interleaved. For a fresh worker.
 
     Attributes:
-        inputs: Path of validation images, .npy; where they are fewer than a batch they come again.
         n_calls: Calls per block by benchmark; empty in the first process, which calibrates.
         models: By name.
     """
 
     job = "dlmi_bench.jobs.measurement:run_latency_job"
     backend: str
-    inputs: str
     batches: tuple[int, ...]
     n_rounds: int
     n_threads: int

@@ -90,11 +90,11 @@ def _try_network(seed: int, on_progress: OnProgress) -> Caught:
         if len(figures) != len(PARITY):
             raise MeasurementError(f"judging gave {len(figures)} figures of parity", "see dlmi_bench.jobs.evaluation")
         kept = {artifact.role: str(artifact_path(out, artifact)) for artifact in evaluated.artifacts}
-        files = ModelFiles(path=str(artifact_path(out, artifacts["onnx"])), scores=kept[scores_role(JUDGED_BACKEND)])
-        inputs = out / "inputs.npy"
+        inputs, scores = out / "inputs.npy", kept[scores_role(JUDGED_BACKEND)]
+        files = ModelFiles(path=str(artifact_path(out, artifacts["onnx"])), inputs=str(inputs), scores=scores)
         np.save(inputs, task.load().split(task.n_validation).validation.images[: max(BATCHES)], allow_pickle=False)
         # Held against what was honestly evaluated: a program that has changed since.
-        is_refused = _is_refused(files, str(inputs), on_progress)
+        is_refused = _is_refused(files, on_progress)
     is_invalid = all(Mark.INVALID in list_marks(figure) for figure in figures)
     return Caught(is_invalid=is_invalid, is_refused=is_refused)
 
@@ -116,11 +116,10 @@ def _write_network(seed: int, out: Path) -> dict[str, Artifact]:
     }
 
 
-def _is_refused(files: ModelFiles, inputs: str, on_progress: OnProgress) -> bool:
+def _is_refused(files: ModelFiles, on_progress: OnProgress) -> bool:
     """Ask the job that times the files; True where it refuses to report."""
     request = LatencyRequest(
         backend=NAME,
-        inputs=inputs,
         batches=BATCHES,
         n_rounds=2,
         n_threads=1,

@@ -25,7 +25,6 @@ from dlmi_tasks.training.imagenet import identify
 LEFT_OUT = {
     "dlmi_bench.errors": "words",
     "dlmi_bench.units": "words",
-    "dlmi_bench.toml": "reads settings, which are in the fingerprint",
     "dlmi_bench.records": "the shape of a record; the seed that it derives is in the fingerprint",
     "dlmi_bench.store.artifacts": "puts files away by their hash",
     "dlmi_bench.files": "reads and writes files, whose hashes are in the fingerprint",
@@ -33,8 +32,8 @@ LEFT_OUT = {
     "dlmi_bench.jobs.source_files": "imports files of the user's, which are in the fingerprint by what is used of them",
     "dlmi_bench.jobs.protocol": "the shape of requests and answers",
     "dlmi_bench.instruments.host.provenance": "versions and machine, which are in the fingerprint",
+    "dlmi_bench.extras": "which packages are here; their versions are in the fingerprint",
     "dlmi_bench.backends.needs": "whether a runtime is here, which is in the fingerprint",
-    "dlmi_bench.suite.suites": "settings, which are in the fingerprint",
     "dlmi_models": "the registry; the model's row is in the fingerprint",
     "dlmi_tasks": "the registry; the task's recipe, target and data are in the fingerprint",
     "dlmi_tasks.own.constructors": "makes tasks of users, whose code is that of their data",

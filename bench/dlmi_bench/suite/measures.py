@@ -20,12 +20,11 @@ from dlmi_bench.jobs.protocol import (
     TrainRequest,
     scores_role,
 )
-from dlmi_bench.jobs.sessions import run_peaks
+from dlmi_bench.jobs.sessions import Timing, refuse_latency, run_latency_session, run_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Cell, CellKind, Conditions, Figure, Record, unavailable
 from dlmi_bench.suite.context import SuiteContext
-from dlmi_bench.suite.session import Timing, refuse_latency, run_latency_session
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
 
@@ -187,8 +186,7 @@ def run_latency(context: SuiteContext, cells: list[Cell], on_progress: OnProgres
             else:
                 models[cell.model] = _find_files(context, cell, backend)
         for n_threads in _list_threads(backend, suite) if models else ():
-            inputs = context.keep_inputs(cells[0].task)
-            session = run_latency_session(backend, inputs, models, suite, on_progress, n_threads=n_threads)
+            session = run_latency_session(backend, models, suite, on_progress, n_threads=n_threads)
             for model, timing in session.items():
                 found[model].append(timing)
     session_id = uuid4().hex  # only rounds of the same session pair
@@ -201,9 +199,9 @@ def _list_threads(backend: str, suite: Suite) -> tuple[int, ...]:
 
 
 def _find_files(context: SuiteContext, cell: Cell, backend: str) -> ModelFiles:
-    """Paths of the artifact, and of the scores that its timed runs must repeat."""
-    path = context.find_path(cell, BACKENDS[backend].artifact_role)
-    return ModelFiles(path=path, scores=context.find_path(cell, scores_role(backend)))
+    """Paths of the artifact, of validation images, and of its scores of them."""
+    path, scores = (context.find_path(cell, r) for r in (BACKENDS[backend].artifact_role, scores_role(backend)))
+    return ModelFiles(path=path, inputs=context.keep_inputs(cell.task), scores=scores)
 
 
 def _make_latency_record(cell: Cell, timings: list[Timing], peaks: list[Figure], session_id: str) -> Record:
@@ -251,7 +249,7 @@ MEASURES: dict[CellKind, Measure] = {
     "latency": Measure(
         run_latency,
         "joint",
-        (f"{JOBS}.measurement", f"{JOBS}.worker", "dlmi_bench.suite.session"),
+        (f"{JOBS}.measurement", f"{JOBS}.worker", f"{JOBS}.sessions"),
         ("backends", "n_processes", "n_rounds", "batches", "threads"),
     ),
 }
