@@ -160,6 +160,8 @@ def gate(session: nox.Session) -> None:
     where = [
         "--junit",
         str(Path(session.create_tmp()).resolve() / "gate.xml"),
+        "--json-file",
+        str(Path(session.create_tmp()).resolve() / "gate.json"),
         *(["--summary", summary] if summary else []),
     ]
     run(session, "dlmi-bench", "gate", "--settings", str(ROOT / "gate.toml"), *where, *session.posargs)
@@ -252,12 +254,15 @@ def latex(session: nox.Session) -> None:
 
 @in_env
 def schema(session: nox.Session) -> None:
-    """Write docs/report.schema.json anew."""
+    """Write docs/report.schema.json, and docs/schemas/ for what commands print with --json, anew."""
     program = (
         "import json; from dlmi_reports.formats.json import make_schema; print(json.dumps(make_schema(), indent=2))"
     )
     with (ROOT / "docs" / "report.schema.json").open("w") as file:
         run(session, "python", "-c", program, stdout=file)
+    folder = str(ROOT / "docs" / "schemas")
+    program = "import sys; from pathlib import Path; from dlmi_bench.cli.answers import write_schemas"
+    run(session, "python", "-c", f"{program}; write_schemas(Path(sys.argv[1]))", folder)
 
 
 @in_env

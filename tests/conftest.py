@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 
 from spect_fixtures import anatomies, ppmi_original, ppmi_visits, spect_cache, templates  # noqa: F401 - fixtures
-from stand_ins import Command, FakeClock
+from stand_ins import PRODUCT, Command, FakeClock, write_product
 
 # One thread, as in every worker: two threads on a busy machine are many times slower than one. Before torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -54,6 +55,18 @@ def official(shared: Path) -> Path:
     folder = shared / "data" / "usps"
     if not (folder / "zip.train.gz").is_file():
         pytest.skip(f"the official files are not in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with `my model.onnx`, `my test.npz` of its own answers and `my baseline` of both; to read or to copy."""
+    from dlmi_bench.gating.sides.files import save_files
+
+    folder = tmp_path_factory.mktemp("gated")
+    x = np.random.default_rng(0).standard_normal((400, 6)).astype(np.float32)
+    np.savez(folder / "my test.npz", x=x, y=(x @ PRODUCT).argmax(1))
+    save_files((write_product(folder / "my model.onnx"),), folder / "my test.npz", folder / "my baseline", "first")
     return folder
 
 

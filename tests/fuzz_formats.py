@@ -24,7 +24,10 @@ from PIL import Image
 from dlmi_bench.gating.settings import load_settings
 from dlmi_bench.gating.sides.baseline import MANIFEST, load_baseline, load_predictions, put_file, to_npy
 from dlmi_bench.gating.sides.files import load_labelled
-from dlmi_bench.instruments import onnx_graph
+from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
+from dlmi_bench.instruments.onnx.contents import count_operators, count_parameters
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.onnx.ports import find_input_shape
 from dlmi_bench.records import Artifact
 from dlmi_bench.store import FILENAME, Store
 from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifact
@@ -220,12 +223,12 @@ def read_kept(path: Path) -> object:
 
 
 def read_onnx(path: Path) -> object:
-    graph = onnx_graph.load_graph(path, is_whole=False)
+    graph = load_graph(path, is_whole=False)
     return (
-        onnx_graph.find_input_shape(graph),
-        onnx_graph.count_operators(graph),
-        onnx_graph.count_parameters(graph),
-        onnx_graph.compute_peak_activation_bytes(graph),
+        find_input_shape(graph),
+        count_operators(graph),
+        count_parameters(graph),
+        compute_peak_activation_bytes(graph),
     )
 
 
@@ -364,7 +367,7 @@ FORMATS = {
     "baseline files": Format(make_damaged_baseline, lambda p: read_baseline(p.parents[1] / MANIFEST), is_checked=True),
     "test set .npz": Format(
         _write("t.npz", _save_arrays(x=np.ones((3, 4), np.float32), y=np.arange(3))),
-        lambda path: _digest(load_labelled(path).images, load_labelled(path).labels),
+        lambda path: _digest(load_labelled(path).examples, load_labelled(path).labels),
         is_checked=True,
     ),
     "store.sqlite": Format(make_store, read_store, is_checked=True),

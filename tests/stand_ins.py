@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
 import numpy as np
 import pynvml
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from dlmi_bench.cli.answers import make_schema
 from dlmi_bench.selftest.fakes import FakeClock, Powercap, WattMeter
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "FakeNvml",
     "Powercap",
     "WattMeter",
+    "check_answer",
     "plant",
     "write_product",
 ]
@@ -115,6 +119,13 @@ class FakeNvml:
             raise pynvml.NVMLError(code)
 
 
+def check_answer(command: str, text: str) -> object:
+    """What a command printed with --json, once it fits the schema that is published for it."""
+    answer = json.loads(text, parse_constant=pytest.fail)
+    jsonschema.validate(answer, make_schema(command), jsonschema.Draft202012Validator)
+    return answer
+
+
 class Command:
     """The installed command, run in a folder of its own."""
 
@@ -135,4 +146,5 @@ class Command:
     def json(self, *args: str) -> object:
         done = self(*args, "--json")
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        words = args[:2] if args[0] == "baseline" else args[:1]
+        return check_answer("run-dry-run" if "--dry-run" in args else "-".join(words), done.stdout)

@@ -44,7 +44,12 @@ def test_every_name_is_there_and_explained() -> None:
 def test_examples_in_docstrings(finished: Command, tmp_path: Path) -> None:
     """Each function has an example, and each example runs, on the results of a tiny suite."""
     api = import_module("dlmi_bench.api")
-    known = {"out": str(finished.folder / "out"), "suite_file": str(finished.folder / "tiny.toml")}
+    out = finished.folder / "out"
+    known = {
+        "out": str(out),
+        "suite_file": str(finished.folder / "tiny.toml"),
+        "onnx_file": str(next(out.rglob("*.onnx"))),
+    }
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     functions = [name for name in dlmi_bench.__all__ if getattr(api, name, None) and name != "Answer"]
     for name in functions:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import pwd
 import subprocess
 import sys
 import tarfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dlmi_bench.errors import FetchError
+from dlmi_bench.errors import DataError, FetchError
 from dlmi_bench.files import atomic_file
 from dlmi_tasks.files import archives
 from dlmi_tasks.files.archives import (
@@ -212,3 +213,16 @@ def test_cache_folder_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_dir() == Path("~/elsewhere").expanduser()
     monkeypatch.delenv("DLMI_BENCH_CACHE")
     assert cache_dir().name == "dlmi-bench"
+
+
+def test_account_without_home_is_told_to_name_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user that no file knows: no folder `~` appears, and the error names the variable."""
+
+    def fail(number: int) -> None:
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CACHE_HOME", "DLMI_BENCH_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", fail)
+    with pytest.raises(DataError, match=r"no home folder.*\n.*DLMI_BENCH_CACHE"):
+        cache_dir()

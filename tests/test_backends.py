@@ -145,7 +145,7 @@ def test_openvino_sends_no_message() -> None:
 
 SILENT = {
     "session": "from dlmi_bench.backends import BACKENDS; BACKENDS['onnxruntime'].load_empty()",
-    "test of a user": "import pytest; pytest.main(['--dlmi-gate', '-p', 'no:cacheprovider', 'test_x.py'])",
+    "test of a user": "import pytest; pytest.main(['-p', 'dlmi_bench.gating.plugin', '--dlmi-gate', 'test_x.py'])",
 }
 
 

@@ -364,6 +364,27 @@ def test_report_opens_with_the_claims(tmp_path: Path) -> None:
     assert "NOT MEASURED" in section.lead[0]
 
 
+def test_report_judges_the_file_that_is_named(store: Store, tmp_path: Path) -> None:
+    """Its claims stand in place of the others; one about a task without results is counted and not shown."""
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD + GOOD.replace('"a"', '"b"').replace('"toy"', '"usps"'))
+    section = make_claim_section(load_results(store), path)
+    assert [row[0] for row in section.tables[0].rows] == ["a"]
+    assert section.lead[-1] == "Not shown: 1 claims about tasks that have no results here."
+
+
+def test_report_command_takes_claims(store: Store, tmp_path: Path) -> None:
+    """`report --claims` writes their sentences; a misspelt model in them is an error, as of `claims`."""
+    path, to = tmp_path / "mine.toml", tmp_path / "report"
+    words = ["report", "--out", str(store.folder), "--to", str(to), "--format", "json", "--claims", str(path)]
+    path.write_text(GOOD)
+    assert CliRunner().invoke(app, words).exit_code == 0
+    sections = json.loads((to / "report.json").read_text(encoding="utf-8"))["page"]["sections"]
+    assert sections[0]["tables"][0]["rows"][0][:2] == ["a", "SUPPORTED"]
+    path.write_text(GOOD.replace('"small"', '"smoll"'))
+    assert isinstance(CliRunner().invoke(app, words).exception, UsageError)
+
+
 def test_misspelt_model_is_found(store: Store, tmp_path: Path) -> None:
     """A name that is neither registered nor in the store would never be measured: exit 2 before any verdict."""
     path = tmp_path / "mine.toml"
@@ -372,6 +393,16 @@ def test_misspelt_model_is_found(store: Store, tmp_path: Path) -> None:
     assert isinstance(result.exception, UsageError)
     assert "smoll" in result.exception.cause
     assert "line 2" in result.exception.cause
+
+
+def test_claims_in_utf_16_are_checked_by_name(store: Store, tmp_path: Path) -> None:
+    """The line of a misspelt model is found in them too."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes(GOOD.replace('"small"', '"smoll"').encode("utf-16"))
+    result = CliRunner().invoke(app, ["claims", "--out", str(store.folder), "--file", str(path)])
+    assert isinstance(result.exception, UsageError)
+    assert "line 2" in result.exception.cause
+    assert "did you mean small" in result.exception.remedy
 
 
 def test_command_as_installed(finished: Command, tmp_path: Path) -> None:

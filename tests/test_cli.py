@@ -63,12 +63,12 @@ def test_list_shows_every_registry(command: Command) -> None:
 
 def test_data_describes_the_set(command: Command) -> None:
     """Source, sizes, counts per class, range and hashes, as text and as JSON."""
-    described = command.json("data", "usps")
-    assert described["train"]["n_per_class"][0] == 1194  # type: ignore[index]
-    assert described["is_synthetic"] is False  # type: ignore[index]
+    described = command.json("data", "usps")["tasks"]["usps"]  # type: ignore[index]
+    assert described["train"]["n_per_class"][0] == 1194
+    assert described["is_synthetic"] is False
     text = command("data", "usps").stdout
     assert "7291 images" in text
-    assert described["sha256"]["test_images"] in text  # type: ignore[index]
+    assert described["sha256"]["test_images"] in text
 
 
 def test_bad_data_folder_is_an_error_with_a_remedy(command: Command) -> None:
@@ -164,8 +164,34 @@ def test_run_finishes_every_cell(finished: Command) -> None:
 
 def test_second_run_keeps_everything(finished: Command) -> None:
     """The same command has nothing left to do, and takes seconds."""
-    assert finished.json("run", "--suite", "tiny.toml") == {"kept": 6, "done": 0, "failed": {}}
+    assert finished.json("run", "--suite", "tiny.toml") == {"schema_version": 1, "kept": 6, "done": 0, "failed": {}}
     assert len(read_attempts(finished.folder)) == 6
+
+
+def test_dry_run_tells_and_does_nothing(finished: Command) -> None:
+    """What is there is kept, a third seed is to do and takes as long as the two did; no attempt is added."""
+    before = read_attempts(finished.folder)
+    told: dict = finished.json("run", "--dry-run", "--suite", "tiny.toml", "--seeds", "3")  # type: ignore[assignment]
+    assert (told["n_kept"], told["n_to_do"], told["n_unknown"]) == (6, 1, 0)
+    assert [row for row in told["cells"] if row["why"]] == [{"cell": "train/usps/softmax/2", "why": "not done yet"}]
+    assert told["estimated_s"] > 0
+    assert read_attempts(finished.folder) == before
+
+
+def test_dry_run_without_results_makes_no_folder(command: Command) -> None:
+    """Every cell is to do, and how long that takes is not known."""
+    done = command("run", "--dry-run", "--task", "usps", "--model", "softmax", "--seeds", "1", "--out", "new")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "5 cells to do, 0 kept; time: not known for 5 of them"
+    assert not (command.folder / "new").exists()
+
+
+def test_quiet_run_shows_its_outcome_alone(finished: Command, tmp_path: Path) -> None:
+    """No step on standard error, the counts on standard output."""
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    done = Command(tmp_path)("run", "--quiet", "--fresh", "counts", "--suite", "tiny.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 cells done, 5 kept")
 
 
 def test_what_is_measured_again_trains_nothing(finished: Command, tmp_path: Path) -> None:
@@ -175,7 +201,21 @@ def test_what_is_measured_again_trains_nothing(finished: Command, tmp_path: Path
     outcome = Command(tmp_path).json("run", "--fresh", "counts", "--suite", "tiny.toml")
     new = read_attempts(tmp_path)[len(before) :]
     assert {key.partition("/")[0] for key, _ in new} == {"counts"}
-    assert outcome == {"done": len(new), "kept": len(before) - len(new), "failed": {}}
+    n_new = len(new)
+    assert outcome == {"schema_version": 1, "done": n_new, "kept": len(before) - n_new, "failed": {}}
+
+
+def test_outdated_training_is_not_made_again_for_its_counts(finished: Command, tmp_path: Path) -> None:
+    """A longer energy window makes trainings stale: `--fresh counts` uses them and says so, a plain run trains."""
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    before, change = read_attempts(tmp_path), "changed: energy_window_s 0.2 -> 0.3"
+    suite = (tmp_path / "tiny.toml").read_text().replace("energy_window_s = 0.2", "energy_window_s = 0.3")
+    (tmp_path / "tiny.toml").write_text(suite + 'measures = ["counts"]\n')
+    ran = Command(tmp_path)
+    assert f"seed 1 of 2: to do, {change}" in ran("run", "--dry-run", "--suite", "tiny.toml").stdout
+    done = ran("run", "--fresh", "counts", "--suite", "tiny.toml")
+    assert f"seed 1 of 2: kept as it is: {change}" in done.stderr.replace("\n", "")
+    assert [key for key, _ in read_attempts(tmp_path)[len(before) :]] == ["counts/usps/softmax/0"]
 
 
 def test_lost_artifact_is_made_again(finished: Command, tmp_path: Path) -> None:
@@ -210,7 +250,7 @@ def test_failed_cell_is_kept_with_its_reason_and_tried_again(finished: Command, 
     assert (done.returncode, outcome["kept"], outcome["done"]) == (1, 5, 0)
     assert "fvcore is broken" in outcome["failed"]["counts/usps/softmax/0"]
     assert "remedy:" in done.stderr
-    assert copy.json("run", "--suite", "tiny.toml") == {"kept": 5, "done": 1, "failed": {}}
+    assert copy.json("run", "--suite", "tiny.toml") == {"schema_version": 1, "kept": 5, "done": 1, "failed": {}}
     assert ("counts/usps/softmax/0", "failed") in read_attempts(tmp_path)
     assert copy("report", "--format", "md").returncode == 0
     assert "fvcore is broken" in (tmp_path / "out" / "report" / "report.md").read_text(encoding="utf-8")
@@ -229,7 +269,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_figures(finished: Command, tm
     running.stderr.close()
     assert [key for key, _ in read_attempts(tmp_path)] == ["train/usps/softmax/0"]
     outcome = copy.json(*QUICK)
-    assert outcome == {"kept": 1, "done": 2, "failed": {}}
+    assert outcome == {"schema_version": 1, "kept": 1, "done": 2, "failed": {}}
     assert read_accuracies(tmp_path) == read_accuracies(finished.folder)
 
 
@@ -261,6 +301,7 @@ def start_profile(folder: Path, on_hangup: signal.Handlers) -> subprocess.Popen[
         preexec_fn=partial(signal.signal, signal.SIGHUP, on_hangup),
     )
     assert running.stderr is not None
+    assert "1 runtimes, about" in running.stderr.readline()
     assert "building" in running.stderr.readline()
     assert any(folder.iterdir())
     return running

@@ -1,8 +1,8 @@
 """Baselines: saved, read back, refused when damaged, shown, and set against a run that has other models."""
 
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +10,7 @@ from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.gating.sides.baseline import MANIFEST, Baseline, load_baseline, save_baseline
 from dlmi_bench.gating.sides.request import GateRequest, list_unjudged
 from dlmi_bench.store import Store
-from stand_ins import Command
+from stand_ins import Command, check_answer
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +77,10 @@ def test_baseline_commands(finished: Command, tmp_path: Path) -> None:
     """save, list and show as installed; an unknown model is an error of usage."""
     folder = str(tmp_path / "b")
     assert finished("baseline", "save", "--reason", "first", "--baseline", folder, "--noise", "2").returncode == 0
-    assert finished.json("baseline", "list", "--baseline", folder)[0]["n_seeds"] == 2  # type: ignore[index]
-    shown = json.loads(finished("baseline", "show", "usps/softmax", "--baseline", folder).stdout)
-    assert shown["operators"] == {"Gemm": 1, "Reshape": 1}
+    assert finished.json("baseline", "list", "--baseline", folder)["models"][0]["n_seeds"] == 2  # type: ignore[index]
+    printed = finished("baseline", "show", "usps/softmax", "--baseline", folder).stdout
+    shown: Any = check_answer("baseline-show", printed)
+    assert shown["model"]["operators"] == {"Gemm": 1, "Reshape": 1}
     assert shown["noise"]["pooled_sd"] > 0
     assert len(shown["noise"]["usps/softmax onnxruntime@1"]["log_ratios"]) == 2
     assert finished("baseline", "show", "usps/nothing", "--baseline", folder).returncode == 2
@@ -89,6 +90,7 @@ def test_model_that_vanished_is_incomparable(baseline: Path, command: Command) -
     """A run without the baseline's model gets a row that says so; exit code 12, never 0."""
     Store(command.folder / "out").close()
     done = command("gate", "--baseline", str(baseline), "--out", "out", "--json")
-    (decision,) = json.loads(done.stdout)["decisions"]
+    answer: Any = check_answer("gate", done.stdout)
+    (decision,) = answer["decisions"]
     assert (done.returncode, decision["verdict"]) == (12, "INCOMPARABLE")
     assert "in the baseline, but not in out" in decision["why"]

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -97,33 +95,6 @@ def test_files_and_test_set_go_together(command: Command) -> None:
     assert command("baseline", "save", "--reason", "x", "--test", "t.npz").returncode == 2
 
 
-def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`pytest --dlmi-gate` in that folder, with the plugins that are installed."""
-    program = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--dlmi-gate", *arguments]
-    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "", "PYTEST_ADDOPTS": ""}
-    return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-def test_pytest_says_what_cannot_be_judged(repository: Command) -> None:
-    """A vanished file fails a test of its name, with the verdict; nothing passes."""
-    (repository.folder / "model.onnx").rename(repository.folder / "other.onnx")
-    done = run_pytest(repository.folder, "--dlmi-onnx", "other.onnx", "--dlmi-test", "test.npz")
-    assert done.returncode == 1
-    assert "INCOMPARABLE: in the baseline only; renamed to file/other?" in done.stdout
-    assert "2 failed" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "remedy"), [(("--dlmi-onnx", "model.onnx"), "--test"), (("-n", "2"), "run it without -n")]
-)
-def test_pytest_refuses_what_makes_no_sense(arguments: tuple[str, ...], remedy: str, tmp_path: Path) -> None:
-    """Mistakes in the options are errors of usage with a remedy, no crash; so is a gate beside other tests."""
-    done = run_pytest(tmp_path, *arguments)
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert remedy in done.stderr
-    assert "INTERNALERROR" not in done.stdout
-
-
 @pytest.mark.slow
 def test_files_are_judged_as_installed(repository: Command) -> None:
     """The same file passes; another model of the same shape is stopped for its accuracy and counts."""
@@ -134,17 +105,6 @@ def test_files_are_judged_as_installed(repository: Command) -> None:
     code, verdicts = judge(repository, *FILES, "--settings", "gate.toml", "--disturbed", "warn")
     assert code == 10, verdicts
     assert {v for name, v in verdicts.items() if not name.endswith("@1")} == {"REGRESSED"}
-
-
-@pytest.mark.slow
-def test_pytest_passes_an_unchanged_file(repository: Command) -> None:
-    """Four decisions, four tests: counts, operators, answers and time at batch 1."""
-    (repository.folder / "gate.toml").write_text("batches = [1]\n")
-    done = run_pytest(
-        repository.folder, "--dlmi-onnx", "model.onnx", "--dlmi-test", "test.npz", "--dlmi-settings", "gate.toml"
-    )
-    assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
 
 
 NOISE = MachineNoise(n_rounds=100, log_ratios={"a onnxruntime@1": (-0.01, 0.0, 0.01)}, preempted_share=0.0)

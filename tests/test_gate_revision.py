@@ -57,8 +57,12 @@ def test_named_interpreters_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_other_dependencies_get_an_environment_of_their_own(tmp_path: Path) -> None:
-    """It is made by pip; where that fails the error says how to name an interpreter that has them."""
+@pytest.mark.parametrize("is_user", ["0", "1"])
+def test_other_dependencies_get_an_environment_of_their_own(
+    is_user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made by pip, wherever the user's settings install; the error says how to name an interpreter instead."""
+    monkeypatch.setenv("PIP_USER", is_user)
     commit(tmp_path, "1", "numpy==1")
     commit(tmp_path, "2", "numpy==2")
     said: list[str] = []
@@ -68,6 +72,7 @@ def test_other_dependencies_get_an_environment_of_their_own(tmp_path: Path) -> N
     ):
         pass  # the commit has no pyproject.toml, so pip cannot install it
     assert "--against-python" in caught.value.remedy
+    assert "--user" not in caught.value.cause
     assert "minutes" in said[0]
     assert len(list_worktrees(tmp_path)) == 1
 

@@ -15,7 +15,9 @@ from dlmi_bench.gating.latency.decision import INPROC
 from dlmi_bench.gating.latency.looks import CONFIRMATION, decide_benchmarks
 from dlmi_bench.gating.settings import Settings, load_settings
 from dlmi_bench.gating.verdicts import Decision, Verdict
-from dlmi_bench.instruments.onnx_graph import compute_peak_activation_bytes, count_operators, load_graph
+from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
+from dlmi_bench.instruments.onnx.contents import count_operators
+from dlmi_bench.instruments.onnx.loading import load_graph
 from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.records import Conditions
 from dlmi_models import MODELS

@@ -12,6 +12,8 @@ import pytest
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.store import Store
 from dlmi_bench.store.pytest_benchmark import import_benchmarks
+from dlmi_reports.page import make_page
+from dlmi_reports.results.load import load_results
 from report_stores import fill_store
 from stand_ins import Command
 
@@ -37,6 +39,22 @@ def make_file(folder: Path, name: str = "mine.json", machine: dict[str, Any] | N
     path = folder / name
     path.write_text(json.dumps(content | {"machine_info": machine or {}}))
     return path
+
+
+def test_report_of_imports_alone_opens_with_them(tmp_path: Path) -> None:
+    """Nothing else was measured, so that what was imported comes first."""
+    import_benchmarks(make_file(tmp_path), tmp_path / "out")
+    page = make_page(load_results(Store(tmp_path / "out", must_exist=True)))
+    assert page.sections[0].name == "imported"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_file_of_another_encoding_is_read(encoding: str, tmp_path: Path) -> None:
+    """A byte order mark or UTF-16, as a shell of Windows redirects it, changes no figure."""
+    path = make_file(tmp_path)
+    plain = import_benchmarks(path, tmp_path / "a")
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    assert import_benchmarks(path, tmp_path / "b").figures == plain.figures
 
 
 def test_imported_figures_stand_apart(command: Command) -> None:
@@ -141,7 +159,7 @@ def test_command_refuses_bad_files(command: Command, text: str | None, code: int
         ("[1, 2]", "object"),
         ('{"benchmarks": [], "datetime": "", "version": "5"}', "field benchmarks"),
         ("[" * 100_000, "Invalid JSON"),
-        ("\udcff", "Invalid JSON"),
+        ("\udcff", "can't decode byte 0xff"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, text: str, said: str) -> None:

@@ -122,7 +122,8 @@ def test_command_merges_and_refuses(tmp_path: Path, command: Command) -> None:
     make_store(tmp_path / "1", "a").close()
     make_store(tmp_path / "2", "b").close()
     make_store(tmp_path / "3", "b", value=2.0).close()
-    assert command.json("merge", "1", "2", "--to", "all") == {"cells": 2, "attempts": 2, "out": "all"}
+    answer = command.json("merge", "1", "2", "--to", "all")
+    assert answer == {"schema_version": 1, "cells": 2, "attempts": 2, "out": "all"}
     refused = command("merge", "1", "2", "3", "--to", "other")
     assert (refused.returncode, "train/t/b/0" in refused.stderr) == (1, True)
     assert "--shard" in refused.stderr

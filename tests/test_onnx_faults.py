@@ -16,14 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 from dlmi_bench.backends.onnxrt import OnnxRunner
 from dlmi_bench.errors import BenchError, DataError
 from dlmi_bench.instruments.counts.graph import count_by_graph
-from dlmi_bench.instruments.onnx_faults import limited_memory
-from dlmi_bench.instruments.onnx_graph import (
-    compute_peak_activation_bytes,
-    count_operators,
-    count_parameters,
-    find_input_shape,
-    load_graph,
-)
+from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
+from dlmi_bench.instruments.onnx.contents import count_depth, count_operators, count_parameters, find_precision
+from dlmi_bench.instruments.onnx.faults import limited_memory
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.onnx.ports import read_signature
 from dlmi_bench.jobs.counting import run_counts_job
 from dlmi_bench.jobs.profile import run_prepare_job
 from dlmi_bench.jobs.protocol import CountsRequest, PrepareRequest
@@ -191,7 +188,14 @@ def test_mutated_files_raise_nothing_else(name: str, tmp_path: Path) -> None:
     if name != "external":
         path.write_bytes((make_product() if name == "product" else make_choice()).SerializeToString())
     content, chance = path.read_bytes(), random.Random(1)
-    walks = (count_operators, count_parameters, compute_peak_activation_bytes, find_input_shape)
+    walks = (
+        count_operators,
+        count_parameters,
+        count_depth,
+        find_precision,
+        compute_peak_activation_bytes,
+        read_signature,
+    )
     for _ in range(300):
         path.write_bytes(mutate(content, chance))
         with suppress(BenchError):
@@ -231,7 +235,7 @@ def test_answers_that_are_no_rows_are_refused(tmp_path: Path) -> None:
     model = make_model([helper.make_node("SplitToSequence", ["x"], ["y"])], ["n", 3])
     model.graph.output[0].CopyFrom(helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None))
     runner = OnnxRunner(model.SerializeToString(), n_threads=1)
-    with pytest.raises(DataError, match="first output is a list"):
+    with pytest.raises(DataError, match="output 'y' is of list, no tensor"):
         runner.run(np.zeros((2, 3), np.float32))
 
 

@@ -130,10 +130,10 @@ CHANGES = {
     ("dlmi_bench/backends/__init__.py", "CudaClock() if self.is_cuda else HostClock()", "HostClock()"): {
         *("train", "memory", "latency", "energy"),
     },
-    ("dlmi_bench/backends/__init__.py", "n_missing = -len(batch) % size", "n_missing = len(batch) % size"): {
+    ("dlmi_bench/backends/__init__.py", "np.arange(n + -n % size) % n", "np.arange(n + n % size) % n"): {
         *("train", "memory", "latency", "energy"),
     },
-    ("dlmi_bench/backends/__init__.py", 'options={"precision": "int8"}', 'options={"precision": "int4"}'): {
+    ("dlmi_bench/backends/__init__.py", 'options={"precision": "bfloat16"}', 'options={"precision": "float16"}'): {
         *("train", "memory", "latency", "energy"),
     },
     ("dlmi_bench/backends/eager.py", "get_num_interop_threads() != 1", "get_num_interop_threads() != 2"): {

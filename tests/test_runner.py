@@ -4,12 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from dlmi_bench.errors import BenchError
+from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.store import Store
 from dlmi_bench.suite.display import Display
-from dlmi_bench.suite.measures import MEASURES, Run
+from dlmi_bench.suite.forecast import estimate_time, explain_change
+from dlmi_bench.suite.measures import MEASURES, Run, list_judged
 from dlmi_bench.suite.plan import Step
 from dlmi_bench.suite.runner import Outcome, Runner
 from dlmi_bench.suite.suites import Suite
@@ -43,11 +46,11 @@ def test_step_that_failed_in_part_is_kept_reported_and_tried_again(
     attempt = store.current()[CELL.key]
     assert attempt.record is not None
     assert attempt.record.figures == (FIGURE,)
-    assert not running._is_current(attempt)
+    assert running._find_reason(CELL, attempt) == "failed before"
     failures.clear()
     assert running._run_step(step, [CELL], Quiet(), outcome) == "done"
     assert outcome.n_done == 1
-    assert running._is_current(store.current()[CELL.key])
+    assert running._find_reason(CELL, store.current()[CELL.key]) == ""
 
 
 @pytest.mark.parametrize("error", [KeyError("no artifact 'x'"), BenchError("no artifact 'x'", "make one")])
@@ -81,10 +84,10 @@ def test_models_timed_side_by_side_are_timed_together_again(tmp_path: Path, monk
     store.add_done([(Record(cell=cell, figures=(FIGURE,)), cell.model) for cell in (*cells, *counts)])
     monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell: "cnn-4")
     stored = store.current()
-    assert running._list_stale(Step("latency", "usps", cells, "l"), stored) == list(cells)
-    assert running._list_stale(Step("counts", "usps", counts, "c"), stored) == [counts[0]]
+    assert running._list_stale(Step("latency", "usps", cells, "l"), stored).keys() == set(cells)
+    assert running._list_stale(Step("counts", "usps", counts, "c"), stored).keys() == {counts[0]}
     monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell: cell.model)
-    assert running._list_stale(Step("latency", "usps", cells, "l"), stored) == []
+    assert running._list_stale(Step("latency", "usps", cells, "l"), stored) == {}
 
 
 def test_training_on_other_data_than_were_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,3 +102,65 @@ def test_training_on_other_data_than_were_read_fails(tmp_path: Path, monkeypatch
         running._run_step(Step("train", "usps", (cell,), "t"), [cell], Quiet(), outcome)
         assert len(outcome.failures) == expected
     assert "other data in each process" in outcome.failures[cell.key]
+
+
+@pytest.mark.parametrize(
+    ("fresh", "has_same_data", "expected"),
+    [
+        ({"latency"}, True, ""),
+        ({"latency"}, False, "measured on another machine"),
+        ((), True, "measured on another machine"),
+        ({"train"}, True, "asked for by --fresh"),
+    ],
+)
+def test_outdated_training_is_used_where_other_kinds_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: set[CellKind], has_same_data: bool, expected: str
+) -> None:
+    """Of a training by other code, its file is measured again; with other data, or in a plain run, it is trained."""
+    store = Store(tmp_path)
+    running = Runner(Suite(tasks=("usps",), models=("softmax",)), store, fresh=fresh)
+    running._data = {"usps": {"sha256": "a" if has_same_data else "b"}}
+    cell = Cell(kind="train", task="usps", model="softmax", seed_index=1)
+    details = {"judged": list_judged(cell, running._suite)}
+    store.add_done([(Record(cell=cell, figures=(FIGURE,), provenance={"data": {"sha256": "a"}}, details=details), "f")])
+    monkeypatch.setattr(Runner, "_fingerprint", lambda *_: "g")
+    assert running._find_reason(cell, store.current()[cell.key]) == expected
+    assert (cell in running._outdated) is (not expected)
+
+
+def make_timed(model: str, took_s: float | None, **provenance: JsonValue) -> Record:
+    """Energy of a model that took so long, on this machine and with the settings of a plain suite."""
+    here: dict[str, JsonValue] = {"machine_id": compute_machine_id(), "suite": Suite().model_dump(mode="json")}
+    cell = Cell(kind="energy", task="usps", model=model)
+    return Record(cell=cell, figures=(FIGURE,), provenance=here | {"took_s": took_s} | provenance)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected_s"),
+    [
+        ([make_timed("a", 2.0), make_timed("a", 4.0), make_timed("b", 5.0)], 8.0),
+        ([make_timed("a", 2.0)], None),
+        ([make_timed("a", 2.0), make_timed("b", None)], None),
+        ([make_timed("a", 2.0), make_timed("b", 5.0, machine_id="x")], None),
+        ([make_timed("a", 2.0), make_timed("b", 5.0, suite={"energy_window_s": 9.0, "n_processes": 5})], None),
+    ],
+)
+def test_time_is_that_of_like_cells(stored: list[Record], expected_s: float | None) -> None:
+    """The mean of each model, added up; not known where a model was not timed here, with these settings."""
+    cells = [Cell(kind="energy", task="usps", model=model) for model in ("a", "b")]
+    assert estimate_time(cells, stored, Suite()) == expected_s
+
+
+@pytest.mark.parametrize(
+    ("provenance", "expected"),
+    [
+        ({}, "its code, its data or its trained file has changed"),
+        ({"machine_id": "x"}, "measured on another machine"),
+        ({"versions": describe_versions() | {"torch": "1.0"}}, f"changed: torch 1.0 -> {describe_versions()['torch']}"),
+        ({"suite": {"energy_window_s": 9.0, "n_processes": 5}}, "changed: energy_window_s 9.0 -> 3.0"),
+    ],
+)
+def test_change_is_named_as_far_as_the_record_tells(provenance: dict[str, JsonValue], expected: str) -> None:
+    """Machine, versions and settings; the rest is in a hash."""
+    here: dict[str, JsonValue] = {"versions": {**describe_versions()}}
+    assert explain_change(make_timed("a", 1.0, **here | provenance), Suite()) == expected

@@ -100,7 +100,7 @@ def test_a_batch_is_whole_where_the_task_has_fewer_images(echo: BackendEntry, tm
     """Of three images a batch of eight has eight rows, the first after the last again, and so have its scores."""
     answer = run_job(tmp_path)
     assert set(answer.traces) == {EMPTY, "m@1", "m@8"}
-    assert EchoRunner.shapes == [(n, 1, 2, 2) for n in (1, 1, 8)]
+    assert EchoRunner.shapes == [(1, 1, 1, 4), (1, 1, 2, 2), (8, 1, 2, 2)]
     assert repeat_rows(IMAGES, 8)[:, 0, 0, 0].tolist() == [0, 4, 8, 0, 4, 8, 0, 4]
 
 

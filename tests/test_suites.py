@@ -30,6 +30,25 @@ def test_file_is_utf_8_whatever_the_locale(command: Command) -> None:
     assert (done.returncode, "mlp-64-32" in done.stderr) == (2, True), done.stderr
 
 
+ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_file_of_another_encoding_is_read(encoding: str, tmp_path: Path) -> None:
+    """Editors and shells of Windows write a byte order mark, UTF-16, and two characters at the end of a line."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes('n_seeds = 3\r\nmodels = ["softmax"] # d\xe9j\xe0 vu\r\n'.encode(encoding))
+    assert (load_suite(str(path)).n_seeds, load_suite(str(path)).models) == (3, ("softmax",))
+
+
+def test_file_of_no_unicode_says_how_to_save_it(tmp_path: Path) -> None:
+    """Latin-1 cannot be told from a dozen others, so it is refused, with the byte that gives it away."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes("# d\xe9j\xe0".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"neither UTF-8 nor UTF-16: .* at byte 3\n  remedy: save it as UTF-8"):
+        load_suite(str(path))
+
+
 BAD = {
     "unknown field": ("n_seed = 3", "n_seed"),
     "wrong type": ('n_seeds = "many"', "n_seeds"),

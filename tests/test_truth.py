@@ -105,8 +105,8 @@ def test_file_that_the_evaluator_cannot_run_lacks_parity_only(tmp_path: Path) ->
 
 
 def test_file_of_whole_numbers_is_refused(tmp_path: Path) -> None:
-    """Random inputs are float32: a file that takes another type is named with it."""
-    with pytest.raises(BenchError, match="'x' is of INT64"):
+    """Numbers with fractions are not cut for a file that takes whole ones: its type is named."""
+    with pytest.raises(BenchError, match="takes int64 for its input 'x', not float32"):
         compute_file_reference(write_product(tmp_path / "a.onnx", kind="INT64"), make_images())
 
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dlmi_bench.api import Answer as Answer
+    from dlmi_bench.api import compare_files as compare_files
     from dlmi_bench.api import count as count
     from dlmi_bench.api import gate as gate
     from dlmi_bench.api import judge_claims as judge_claims
     from dlmi_bench.api import load_results as load_results
+    from dlmi_bench.api import plan as plan
     from dlmi_bench.api import profile as profile
     from dlmi_bench.api import report as report
     from dlmi_bench.api import run as run
@@ -32,9 +34,8 @@ if TYPE_CHECKING:
     from dlmi_tasks.spec import Task as Task
 
 _PLACES = {
-    **dict.fromkeys(
-        ("Answer", "count", "gate", "judge_claims", "load_results", "profile", "report", "run"), "dlmi_bench.api"
-    ),
+    **dict.fromkeys(("Answer", "compare_files", "count", "gate", "judge_claims"), "dlmi_bench.api"),
+    **dict.fromkeys(("load_results", "plan", "profile", "report", "run"), "dlmi_bench.api"),
     "BenchError": "dlmi_bench.errors",
     "Suite": "dlmi_bench.suite.suites",
     **dict.fromkeys(("Study", "compare"), "dlmi_bench.study"),

@@ -1,6 +1,8 @@
 """Errors that a user can act on: what happened, where, and what to do about it."""
 
 import traceback
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from dlmi_bench.extras import describe_missing, find_missing
@@ -28,7 +30,38 @@ def choose_remedy(error: Exception) -> str:
         return missing.partition("; ")[2]
     if isinstance(error, ImportError):
         return "install the program again with its dependencies, or raise the limit of memory (ulimit -v)"
-    return "run the same command again to retry"
+    return "run the same command again; if it fails again, report these lines"
+
+
+def choose_source_remedy(error: BaseException) -> str:
+    """What a user can do about an error that a file of theirs raised on import."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"install {error.name} in the environment of dlmi-bench, or correct the file"
+    return "correct the file"
+
+
+def describe_cause(error: Exception) -> str:
+    """Say what happened, without the remedy of an error that has one: it would stand inside another error's cause."""
+    return error.cause if isinstance(error, BenchError) else str(error)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Ask whether a known name was meant that resembles `name`; empty if none does."""
+    by_lower = {other.lower(): other for other in known}
+    n = 1 if name.lower() in by_lower else 3
+    near = [by_lower[other] for other in get_close_matches(name.lower(), by_lower, n, cutoff=0.5)]
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def list_choices(name: str, known: Iterable[str], other: str = "") -> str:
+    """Write the remedy for a name that is not known: what was perhaps meant, and all that is known.
+
+    Args:
+        other: What may be given instead of a known name.
+    """
+    names = list(known)
+    near, choices = suggest(name, names), f"use one of {', '.join(names)}{other}"
+    return f"{near} Otherwise {choices}" if near else choices
 
 
 def describe_fault(error: BaseException, path: str) -> str:

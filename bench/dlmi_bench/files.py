@@ -3,6 +3,7 @@ this program appear whole or not at all.
 """
 
 import errno
+import json
 import os
 import secrets
 import stat
@@ -45,6 +46,15 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", str(path))
     return content
+
+
+def decode_text(content: bytes) -> str:
+    """Text of a user's file: UTF-8, or UTF-16 and UTF-32 as editors and shells of Windows write; without the mark.
+
+    Raises:
+        UnicodeDecodeError: it is none of them.
+    """
+    return content.decode(json.detect_encoding(content))
 
 
 def is_utf8(path: Path) -> bool:
@@ -104,3 +114,18 @@ def write_text(path: Path, text: str) -> Path:
     with atomic_file(path) as file:
         file.write(text.encode())
     return path
+
+
+LFS_HEAD = b"version https://git-lfs.github.com/spec/"
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Check whether a regular file is the text that Git LFS leaves in the place of a file that was not fetched."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(LFS_HEAD)) == LFS_HEAD
+
+
+def make_lfs_error(where: object) -> DataError:
+    return DataError(f"{where}: is a Git LFS pointer, not the file itself", "run `git lfs pull` in its repository")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.api import Answer, judge_claims, report, run
-from dlmi_bench.errors import UsageError, require
+from dlmi_bench.errors import UsageError, list_choices, require
 from dlmi_bench.jobs import plugins, source_files
 from dlmi_bench.suite.study_file import StudyFile
 from dlmi_bench.suite.suites import Suite, load_suite
@@ -82,7 +82,7 @@ class Study:
 
         require("plots", "plot")
         if task is not None and task not in self.tasks:
-            raise UsageError(f"no task {task!r} in this study", f"use one of {', '.join(self.tasks)}")
+            raise UsageError(f"no task {task!r} in this study", list_choices(task, self.tasks))
         return draw_joined([row for row in self.list_rows() if row["task"] == (task or self.tasks[0])], cost)
 
     def claims(self, file: str | Path | None = None) -> "Answer[Verdicts]":
@@ -210,7 +210,7 @@ def _choose_place(module: str, name: str, value: object) -> "plugins.Place | Mod
 
 
 def _refuse_task(name: str) -> None:
-    raise UsageError(f"no task {name!r}", f"use one of {', '.join(TASKS)}, or Task.from_arrays and the like")
+    raise UsageError(f"no task {name!r}", list_choices(name, TASKS, ", or Task.from_arrays and the like"))
 
 
 def _adopt_script(script: Path, models: Mapping[str, Any], tasks: dict[str, Task]) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from dlmi_bench.errors import UsageError
-from dlmi_bench.files import parsing, read_bytes
+from dlmi_bench.files import decode_text, parsing, read_bytes
 from dlmi_bench.records import Plain
 
 P = TypeVar("P", bound=Plain)
@@ -23,11 +23,13 @@ def load_toml(path: Path, kind: type[P]) -> P:
     """
     remedy = f"correct the file; fields are {', '.join(kind.model_fields)}"
     try:
-        content = read_bytes(path, MAX_FILE_BYTES)
+        text = decode_text(read_bytes(path, MAX_FILE_BYTES))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name a file that can be read") from error
+    except UnicodeDecodeError as error:
+        cause = f"{path}: neither UTF-8 nor UTF-16: {error.reason} at byte {error.start}"
+        raise UsageError(cause, "save it as UTF-8") from error
     with parsing(path, remedy, UsageError):
-        text = content.decode()
         parsed = tomllib.loads(text)
         try:
             return kind.model_validate(parsed)
@@ -37,6 +39,7 @@ def load_toml(path: Path, kind: type[P]) -> P:
 
 
 def _describe(loc: tuple[int | str, ...], message: str, text: str) -> str:
+    message = message.removeprefix("Value error, ")  # pydantic's, before what our own checks say
     if not loc:
         return message
     line = find_line(text, loc)

@@ -9,16 +9,19 @@ if TYPE_CHECKING:
     from dlmi_reports.structure import Document
 
 
-def make_document(store: "Store", *, against: "Store | None" = None, reference: str | None = None) -> "Document":
+def make_document(
+    store: "Store", *, against: "Store | None" = None, reference: str | None = None, claims: Path | None = None
+) -> "Document":
     """Make the page and the records that the formats write.
 
     Args:
         against: Another store to compare with, in a section of its own.
         reference: Model to compare the others with; by default the most accurate one of each task.
+        claims: File of claims to judge; by default that in the folder of the store, else the course's.
 
     Raises:
         StoreError: a store holds no finished cell.
-        UsageError: no such model.
+        UsageError: no such model, or the file of claims is wrong.
     """
     from dlmi_bench.units import clean_line
     from dlmi_reports.page import make_page
@@ -28,7 +31,7 @@ def make_document(store: "Store", *, against: "Store | None" = None, reference: 
 
     results = load_results(store, reference=reference)
     extra = [make_change_section(results, load_results(against), clean_line(str(against.folder)))] if against else []
-    return Document(make_page(results, *extra), results.records)
+    return Document(make_page(results, *extra, claims=claims), results.records)
 
 
 def write_report(
@@ -38,18 +41,19 @@ def write_report(
     *,
     against: "Store | None" = None,
     reference: str | None = None,
+    claims: Path | None = None,
     summary: Path | None = None,
 ) -> list[Path]:
     """Write the report in each of `formats`, all by default, and a short form to `summary`; returns the files.
 
     Raises:
         StoreError: a store holds no finished cell.
-        UsageError: no such model.
+        UsageError: no such model, or the file of claims is wrong.
     """
     from dlmi_reports.formats.markdown import format_summary
     from dlmi_reports.formats.registry import FORMATS
 
-    document = make_document(store, against=against, reference=reference)
+    document = make_document(store, against=against, reference=reference, claims=claims)
     folder.mkdir(parents=True, exist_ok=True)
     written = [path for name in formats or FORMATS for path in FORMATS[name](document, folder)]
     if summary:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from dlmi_bench.extras import find_missing
 from dlmi_bench.records import ARM
 from dlmi_bench.units import clean_all, format_count
+from dlmi_reports.claims.file import load_claims, select_claims
 from dlmi_reports.claims.prose import describe_family, list_sentences, make_claim_table
 from dlmi_reports.claims.verdicts import choose_claims, judge_claims
 from dlmi_reports.plots.curves import plot_curves
@@ -47,8 +49,12 @@ TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
 PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curves, plot_singles, plot_montages)
 
 
-def make_page(results: Results, *extra: Section) -> Page:
-    """Make the report. Sections that do not belong to a task come before those that do."""
+def make_page(results: Results, *extra: Section, claims: Path | None = None) -> Page:
+    """Make the report. Sections that do not belong to a task come before those that do.
+
+    Args:
+        claims: File of claims to judge; see `make_claim_section`.
+    """
     reads = [n for record in results.records for n in list_test_reads(record)]
     n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
     lead = (
@@ -60,12 +66,14 @@ def make_page(results: Results, *extra: Section) -> Page:
     said += [leak for task in results.tasks.values() for leak in list_leaks(task)]
     said += _list_doubts(results)
     origin = [make_environment_table(results.own), make_run_table(results), make_failure_table(results)]
+    imported, is_all = _make_import_sections(results), not results.tasks
     sections = [
         *extra,
-        make_claim_section(results),
+        *(imported if is_all else []),
+        make_claim_section(results, claims),
         *_make_ablation_sections(results),
         *(_make_section(task) for task in results.tasks.values()),
-        *_make_import_sections(results),
+        *([] if is_all else imported),
         Section("origin", "Origin", tables=[table for table in origin if table.rows]),
     ]
     sections = [replace(s, tables=[cut_table(table) for table in s.tables]) for s in sections]
@@ -90,14 +98,17 @@ def cut_table(table: Table) -> Table:
     return replace(table, rows=table.rows[:MAX_ROWS], notes=[*table.notes, note])
 
 
-def make_claim_section(results: Results) -> Section:
-    """Test the claims of the store, or those of the course on its tasks."""
-    verdicts = judge_claims(choose_claims(results), results)
+def make_claim_section(results: Results, file: Path | None = None) -> Section:
+    """Test the claims of a file, or those of `choose_claims`; claims about tasks that have no results are counted."""
+    stated = load_claims(file) if file else choose_claims(results)
+    asked = select_claims(stated, results.tasks)
+    verdicts, n_others = judge_claims(asked, results), len(stated.claim) - len(asked.claim)
+    others = [f"Not shown: {n_others} claims about tasks that have no results here."] if n_others else []
     section: Section = clean_all(
         Section(
             name="claims",
             title="Claims",
-            lead=[describe_family(verdicts)],
+            lead=[describe_family(verdicts), *others],
             tables=[make_claim_table(verdicts)] if verdicts.judgements else [],
             details=list_sentences(verdicts),
         )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends import needs
+from dlmi_bench.backends.examples import Examples
 from dlmi_bench.errors import UnavailableError, UsageError
 from dlmi_bench.instruments.clock import Clock, HostClock
 from dlmi_bench.instruments.cuda_clock import CudaClock
@@ -33,7 +34,7 @@ class Runner(Protocol):
         """Provider, precision, threads, options and version: the identity of whatever is measured with it."""
         ...
 
-    def prepare(self, batch: Batch) -> Callable[[], object]:
+    def prepare(self, batch: Examples) -> Callable[[], object]:
         """A no-argument call on inputs that already lie where the runtime wants them; its work is done on return."""
         ...
 
@@ -45,7 +46,7 @@ class Runner(Protocol):
         """The mode that calls run in; entered once, outside what is timed."""
         ...
 
-    def run(self, batch: Batch) -> Scores:
+    def run(self, batch: Examples) -> Scores:
         """Scores of one batch."""
         ...
 
@@ -57,7 +58,8 @@ class BackendEntry:
     Attributes:
         artifact_role: Role of the file that it loads.
         package: Python package that it comes from.
-        precision: Of the arithmetic; other than float32, its scores are compared with its own only.
+        precision: Of the arithmetic, where the artifact does not decide it; other than float32, its scores are compared
+            with its own only.
         options: Passed to the module's `load`.
         find_missing: Returns the reason why it cannot run on this machine; empty if it can.
         is_isolated: Whether it is judged in a process of its own, and on the measured seed alone.
@@ -76,13 +78,16 @@ class BackendEntry:
     is_cuda: bool = False
     is_compiled: bool = False
 
-    def load(self, path: Path, *, n_threads: int = 1) -> Runner:
+    def load(self, path: Path, *, n_threads: int = 1, **choices: Any) -> Runner:
         """Load the artifact to run on `n_threads` threads; imports the runtime.
+
+        Args:
+            choices: Of an ONNX file: `output`, the name of its scores, and `batch_axis`, that of the examples.
 
         Raises:
             UnavailableError: the runtime cannot run on this machine.
         """
-        return self._call("load", path, n_threads=n_threads)
+        return self._call("load", path, n_threads=n_threads, **choices)
 
     def load_empty(self, *, n_threads: int = 1) -> Runner:
         """The emptiest program of this runtime: its time is the floor under every other."""
@@ -96,10 +101,10 @@ class BackendEntry:
         """
         return CudaClock() if self.is_cuda else HostClock()
 
-    def _call(self, function: str, *arguments: Any, n_threads: int) -> Runner:
+    def _call(self, function: str, *arguments: Any, **options: Any) -> Runner:
         if missing := self.find_missing():
             raise UnavailableError(f"{self.title}: {missing}", "see `dlmi-bench list backends`")
-        runner: Runner = getattr(import_module(self.module), function)(*arguments, n_threads=n_threads, **self.options)
+        runner: Runner = getattr(import_module(self.module), function)(*arguments, **options, **self.options)
         return runner
 
     def describe_state(self) -> str:
@@ -147,7 +152,6 @@ BACKENDS: dict[str, BackendEntry] = {
         "ONNX Runtime, 8-bit integers",
         "onnxruntime",
         "int8",
-        options={"precision": "int8"},
         is_isolated=False,
     ),
     "openvino": BackendEntry(
@@ -200,21 +204,21 @@ DEFAULT_BACKENDS = ("eager", "onnxruntime", "onnxruntime-int8")
 JUDGED_BACKEND = "onnxruntime"
 
 
-def predict(runner: Runner, images: Batch, batch_size: int = 256) -> Scores:
+def predict(runner: Runner, images: Examples, batch_size: int = 256) -> Scores:
     """Scores of all `images`, in batches."""
     parts = [runner.run(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
     return np.concatenate(parts)
 
 
-def run_in_parts(run: Callable[[Batch], Scores], batch: Batch, size: int) -> Scores:
-    """Scores of `batch` by a program that takes exactly `size` examples; the last call is filled up with zeros."""
-    n_missing = -len(batch) % size
-    padded = np.concatenate([batch, np.zeros((n_missing, *batch.shape[1:]), batch.dtype)])
-    scores = np.concatenate([np.atleast_1d(run(padded[i : i + size])) for i in range(0, len(padded), size)])
-    return scores[: len(batch)] if n_missing else scores
+def run_in_parts(run: Callable[[Examples], Scores], batch: Examples, size: int) -> Scores:
+    """Scores of `batch` by a program that takes exactly `size` examples; the last call is filled up with the first."""
+    n = len(batch)
+    whole = batch[np.arange(n + -n % size) % n] if n % size else batch
+    scores = np.concatenate([np.atleast_1d(run(whole[i : i + size])) for i in range(0, n, size)])
+    return scores[:n] if n % size else scores
 
 
-def check_batch(batch: Batch, size: int | None) -> None:
+def check_batch(batch: Examples, size: int | None) -> None:
     """A file may take batches of one `size` only; None where it takes any.
 
     Raises:

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dlmi_bench.backends import Batch, Scores, check_batch
-from dlmi_bench.backends.onnxrt import PROVIDER, OnnxRunner, make_empty_model
+from dlmi_bench.backends import check_batch
+from dlmi_bench.backends.examples import Examples, arrange
+from dlmi_bench.backends.onnxrt import BFLOAT16, BFLOAT16_NUMBER, PROVIDER, OnnxRunner, make_empty_model, make_value
 from dlmi_bench.errors import UnavailableError
+from dlmi_bench.instruments.onnx.ports import MAPS
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
 
@@ -40,34 +43,41 @@ class BoundRunner(OnnxRunner):
     """A session whose calls find their arrays in place, on the device that computes.
 
     Raises:
-        UnavailableError: the session fell back to the CPU.
+        UnavailableError: the session fell back to the CPU, or the scores are no tensor, which cannot be bound.
     """
 
-    def __init__(self, model: str | bytes, *, n_threads: int, device: str) -> None:
-        super().__init__(model, n_threads=n_threads, providers=_list_providers(device))
+    def __init__(self, model: str | bytes, *, n_threads: int, device: str, **choices: Any) -> None:
+        super().__init__(model, n_threads=n_threads, providers=_list_providers(device), **choices)
         self._device = device
         if device == "cuda" and self._session.get_providers()[0] != CUDA_PROVIDER:
             raise UnavailableError(
                 "ONNX Runtime could not start its CUDA provider", "its version must fit those of CUDA and cuDNN"
             )
+        if self.signature.output.type == MAPS:
+            raise UnavailableError("maps of scores cannot be bound", "use onnxruntime, or export without ZipMap")
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
         options: dict[str, str | int | float | bool] = {"binding": True}
         return super().conditions | options | ({"tf32": False} if self._device == "cuda" else {})
 
-    def prepare(self, batch: Batch) -> Callable[[], object]:
+    def prepare(self, batch: Examples) -> Callable[[], object]:
         from onnxruntime import OrtValue
 
-        check_batch(batch, self._size)
+        check_batch(batch, self.signature.batch)
         run, binding = self._session.run_with_iobinding, self._session.io_binding()
-        inputs = OrtValue.ortvalue_from_numpy(batch, self._device, 0)
-        scores = OrtValue.ortvalue_from_shape_and_type(self._find_shape(batch), np.float32, self._device, 0)
-        binding.bind_ortvalue_input(self._input, inputs)
+        feed = arrange(batch, self.signature)
+        inputs = {name: make_value(array, self._device) for name, array in feed.items()}
+        type_ = self.signature.output.type
+        kind = BFLOAT16_NUMBER if type_ == BFLOAT16 else np.dtype(type_).type
+        scores = OrtValue.ortvalue_from_shape_and_type(self._find_shape(feed), kind, self._device, 0)
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
         binding.bind_ortvalue_output(self._outputs[0], scores)
 
         def call(_inputs: object = inputs) -> object:  # keeps the inputs alive, which the binding does not
-            return run(binding) or scores  # the run waits for the device and returns None
+            run(binding)  # waits for the device
+            return (scores,)
 
         return call
 
@@ -78,22 +88,19 @@ class BoundRunner(OnnxRunner):
 
         return torch.cuda.stream(find_stream())
 
-    def _find_shape(self, batch: Batch) -> list[int]:
-        """The output's shape: sizes that the file names are those of the same name of the input; else a run tells."""
-        named = zip(self._session.get_inputs()[0].shape, batch.shape, strict=True)
-        known = {name: size for name, size in named if isinstance(name, str)}
-        sizes = [known.get(size, size) for size in self._session.get_outputs()[0].shape]
-        if not all(isinstance(size, int) for size in sizes):
-            return list(self._session.run(self._outputs, {self._input: batch})[0].shape)
-        return sizes
-
-    def read(self, outputs: Any) -> Scores:
-        scores: Scores = outputs.numpy()
-        return scores
+    def _find_shape(self, feed: dict[str, NDArray[Any]]) -> list[int]:
+        """The output's shape: sizes that the file names are those of the same name of an input; else a run tells."""
+        named = ((n, m) for p in self.signature.inputs for n, m in zip(p.sizes, feed[p.name].shape, strict=True))
+        known = {name: size for name, size in named if isinstance(name, str) and name}
+        sizes = [known.get(size, size) if isinstance(size, str) else size for size in self.signature.output.sizes]
+        if not sizes or not all(isinstance(size, int) for size in sizes):
+            values = {name: make_value(array) for name, array in feed.items()}
+            return list(self._session.run_with_ort_values(self._outputs, values)[0].shape())
+        return [int(size) for size in sizes]
 
 
-def load(path: Path, *, n_threads: int = 1, device: str = "cpu") -> BoundRunner:
-    return BoundRunner(str(path), n_threads=n_threads, device=device)
+def load(path: Path, *, n_threads: int = 1, device: str = "cpu", **choices: Any) -> BoundRunner:
+    return BoundRunner(str(path), n_threads=n_threads, device=device, **choices)
 
 
 def load_empty(*, n_threads: int = 1, device: str = "cpu") -> BoundRunner:

@@ -3,28 +3,41 @@
 A file with a fixed batch runs any number of examples in parts of its own size; a prepared call is of that size.
 """
 
+import ctypes
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dlmi_bench.backends import Batch, Scores, check_batch, run_in_parts
-from dlmi_bench.errors import DataError
+from dlmi_bench.backends import Scores, check_batch, run_in_parts
+from dlmi_bench.backends.examples import Examples, arrange, find_dtype, read_scores
 from dlmi_bench.files import parsing
+from dlmi_bench.instruments.onnx.contents import find_precision
+from dlmi_bench.instruments.onnx.loading import parse_graph
+from dlmi_bench.instruments.onnx.ports import MAPS, Port, make_signature
 
 PROVIDER = "CPUExecutionProvider"
+BFLOAT16, BFLOAT16_NUMBER = "bfloat16", 16  # its name, and its number in ONNX
+
+
+# ONNX Runtime's words for types of tensors; those that numpy has by the same name are left out.
+TYPES = {"float": "float32", "double": "float64"}
 
 
 class OnnxRunner:
     """Session of ONNX Runtime; with several threads, they stop spinning when a call returns.
 
     Args:
-        precision: Of the arithmetic in the file; stated, the file decides.
+        output: Name of the output that holds the scores, where it is not found by itself.
+        batch_axis: Axis of the examples in every input, where it is not found by itself.
 
     Raises:
-        DataError: the runtime cannot make a program of the file.
+        DataError: the runtime cannot make a program of the file, or the file has no scores.
+        UsageError: the file has no such output or axis.
     """
 
     def __init__(
@@ -32,7 +45,8 @@ class OnnxRunner:
         model: str | bytes,
         *,
         n_threads: int,
-        precision: str = "float32",
+        output: str = "",
+        batch_axis: int | None = None,
         providers: tuple[Any, ...] = (PROVIDER,),
     ) -> None:
         import onnxruntime
@@ -50,12 +64,16 @@ class OnnxRunner:
             "export it again, whole and with operators that this version of ONNX Runtime has",
         ):
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=list(providers))
-            port = self._session.get_inputs()[0]
-            self._input = port.name
-            self._size = next((size for size in port.shape[:1] if isinstance(size, int)), None)
-            self._outputs = [self._session.get_outputs()[0].name]
-        self._precision = precision
+        ports = ([_read_port(p) for p in ps] for ps in (self._session.get_inputs(), self._session.get_outputs()))
+        self.signature = make_signature(*ports, output=output, batch_axis=batch_axis)
+        self._outputs = [self.signature.output.name]
+        self._model = model
         self._version = f"onnxruntime {onnxruntime.__version__}"
+
+    @cached_property
+    def _precision(self) -> str:
+        """Read when it is asked for: the parser would count as memory of the model."""
+        return find_precision(parse_graph(self._model))
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
@@ -66,36 +84,62 @@ class OnnxRunner:
             "threads": self._n_threads,
             "graph_optimization": "all",
             "version": self._version,
+            **self.signature.conditions,
         }
 
-    def prepare(self, batch: Batch) -> Callable[[], object]:
-        check_batch(batch, self._size)
-        run, names, feed = self._session.run, self._outputs, {self._input: batch}
+    def prepare(self, batch: Examples) -> Callable[[], object]:
+        check_batch(batch, self.signature.batch)
+        names, feed = self._outputs, arrange(batch, self.signature)
+        if BFLOAT16 in (self.signature.output.type, *self.signature.types.values()):
+            run_values, values = self._session.run_with_ort_values, {k: make_value(v) for k, v in feed.items()}
+            return lambda: run_values(names, values)
+        run = self._session.run
         return lambda: run(names, feed)
 
     def read(self, outputs: Any) -> Scores:
-        scores: Scores = outputs[0]
-        if not isinstance(scores, np.ndarray):
-            raise DataError(
-                f"its first output is a {type(scores).__name__}, not a tensor", "export it with scores alone"
-            )
-        return scores
+        (made,) = outputs
+        return read_scores(read_value(made) if hasattr(made, "data_ptr") else made, self.signature)
 
     def active(self) -> AbstractContextManager[object]:
         return nullcontext()
 
-    def run(self, batch: Batch) -> Scores:
+    def run(self, batch: Examples) -> Scores:
         with parsing("ONNX Runtime does not run the file", "check the shape that --input names, batch first"):
-            return run_in_parts(lambda part: self.read(self.prepare(part)()), batch, self._size or len(batch))
+            return run_in_parts(lambda part: self.read(self.prepare(part)()), batch, self.signature.batch or len(batch))
 
 
-def load(path: Path, *, n_threads: int = 1, precision: str = "float32") -> OnnxRunner:
+def _read_port(port: Any) -> Port:
+    """Port of a session: its type is a word like tensor(float), a free size a word or None."""
+    kind, _, inner = port.type.rstrip(")").partition("(")
+    type_ = TYPES.get(inner, inner) if kind == "tensor" else MAPS if port.type.startswith("seq(map(") else ""
+    return Port(port.name, type_, tuple(size or "" for size in port.shape))
+
+
+def make_value(array: NDArray[Any], device: str = "cpu") -> Any:
+    """A value of the runtime's own, which numpy's arrays of bfloat16 need."""
+    from onnxruntime import OrtValue
+
+    if array.dtype.name != BFLOAT16:
+        return OrtValue.ortvalue_from_numpy(array, device, 0)
+    return OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), BFLOAT16_NUMBER)
+
+
+def read_value(value: Any) -> NDArray[Any]:
+    """Array of a value of the runtime's own; bfloat16 is copied from its memory."""
+    if value.data_type() != f"tensor({BFLOAT16})":
+        array: NDArray[Any] = value.numpy()
+        return array
+    content = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(content, find_dtype(BFLOAT16)).reshape(value.shape())
+
+
+def load(path: Path, *, n_threads: int = 1, output: str = "", batch_axis: int | None = None) -> OnnxRunner:
     """A session on the file."""
-    return OnnxRunner(str(path), n_threads=n_threads, precision=precision)
+    return OnnxRunner(str(path), n_threads=n_threads, output=output, batch_axis=batch_axis)
 
 
-def load_empty(*, n_threads: int = 1, precision: str = "float32") -> OnnxRunner:
-    return OnnxRunner(make_empty_model(), n_threads=n_threads, precision=precision)
+def load_empty(*, n_threads: int = 1) -> OnnxRunner:
+    return OnnxRunner(make_empty_model(), n_threads=n_threads)
 
 
 def make_empty_model() -> bytes:

@@ -9,27 +9,31 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dlmi_bench.backends import Batch
+from dlmi_bench.backends.examples import Examples, arrange
 from dlmi_bench.errors import DataError
-from dlmi_bench.instruments.onnx_graph import find_batch, find_input, find_opset, load_graph
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
+from dlmi_bench.instruments.onnx.contents import find_opset, find_precision
+from dlmi_bench.instruments.onnx.external import load_weights
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.onnx.ports import Signature, read_signature
 
 N_CALIBRATION = 512
 CALIBRATION_BATCH = 64
 MIN_OPSET = 13  # from which on DequantizeLinear has an axis
 
 
-def write_int8(model: Path, train_images: Batch, path: Path) -> None:
+def write_int8(model: Path, train_images: Examples, path: Path, **choices: Any) -> None:
     """Quantise `model` on training images, evenly spaced among those given; equal inputs give equal bytes.
 
+    Args:
+        choices: See `read_signature`.
+
     Raises:
-        DataError: the file is of an operator set that has no scales by channel.
+        DataError: the file is of an operator set that has no scales by channel, or of another precision than float32.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -37,18 +41,23 @@ def write_int8(model: Path, train_images: Batch, path: Path) -> None:
     graph = load_graph(model, is_whole=False)
     if (opset := find_opset(graph)) < MIN_OPSET:
         raise DataError(f"8-bit weights need operator set {MIN_OPSET}, not {opset}", "export it with a newer one")
-    feeds = iterate_calibration(graph, train_images)
+    if (precision := find_precision(graph)) != "float32":
+        raise DataError(f"8-bit integers are made from float32; the file is of {precision}", "give the file in float32")
+    feeds = iterate_calibration(read_signature(graph, **choices), train_images)
 
     class Reader(CalibrationDataReader):
-        def get_next(self) -> dict[str, Batch] | None:  # type: ignore[override]  # None is how it ends
+        def get_next(self) -> dict[str, NDArray[Any]] | None:  # type: ignore[override]  # None is how it ends
             return next(feeds, None)
 
     # Both steps talk to stdout and warn about what a first one leaves to a second; their errors still raise.
     quiet = contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore")
-    with TemporaryDirectory() as folder, quiet[0], quiet[1]:
-        prepared = Path(folder, "prepared.onnx")
+    path, content = path.resolve(), load_weights(graph, model).SerializeToString()
+    # A step that fails leaves a file in the working folder.
+    with TemporaryDirectory() as folder, contextlib.chdir(folder), quiet[0], quiet[1]:
+        whole, prepared = Path(folder, "whole.onnx"), Path(folder, "prepared.onnx")
+        whole.write_bytes(content)
         # Symbolic shapes would need sympy; on the course's nets they change no score.
-        quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+        quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(path),
@@ -60,15 +69,15 @@ def write_int8(model: Path, train_images: Batch, path: Path) -> None:
         )
 
 
-def iterate_calibration(graph: "ModelProto", train_images: Batch) -> Iterator[dict[str, Batch]]:
+def iterate_calibration(signature: Signature, train_images: Examples) -> Iterator[dict[str, NDArray[Any]]]:
     """The images that set the ranges, in batches that the file takes, by the name of its input.
 
     A file with a fixed batch gets whole ones; some images come twice where there are fewer.
     """
-    name, fixed = find_input(graph).name, find_batch(graph)
+    fixed = signature.batch
     n, size = min(N_CALIBRATION, len(train_images)), fixed or CALIBRATION_BATCH
     if fixed:
         n = max(n - n % fixed, fixed)
     chosen = train_images[np.linspace(0, len(train_images) - 1, n).astype(np.intp)]
     for i in range(0, n, size):
-        yield {name: chosen[i : i + size]}
+        yield arrange(chosen[i : i + size], signature)

@@ -7,7 +7,7 @@ import typer
 
 from dlmi_bench.api import judge_claims
 from dlmi_bench.cli.options import JsonOption, OutOption, print_json
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import UsageError, list_choices
 
 if TYPE_CHECKING:
     from dlmi_bench.store import Store
@@ -21,25 +21,27 @@ def claims(
     as_json: JsonOption = False,
 ) -> None:
     """Test claims on the results. Exit 0: all supported; 10: one refuted; 12: not measured; 11: inconclusive."""
+    from dlmi_bench.cli.answers import ClaimsAnswer
     from dlmi_bench.store import Store
     from dlmi_reports.claims.verdicts import to_json
 
     if file:
-        _check_names(file, Store(out, must_exist=True))
+        check_names(file, Store(out, must_exist=True))
     answer = judge_claims(out, file=file)
     if as_json:
-        print_json(to_json(answer.content))
+        print_json(ClaimsAnswer.model_validate(to_json(answer.content)))
     else:
         typer.echo(answer)
     raise typer.Exit(answer.content.exit_code)
 
 
-def _check_names(file: Path, store: "Store") -> None:
+def check_names(file: Path, store: "Store") -> None:
     """Check that every task and model is registered or in the store, because a misspelt name is never measured.
 
     Raises:
         UsageError: names the first that is neither, and its line.
     """
+    from dlmi_bench.files import decode_text
     from dlmi_bench.records import ARM
     from dlmi_bench.toml import find_line
     from dlmi_models import MODELS
@@ -55,6 +57,6 @@ def _check_names(file: Path, store: "Store") -> None:
         for what, names in known.items():
             for name in claim.list_population(what):  # type: ignore[arg-type]
                 if name not in names and name.partition(ARM)[0] not in names:
-                    line = find_line(file.read_text(encoding="utf-8"), ("claim", index, "id"))
+                    line = find_line(decode_text(file.read_bytes()), ("claim", index, "id"))
                     cause = f"{file}: claim {claim.id} (line {line}): no {what} {name!r}"
-                    raise UsageError(cause, f"use one of {', '.join(sorted(names))}")
+                    raise UsageError(cause, list_choices(name, sorted(names)))

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlmi_bench.cli.options import JsonOption, check_places, print_json, say
-from dlmi_bench.errors import UsageError
+from dlmi_bench.cli.options import JsonOption, QuietOption, check_places, print_json, say
+from dlmi_bench.errors import UsageError, list_choices
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from dlmi_tasks.spec import Arrays, Task
 
 
@@ -33,12 +35,15 @@ def data(
     preset: Annotated[Preset, typer.Option(help="spect: which synthetic cohort.")] = Preset.course,
     audit: Annotated[bool, typer.Option("--audit", help="spect: look for leaks between splits.")] = False,
     montage: Annotated[Path | None, typer.Option(help="spect: write a picture of the synthetic slices.")] = None,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Get, verify and describe a task's data."""
+    """Get a task's data and describe them; published data are verified, your own are audited."""
     check_places(montage)
     if source is Source.folder and data_dir is None:
         raise UsageError("--source folder needs a folder", "name it with --data-dir")
+    from rich.console import Console
+
     from dlmi_bench.jobs.plugins import load_entry_points
     from dlmi_tasks import TASKS, get_task
 
@@ -47,12 +52,23 @@ def data(
         _show_study(Path(task), as_json=as_json)
         return
     if task not in TASKS:
-        raise UsageError(f"no task {task!r}", f"use one of {', '.join(TASKS)}")
+        raise UsageError(f"no task {task!r}", list_choices(task, TASKS, ", or a STUDY.py"))
     entry = get_task(task)
-    described = _inspect(entry, preset, data_dir, audit, montage) if entry.inspect else _load(entry, source, data_dir)
-    is_tree = entry.inspect or "n_per_class" in described  # of a user's task
+    console = Console(stderr=True, quiet=quiet)
+    described = (
+        _inspect(entry, preset, data_dir, audit, montage, console)
+        if entry.inspect
+        else _load(entry, source, data_dir, console)
+    )
+    _show(task, described, is_tree=bool(entry.inspect) or "n_per_class" in described, as_json=as_json)
+
+
+def _show(task: str, described: dict[str, Any], *, is_tree: bool, as_json: bool) -> None:
+    """Print a description; that of a user's task, or one that the task made itself, is a tree."""
+    from dlmi_bench.cli.answers import DataAnswer
+
     if as_json:
-        print_json(described)
+        print_json(DataAnswer(tasks={task: described}))
     elif is_tree:
         # The manifest is for machines; it has a line for every patient.
         say(format_tree({name: part for name, part in described.items() if name != "manifest"}))
@@ -62,6 +78,7 @@ def data(
 
 def _show_study(path: Path, *, as_json: bool) -> None:
     """Describe the data of each task of a study, with the audit of its splits."""
+    from dlmi_bench.cli.answers import DataAnswer
     from dlmi_bench.jobs import plugins
     from dlmi_bench.suite.study_file import load_study
     from dlmi_tasks import get_task
@@ -75,16 +92,15 @@ def _show_study(path: Path, *, as_json: bool) -> None:
         entry = get_task(name)
         data = entry.load()
         described[name] = data.describe() | {"audit": audit_dataset(data, entry)}
-    print_json(described) if as_json else say(format_tree(described))
+    print_json(DataAnswer.model_validate({"tasks": described})) if as_json else say(format_tree(described))
 
 
-def _load(task: "Task", source: Source, data_dir: Path | None) -> dict[str, Any]:
+def _load(task: "Task", source: Source, data_dir: Path | None, console: "Console") -> dict[str, Any]:
     """Fetch, verify and describe the data."""
-    from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         line = progress.add_task("loading", total=None)
         data = task.load(
             source=source.value,
@@ -98,14 +114,13 @@ def _load(task: "Task", source: Source, data_dir: Path | None) -> dict[str, Any]
 
 
 def _inspect(
-    task: "Task", preset: Preset, data_dir: Path | None, has_audit: bool, montage: Path | None
+    task: "Task", preset: Preset, data_dir: Path | None, has_audit: bool, montage: Path | None, console: "Console"
 ) -> dict[str, object]:
     """Describe the data in full, by the task's own function."""
-    from rich.console import Console
     from rich.progress import Progress
 
     assert task.inspect is not None
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=console, transient=True) as progress:
         line = progress.add_task("scans", total=None)
         return task.inspect(
             preset.value,

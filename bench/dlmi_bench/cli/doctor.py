@@ -1,6 +1,5 @@
 """The command `doctor`: what this machine can measure, in plain words. Heavy imports wait until it runs."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Say what this machine can measure, what it cannot, and what to do about it."""
+    from dlmi_bench.cli.answers import DoctorAnswer
     from dlmi_bench.instruments.doctor import examine, look
     from dlmi_bench.instruments.doctor_text import describe_noise, format_finding, format_machine, format_noise
     from dlmi_bench.instruments.host.provenance import describe_environment
@@ -28,7 +28,8 @@ def doctor(
         typer.echo(f"\nMeasuring this machine's noise: a net against itself, {BUDGET_S:.0f} s ...", err=as_json)
         noise = measure_noise(lambda *_: None)
     if as_json:
-        answer = {"environment": environment, "findings": [asdict(finding) for finding in findings]}
-        print_json(answer | {"noise": describe_noise(noise) if noise else None})
+        described = describe_noise(noise) if noise else None
+        content = {"environment": environment, "findings": tuple(findings), "noise": described}
+        print_json(DoctorAnswer.model_validate(content))
     elif noise:
         typer.echo(format_noise(noise))

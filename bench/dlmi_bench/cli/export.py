@@ -18,6 +18,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the results for other tools: long form, model cards, ML-BOM, energy reports."""
+    from dlmi_bench.cli.answers import FilesAnswer
     from dlmi_bench.store import Store
     from dlmi_reports import write_export
     from dlmi_reports.formats.registry import EXPORTS, check_formats
@@ -27,4 +28,4 @@ def export(
     for path in written:
         typer.echo(path, err=as_json)
     if as_json:
-        print_json({"files": [str(path) for path in written]})
+        print_json(FilesAnswer(files=tuple(map(str, written))))

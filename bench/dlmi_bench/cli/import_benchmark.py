@@ -14,12 +14,12 @@ def import_benchmark(
     as_json: JsonOption = False,
 ) -> None:
     """Read a file of pytest-benchmark into the results; reports show it apart and rank nothing by it."""
+    from dlmi_bench.cli.answers import ImportAnswer
     from dlmi_bench.store.pytest_benchmark import import_benchmarks
 
     record = import_benchmarks(file, out)
     if as_json:
-        figures = [figure.model_dump(mode="json") for figure in record.figures]
-        print_json({"cell": record.cell.key, "provenance": record.provenance, "figures": figures})
+        print_json(ImportAnswer(cell=record.cell.key, provenance=record.provenance, figures=record.figures))
     else:
         n = len(record.figures)
         typer.echo(f"{n} benchmarks imported; read them with: dlmi-bench report --out {out}")

@@ -22,10 +22,12 @@ def list_(
     """List tasks, models, backends and suites."""
     found = list_registries(what.value if what else None)
     if as_json:
-        print_json(found)
+        from dlmi_bench.cli.answers import ListAnswer
+
+        print_json(ListAnswer.model_validate(found))
         return
     for registry, entries in found.items():
-        typer.echo(registry)
+        typer.echo(registry.replace("_", " "))
         width = max(map(len, entries))
         for name, entry in entries.items():
             state = f" [{entry['state']}]" if "state" in entry else ""
@@ -56,7 +58,7 @@ def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, ob
         },
     }
     if FAULTS and not only:
-        found["left out"] = {name: {"title": fault} for name, fault in FAULTS.items()}
+        found["left_out"] = {name: {"title": fault} for name, fault in FAULTS.items()}
     return {only: found[only]} if only else found
 
 

@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Annotated, NoReturn
 
 import typer
 
 from dlmi_bench.cli.claims import claims
+from dlmi_bench.cli.compare import compare
 from dlmi_bench.cli.count import count
 from dlmi_bench.cli.data import data
 from dlmi_bench.cli.doctor import doctor
@@ -26,27 +28,51 @@ from dlmi_bench.errors import BenchError, UsageError, choose_remedy
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 
+# By name: the command, and an example for its help.
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "init": (init, "init my-study"),
+    "list": (list_, "list models"),
+    "data": (data, "data usps"),
+    "run": (run, "run --suite smoke --report"),
+    "gate": (gate, "gate --onnx net.onnx --test test.npz"),
+    "doctor": (doctor, "doctor --quick"),
+    "report": (report, "report --format html --to my-report"),
+    "export": (export, "export --format csv --format model-card"),
+    "claims": (claims, "claims --file claims.toml"),
+    "count": (count, "count mlp-64-32"),
+    "profile": (profile, "profile softmax --backend onnxruntime --seconds 5"),
+    "compare": (compare, "compare a.onnx b.onnx --test test.npz"),
+    "merge": (merge, "merge machine-1 machine-2 --to all"),
+    "import-benchmark": (import_benchmark, "import-benchmark timings.json --out imported"),
+}
+
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers in half the time
-    help="Accuracy against cost for compact models: train, measure, report.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: dlmi-bench run --suite smoke --report",
 )
-app.command()(init)
-app.command("list")(list_)
-app.command()(data)
-app.command()(run)
-app.add_typer(baseline_app, name="baseline")
-app.command()(gate)
-app.command()(doctor)
-app.command()(report)
-app.command()(export)
-app.command()(claims)
-app.command()(count)
-app.command()(profile)
-app.command()(merge)
-app.command()(import_benchmark)
+for _name, (_command, _example) in COMMANDS.items():
+    app.command(_name, epilog=f"Example: dlmi-bench {_example}")(_command)
+app.add_typer(baseline_app, name="baseline", epilog="Example: dlmi-bench baseline list")
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"dlmi-bench {version('dlmi-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _describe(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Accuracy against cost for compact models: train, measure, report."""
 
 
 def main() -> None:

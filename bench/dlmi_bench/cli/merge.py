@@ -14,6 +14,7 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Write several stores into one. Cells that two finished with different results are refused, by name."""
+    from dlmi_bench.cli.answers import MergeAnswer
     from dlmi_bench.store import Store
     from dlmi_bench.store.merge import merge_stores
 
@@ -22,7 +23,7 @@ def merge(
     n_attempts = merge_stores(sources, target)
     cells = target.current()
     if as_json:
-        print_json({"cells": len(cells), "attempts": n_attempts, "out": str(to)})
+        print_json(MergeAnswer(cells=len(cells), attempts=n_attempts, out=str(to)))
     else:
         counts = f"{len(cells)} cells, {n_attempts} attempts, from {len(stores)} stores"
         typer.echo(f"{counts}; read them with: dlmi-bench report --out {to}")

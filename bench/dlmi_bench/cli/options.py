@@ -4,13 +4,17 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dlmi_bench.units import clean_text
 
+if TYPE_CHECKING:
+    from dlmi_bench.cli.answers import JsonAnswer
+
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the results.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
 
@@ -32,10 +36,14 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(clean_text(text), err=err)
 
 
-def print_json(content: Any) -> None:
-    """Print strict JSON: a NaN or an infinity, which other readers refuse, is null."""
+def print_json(answer: "JsonAnswer") -> None:
+    """Print strict JSON, by the rules of `format_json`."""
+    typer.echo(format_json(answer.model_dump(mode="json")))
+
+
+def format_json(content: Any) -> str:
+    """Format strict JSON: a NaN or an infinity, which other readers refuse, is null."""
     try:
-        text = json.dumps(content, indent=2, allow_nan=False)
+        return json.dumps(content, indent=2, allow_nan=False)
     except ValueError:
-        text = json.dumps(json.loads(json.dumps(content), parse_constant=lambda _: None), indent=2)
-    typer.echo(text)
+        return json.dumps(json.loads(json.dumps(content), parse_constant=lambda _: None), indent=2)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dlmi_bench import api
+from dlmi_bench.cli.claims import check_names
 from dlmi_bench.cli.options import JsonOption, OutOption, check_places, print_json
 
 
@@ -20,12 +21,22 @@ def report(
         str | None,
         typer.Option(help="Model to compare with; by default each table names its own."),
     ] = None,
+    claims: Annotated[
+        Path | None, typer.Option(help="Claims in TOML; by default OUT/claims.toml, or the course's about these tasks.")
+    ] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary, as to GITHUB_STEP_SUMMARY.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accuracy-versus-cost report."""
+    from dlmi_bench.cli.answers import FilesAnswer
+    from dlmi_bench.store import Store
+
     check_places(summary)
-    answer = api.report(out, to=to, formats=format_ or (), against=against, reference=reference, summary=summary)
+    if claims:
+        check_names(claims, Store(out, must_exist=True))
+    answer = api.report(
+        out, to=to, formats=format_ or (), against=against, reference=reference, claims=claims, summary=summary
+    )
     typer.echo(answer, err=as_json)
     if as_json:
-        print_json({"files": [str(path) for path in answer.content]})
+        print_json(FilesAnswer(files=tuple(map(str, answer.content))))

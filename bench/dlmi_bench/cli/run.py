@@ -2,16 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dlmi_bench import api
-from dlmi_bench.cli.options import JsonOption, OutOption, print_json, say
-from dlmi_bench.errors import UsageError
+from dlmi_bench.cli.options import JsonOption, OutOption, QuietOption, print_json, say
+from dlmi_bench.errors import UsageError, list_choices
 
 if TYPE_CHECKING:
     from dlmi_bench.suite.study_file import StudyFile
+    from dlmi_bench.suite.suites import Suite
 
 EXIT_FAILED_CELLS = 1
 EXIT_INTERRUPTED = 130
@@ -22,7 +23,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[STUDY.py] [KIND]...",
-            help="A file with MODELS and TASKS of your own; with --fresh, only these kinds: latency, energy, ...",
+            help="A file with MODELS and TASKS of your own; kinds of cell for --fresh: latency, energy, ...",
         ),
     ] = None,
     suite: Annotated[str | None, typer.Option(help="smoke, default, full, or a TOML file.")] = None,
@@ -36,8 +37,14 @@ def run(
     ] = None,
     out: OutOption = Path("out"),
     shard: Annotated[str | None, typer.Option(help="K/N: the K-th of N shares of the trainings; see merge.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again, or the kinds named.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Do everything again; or only the kinds named, with the stored trainings.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show which cells would be done, why and for how long; do nothing.")
+    ] = False,
     with_report: Annotated[bool, typer.Option("--report", help="Write OUT/report at the end.")] = False,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train and measure. Run the same command again to resume."""
@@ -48,35 +55,70 @@ def run(
     folders.name_folder(folders.WEIGHTS, weights_dir)
     file, kinds = _split_words(words or [])
     if kinds and not fresh:
-        cause = f"run {kinds[0]}: no file that ends in .py, and kinds of cell are for --fresh"
-        raise UsageError(cause, f"name a study, STUDY.py, or do it again: dlmi-bench run --fresh {kinds[0]}")
-    study = _load_study(file, suite, out) if file else None
-    share = parse_shard(shard) if shard else None
+        raise _refuse_word(kinds[0])
+    study = _load_study(file, suite) if file else None
+    asked = study.suite if study else suite or "default"
+    options: dict[str, Any] = {
+        "out": out,
+        "tasks": task or (),
+        "models": model or (),
+        "backends": backend or (),
+        "n_seeds": seeds,
+        "shard": parse_shard(shard) if shard else None,
+        "fresh": (kinds or True) if fresh else False,
+        "is_quiet": quiet,
+    }
+    if dry_run:
+        _show_plan(asked, options, as_json=as_json)
+        return
+    if study:
+        study.keep_claims(out)
+    _run(asked, options, as_json=as_json, with_report=with_report)
+
+
+def _show_plan(suite: "str | Suite", options: dict[str, Any], *, as_json: bool) -> None:
+    from dlmi_bench.cli.answers import PlanAnswer
+
+    answer = api.plan(suite, **options)
+    forecast = answer.content
+    if as_json:
+        totals = {name: getattr(forecast, name) for name in ("n_to_do", "n_kept", "n_unknown", "estimated_s")}
+        print_json(PlanAnswer.model_validate(totals | {"cells": tuple(answer.rows)}))
+    else:
+        say(str(answer))
+
+
+def _run(suite: "str | Suite", options: dict[str, Any], *, as_json: bool, with_report: bool) -> None:
+    from dlmi_bench.cli.answers import RunAnswer
+
     try:
-        answer = api.run(
-            study.suite if study else suite or "default",
-            out=out,
-            tasks=task or (),
-            models=model or (),
-            backends=backend or (),
-            n_seeds=seeds,
-            shard=share,
-            fresh=(kinds or True) if fresh else False,
-        )
+        answer = api.run(suite, **options)
     except KeyboardInterrupt:
         typer.echo("interrupted: finished cells are kept; run the same command again to resume", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     outcome = answer.content
     if as_json:
-        print_json({"kept": outcome.n_kept, "done": outcome.n_done, "failed": outcome.failures})
+        print_json(RunAnswer(kept=outcome.n_kept, done=outcome.n_done, failed=outcome.failures))
     else:
         typer.echo(answer)
     for key, error in outcome.failures.items():
         say(f"failed: {key}: {error}", err=True)
     if with_report:
-        typer.echo(api.report(out), err=as_json)
+        typer.echo(api.report(options["out"]), err=as_json)
     if outcome.failures:
         raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+def _refuse_word(word: str) -> UsageError:
+    from dlmi_bench.suite.measures import MEASURES
+    from dlmi_bench.suite.suites import SUITES
+
+    cause = f"run {word}: neither a study, which ends in .py, nor a kind of cell after --fresh"
+    if word in MEASURES:
+        return UsageError(cause, f"say dlmi-bench run --fresh {word}")
+    if word in SUITES:
+        return UsageError(cause, f"say dlmi-bench run --suite {word}")
+    return UsageError(cause, f"for a suite, --suite: {list_choices(word, SUITES)}")
 
 
 def _split_words(words: list[str]) -> tuple[Path | None, list[str]]:
@@ -86,7 +128,7 @@ def _split_words(words: list[str]) -> tuple[Path | None, list[str]]:
     return None, words
 
 
-def _load_study(file: Path, suite: str | None, out: Path) -> "StudyFile":
+def _load_study(file: Path, suite: str | None) -> "StudyFile":
     """Load a study, as finely measured as `suite` says where it is named."""
     from dlmi_bench.suite.study_file import load_study
     from dlmi_bench.suite.suites import load_suite
@@ -94,6 +136,5 @@ def _load_study(file: Path, suite: str | None, out: Path) -> "StudyFile":
     study = load_study(file)
     if suite:
         own = {name: getattr(study.suite, name) for name in ("tasks", "models")}
-        study = replace(study, suite=load_suite(suite).model_copy(update=own))
-    study.keep_claims(out)
+        return replace(study, suite=load_suite(suite).model_copy(update=own))
     return study

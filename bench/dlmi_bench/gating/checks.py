@@ -9,37 +9,58 @@ from numpy.typing import NDArray
 from dlmi_bench.gating.accuracy.convergence import Effort
 from dlmi_bench.gating.accuracy.decision import AccuracyVerdict, Limits, judge_convergence, judge_recipe, judge_weights
 from dlmi_bench.gating.accuracy.evidence import ExampleSet, PredictedClasses, Runs
-from dlmi_bench.gating.settings import Settings
+from dlmi_bench.gating.growth import Growth
+from dlmi_bench.gating.settings import AllowedGrowth, Settings
 from dlmi_bench.gating.sides.baseline import Entry, Predictions, Training
 from dlmi_bench.gating.sides.candidate import Candidate
 from dlmi_bench.gating.verdicts import Decision, Verdict, judge_closed
 from dlmi_tasks import get_task
 
 
-def check_costs(entry: Entry, candidate: Candidate) -> list[Decision]:
-    """Compare exact costs: one decision for the counts, which must not grow, one for the operators."""
+def check_costs(entry: Entry, candidate: Candidate, settings: Settings) -> list[Decision]:
+    """Compare exact costs: one decision for the counts, which must not grow, one for the operators.
+
+    A count that grows within the allowance of the settings passes, with the reason in the notes.
+    """
     before, now = entry.costs, candidate.costs
     missing = sorted(set(before) ^ set(now))
     if missing:
-        verdict, why = Verdict.INCOMPARABLE, f"on one side only: {', '.join(missing)}"
+        why = f"on one side only: {', '.join(missing)}"
+        counts = Decision(f"{entry.name} counts", Verdict.INCOMPARABLE, why)
     else:
-        changes = [f"{name} {before[name]} -> {now[name]}" for name in before if before[name] != now[name]]
-        grown = any(now[name] > before[name] for name in before)
-        verdict = Verdict.REGRESSED if grown else Verdict.IMPROVED if changes else Verdict.SAME
-        why = "; ".join(changes) or f"{', '.join(f'{name} {n}' for name, n in now.items())}"
-    return [Decision(f"{entry.name} counts", verdict, why), _check_operators(entry, candidate)]
+        growths = [Growth(name, before[name], now[name], settings.find_growth(entry.name, name)) for name in before]
+        counts = _check_counts(entry.name, growths)
+    return [counts, _check_operators(entry, candidate, settings.find_growth(entry.name, "n_operators"))]
 
 
-def _check_operators(entry: Entry, candidate: Candidate) -> Decision:
-    """Compare the operators. A changed graph may be as fast, but it needs a new baseline to be accepted."""
+def _check_counts(name: str, growths: list[Growth]) -> Decision:
+    changed = [growth for growth in growths if growth.now != growth.before]
+    if not all(growth.is_within for growth in growths):
+        verdict = Verdict.REGRESSED
+    elif any(growth.now > growth.before for growth in growths):
+        verdict = Verdict.PASS
+    else:
+        verdict = Verdict.IMPROVED if changed else Verdict.SAME
+    why = "; ".join(g.describe() for g in changed) or ", ".join(f"{g.name} {g.now}" for g in growths)
+    notes = tuple(note for growth in growths for note in growth.describe_allowance(is_used=growth.now > growth.before))
+    return Decision(f"{name} counts", verdict, why, notes=notes)
+
+
+def _check_operators(entry: Entry, candidate: Candidate, allowed: AllowedGrowth | None) -> Decision:
+    """Compare the operators. A changed graph may be as fast, but it needs a new baseline or an allowance to pass."""
     names = sorted({*entry.operators, *candidate.operators})
     pairs = [(name, entry.operators.get(name, 0), candidate.operators.get(name, 0)) for name in names]
     changes = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
-    n_before, n_now = sum(entry.operators.values()), sum(candidate.operators.values())
+    total = Growth("n_operators", sum(entry.operators.values()), sum(candidate.operators.values()), allowed)
+    notes = total.describe_allowance(is_used=bool(changes) and total.now >= total.before)
     if not changes:
-        return Decision(f"{entry.name} operators", Verdict.SAME, f"{n_now} operators, unchanged")
-    verdict = Verdict.REGRESSED if n_now >= n_before else Verdict.IMPROVED
-    return Decision(f"{entry.name} operators", verdict, "; ".join(changes))
+        return Decision(f"{entry.name} operators", Verdict.SAME, f"{total.now} operators, unchanged", notes=notes)
+    if total.now < total.before:
+        verdict = Verdict.IMPROVED
+    else:
+        verdict = Verdict.PASS if allowed and total.is_within else Verdict.REGRESSED
+        changes += [total.describe()] if allowed and not total.is_within else []
+    return Decision(f"{entry.name} operators", verdict, "; ".join(changes), notes=notes)
 
 
 def check_accuracy(

@@ -1,9 +1,9 @@
 """Run the gate: exact costs, accuracy on the same examples, latency with both sides in turns."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +13,7 @@ from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.gating.checks import check_accuracy, check_costs
 from dlmi_bench.gating.expense import describe_training
+from dlmi_bench.gating.growth import list_unused
 from dlmi_bench.gating.latency.benchmark import Benchmarks, GateBenchmark, Replicate, name_benchmark
 from dlmi_bench.gating.latency.decision import INPROC, TWOPROC
 from dlmi_bench.gating.latency.looks import Measure
@@ -20,6 +21,7 @@ from dlmi_bench.gating.latency.noise import describe_noise
 from dlmi_bench.gating.latency.retry import decide_with_retry
 from dlmi_bench.gating.latency.session import TWOPROC_ROUNDS, run_inproc, run_twoproc
 from dlmi_bench.gating.output import GateOutcome, VerdictRow
+from dlmi_bench.gating.progress import announce_processes, pause_and_tell
 from dlmi_bench.gating.settings import Settings
 from dlmi_bench.gating.sides.baseline import Baseline, Entry, load_baseline, load_predictions
 from dlmi_bench.gating.sides.candidate import Candidate
@@ -49,28 +51,43 @@ def run_gate(
         fault = Decision("baseline", Verdict.INCOMPARABLE, f"{error.cause}; {error.remedy}")
         return GateOutcome((VerdictRow("cost", fault),), {}, describe_environment(), settings)
     with TemporaryDirectory() as scratch:
-        candidates, rows = find_candidates(request, baseline, folder, Path(scratch) / "new")
+        candidates, rows = find_candidates(request, baseline, folder, Path(scratch) / "new", on_progress)
         for entry in baseline.entries:
             if candidate := candidates.get(entry.name):
+                on_progress(f"comparing counts and accuracy of {entry.name}", 0.0)
                 rows += _judge_exactly(entry, candidate, folder, settings)
         with _open_measure(request, settings, on_progress) as (measure, looks, revision):
             paths, unknown = find_baseline_paths(
-                baseline, folder, Path(scratch) / "old", revision.software if revision else None
+                baseline, folder, Path(scratch) / "old", revision.software if revision else None, on_progress
             )
             benchmarks = make_benchmarks(baseline, candidates, paths, settings, request.extra_calls)
             taus = {name: settings.find_tau(name) for name in benchmarks}
-            decided = decide_with_retry(benchmarks, taus, measure, looks, time.sleep) if benchmarks else {}
+            limit_s = None if revision else settings.timeout_s
+            measure = announce_processes(measure, looks, limit_s, on_progress)
+            pause = partial(pause_and_tell, on_progress=on_progress)
+            decided = decide_with_retry(benchmarks, taus, measure, looks, pause) if benchmarks else {}
         changes = revision.list_changes(describe_versions()) if revision else ()
         timed = [VerdictRow("latency", replace(d, notes=(*d.notes, *changes))) for d in decided.values()]
     against = revision.describe() if revision else None
     described: dict[str, JsonValue] = {"reason": baseline.reason, "created": baseline.created, "against": against}
-    beside = [*list_unjudged(request, baseline), describe_noise(baseline, compute_machine_id())]
-    beside += [line for e in baseline.entries if (c := candidates.get(e.name)) for line in describe_training(e, c)]
-    return GateOutcome((*rows, *unknown, *timed), described, describe_environment(), settings, tuple(beside))
+    beside = tuple(_list_beside(request, settings, baseline, candidates))
+    return GateOutcome((*rows, *unknown, *timed), described, describe_environment(), settings, beside)
+
+
+def _list_beside(
+    request: GateRequest, settings: Settings, baseline: Baseline, candidates: dict[str, Candidate]
+) -> Iterator[str]:
+    """Yield the lines that are reported and decide nothing."""
+    yield from list_unjudged(request, baseline)
+    yield from list_unused(settings, baseline.entries)
+    yield describe_noise(baseline, compute_machine_id())
+    for entry in baseline.entries:
+        if candidate := candidates.get(entry.name):
+            yield from describe_training(entry, candidate)
 
 
 def _judge_exactly(entry: Entry, candidate: Candidate, folder: Path, settings: Settings) -> list[VerdictRow]:
-    rows = [VerdictRow("cost", decision) for decision in check_costs(entry, candidate)]
+    rows = [VerdictRow("cost", decision) for decision in check_costs(entry, candidate, settings)]
     predictions = {training.seed: load_predictions(folder, training) for training in entry.trainings}
     decision = check_accuracy(entry, candidate, predictions, settings)
     return [*rows, VerdictRow("accuracy", decision)]
@@ -113,14 +130,14 @@ def make_benchmarks(
                 raise UsageError(
                     f"settings: backends: {entry.name} has no {role} file", 'use backends = ["onnxruntime"]'
                 )
-            for batch in settings.batches:
+            for batch in (entry.batch,) if entry.batch else settings.batches:
                 benchmarks[name_benchmark(entry.name, backend, batch)] = GateBenchmark(
                     backend=backend,
                     batch=batch,
                     input_shape=entry.input_shape,
                     candidate_shape=candidates[entry.name].input_shape,
                     baseline=paths[entry.name][role].resolve(),
-                    candidate=candidates[entry.name].paths[role].resolve(),
+                    candidate=candidates[entry.name].paths[role].absolute(),  # a cache keeps files as links
                     extra_calls=extra_calls,
                 )
     return benchmarks

@@ -18,6 +18,7 @@ from dlmi_bench.units import clean_all, clean_line, escape_markdown
 if TYPE_CHECKING:
     from rich.console import Console
 
+SCHEMA_VERSION = 1  # of the JSON
 WIDTH = 80  # columns
 COLONS = re.compile(":(?=:)")
 Kind = Literal["latency", "accuracy", "cost"]
@@ -29,6 +30,11 @@ class VerdictRow:
 
     kind: Kind
     decision: Decision
+
+    @property
+    def is_unchanged(self) -> bool:
+        """True where there is nothing to show but that nothing changed."""
+        return self.decision.verdict is Verdict.SAME and not self.decision.notes
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,14 @@ class GateOutcome:
         n_warnings = sum(self.only_warns(d) for d in self.decisions)
         warned = f" ({n_warnings} not judged: only warnings)" if n_warnings else ""
         return f"{format_decided(self.decisions)}: {', '.join(worst)}{warned}"
+
+    @property
+    def warning(self) -> str:
+        """Warning that a gate which lets the change through judged no latency; empty otherwise."""
+        timed = [row.decision for row in self.rows if row.kind == "latency"]
+        if self.exit_code or any(decision.verdict.is_decided for decision in timed):
+            return ""
+        return f"no latency was judged ({len(timed)} without a verdict): this gate says nothing about speed"
 
 
 def _clean(text: str) -> str:
@@ -134,6 +148,8 @@ def print_table(outcome: GateOutcome, console: "Console | None" = None) -> None:
         console.print(table)
     for line in [*_list_reasons(outcome), *_list_unchanged(outcome), *outcome.beside]:
         console.print(line, soft_wrap=False)
+    if outcome.warning:
+        console.print(f"WARNING: {outcome.warning}", style="bold yellow")
     console.print(f"{outcome.summary}; exit code {outcome.exit_code}", style="bold")
 
 
@@ -146,7 +162,7 @@ def _list_unchanged(outcome: GateOutcome) -> list[str]:
     """List unchanged models by aspect, for instance "SAME in counts, operators: usps/softmax, usps/cnn-4"."""
     models: dict[str, list[str]] = {}
     for row in outcome.rows:
-        if row.decision.verdict is Verdict.SAME:
+        if row.is_unchanged:
             model, _, aspect = row.decision.name.partition(" ")
             models.setdefault(aspect, []).append(model)
     aspects: dict[str, list[str]] = {}
@@ -157,7 +173,7 @@ def _list_unchanged(outcome: GateOutcome) -> list[str]:
 
 def _list_shown(outcome: GateOutcome) -> list[VerdictRow]:
     """Rows of the table: all but the unchanged."""
-    return [row for row in sort_rows(outcome.rows) if row.decision.verdict is not Verdict.SAME]
+    return [row for row in sort_rows(outcome.rows) if not row.is_unchanged]
 
 
 def sort_rows(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
@@ -166,9 +182,18 @@ def sort_rows(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
 
 
 def to_json(outcome: GateOutcome) -> dict[str, object]:
-    rows = [{"kind": row.kind, **asdict(row.decision)} for row in outcome.rows]
-    head = {"exit_code": outcome.exit_code, "summary": outcome.summary, "beside": list(outcome.beside)}
-    return {**head, "decisions": rows, "baseline": outcome.baseline, "environment": outcome.environment}
+    """Convert the outcome to plain JSON, with the settings: limits, allowances and their reasons."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "exit_code": outcome.exit_code,
+        "summary": outcome.summary,
+        "warning": outcome.warning,
+        "beside": list(outcome.beside),
+        "decisions": [{"kind": row.kind, **asdict(row.decision)} for row in outcome.rows],
+        "baseline": outcome.baseline,
+        "environment": outcome.environment,
+        "settings": clean_all(outcome.settings.model_dump(mode="json", exclude_none=True), _clean),
+    }
 
 
 def write_junit(outcome: GateOutcome, path: Path) -> None:
@@ -183,6 +208,8 @@ def write_junit(outcome: GateOutcome, path: Path) -> None:
             tag = "skipped" if outcome.only_warns(row.decision) else tag
             counts[tag] += 1
             ET.SubElement(case, tag, message=f"{row.decision.verdict}: {row.decision.why}")
+        if row.decision.notes:
+            ET.SubElement(case, "system-out").text = "\n".join(row.decision.notes)
     suite.set("failures", str(counts["failure"]))
     suite.set("errors", str(counts["error"]))
     suite.set("skipped", str(counts["skipped"]))
@@ -190,8 +217,8 @@ def write_junit(outcome: GateOutcome, path: Path) -> None:
 
 
 def format_annotations(outcome: GateOutcome) -> list[str]:
-    """Format GitHub workflow commands: an error or a warning for each row that is not good."""
-    lines = []
+    """Format GitHub workflow commands: an error or a warning for each row that is not good, and for the whole gate."""
+    lines = [f"::warning title=No latency was judged::{_escape(outcome.warning)}"] if outcome.warning else []
     for row in sort_rows(outcome.rows):
         d = row.decision
         if d.verdict.exit_code == 0:
@@ -212,7 +239,8 @@ def _escape(text: str, more: str = "") -> str:
 
 def format_summary(outcome: GateOutcome) -> str:
     """Format a Markdown table for a step summary or a pull request, with the unchanged models in a line below."""
-    lines = [f"### Gate: {outcome.summary}", "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
+    lines = [f"> [!WARNING]\n> {escape_markdown(outcome.warning)}\n"] if outcome.warning else []
+    lines += [f"### Gate: {outcome.summary}", "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
     lines += ["| " + " | ".join(map(escape_markdown, format_cells(row))) + " |" for row in _list_shown(outcome)]
     machine = outcome.environment.get("machine")
     cpu = machine.get("cpu") if isinstance(machine, dict) else None

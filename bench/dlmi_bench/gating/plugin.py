@@ -1,6 +1,10 @@
-"""`pytest --dlmi-gate`: one test for each decision of the gate."""
+"""`pytest -p dlmi_bench.gating.plugin --dlmi-gate`: one test for each decision of the gate.
+
+It is no entry point: whoever installs this package keeps the pytest that they had.
+"""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,16 +60,22 @@ class GateCollector(pytest.Collector):
 
     def collect(self) -> Iterator["GateItem"]:
         from dlmi_bench.gating.gate import run_gate
+        from dlmi_bench.gating.progress import ProgressLines
         from dlmi_bench.gating.settings import load_settings
         from dlmi_bench.gating.sides.request import GateRequest
 
         baseline = self.options["baseline"]
         assert baseline is not None
         request = GateRequest(out=self.options["out"], onnx=self.onnx, test=self.options["test"])
-        outcome = run_gate(baseline, load_settings(self.options["settings"]), request)
+        settings = load_settings(self.options["settings"])
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        shown = capture.global_and_fixture_disabled() if capture else nullcontext()
+        with shown, ProgressLines("gate", is_quiet=self.config.get_verbosity() < 0) as on_progress:
+            outcome = run_gate(baseline, settings, request, on_progress)
         for row in outcome.rows:
             item = GateItem.from_parent(self, name=f"{row.decision.name} [{row.kind}]")
             item.row, item.outcome = row, outcome
+            item.user_properties += [("note", note) for note in row.decision.notes]
             yield item
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND, Batch, Scores, predict
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
+from dlmi_bench.jobs.inputs import load_examples
 from dlmi_bench.jobs.parity import Answer, make_parity
 from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, PredictRequest, scores_role
 from dlmi_bench.jobs.worker import Worker
@@ -203,8 +204,8 @@ def _ask_worker(name: str, path: Path, images: Batch) -> tuple[Scores, dict[str,
 
 def run_predict_job(request: PredictRequest, _: OnProgress) -> Conditions:
     """Write the scores of images by one artifact; return the runtime's conditions."""
-    runner = BACKENDS[request.backend].load(Path(request.path))
-    scores = predict(runner, np.load(request.images, allow_pickle=False))
+    runner = BACKENDS[request.backend].load(Path(request.path), **request.choices)
+    scores = predict(runner, load_examples(request.images))
     np.save(request.scores, scores, allow_pickle=False)
     return dict(runner.conditions)
 

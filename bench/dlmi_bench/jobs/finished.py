@@ -8,8 +8,9 @@ from torch import nn
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.files import parsing, read_bytes
-from dlmi_bench.instruments.onnx_faults import graph_faults
-from dlmi_bench.instruments.onnx_graph import check_input_shape, load_graph
+from dlmi_bench.instruments.onnx.faults import graph_faults
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.onnx.ports import read_signature
 from dlmi_bench.records import Figure, unavailable
 from dlmi_models.own import Model
 from dlmi_tasks.spec import Task
@@ -57,7 +58,8 @@ def check_onnx(path: Path, task: Task) -> None:
         DataError: it does not.
     """
     with graph_faults(path):
-        check_input_shape(load_graph(path, is_whole=False), (1, *task.input_shape))
+        signature = read_signature(load_graph(path, is_whole=False))
+        signature.check(dict.fromkeys(signature.types, (1, *task.input_shape)))
     scores = BACKENDS[JUDGED_BACKEND].load(path).run(np.zeros((1, *task.input_shape), np.float32))
     if scores.shape != (1, task.n_classes):
         raise DataError(

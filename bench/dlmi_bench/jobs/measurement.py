@@ -1,10 +1,12 @@
 """The cells that measure a trained artifact, as they run in a worker."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores
+from dlmi_bench.backends.examples import Examples, NamedArrays
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.energy import measure_energy
@@ -21,7 +23,8 @@ from dlmi_bench.instruments.memory import (
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.instruments.roofline import Peak
-from dlmi_bench.jobs.parity import compute_tolerance
+from dlmi_bench.jobs.inputs import load_examples
+from dlmi_bench.jobs.parity import compute_share, compute_tolerance
 from dlmi_bench.jobs.peaks import measure_peaks
 from dlmi_bench.jobs.protocol import (
     EMPTY,
@@ -56,8 +59,14 @@ def run_memory_job(request: MemoryRequest, _: OnProgress) -> tuple[Figure, ...]:
     return tuple(make_memory_figures(peaks, conditions))
 
 
+def make_empty_input(examples: Examples) -> Batch:
+    """Input of the emptiest program: the values of the first example, of all its inputs, in float32."""
+    arrays = examples.arrays.values() if isinstance(examples, NamedArrays) else [examples]
+    return np.concatenate([array[:1].astype(np.float32).reshape(1, 1, 1, -1) for array in arrays], axis=-1)
+
+
 def measure_memory(
-    entry: BackendEntry, path: Path, batch: Batch, empty: Runner, *, loading: Stopwatch | None = None
+    entry: BackendEntry, path: Path, batch: Examples, empty: Runner, *, loading: Stopwatch | None = None, **choices: Any
 ) -> tuple[Runner, dict[str, PeakMemory | None]]:
     """Load an artifact and run one batch; peaks of the host, and of the device where the runtime computes on one.
 
@@ -67,14 +76,15 @@ def measure_memory(
     Args:
         empty: The runtime's own, which runs first: the runtime itself is in memory before the mark is reset.
         loading: Adds up the time from the file to the first answer.
+        choices: See `BackendEntry.load`.
     """
     loading = loading or Stopwatch()
-    empty.run(batch[:1].reshape(1, 1, 1, -1))
+    empty.run(make_empty_input(batch))
     runners: list[Runner] = []
 
     def work() -> None:
         with loading:
-            runners.append(entry.load(path))
+            runners.append(entry.load(path, **choices))
             call = runners[0].prepare(batch)  # the program that is timed; `run` may take another
             with runners[0].active():
                 runners[0].read(call())
@@ -91,10 +101,10 @@ def measure_memory(
 
 
 def run_energy_job(request: EnergyRequest, on_progress: OnProgress) -> tuple[Figure, ...]:
-    """Read the energy of N_INFERENCES single inferences."""
+    """Read the energy of N_INFERENCES inferences, of single examples unless the request has a batch."""
     CpuHopper()(0)
-    runner = BACKENDS[request.backend].load(Path(request.path))
-    call = runner.prepare(_load_inputs(request.inputs, 1))
+    runner, batch = BACKENDS[request.backend].load(Path(request.path), **request.choices), request.batch
+    call = runner.prepare(_load_inputs(request.inputs, batch))
     meter, window_s = energy_meter(), request.energy_window_s
     on_progress(f"{N_INFERENCES} inferences", 0.0)
     with runner.active():
@@ -106,10 +116,9 @@ def run_energy_job(request: EnergyRequest, on_progress: OnProgress) -> tuple[Fig
                 call()
 
         sample = measure_energy(work, meter, min_window_s=window_s, idle=idle_baseline(window_s))
-    sample = sample.scale(n_calls, N_INFERENCES)
-    return tuple(
-        make_energy_figures("inference_energy_j", sample, backend=request.backend, batch=1, n_inferences=N_INFERENCES)
-    )
+    sample = sample.scale(n_calls * batch, N_INFERENCES)
+    name, backend = "inference_energy_j", request.backend
+    return tuple(make_energy_figures(name, sample, backend=backend, batch=batch, n_inferences=N_INFERENCES))
 
 
 def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> LatencyAnswer:
@@ -118,10 +127,11 @@ def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> Latency
     inputs = {name: _load_inputs(m.inputs, max(request.batches)) for name, m in request.models.items()}
     hopper = CpuHopper(n_threads=request.n_threads)
     hopper(2 * request.order_seed)  # before the runtime makes its threads, which inherit it
-    runners = {name: entry.load(Path(m.path), n_threads=request.n_threads) for name, m in request.models.items()}
+    runners = {
+        name: entry.load(Path(m.path), n_threads=request.n_threads, **m.choices) for name, m in request.models.items()
+    }
     empty = entry.load_empty(n_threads=request.n_threads)
-    first = next(iter(inputs.values()))[:1]
-    calls = {EMPTY: empty.prepare(first if first.ndim == 4 else first.reshape(1, 1, 1, -1))}
+    calls = {EMPTY: empty.prepare(make_empty_input(next(iter(inputs.values()))))}
     for name, runner in runners.items():
         for batch in request.batches:
             calls[f"{name}@{batch}"] = runner.prepare(inputs[name][:batch])
@@ -138,9 +148,9 @@ def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> Latency
     for name, runner in runners.items():
         made = {batch: runner.read(outputs[f"{name}@{batch}"]) for batch in request.batches}
         try:
-            files = request.models[name]
+            files, share = request.models[name], compute_share(str(runner.conditions["precision"]))
             scores = np.load(files.scores, allow_pickle=False)
-            _check_model(name, made, scores[: len(np.load(files.inputs, mmap_mode="r"))])
+            _check_model(name, made, scores[: len(load_examples(files.inputs))], share)
         except MeasurementError as error:  # its own; what was timed beside it stays
             wrong[name] = (error.cause, error.remedy)
     conditions = {name: dict(runner.conditions) for name, runner in runners.items()}
@@ -149,9 +159,9 @@ def run_latency_job(request: LatencyRequest, on_progress: OnProgress) -> Latency
     )
 
 
-def _check_model(name: str, made: dict[int, Scores], scores: Scores) -> None:
+def _check_model(name: str, made: dict[int, Scores], scores: Scores, share: float) -> None:
     for batch, outputs in made.items():
-        check_outputs(outputs, repeat_rows(scores, batch), f"{name} at batch {batch}")
+        check_outputs(outputs, repeat_rows(scores, batch), f"{name} at batch {batch}", share=share)
 
 
 def run_peaks_job(request: PeaksRequest, _: OnProgress) -> tuple[Peak, ...]:
@@ -160,10 +170,14 @@ def run_peaks_job(request: PeaksRequest, _: OnProgress) -> tuple[Peak, ...]:
     return tuple(measure_peaks(request.n_threads))
 
 
-def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
+def check_outputs(scores: Scores, expected: Batch, what: str, *, share: float = 0.0) -> None:
     """The timed calls must have computed what the same runtime computed in its accuracy run.
 
-    Within rounding, not to the last bit: that run took other batch sizes, for which runtimes have other kernels.
+    Within rounding, not to the last bit: that run took other batch sizes, for which runtimes have other kernels, and
+    ranges of numbers where they quantise as they go.
+
+    Args:
+        share: Difference that coarser rounding explains, as a share of the largest score; see `compute_share`.
 
     Raises:
         MeasurementError: they did not; then the time is that of another program.
@@ -174,16 +188,17 @@ def check_outputs(scores: Scores, expected: Batch, what: str) -> None:
             "the runtime did not compute the whole batch; its time is that of another",
         )
     worst = float(np.abs(scores - expected).max())
-    if not worst <= compute_tolerance(expected):
+    if not worst <= compute_tolerance(expected, share):
         raise MeasurementError(
             f"latency of {what}: outputs of the timed run differ from the accuracy run's by up to {worst:.1e}",
             "the artifact changed under the run, or the runtime is broken; measure again (run --fresh latency)",
         )
 
 
-def _load_inputs(path: str, n: int) -> Batch:
-    """Load `n` images of the file, from the first on, again and again where there are fewer."""
-    return repeat_rows(np.load(path, allow_pickle=False), n)
+def _load_inputs(path: str, n: int) -> Examples:
+    """Load `n` examples of the file, from the first on, again and again where there are fewer."""
+    examples = load_examples(path)
+    return examples[np.arange(n) % len(examples)]
 
 
 def repeat_rows(array: Batch, n: int) -> Batch:

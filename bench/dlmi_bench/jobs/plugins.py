@@ -17,7 +17,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from dlmi_bench.backends import BACKENDS, BackendEntry
 from dlmi_bench.closure import find_file, hash_distribution, is_ours, list_closure
-from dlmi_bench.errors import UsageError, describe_fault
+from dlmi_bench.errors import UsageError, describe_fault, list_choices
 from dlmi_bench.jobs.source_files import FILES, SourceFile, adopt_file, install, is_user_path, read_source
 from dlmi_bench.search_path import append_user_path
 from dlmi_models import MODELS, ModelEntry
@@ -113,8 +113,8 @@ def find_model(text: str) -> "Place | Model":
         return Model.from_checkpoints({0: text})
     module, colon, factory = text.rpartition(":")
     if not colon or not module or not factory:
-        remedy = f"use one of {', '.join(MODELS)}, a FILE.onnx, package.module:factory or FILE.py:factory"
-        raise UsageError(f"no model {text!r}", remedy)
+        other = ", a FILE.onnx, package.module:factory or FILE.py:factory"
+        raise UsageError(f"no model {text!r}", list_choices(text, MODELS, other))
     if module.endswith(".py"):
         return Place(adopt_file(Path(module)), factory)
     append_user_path(str(Path.cwd()))

@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 
 from dlmi_bench.backends import BACKENDS, BackendEntry, Batch, Runner, Scores, predict
-from dlmi_bench.errors import BenchError, DataError, MeasurementError, UsageError, describe_export_error
+from dlmi_bench.backends.examples import Examples
+from dlmi_bench.errors import BenchError, DataError, MeasurementError, describe_export_error
 from dlmi_bench.files import parsing
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.host.neighbours import NeighbourWatch
 from dlmi_bench.instruments.latency import Plan, measure_latency
 from dlmi_bench.instruments.memory import make_memory_figures
+from dlmi_bench.instruments.onnx.faults import graph_faults
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.onnx.ports import read_signature
 from dlmi_bench.instruments.pinning import CpuHopper
-from dlmi_bench.jobs.measurement import check_outputs, measure_memory
+from dlmi_bench.jobs.inputs import describe_draws, draw_examples, load_examples, read_examples, save_examples
+from dlmi_bench.jobs.measurement import check_outputs, make_empty_input, measure_memory
 from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
 from dlmi_bench.jobs.protocol import (
     EMPTY,
@@ -36,7 +41,7 @@ from dlmi_bench.jobs.reference import Reference, compute_file_reference, compute
 from dlmi_bench.jobs.subject import Subject, build, register
 from dlmi_bench.records import Conditions, Figure, unavailable
 
-INPUT_SEED = 0
+GIVEN = "given by the user"  # in the place of what random inputs were drawn from
 FAULTS = ("the runtime does not run the model", "check the model, its --input and --batch")
 
 
@@ -48,18 +53,18 @@ def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> Prepare
     """
     subject, folder = request.subject, Path(request.folder)
     images = _draw_images(subject, request.n_examples)
-    paths, makers = {"images": str(folder / "images.npy")}, dict[str, Callable[[Path], object]]()
-    np.save(paths["images"], images, allow_pickle=False)
+    paths, makers = {"images": str(save_examples(images, folder))}, dict[str, Callable[[Path], object]]()
     if subject.kind == "file":
-        reference = compute_file_reference(Path(subject.name), images)
+        reference = compute_file_reference(Path(subject.name), images, **subject.choices)
         paths["onnx"] = subject.name
     else:
+        assert isinstance(images, np.ndarray)
         network = build(subject).eval()
         if subject.kind == "model":
             _fit_normalisation(network, images)
         reference = compute_network_reference(subject, network, images)
         makers |= _list_makers(subject, network)
-    makers["onnx-int8"] = lambda path: _write_int8(paths, images, reference, path)
+    makers["onnx-int8"] = lambda path: _write_int8(paths, images, reference, path, **subject.choices)
     paths |= reference.save(folder)
     missing = {name: BACKENDS[name].find_missing() for name in request.backends}
     roles = {BACKENDS[name].artifact_role for name, lack in missing.items() if not lack}
@@ -78,13 +83,17 @@ def run_prepare_job(request: PrepareRequest, on_progress: OnProgress) -> Prepare
     return PrepareAnswer(paths=paths, errors=errors, missing=missing)
 
 
-def _draw_images(subject: Subject, n: int) -> Batch:
-    try:
-        shape = (n, *subject.input_shape)
-        return np.random.default_rng(INPUT_SEED).standard_normal(shape).astype(np.float32)
-    except (MemoryError, ValueError) as error:  # numpy has the second for a size that no number of 8 bytes can say
-        cause = f"{subject.name}: {n} inputs of {subject.input_shape} do not fit into memory"
-        raise UsageError(cause, "name a smaller shape or batch with --input") from error
+def _draw_images(subject: Subject, n: int) -> Examples:
+    """The user's examples, from the first on, again and again; else random ones, for a file of its types."""
+    if subject.examples:
+        examples = read_examples(Path(subject.examples))
+        return examples[np.arange(n) % len(examples)]
+    types, shapes = {"": "float32"}, {"": subject.input_shape}
+    if subject.kind == "file":
+        with graph_faults(subject.name):
+            signature = read_signature(load_graph(Path(subject.name), is_whole=False), **subject.choices)
+        types, shapes = signature.types, subject.name_shapes(signature)
+    return draw_examples(types, shapes, n)
 
 
 def _fit_normalisation(network: Any, images: Batch) -> None:
@@ -120,7 +129,7 @@ def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], o
     }
 
 
-def _write_int8(paths: dict[str, str], images: Batch, reference: Reference, path: Path) -> None:
+def _write_int8(paths: dict[str, str], images: Examples, reference: Reference, path: Path, **choices: Any) -> None:
     """Calibrated on the random inputs: the times are those of a calibrated model, the errors are not."""
     from dlmi_bench.backends.quantization import write_int8
 
@@ -128,18 +137,19 @@ def _write_int8(paths: dict[str, str], images: Batch, reference: Reference, path
         raise DataError("it is made from the ONNX file, which could not be exported", "see the row of onnxruntime")
     if reference.eager is not None and not np.isfinite(reference.eager).all():
         raise DataError("the scores in float32 are not finite, so they have no range", "check weights and input range")
-    write_int8(Path(paths["onnx"]), images, path)
+    write_int8(Path(paths["onnx"]), images, path, **choices)
 
 
 @dataclass(frozen=True)
 class LoadedRuntime:
-    """A runtime loaded in this process, its scores, and its calls by batch."""
+    """A runtime loaded in this process, its scores, and its calls by batch; `share` is that of `compute_share`."""
 
     entry: BackendEntry
     runner: Runner
     empty: Runner
     scores: Scores
     calls: dict[str, Callable[[], object]]
+    share: float = 0.0
 
 
 _LOADED: list[LoadedRuntime] = []  # the one that this worker is for
@@ -155,22 +165,26 @@ def run_load_job(request: LoadRequest, _: OnProgress) -> LoadAnswer:
     """
     register(request.subject)
     entry, paths, batches = BACKENDS[request.backend], request.paths, request.batches
-    images = np.load(paths["images"], allow_pickle=False)
-    CpuHopper([request.cpu] if request.cpu is not None else None)(0)
-    loading, empty = Stopwatch(), entry.load_empty()
-    runner, peaks = measure_memory(entry, Path(paths["artifact"]), images[: batches[0]], empty, loading=loading)
+    images, share = load_examples(paths["images"]), float(Path(paths["tolerance"]).read_text(encoding="utf-8"))
+    threads = {"n_threads": request.n_threads}
+    CpuHopper([request.cpu] if request.cpu is not None else None, **threads)(0)
+    loading, empty = Stopwatch(), entry.load_empty(**threads)
+    artifact, choices = Path(paths["artifact"]), request.subject.choices | threads
+    runner, peaks = measure_memory(entry, artifact, images[: batches[0]], empty, loading=loading, **choices)
     conditions = {"backend": request.backend, **runner.conditions}
+    if said := GIVEN if request.subject.examples else describe_draws(images):
+        conditions["inputs"] = said
     scores = _answer(runner, images, batches[0])
     figures: list[Figure] = []
     if request.is_first:
         figures = make_memory_figures(peaks, conditions | {"batch": batches[0]})
         figures += _compare(scores, paths, conditions)
-    calls = {EMPTY: empty.prepare(images[:1].reshape(1, 1, 1, -1))}
+    calls = {EMPTY: empty.prepare(make_empty_input(images))}
     calls |= {str(batch): runner.prepare(images[:batch]) for batch in batches}
     with empty.active():
         for call in calls.values():
             call()  # what is compiled at a call is compiled now
-    _LOADED[:] = [LoadedRuntime(entry, runner, empty, scores, calls)]
+    _LOADED[:] = [LoadedRuntime(entry, runner, empty, scores, calls, share)]
     return LoadAnswer(figures=tuple(figures), conditions=dict(conditions), load_s=loading.total_s)
 
 
@@ -181,7 +195,10 @@ def run_rounds_job(request: RoundsRequest, _: OnProgress) -> RoundsAnswer:
     Raises:
         MeasurementError: the timed calls answer otherwise than before.
     """
-    (loaded,), hopper = _LOADED, CpuHopper(request.cpus)  # not its own: it was pinned to load
+    (loaded,), hopper = (
+        _LOADED,
+        CpuHopper(request.cpus, n_threads=request.n_threads),
+    )  # not its own: it was pinned to load
     plan = Plan(request.n_rounds, request.order_seed, request.n_calls, singles=[request.single])
     outputs: dict[str, object] = {}
     with loaded.empty.active():
@@ -191,7 +208,7 @@ def run_rounds_job(request: RoundsRequest, _: OnProgress) -> RoundsAnswer:
     del outputs[EMPTY]
     for batch, made in outputs.items():
         scores = loaded.runner.read(made).reshape(int(batch), -1)
-        check_outputs(scores, loaded.scores[: int(batch)], f"batch {batch}")
+        check_outputs(scores, loaded.scores[: int(batch)], f"batch {batch}", share=loaded.share)
     return RoundsAnswer(traces=traces, neighbours=neighbours, is_pinned=hopper.is_pinned)
 
 
@@ -205,7 +222,7 @@ def run_calls_job(request: CallsRequest, _: OnProgress) -> None:
             call()
 
 
-def _answer(runner: Runner, images: Batch, batch: int) -> Scores:
+def _answer(runner: Runner, images: Examples, batch: int) -> Scores:
     scores = to_rows("the runtime", predict(runner, images, batch), len(images))
     if not np.isfinite(scores).all():
         raise MeasurementError(
@@ -220,4 +237,6 @@ def _compare(scores: Scores, paths: dict[str, str], conditions: Conditions) -> l
         return [unavailable(name, reason, backend=conditions["backend"]) for name in PARITY]
     eager, reference = (np.load(paths[name], allow_pickle=False) for name in ("eager", "reference"))
     answer = Answer(str(conditions["backend"]), scores[:0], scores, conditions)
-    return make_parity(answer, reference, eager, source="random inputs")
+    share = float(Path(paths["tolerance"]).read_text(encoding="utf-8"))
+    source = "given inputs" if conditions.get("inputs") == GIVEN else "random inputs"
+    return make_parity(answer, reference, eager, source=source, share=share)

@@ -103,13 +103,15 @@ class MemoryRequest(Request[Figures]):
 
 
 class EnergyRequest(Request[Figures]):
-    """Read the energy of single inferences of one artifact; `inputs` is the path of validation images, .npy."""
+    """Read the energy of inferences of one artifact; `inputs` is the path of examples, .npy or .npz."""
 
     job = "dlmi_bench.jobs.measurement:run_energy_job"
     backend: str
     path: str
     inputs: str
     energy_window_s: float
+    batch: int = 1
+    choices: dict[str, Any] = {}
 
 
 class PeaksRequest(Request[tuple[Peak, ...]]):
@@ -122,12 +124,13 @@ class PeaksRequest(Request[tuple[Peak, ...]]):
 class ModelFiles(Plain):
     """Paths of an artifact, of the examples that it is timed on, and of its scores of them, which it must repeat.
 
-    Where the examples are fewer than a batch they come again.
+    Where the examples are fewer than a batch they come again. `choices` are those of `BackendEntry.load`.
     """
 
     path: str
     inputs: str
     scores: str
+    choices: dict[str, Any] = {}
 
 
 class LatencyAnswer(Plain):
@@ -182,13 +185,20 @@ class NoiseRequest(Request[NoiseAnswer]):
 
 
 class PredictRequest(Request[Conditions]):
-    """Write the scores of images by one artifact; `images` and `scores` are paths of .npy files."""
+    """Write the scores of images by one artifact.
+
+    Attributes:
+        images: Path of an .npy file, or of an .npz file where there are several inputs.
+        scores: Path of the .npy file to write.
+        choices: See `BackendEntry.load`.
+    """
 
     job = "dlmi_bench.jobs.evaluation:run_predict_job"
     backend: str
     path: str
     images: str
     scores: str
+    choices: dict[str, Any] = {}
 
 
 class PrepareAnswer(Plain):
@@ -200,7 +210,7 @@ class PrepareAnswer(Plain):
 
 
 class PrepareRequest(Request[PrepareAnswer]):
-    """Build a model, write random inputs, reference outputs and every artifact. For a fresh worker."""
+    """Build a model, write inputs, reference outputs and every artifact. For a fresh worker."""
 
     job = "dlmi_bench.jobs.profile:run_prepare_job"
     subject: Subject
@@ -221,8 +231,8 @@ class LoadRequest(Request[LoadAnswer]):
     """Load one runtime, alone on its CPU while others load too. The first job of a fresh worker.
 
     Attributes:
-        paths: Of its `artifact`, `images`, `eager`, `reference` and `no_reference`.
-        cpu: To pin to; None where the system does not pin.
+        paths: Of its `artifact`, `images`, `eager`, `reference`, `no_reference` and `tolerance`.
+        cpu: To pin to, with one thread; None where the system does not pin.
     """
 
     job = "dlmi_bench.jobs.profile:run_load_job"
@@ -232,6 +242,7 @@ class LoadRequest(Request[LoadAnswer]):
     batches: tuple[int, ...]
     cpu: int | None
     is_first: bool
+    n_threads: int = 1
 
 
 class RoundsAnswer(Plain):
@@ -251,6 +262,7 @@ class RoundsRequest(Request[RoundsAnswer]):
     n_calls: dict[str, int]
     single: str
     cpus: tuple[int, ...]
+    n_threads: int = 1
 
 
 class CallsRequest(Request[None]):

@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_bench.backends import Batch, Scores, run_in_parts
+from dlmi_bench.backends.examples import Examples, arrange, get_arrays, read_scores
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.instruments.onnx_faults import graph_faults
+from dlmi_bench.instruments.onnx.faults import graph_faults
+from dlmi_bench.jobs.parity import compute_share
 from dlmi_bench.jobs.subject import Subject
 
 if TYPE_CHECKING:
     import torch
+    from onnx import ModelProto
+
+    from dlmi_bench.instruments.onnx.ports import Signature
 
 # Share of the largest score by which an answer may change when asked again: batches of another size round otherwise,
 # in low precision up to 1e-2; random numbers and statistics of the batch move it by more.
@@ -23,16 +28,23 @@ REPEAT_TOLERANCE = 0.03
 
 @dataclass(frozen=True)
 class Reference:
-    """Scores (n, score) in float32 and float64; without the second nothing can be compared, and `reason` says why."""
+    """Scores (n, score) in float32 and float64; without the second nothing can be compared, and `reason` says why.
+
+    Attributes:
+        tolerance: Difference that rounding coarser than float32 explains, as a share of the largest score.
+    """
 
     eager: Scores | None
     reference: NDArray[np.float64] | None
     reason: str = ""
+    tolerance: float = 0.0
 
     def save(self, folder: Path) -> dict[str, str]:
-        """Paths by role: `eager` and `reference`, as far as there are any, and the text `no_reference`."""
-        paths = {"no_reference": str(folder / "no_reference.txt")}
-        Path(paths["no_reference"]).write_text(self.reason, encoding="utf-8", errors="replace")
+        """Paths by role: `eager` and `reference`, as far as there are any, the texts `no_reference` and `tolerance`."""
+        paths = {}
+        for role, text in (("no_reference", self.reason), ("tolerance", repr(self.tolerance))):
+            paths[role] = str(folder / f"{role}.txt")
+            Path(paths[role]).write_text(text, encoding="utf-8", errors="replace")
         for role, scores in (("eager", self.eager), ("reference", self.reference)):
             if scores is not None:
                 paths[role] = str(folder / f"{role}.npy")
@@ -84,34 +96,70 @@ def _ask(name: str, network: Any, inputs: "torch.Tensor") -> Scores:
     return flat
 
 
-def compute_file_reference(path: Path, images: Batch) -> Reference:
+def compute_file_reference(path: Path, examples: Examples, **choices: Any) -> Reference:
     """Compute the outputs of ONNX's own evaluator, which shares no code with the runtimes and lacks some operators.
 
+    What the file computes in float16 or bfloat16 is computed in float32 here, from the same weights and inputs.
+
+    Args:
+        choices: See `read_signature`.
+
     Raises:
-        DataError: the file does not take these images, or its answers are no scores of theirs.
+        DataError: the file does not take these examples, or its answers are no scores of theirs.
     """
-    from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
 
-    from dlmi_bench.instruments.onnx_graph import check_input_shape, find_batch, find_input, load_graph
-
     with graph_faults(path):
-        graph = load_graph(path, is_whole=False)  # checked before anything reads its weights
-        port, batch = find_input(graph), find_batch(graph)
-        if (number := port.type.tensor_type.elem_type) != TensorProto.FLOAT:
-            kind = helper.tensor_dtype_to_string(number).removeprefix("TensorProto.")
-            raise DataError(f"its input {port.name!r} is of {kind}", "export it with an input of float32")
-        check_input_shape(graph, (batch or len(images), *images.shape[1:]))
+        whole, signature, tolerance = _load_whole(path, examples, **choices)
+    n, batch = len(examples), signature.batch
     try:
-        evaluator = ReferenceEvaluator(str(path))
-        run: Any = evaluator.run
-        scores = run_in_parts(lambda part: run(None, {port.name: part})[0], images, batch or len(images))
+        evaluator: Any = ReferenceEvaluator(whole, new_ops=[_make_zip_map()])
+
+        def run(part: Examples) -> Scores:
+            feed = {name: _widen(array) for name, array in arrange(part, signature).items()}
+            return read_scores(evaluator.run([signature.output.name], feed)[0], signature)
+
+        scores = run_in_parts(run, examples, batch or n)
     except Exception as error:  # noqa: BLE001 - what it does not run, a runtime may
         return Reference(None, None, f"onnx's own evaluator does not run the file: {_describe(error)}")
-    if len(scores) != len(images) and batch != 1:
+    if len(scores) != n and batch != 1:
         raise _refuse(str(path), f"{scores.shape} of {scores.dtype}")
-    scores = to_rows(str(path), scores, len(images))
-    return Reference(scores, scores.astype(np.float64))
+    scores = to_rows(str(path), scores, n)
+    return Reference(scores, scores.astype(np.float64), tolerance=tolerance)
+
+
+def _load_whole(path: Path, examples: Examples, **choices: Any) -> "tuple[ModelProto, Signature, float]":
+    """A file that takes these examples, with its weights and in float32; and what its rounding explains."""
+    from dlmi_bench.instruments.onnx.contents import count_depth, find_precision, widen
+    from dlmi_bench.instruments.onnx.external import load_weights
+    from dlmi_bench.instruments.onnx.loading import load_graph
+    from dlmi_bench.instruments.onnx.ports import read_signature
+
+    graph = load_graph(path, is_whole=False)  # checked before anything reads its weights
+    signature = read_signature(graph, **choices)
+    batch = signature.batch or len(examples)
+    arrays = get_arrays(examples, signature)
+    signature.check({name: (batch, *array.shape[1:]) for name, array in arrays.items()})
+    arrange(examples[:1], signature)  # of types that the file takes
+    return widen(load_weights(graph, path)), signature, compute_share(find_precision(graph), count_depth(graph))
+
+
+def _make_zip_map() -> Any:
+    """An operator that the evaluator lacks: a map from class to score for each row."""
+    from onnx.reference.op_run import OpRun
+
+    class ZipMap(OpRun):
+        op_domain = "ai.onnx.ml"
+
+        def _run(self, rows: Any, classlabels_int64s: Any = None, classlabels_strings: Any = None) -> tuple[Any]:
+            classes = classlabels_int64s or classlabels_strings
+            return ([dict(zip(classes, row, strict=True)) for row in rows],)
+
+    return ZipMap
+
+
+def _widen(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float32) if array.dtype.name in ("float16", "bfloat16") else array
 
 
 def to_rows(name: str, scores: Scores, n: int) -> Scores:

@@ -4,18 +4,33 @@ In each process of a latency session all models of a backend are timed side by s
 """
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import median
-from typing import Protocol
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dlmi_bench.errors import BenchError, MeasurementError
+from dlmi_bench.instruments.accuracy import make_accuracy_figure
 from dlmi_bench.instruments.host.neighbours import list_complaints
 from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.instruments.latency_figures import make_latency_figures
 from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.instruments.roofline import make_peak_figures
-from dlmi_bench.jobs.protocol import EMPTY, LatencyAnswer, LatencyRequest, ModelFiles, OnProgress, PeaksRequest
+from dlmi_bench.jobs.inputs import LabelledSet, save_examples
+from dlmi_bench.jobs.protocol import (
+    EMPTY,
+    LatencyAnswer,
+    LatencyRequest,
+    ModelFiles,
+    OnProgress,
+    PeaksRequest,
+    PredictRequest,
+)
 from dlmi_bench.jobs.worker import Worker
-from dlmi_bench.records import Benchmark, Conditions, Figure, unavailable
+from dlmi_bench.records import Benchmark, Cell, Conditions, Figure, Record, unavailable
 
 
 class SessionPlan(Protocol):
@@ -61,7 +76,7 @@ def run_latency_session(
     where the answers of one model are wrong in any of them, that model has none.
     """
     common: dict[str, str | int] = {"backend": backend, "threads": n_threads}
-    if not _has_cpus(n_threads):
+    if not has_cpus(n_threads):
         reason = f"needs {n_threads} CPUs to pin to, {len(list_cpus())} are allowed"
         return {name: Timing(refuse_latency(plan, reason, **common)) for name in models}
     try:
@@ -148,14 +163,50 @@ def _get_traces(answers: list[LatencyAnswer], name: str) -> list[Trace]:
     return [answer.traces[name] for answer in answers]
 
 
+def make_latency_record(cell: Cell, timings: list[Timing], peaks: list[Figure], session_id: str) -> Record:
+    """Record of all sessions of one model; rounds pair with those of records of the same session."""
+    details: dict[str, Any] = {"session": session_id, "rounds_s": {}, "singles_s": {}, "processes": {}}
+    for timing in timings:
+        details["rounds_s"] |= timing.rounds_s
+        details["singles_s"] |= timing.singles_s
+        details["processes"] |= timing.processes
+    figures = [figure for timing in timings for figure in timing.figures]
+    failures = tuple(failure for timing in timings for failure in timing.failures)
+    return Record(cell=cell, figures=(*figures, *peaks), failures=failures, details=details)
+
+
+def run_accuracy(backend: str, path: str, labelled: LabelledSet, choices: dict[str, Any]) -> Figure:
+    """Judge a file by a test set, in a process of its own.
+
+    Args:
+        choices: See `BackendEntry.load`.
+
+    Raises:
+        JobError: the runtime does not run the file on these examples.
+    """
+    with TemporaryDirectory() as folder, Worker() as worker:
+        images, found = save_examples(labelled.examples, Path(folder), "test"), Path(folder, "scores.npy")
+        request = PredictRequest(backend=backend, path=path, images=str(images), scores=str(found), choices=choices)
+        worker.ask(request)
+        scores: NDArray[np.float32] = np.load(found, allow_pickle=False)
+    if scores.ndim != 2 or len(scores) != len(labelled.labels) or scores.shape[1] <= labelled.labels.max():
+        said = f"scores of shape {scores.shape}, and classes 0 to {labelled.labels.max()}"
+        return unavailable("test_accuracy", said, backend=backend)
+    if not np.isfinite(scores).all():
+        return unavailable("test_accuracy", "scores are not finite", backend=backend)
+    is_right = scores.argmax(1) == labelled.labels
+    return make_accuracy_figure("test_accuracy", is_right, source="test set", conditions={"backend": backend})
+
+
 def run_peaks(n_threads: int) -> list[Figure]:
     """Measure the machine's peaks with so many threads; none where it has fewer CPUs."""
-    if not _has_cpus(n_threads):
+    if not has_cpus(n_threads):
         return []
     with Worker(n_threads=n_threads) as worker:
         peaks = worker.ask(PeaksRequest(n_threads=n_threads))
     return make_peak_figures([*peaks], n_threads)
 
 
-def _has_cpus(n_threads: int) -> bool:
+def has_cpus(n_threads: int) -> bool:
+    """Tell whether so many threads can have a CPU each; one always can."""
     return n_threads == 1 or n_threads <= len(list_cpus())

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dlmi_bench.errors import BenchError, UsageError, describe_fault
+from dlmi_bench.errors import BenchError, UsageError, choose_source_remedy, describe_fault
 from dlmi_bench.files import read_bytes
 from dlmi_bench.search_path import append_user_path
 
@@ -150,4 +150,4 @@ def import_file(name: str) -> ModuleType:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise UsageError(describe_fault(error, path), "correct the file") from error
+        raise UsageError(describe_fault(error, path), choose_source_remedy(error)) from error

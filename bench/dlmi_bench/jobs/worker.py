@@ -187,9 +187,9 @@ class Worker:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         last = "".join(self._stderr[-20:]).strip()
         cause = f"worker died ({how}) during {function}" + (f"\n{last}" if last else "")
-        is_killed = code == -signal.SIGKILL
-        hint = "SIGKILL usually means that memory ran out" if is_killed else "the model or a library ended the process"
-        return JobError(cause, f"{hint}; run the same command again to retry")
+        if code == -signal.SIGKILL:
+            return JobError(cause, "free memory, which usually ran out, then run the same command again")
+        return JobError(cause, "the model or a library ended the process: try the model alone, or run it again")
 
     def _kill(self) -> None:
         """Kill the worker and all processes that its jobs started: they are one session."""

@@ -10,21 +10,24 @@ from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
 from dlmi_bench.backends import BACKENDS
-from dlmi_bench.errors import BenchError, MeasurementError
+from dlmi_bench.errors import BenchError, MeasurementError, UsageError
 from dlmi_bench.instruments.energy import Idle, Meter, measure_idle
 from dlmi_bench.instruments.meters import energy_meter
 from dlmi_bench.instruments.pinning import list_cpus
+from dlmi_bench.jobs.inputs import LabelledSet
 from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, PrepareAnswer, PrepareRequest
-from dlmi_bench.jobs.sessions import run_peaks
+from dlmi_bench.jobs.sessions import has_cpus, run_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker, run_here
 from dlmi_bench.profiling.row import ENERGY_WINDOW_S, ProfileContext, RuntimeProfile
-from dlmi_bench.records import Figure
+from dlmi_bench.records import Figure, Mark, list_marks
 from dlmi_models import MODELS
 
 # Processes behind each latency: one in any case, more while there is time.
 MAX_PROCESSES = 5
+# Seconds until the first runtime is loaded, and of the first process of each: measured here, on two cores.
+FIRST_S, COMPILED_S, LOADED_S = 6.0, 8.0, 3.0
 MAX_LOADING = 2  # at a time, one to a CPU
 NO_ARTIFACT = "this runtime cannot load what was given", "give a module, or use a runtime that loads ONNX files"
 
@@ -40,14 +43,35 @@ class Profile:
     peaks: list[Figure] = field(default_factory=list)
     error: str = ""
     took_s: float = 0.0
+    n_threads: int = 1
+
+    @property
+    def is_invalid(self) -> bool:
+        """True where some row's scores or times are not those of the model."""
+        return any(Mark.INVALID in list_marks(figure) for row in self.rows for figure in row.figures)
 
 
 def profile_model(
-    subject: Subject, backends: Sequence[str], batches: tuple[int, ...], *, budget_s: float, on_progress: OnProgress
+    subject: Subject,
+    backends: Sequence[str],
+    batches: tuple[int, ...],
+    *,
+    budget_s: float,
+    on_progress: OnProgress,
+    n_threads: int = 1,
+    test: LabelledSet | None = None,
 ) -> Profile:
-    """Profile `subject`; after `budget_s` no process is started but the first of each row."""
+    """Profile `subject`; after `budget_s` no process is started but the first of each row.
+
+    Raises:
+        UsageError: fewer CPUs are allowed than there are threads.
+    """
+    if not has_cpus(n_threads):
+        cause = f"--threads {n_threads}: {len(list_cpus())} CPUs are allowed"
+        raise UsageError(cause, "name at most as many threads as there are CPUs")
     begin_s = time.monotonic()
-    profile = Profile(subject, batches, rows=[RuntimeProfile(name) for name in backends])
+    profile = Profile(subject, batches, rows=[RuntimeProfile(name) for name in backends], n_threads=n_threads)
+    on_progress(f"{len(backends)} runtimes, about {_estimate_s(backends, budget_s):.0f} s", 0.0)
     with TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         meter = pool.submit(energy_meter)  # its first start takes seconds, in which nothing is timed yet
         prepared = _prepare(profile, Path(folder), on_progress)
@@ -55,14 +79,23 @@ def profile_model(
             _spread_errors(profile.rows, subject, prepared)
             on_progress("what the machine can do, and draws at rest", 0.0)
             meters = meter.result()
-            context = ProfileContext(subject, batches, prepared.paths, meters, _look_at_rest(meters))
-            profile.peaks = run_peaks(n_threads=1)
+            context = ProfileContext(subject, batches, prepared.paths, meters, _look_at_rest(meters), n_threads)
+            profile.peaks = run_peaks(n_threads)
             _measure(profile.rows, context, begin_s + budget_s, on_progress)
+            for row in profile.rows if test else ():
+                if not row.error:
+                    row.judge(context, test)  # type: ignore[arg-type]  # mypy does not see it in the condition
     for row in profile.rows:
         if not row.error:
             row.summarise(batches)
     profile.took_s = time.monotonic() - begin_s
     return profile
+
+
+def _estimate_s(backends: Sequence[str], budget_s: float) -> float:
+    """Estimate how long a profile takes [s]: one process of each runtime in any case, more while there is time."""
+    ready = [BACKENDS[name] for name in backends if not BACKENDS[name].find_missing()]
+    return max(budget_s, FIRST_S + sum(COMPILED_S if entry.is_compiled else LOADED_S for entry in ready))
 
 
 def _look_at_rest(meter: Meter) -> Idle | None:
@@ -122,7 +155,8 @@ def _measure(rows: list[RuntimeProfile], context: ProfileContext, end_s: float, 
 
     The rows of a wave load first, one to a CPU at a time; then each is timed while the others wait.
     """
-    allowed: list[int | None] = [*list_cpus()[:MAX_LOADING]] or [None]
+    allowed: list[int | None] = [*list_cpus()[:MAX_LOADING]] if context.n_threads == 1 else []
+    allowed = allowed or [None]
     cpus: SimpleQueue[int | None] = SimpleQueue()
     for cpu in allowed:
         cpus.put(cpu)
@@ -135,7 +169,7 @@ def _measure(rows: list[RuntimeProfile], context: ProfileContext, end_s: float, 
                 ThreadPoolExecutor(len(allowed)) as pool,
                 ExitStack() as stack,
             ):  # workers end first, also when interrupted
-                workers = [stack.enter_context(Worker(index)) for _ in wave]
+                workers = [stack.enter_context(Worker(index, n_threads=context.n_threads)) for _ in wave]
                 loads = [pool.submit(_load, *pair, context, cpus) for pair in zip(wave, workers, strict=True)]
                 for load in loads:
                     load.result()

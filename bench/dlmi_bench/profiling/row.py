@@ -12,7 +12,9 @@ from dlmi_bench.instruments.energy_figures import make_energy_figures
 from dlmi_bench.instruments.host.neighbours import list_complaints
 from dlmi_bench.instruments.latency_figures import make_latency_figures
 from dlmi_bench.instruments.pinning import list_cpus
+from dlmi_bench.jobs.inputs import LabelledSet
 from dlmi_bench.jobs.protocol import EMPTY, CallsRequest, LoadAnswer, LoadRequest, RoundsAnswer, RoundsRequest
+from dlmi_bench.jobs.sessions import run_accuracy
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Figure, unavailable
@@ -38,6 +40,7 @@ class ProfileContext:
     paths: dict[str, str]
     meter: Meter
     idle: Idle | None = None
+    n_threads: int = 1
 
 
 @dataclass
@@ -77,6 +80,7 @@ class RuntimeProfile:
             batches=context.batches,
             cpu=cpu,
             is_first=not self.loads,
+            n_threads=context.n_threads,
         )
         begin_s = time.monotonic()
         try:
@@ -95,6 +99,7 @@ class RuntimeProfile:
             n_calls={name: trace.n_calls for name, trace in first.items()},
             single=str(context.batches[0]),
             cpus=tuple(list_cpus()),
+            n_threads=context.n_threads,
         )
         begin_s = time.monotonic()
         try:
@@ -104,6 +109,15 @@ class RuntimeProfile:
                 self.figures += self._measure_energy(worker, context)
         except BenchError as error:
             self.fail(error.cause, error.remedy)
+
+    def judge(self, context: ProfileContext, labelled: LabelledSet) -> None:
+        """Read the accuracy on a test set, in a fresh process."""
+        path = context.paths[BACKENDS[self.backend].artifact_role]
+        try:
+            self.figures.append(run_accuracy(self.backend, path, labelled, context.subject.choices))
+        except BenchError as error:
+            reason = f"failed: {error.cause.splitlines()[0]}"
+            self.figures.append(unavailable("test_accuracy", reason, backend=self.backend))
 
     def _measure_energy(self, worker: Worker, context: ProfileContext) -> list[Figure]:
         batch, name = context.batches[0], "inference_energy_j"

@@ -18,12 +18,21 @@ GIGA = 1e9
 
 
 def format_profile(profile: "Profile", title: str) -> str:
-    """The whole as text of 80 columns."""
-    lines = [f"{title}, one example of {'x'.join(map(str, profile.subject.input_shape))}", "", "counts"]
-    lines += format_counts(profile.counts) if profile.counts else _wrap(*profile.error.split("\n"))
+    """The whole as text of 80 columns, latency first."""
+    inputs = "inputs of the given file" if profile.subject.examples else "random inputs of a fixed seed"
+    threads = "one thread" if profile.n_threads == 1 else f"{profile.n_threads} threads"
+    lines = [f"{title}, one example of {profile.subject.shape_text}"]
     for batch in profile.batches:
         lines += ["", *_format_latency(profile, batch), *_format_rates(profile, batch)]
     lines += [*_explain_rates(profile), "", *_format_singles(profile), "", *_format_costs(profile)]
+    lines += [*_format_accuracies(profile), "", "counts"]
+    lines += format_counts(profile.counts) if profile.counts else _wrap(*profile.error.split("\n"))
+    lines += ["", *_format_remarks(profile), f"{inputs}, {threads}; took {profile.took_s:.0f} s"]
+    return "\n".join(map(clean_line, lines))
+
+
+def _format_remarks(profile: "Profile") -> list[str]:
+    """Why rows or figures are missing, and what the instruments say, each once with the runtimes that it is about."""
     errors: dict[tuple[str, str], list[str]] = {}
     notes: dict[Note, list[str]] = {}
     for row in profile.rows:
@@ -33,12 +42,12 @@ def format_profile(profile: "Profile", title: str) -> str:
             notes.setdefault(Note(None, f"no parity: {parity.reason}"), []).append(row.backend)
         for note in dict.fromkeys(n for f in row.figures for n in f.notes):
             notes.setdefault(note, []).append(row.backend)
+    lines = []
     for (error, remedy), backends in errors.items():
         lines += _wrap(f"{', '.join(backends)}: {error}", f"remedy: {remedy}")
     for note, backends in notes.items():
         lines += _wrap(f"{', '.join(backends)}: {note}")
-    lines.append(f"random inputs of a fixed seed, one thread; took {profile.took_s:.0f} s")
-    return "\n".join(map(clean_line, lines))
+    return lines
 
 
 def _format_latency(profile: "Profile", batch: int) -> list[str]:
@@ -147,6 +156,19 @@ def _format_costs(profile: "Profile") -> list[str]:
     return lines
 
 
+def _format_accuracies(profile: "Profile") -> list[str]:
+    """Accuracy on the test set; nothing where none was given."""
+    from dlmi_bench.units import format_percent
+
+    lines = []
+    for row in profile.rows:
+        if figure := row.find("test_accuracy"):
+            value, lo, hi = (None if x is None else format_percent(x) for x in (figure.value, figure.lo, figure.hi))
+            said = f"n/a: {figure.reason}" if value is None else f"{value} [{lo}, {hi}] % of {figure.n}"
+            lines += _wrap(f"{row.backend:<20}{said}")
+    return ["", "accuracy, Wilson 95 %", *lines] if lines else []
+
+
 def _list_energies(row: "RuntimeProfile") -> "list[Figure]":
     figures = [f for f in row.figures if f.name == "inference_energy_j" and f.value is not None]
     return [f for f in figures if f.conditions["component"] == "cpu" and not f.conditions["idle_subtracted"]]
@@ -183,10 +205,11 @@ def format_counts(figures: "list[Figure]") -> list[str]:
     lines, notes = [], dict[Note, None]()
     for figure in figures:
         counter = figure.conditions.get("counter")
-        name = f"{figure.name} ({counter})" if counter else figure.name
-        shown = f"n/a: {figure.reason}" if figure.value is None else f"{figure.value:>16,.0f}".replace(",", " ")
+        name = f"{f'{figure.name} ({counter})' if counter else figure.name:<23} "
+        number = f"{figure.value:>{40 - len(name)},.0f}".replace(",", " ") if figure.value is not None else ""
+        shown = number or f"n/a: {figure.reason}"
         coverage = figure.conditions.get("coverage")
         covered = f", coverage {format_share(coverage)}" if isinstance(coverage, float) else ""
-        lines.append(f"  {name:<24}{shown}" + ("" if figure.value is None else f"  {figure.source}{covered}"))
+        lines.append(f"  {name}{shown}" + ("" if figure.value is None else f"  {figure.source}{covered}"))
         notes |= dict.fromkeys(figure.notes)
     return [clean_line(line) for line in (*lines, *(f"  note: {note}" for note in notes))]

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from dlmi_bench.errors import DataError, StoreError
+from dlmi_bench.errors import DataError, StoreError, describe_cause
 from dlmi_bench.files import atomic_file, read_bytes, resolve_inside
 from dlmi_bench.records import Artifact
 
@@ -25,7 +25,9 @@ def read_artifact(folder: Path, artifact: Artifact) -> bytes:
     try:
         content = read_bytes(resolve_inside(folder, str(path.relative_to(folder))), artifact.size_bytes)
     except (OSError, DataError) as error:
-        raise StoreError(f"{path}: {artifact.role} file is missing or damaged ({error})", AGAIN) from error
+        raise StoreError(
+            f"{path}: {artifact.role} file is missing or damaged ({describe_cause(error)})", AGAIN
+        ) from error
     if hashlib.sha256(content).hexdigest() != artifact.sha256:
         raise StoreError(f"{path}: {artifact.role} file is damaged: its content is not what its name says", AGAIN)
     return content

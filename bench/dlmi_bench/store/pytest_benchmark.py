@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.files import parsing, read_bytes
+from dlmi_bench.files import decode_text, parsing, read_bytes
 from dlmi_bench.records import Cell, Conditions, Figure, Note, Record
 from dlmi_bench.store import Store
 from dlmi_bench.store.artifacts import put_artifact
@@ -86,7 +86,7 @@ def import_benchmarks(path: Path, folder: Path) -> Record:
 
 def _parse(path: Path, content: bytes) -> BenchmarkFile:
     try:
-        read = BenchmarkFile.model_validate_json(content)
+        read = BenchmarkFile.model_validate_json(decode_text(content))
     except ValidationError as error:
         problems = [_describe(e["loc"], e["msg"]) for e in error.errors()]
         more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""

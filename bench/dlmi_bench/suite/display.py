@@ -88,12 +88,13 @@ class RunDisplay:
 
     def end_step(self, step: "Step", outcome: str) -> None:
         self._outcomes[outcome.partition(":")[0]] += 1
-        if outcome == "kept":
-            self._n_kept += 1
-        elif not self._notebook or outcome != "done":
-            took_s = time.monotonic() - self._step_s
-            line = f"{self._place()} {step.task}: {step.title}: {outcome} ({took_s:.1f} s)"
-            self._console.print(line, markup=False, highlight=False)
+        is_kept = outcome.startswith("kept")
+        self._n_kept += is_kept
+        if outcome == "kept" or (self._notebook and outcome == "done"):
+            return
+        took = "" if is_kept else f" ({time.monotonic() - self._step_s:.1f} s)"
+        line = f"{self._place()} {step.task}: {step.title}: {outcome}{took}"
+        self._console.print(line, markup=False, highlight=False)
 
     def _place(self) -> str:
         return f"[{self._index + 1:>{len(str(self._total))}}/{self._total}]"

@@ -47,7 +47,6 @@ LEFT_OUT_OF: dict[CellKind, dict[str, str]] = {
     "train": {
         "dlmi_bench.jobs.worker": "carries the job and its answer; training is not timed across the pipe",
         "dlmi_bench.instruments.cuda_clock": "the clock of a device; trainings and answers are not timed by it",
-        "dlmi_bench.instruments.onnx_graph": "names the input of the file that is quantized",
     },
 }
 STARTS = {

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS, JUDGED_BACKEND
-from dlmi_bench.errors import BenchError, UsageError
+from dlmi_bench.errors import BenchError, UsageError, list_choices
 from dlmi_bench.instruments.energy_figures import join_processes
 from dlmi_bench.jobs.protocol import (
     NOT_FINITE,
@@ -20,7 +20,7 @@ from dlmi_bench.jobs.protocol import (
     TrainRequest,
     scores_role,
 )
-from dlmi_bench.jobs.sessions import Timing, refuse_latency, run_latency_session, run_peaks
+from dlmi_bench.jobs.sessions import Timing, make_latency_record, refuse_latency, run_latency_session, run_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Cell, CellKind, Conditions, Figure, Record, unavailable
@@ -190,7 +190,7 @@ def run_latency(context: SuiteContext, cells: list[Cell], on_progress: OnProgres
             for model, timing in session.items():
                 found[model].append(timing)
     session_id = uuid4().hex  # only rounds of the same session pair
-    return [_make_latency_record(cell, found[cell.model], peaks, session_id) for cell in cells]
+    return [make_latency_record(cell, found[cell.model], peaks, session_id) for cell in cells]
 
 
 def _list_threads(backend: str, suite: Suite) -> tuple[int, ...]:
@@ -202,17 +202,6 @@ def _find_files(context: SuiteContext, cell: Cell, backend: str) -> ModelFiles:
     """Paths of the artifact, of validation images, and of its scores of them."""
     path, scores = (context.find_path(cell, r) for r in (BACKENDS[backend].artifact_role, scores_role(backend)))
     return ModelFiles(path=path, inputs=context.keep_inputs(cell.task), scores=scores)
-
-
-def _make_latency_record(cell: Cell, timings: list[Timing], peaks: list[Figure], session_id: str) -> Record:
-    details: dict[str, Any] = {"session": session_id, "rounds_s": {}, "singles_s": {}, "processes": {}}
-    for timing in timings:
-        details["rounds_s"] |= timing.rounds_s
-        details["singles_s"] |= timing.singles_s
-        details["processes"] |= timing.processes
-    figures = [figure for timing in timings for figure in timing.figures]
-    failures = tuple(failure for timing in timings for failure in timing.failures)
-    return Record(cell=cell, figures=(*figures, *peaks), failures=failures, details=details)
 
 
 def _make_size(role: str, artifact: Artifact | None) -> Figure:
@@ -234,7 +223,7 @@ def parse_kinds(chosen: bool | Iterable[str]) -> frozenset[CellKind]:
         return frozenset(MEASURES if chosen else ())
     named = set(chosen)
     for name in sorted(named - set(MEASURES)):
-        raise UsageError(f"--fresh {name}: no such kind of cell", f"use some of {', '.join(MEASURES)}, or none for all")
+        raise UsageError(f"--fresh {name}: no such kind of cell", list_choices(name, MEASURES, ", or none for all"))
     return frozenset(kind for kind in MEASURES if kind in named)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import UsageError, list_choices
 from dlmi_bench.records import Cell, CellKind
 from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.suites import Suite, select_models
@@ -32,7 +32,7 @@ def make_steps(suite: Suite) -> list[Step]:
     """
     for kind in suite.measures:
         if kind not in MEASURES:
-            raise UsageError(f"suite {suite.name}: measures: no {kind!r}", f"use some of {', '.join(MEASURES)}")
+            raise UsageError(f"suite {suite.name}: measures: no {kind!r}", list_choices(kind, MEASURES))
     return [
         step
         for task in suite.tasks

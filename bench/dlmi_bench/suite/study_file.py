@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dlmi_bench.errors import UsageError
-from dlmi_bench.files import write_text
+from dlmi_bench.files import decode_text, write_text
 from dlmi_bench.jobs import plugins, source_files
 from dlmi_bench.suite.suites import Suite
 from dlmi_models.own import Model, as_model
@@ -39,8 +39,8 @@ class StudyFile:
             from dlmi_reports.claims.file import load_claims
 
             load_claims(self.claims)  # a mistake is said before anything is trained
-            write_text(out / CLAIMS_FILE, self.claims.read_text(encoding="utf-8"))
-        elif not (kept := out / CLAIMS_FILE).exists() or kept.read_text(encoding="utf-8").startswith(DEFAULT):
+            write_text(out / CLAIMS_FILE, decode_text(self.claims.read_bytes()))
+        elif not (kept := out / CLAIMS_FILE).exists() or decode_text(kept.read_bytes()).startswith(DEFAULT):
             _write_default_claims(out, self.suite.tasks, self.own)
 
 

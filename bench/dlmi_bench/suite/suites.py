@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
-from dlmi_bench.errors import UnavailableError, UsageError
+from dlmi_bench.errors import UnavailableError, UsageError, list_choices
 from dlmi_bench.records import ARM, CellKind, Plain
 from dlmi_bench.toml import load_toml
 from dlmi_models import MODELS
@@ -88,7 +88,7 @@ def load_suite(name: str) -> Suite:
         return SUITES[name]
     path = Path(name)
     if path.suffix != ".toml":
-        raise UsageError(f"no suite {name!r}", f"use one of {', '.join(SUITES)}, or a file that ends in .toml")
+        raise UsageError(f"no suite {name!r}", list_choices(name, SUITES, ", or a file that ends in .toml"))
     suite = load_toml(path, Suite)
     return check_names(suite.model_copy(update={"name": path.stem}), str(path))
 
@@ -153,7 +153,7 @@ def check_names(suite: Suite, where: str) -> Suite:
     for field, registry in registries.items():
         for name in getattr(suite, field):
             if name not in registry:
-                raise UsageError(f"{where}: {field}: no {name!r}", f"use one of {', '.join(registry)}")
+                raise UsageError(f"{where}: {field}: no {name!r}", list_choices(name, registry))
     for name in suite.models:
         if not any(name in select_models(suite, task) for task in suite.tasks):
             remedy = "name a task with images of another size with --task, or another model"

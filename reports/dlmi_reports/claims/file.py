@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from dlmi_bench.errors import suggest
 from dlmi_bench.records import ARM, Plain
 from dlmi_bench.toml import load_toml
 from dlmi_reports.claims.kinds import Claim
@@ -36,7 +37,8 @@ class ClaimFile(Plain):
         for claim in self.claim:
             for field, name in claim.list_references():
                 if name not in known or name == claim.id:
-                    raise ValueError(f"claim {claim.id}: {field}: no other claim is called {name}")
+                    near = suggest(name, [other for other in known if other != claim.id])
+                    raise ValueError(f"claim {claim.id}: {field}: no other claim is called {name}; {near}".rstrip("; "))
                 if field == "all_of" and known[name].parts:
                     raise ValueError(f"claim {claim.id}: all_of: {name} is itself made of other claims")
             if claim.alpha is not None and claim.alpha > self.alpha:

@@ -5,15 +5,22 @@ import json
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import JsonValue
 
 from dlmi_bench.errors import require
 from dlmi_bench.files import atomic_file, write_text
 from dlmi_bench.records import Figure, Plain, Record
-from dlmi_reports.results.load import HasRecords
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class HasRecords(Protocol):
+    """Anything with records, from which the long form is written."""
+
+    @property
+    def records(self) -> list[Record]: ...
 
 
 def write_csv(document: HasRecords, folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import UsageError, list_choices
 from dlmi_reports.formats.boamps import write_boamps
 from dlmi_reports.formats.card import write_cards
 from dlmi_reports.formats.html import write_html
@@ -38,4 +38,4 @@ def check_formats(names: Iterable[str], known: Iterable[str]) -> None:
     """Raise UsageError for a format that is not known."""
     for name in names:
         if name not in known:
-            raise UsageError(f"--format: no {name!r}", f"use one of {', '.join(known)}")
+            raise UsageError(f"--format: no {name!r}", list_choices(name, known))

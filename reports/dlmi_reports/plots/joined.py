@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import UsageError, list_choices
 from dlmi_bench.units import clean_line
 from dlmi_reports.plots.canvas import get_style
 from dlmi_reports.plots.front import scale_axis
@@ -33,7 +33,7 @@ def draw_joined(rows: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
     from dlmi_reports.plots.notebook import NotebookFigure
 
     if cost not in LABELS:
-        raise UsageError(f"no cost {cost!r}", f"use one of {', '.join(LABELS)}")
+        raise UsageError(f"no cost {cost!r}", list_choices(cost, LABELS))
     drawn = [row for row in rows if _is_number(row.get("test_accuracy")) and _is_number(row.get(cost))]
     if not drawn:
         raise UsageError(

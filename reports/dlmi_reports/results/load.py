@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol
 
-from dlmi_bench.errors import StoreError, UsageError
+from dlmi_bench.errors import StoreError, UsageError, list_choices
 from dlmi_bench.records import ARM, Cell, CellKind, Figure, Mark, Note, Record
 from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from dlmi_bench.store import Store
@@ -159,13 +158,6 @@ class TaskResults:
         return self.provenance.data.is_synthetic
 
 
-class HasRecords(Protocol):
-    """Anything with records, from which the long form is written."""
-
-    @property
-    def records(self) -> list[Record]: ...
-
-
 @dataclass
 class Results:
     """Everything that a report shows; `records` includes those imported from other tools."""
@@ -203,13 +195,22 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
     records = [attempt.record for attempt in attempts if attempt.record]
     cells = [attempt.record.cell for attempt in current if attempt.record]
     if not records:
-        said = f"; {len(failures)} attempts failed, the last one with: {failures[-1].error}" if failures else ""
-        raise StoreError(f"{store.folder}: no finished cell{said}", "run `dlmi-bench run` first, or fix what failed")
+        raise _explain_empty(store, [attempt.error or "" for attempt in failures])
     tasks = _group(cells, records, reference, store.folder)
     models = sorted({name for task in tasks.values() for name in task.models})
     if reference is not None and reference not in models:
-        raise UsageError(f"--reference: no {reference!r} in {store.folder}", f"use one of {', '.join(models)}")
+        raise UsageError(f"--reference: no {reference!r} in {store.folder}", list_choices(reference, models))
     return Results(tasks, records, failures, attempts, store.folder)
+
+
+def _explain_empty(store: Store, errors: list[str]) -> StoreError:
+    """Make the error of a store without a finished cell: cause and remedy of the last failure that has one."""
+    if not errors:
+        return StoreError(f"{store.folder}: no finished cell", "run `dlmi-bench run` first")
+    last = next((error for error in reversed(errors) if "\n  remedy: " in error), errors[-1])
+    cause, _, remedy = last.partition("\n  remedy: ")
+    said = f"{store.folder}: no finished cell; {len(errors)} attempts failed, with: {cause}"
+    return StoreError(said, remedy or "fix that, then run again")
 
 
 class ShownCell(Cell):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlmi_bench.errors import FetchError
+from dlmi_bench.errors import DataError, FetchError
 from dlmi_bench.files import atomic_file, parsing, read_bytes
 from dlmi_bench.search_path import protect_child
 from dlmi_tasks.files.disk import CACHE_REMEDY, hold
@@ -48,13 +48,20 @@ class Archive:
 
 
 def cache_dir() -> Path:
-    """`DLMI_BENCH_CACHE`, else the platform's folder for caches."""
-    override = os.environ.get("DLMI_BENCH_CACHE")
-    if override:
-        return Path(override).expanduser()
+    """`DLMI_BENCH_CACHE`, else the platform's folder for caches.
+
+    Raises:
+        DataError: it is in the home folder, and this account has none.
+    """
     from platformdirs import user_cache_path
 
-    return user_cache_path("dlmi-bench", appauthor=False)
+    override = os.environ.get("DLMI_BENCH_CACHE")
+    with suppress(RuntimeError):
+        path = Path(override).expanduser() if override else user_cache_path("dlmi-bench", appauthor=False)
+        if override or path.is_absolute():
+            return path
+    cause = "this account has no home folder (HOME is not set, and its user is not known), so data cannot be kept"
+    raise DataError(cause, "name a folder for them: DLMI_BENCH_CACHE=/path/to/cache")
 
 
 def compute_sha256(path: Path) -> str:

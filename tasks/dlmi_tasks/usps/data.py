@@ -199,7 +199,7 @@ def _verify(data: Dataset) -> None:
         raise DataError(
             f"{data.source}: {', '.join(wrong)} of {data.name} differ from the published data ({sizes}, "
             f"expected {N_TRAIN} and {N_TEST})",
-            "the files were altered; use the official ones, or drop --data-dir",
+            "use the official files, or drop --data-dir; for digits of your own write a study: dlmi-bench init FOLDER",
         )
 
 

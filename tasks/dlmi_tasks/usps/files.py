@@ -16,7 +16,10 @@ N_PIXELS = 256
 # Of one file: the longest official one has 7 291 lines of at most 4 000 characters, 25 MB in all.
 MAX_BYTES, MAX_LINES, MAX_LINE_CHARS = 64 * MIB, 10_000, 8192
 N_CLASSES = 10
-REMEDY = "use the official file as it is, or drop --data-dir to fetch it from the package index"
+REMEDY = (
+    "use the official file as it is, or drop --data-dir to fetch it from the package index; for digits of your own "
+    "write a study: dlmi-bench init FOLDER"
+)
 
 Rows = tuple[NDArray[np.float64], NDArray[np.int64]]  # pixels (n, 256), labels (n,)
 

@@ -20,14 +20,16 @@ NOISY_SHARE = 0.1  # share of blocks above which the machine was busier than usu
 
 
 def record_noise(folder: Path, n_processes: int, on_progress: OnProgress) -> MachineNoise:
-    """Run every ONNX file of the baseline against itself at batch 1, and keep the ratios in the manifest.
+    """Run every ONNX file of the baseline against itself, at batch 1 or its own, and keep the ratios in the manifest.
 
     Raises:
         DataError: the baseline is missing or damaged.
         MeasurementError: a model cannot be timed.
     """
     baseline = load_baseline(folder)
-    benchmarks = {name_benchmark(e.name, "onnxruntime", 1): pair_with_itself(e, folder) for e in baseline.entries}
+    benchmarks = {
+        name_benchmark(e.name, "onnxruntime", e.batch or 1): pair_with_itself(e, folder) for e in baseline.entries
+    }
     answers = [_run_process(benchmarks, index, on_progress) for index in range(n_processes)]
     noise = MachineNoise(
         n_rounds=N_ROUNDS,
@@ -54,11 +56,11 @@ def _read(rounds_s: dict[str, list[float]]) -> float:
 
 
 def pair_with_itself(entry: Entry, folder: Path, extra_calls: float = 0.0) -> GateBenchmark:
-    """Benchmark of a baseline's ONNX file against itself at batch 1."""
+    """Benchmark of a baseline's ONNX file against itself, at batch 1 or the only one that it takes."""
     path = file_path(folder, entry.artifact("onnx")).resolve()
     return GateBenchmark(
         backend="onnxruntime",
-        batch=1,
+        batch=entry.batch or 1,
         input_shape=entry.input_shape,
         candidate_shape=entry.input_shape,
         baseline=path,

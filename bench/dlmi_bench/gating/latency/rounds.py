@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from dlmi_bench.backends import BACKENDS, Batch, Runner
+from dlmi_bench.backends import BACKENDS, Runner
+from dlmi_bench.backends.examples import Examples
 from dlmi_bench.gating.latency.benchmark import (
     SIDES,
     Failure,
@@ -19,7 +18,9 @@ from dlmi_bench.gating.latency.benchmark import (
 )
 from dlmi_bench.instruments.clock import HostClock
 from dlmi_bench.instruments.latency import Plan, Trace, measure_latency, time_block
+from dlmi_bench.instruments.onnx.ports import Signature
 from dlmi_bench.instruments.pinning import CpuHopper
+from dlmi_bench.jobs.inputs import draw_examples
 from dlmi_bench.jobs.protocol import OnProgress
 
 # Enough calls in a block for a tenth of them to be at least one.
@@ -45,7 +46,7 @@ def _time_sides(benchmark: GateBenchmark, request: SessionRequest, hopper: CpuHo
     """Interleave the four sides: twin is a second instance of the baseline, slowed a third with extra calls."""
     entry = BACKENDS[benchmark.backend]
     runners = {side: entry.load(benchmark.find_artifact(side)) for side in SIDES}
-    inputs = make_inputs(benchmark.batch, benchmark.input_shape)
+    inputs = make_inputs(benchmark.batch, benchmark.input_shape, runners["baseline"])
     calls = {side: runner.prepare(inputs) for side, runner in runners.items()}
     n_calls = benchmark.n_calls or _calibrate(runners["baseline"], inputs)
     counts = {side: round(n_calls * (1 + benchmark.find_extra_calls(side))) for side in SIDES}
@@ -66,7 +67,7 @@ class Server:
 
     def __init__(self, benchmark: GateBenchmark, artifact: Path) -> None:
         self.runner = BACKENDS[benchmark.backend].load(artifact)
-        inputs = make_inputs(benchmark.batch, benchmark.input_shape)
+        inputs = make_inputs(benchmark.batch, benchmark.input_shape, self.runner)
         self.call = self.runner.prepare(inputs)
         self.base_calls = benchmark.n_calls or _calibrate(self.runner, inputs)
         self.n_calls = round(self.base_calls * (1 + benchmark.extra_calls))
@@ -99,13 +100,22 @@ def run_round_job(request: RoundRequest, _: OnProgress) -> RoundTime:
     return _SERVERS[0].time_round(request.cpu)
 
 
-def _calibrate(runner: Runner, inputs: Batch) -> int:
+def _calibrate(runner: Runner, inputs: Examples) -> int:
     """Calls per block, from a short run of the baseline alone."""
     with runner.active():
         trace: Trace = measure_latency({"baseline": runner.prepare(inputs)}, Plan(n_rounds=1))["baseline"]
     return max(MIN_CALLS, trace.n_calls)
 
 
-def make_inputs(batch: int, input_shape: tuple[int, ...]) -> Batch:
-    """Standard normal inputs, the same in every process: a gate needs no data set to time two files."""
-    return np.random.default_rng(0).standard_normal((batch, *input_shape)).astype(np.float32)
+def make_inputs(batch: int, input_shape: tuple[int, ...], runner: Runner | None = None) -> Examples:
+    """Random inputs, the same in every process: a gate needs no data set to time two files.
+
+    Args:
+        input_shape: Shape of one example, (channel, height, width).
+        runner: A file of other inputs than one of floating-point numbers says which they are.
+    """
+    signature = getattr(runner, "signature", None)
+    if isinstance(signature, Signature) and len(signature.inputs) > 1:
+        return draw_examples(signature.types, signature.example_shapes, batch)
+    types = signature.types.values() if isinstance(signature, Signature) else ["float32"]
+    return draw_examples({"": next(iter(types))}, {"": input_shape}, batch)

@@ -20,12 +20,10 @@ from pydantic import JsonValue
 from dlmi_bench.errors import DataError, StoreError, UsageError
 from dlmi_bench.files import parsing, read_bytes, write_text
 from dlmi_bench.instruments.host.provenance import describe_environment
-from dlmi_bench.instruments.onnx_graph import (
-    compute_peak_activation_bytes,
-    count_operators,
-    find_input_shape,
-    load_graph,
-)
+from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
+from dlmi_bench.instruments.onnx.contents import count_operators
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.onnx.ports import find_input_shape
 from dlmi_bench.records import Artifact, FigureKind, ModelName, Name, Plain, Record
 from dlmi_bench.store import Store
 from dlmi_bench.store.artifacts import find_artifact, read_artifact
@@ -60,7 +58,11 @@ class Training(Plain):
 
 
 class Entry(Plain):
-    """Everything that the baseline keeps of one model on one task."""
+    """Everything that the baseline keeps of one model on one task.
+
+    Attributes:
+        batch: The only batch size that its file takes; None where it is free.
+    """
 
     task: Name
     model: ModelName
@@ -71,6 +73,7 @@ class Entry(Plain):
     trainings: tuple[Training, ...]
     costs: dict[str, int]
     operators: dict[str, int]
+    batch: int | None = None
 
     @property
     def name(self) -> str:

@@ -20,12 +20,10 @@ from dlmi_bench.gating.sides.baseline import (
     read_training,
     to_classes,
 )
-from dlmi_bench.instruments.onnx_graph import (
-    compute_peak_activation_bytes,
-    count_operators,
-    find_input_shape,
-    load_graph,
-)
+from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
+from dlmi_bench.instruments.onnx.contents import count_operators
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.onnx.ports import find_input_shape
 from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.store import Store

@@ -1,8 +1,6 @@
 """Models trained elsewhere: ONNX files and a labelled test set, for gates in other repositories."""
 
-import hashlib
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,50 +10,50 @@ from numpy.typing import NDArray
 
 from dlmi_bench.backends import JUDGED_BACKEND
 from dlmi_bench.errors import DataError, UsageError
-from dlmi_bench.files import parsing, read_bytes
+from dlmi_bench.files import read_bytes
 from dlmi_bench.gating.sides.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
 from dlmi_bench.gating.sides.candidate import Candidate
-from dlmi_bench.instruments.onnx_graph import (
-    compute_peak_activation_bytes,
-    count_operators,
-    count_parameters,
-    find_input_shape,
-    load_graph,
-)
+from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
+from dlmi_bench.instruments.onnx.contents import count_operators, count_parameters
+from dlmi_bench.instruments.onnx.external import list_external_files, locate_model, place_weights
+from dlmi_bench.instruments.onnx.faults import graph_faults
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.onnx.ports import Signature, read_signature
+from dlmi_bench.jobs.inputs import LabelledSet, load_labelled, save_examples
 from dlmi_bench.jobs.protocol import PredictRequest
 from dlmi_bench.jobs.worker import JobError, Worker
+from dlmi_bench.records import Artifact
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+__all__ = ["TASK", "LabelledSet", "load_file_candidate", "load_labelled", "save_files"]
 
 TASK = "file"  # task of every such model; the model is called like its file, without suffix
 
 
 @dataclass(frozen=True)
-class LabelledSet:
-    """Images (n, ...) float32 and classes (n,) int64, with the hashes that identify them."""
+class _Classifier:
+    """A file that can be gated: its path, graph, and what it takes and answers."""
 
-    images: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    path: Path
+    graph: "ModelProto"
+    signature: Signature
 
     @property
-    def sha256(self) -> dict[str, str]:
-        arrays = {"test_images": self.images.astype("<f4"), "test_labels": self.labels.astype("<i8")}
-        return {name: hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for name, a in arrays.items()}
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example of the first input."""
+        return next(iter(self.signature.example_shapes.values()))
 
-
-def load_labelled(path: Path) -> LabelledSet:
-    """Load the arrays `x` and `y` of an .npz file; nothing in it is unpickled.
-
-    Raises:
-        DataError: the file is unreadable, an array is missing, or their lengths or types do not fit.
-    """
-    remedy = "write it with np.savez(path, x=inputs, y=classes): float32 (n, ...) and whole numbers (n,)"
-    with parsing(f"{path}: not a test set", remedy), np.load(BytesIO(read_bytes(path)), allow_pickle=False) as file:
-        x, y = file["x"], file["y"]
-    if x.dtype != np.float32 or y.dtype.kind not in "iu" or y.ndim != 1 or len(x) != len(y) or not len(y):
-        raise DataError(f"{path}: x is {x.dtype} {x.shape}, y is {y.dtype} {y.shape}", remedy)
-    return LabelledSet(x, y.astype(np.int64))
+    def count(self) -> dict[str, int]:
+        """Costs that are exact on any machine; without the parameters where none can be counted."""
+        files = (self.path, *list_external_files(self.graph, self.path))
+        costs = {
+            "n_parameters": count_parameters(self.graph),
+            "onnx_size_bytes": sum(file.stat().st_size for file in files),
+            "peak_activation_bytes": compute_peak_activation_bytes(self.graph, self.signature),
+        }
+        return {name: n for name, n in costs.items() if n is not None}
 
 
 def save_files(paths: tuple[Path, ...], test: Path, folder: Path, reason: str) -> Baseline:
@@ -72,8 +70,8 @@ def save_files(paths: tuple[Path, ...], test: Path, folder: Path, reason: str) -
 
 
 def _save_entry(path: Path, labelled: LabelledSet, fresh: Path) -> Entry:
-    graph = _load_classifier(path)
-    classes = to_classes(_judge(path, labelled))
+    file = _load_classifier(path)
+    classes = to_classes(_judge(file, labelled))
     training = Training(
         seed=0,
         predictions=put_file(fresh, "predictions", to_npy(classes), ".npy"),
@@ -82,13 +80,24 @@ def _save_entry(path: Path, labelled: LabelledSet, fresh: Path) -> Entry:
     return Entry(
         task=TASK,
         model=path.stem,
-        input_shape=find_input_shape(graph),
+        input_shape=file.input_shape,
         data_sha256=labelled.sha256,
-        artifacts=(put_file(fresh, "onnx", path.read_bytes(), ".onnx"),),
+        artifacts=_put_model(file, fresh),
         trainings=(training,),
-        costs=_count(path, graph),
-        operators=count_operators(graph),
+        costs=file.count(),
+        operators=count_operators(file.graph),
+        batch=file.signature.batch,
     )
+
+
+def _put_model(file: _Classifier, fresh: Path) -> tuple[Artifact, ...]:
+    """Keep a model and its other files; the copy names these by their sha256, so that models share a folder."""
+    if not list_external_files(file.graph, file.path):
+        return (put_file(fresh, "onnx", read_bytes(file.path), ".onnx"),)
+    placed, others = place_weights(file.graph, file.path)
+    model = put_file(fresh, "onnx", placed.SerializeToString(deterministic=True), ".onnx")
+    kept = [put_file(fresh, f"onnx-data-{i}", read_bytes(path), ".bin") for i, path in enumerate(others.values())]
+    return (model, *kept)
 
 
 def load_file_candidate(path: Path, labelled: LabelledSet) -> Candidate:
@@ -97,14 +106,14 @@ def load_file_candidate(path: Path, labelled: LabelledSet) -> Candidate:
     Raises:
         DataError: the file is not a classifier that can be timed, or its scores are not finite.
     """
-    graph = _load_classifier(path)
-    scores = _judge(path, labelled)
+    file = _load_classifier(path)
+    scores = _judge(file, labelled)
     return Candidate(
         name=f"{TASK}/{path.stem}",
-        paths={"onnx": path},
-        input_shape=find_input_shape(graph),
-        costs=_count(path, graph),
-        operators=count_operators(graph),
+        paths={"onnx": file.path},
+        input_shape=file.input_shape,
+        costs=file.count(),
+        operators=count_operators(file.graph),
         data_sha256=labelled.sha256,
         predictions={0: to_classes(scores)},
         has_same_weights=True,
@@ -113,43 +122,38 @@ def load_file_candidate(path: Path, labelled: LabelledSet) -> Candidate:
     )
 
 
-def _load_classifier(path: Path) -> "ModelProto":
-    """Load a graph, and refuse it unless it takes batches of any size of one float32 input."""
-    from onnx import TensorProto
+def _load_classifier(path: Path) -> _Classifier:
+    """Load a graph, and refuse it unless all sizes of its inputs but the batch are fixed."""
+    file = locate_model(path)
+    graph = load_graph(file, is_whole=False)
+    with graph_faults(path):
+        signature = read_signature(graph)
+        for port in signature.inputs:
+            if 0 in signature.example_shapes[port.name]:
+                raise DataError(
+                    f"{path}: its input {port.name!r} is stated as {signature.format_shape(port)}",
+                    "export it with all sizes fixed but the batch, for instance dynamic_shapes={'x': {0: 'batch'}}",
+                )
+    return _Classifier(file, graph, signature)
 
-    graph = load_graph(path)
-    kind = graph.graph.input[0].type.tensor_type
-    sizes = [dim.dim_value for dim in kind.shape.dim]  # 0 is free
-    is_free = sizes[:1] == [0] and all(sizes[1:])
-    if len(graph.graph.input) != 1 or kind.elem_type != TensorProto.FLOAT or not is_free:
-        raise DataError(
-            f"{path}: needs one float32 input with a free batch size and all else fixed",
-            "export it with a dynamic first dimension, for instance dynamic_shapes={'x': {0: 'batch'}} in torch",
-        )
-    return graph
 
-
-def _judge(path: Path, labelled: LabelledSet) -> NDArray[np.float32]:
+def _judge(file: _Classifier, labelled: LabelledSet) -> NDArray[np.float32]:
     """Compute the scores of the test set, (n, class), with the runtime that accuracy is judged by, in a worker.
 
     A file that ends the runtime's process costs this model its verdict and no other.
     """
+    path = file.path
     with TemporaryDirectory() as folder, Worker() as worker:
-        images, found = (str(Path(folder, name)) for name in ("images.npy", "scores.npy"))
-        np.save(images, labelled.images, allow_pickle=False)
+        images, found = str(save_examples(labelled.examples, Path(folder))), str(Path(folder, "scores.npy"))
         try:
-            worker.ask(PredictRequest(backend=JUDGED_BACKEND, path=str(path.resolve()), images=images, scores=found))
+            worker.ask(PredictRequest(backend=JUDGED_BACKEND, path=str(path), images=images, scores=found))
         except JobError as error:
             raise DataError(f"{path}: cannot run on the test set ({error.cause})", "check the shape of x") from error
         scores: NDArray[np.float32] = np.load(found, allow_pickle=False)
     if scores.ndim != 2 or scores.shape[1] < 2:
-        raise DataError(f"{path}: its first output has shape {scores.shape}", "export scores (batch, classes)")
+        cause = f"{path}: its output {file.signature.output.name!r} has shape {scores.shape}"
+        raise DataError(cause, "export scores (batch, classes)")
+    if not 0 <= labelled.labels.min() <= labelled.labels.max() < scores.shape[1]:
+        said = f"classes {labelled.labels.min()} to {labelled.labels.max()}, the file scores {scores.shape[1]}"
+        raise DataError(f"{path}: y has {said}", "number the classes from 0 in the order of the scores")
     return scores
-
-
-def _count(path: Path, graph: "ModelProto") -> dict[str, int]:
-    return {
-        "n_parameters": count_parameters(graph),
-        "onnx_size_bytes": path.stat().st_size,
-        "peak_activation_bytes": compute_peak_activation_bytes(graph),
-    }

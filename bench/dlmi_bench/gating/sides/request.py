@@ -10,6 +10,7 @@ from dlmi_bench.gating.sides.baseline import Baseline, Entry, file_path
 from dlmi_bench.gating.sides.candidate import Candidate, export_candidate, load_candidate
 from dlmi_bench.gating.sides.files import TASK, LabelledSet, load_file_candidate, load_labelled
 from dlmi_bench.gating.verdicts import Decision, Verdict
+from dlmi_bench.jobs.protocol import OnProgress
 from dlmi_bench.jobs.worker import Software, Worker
 from dlmi_bench.store import Store
 
@@ -48,7 +49,9 @@ class GateRequest:
 Found = tuple[dict[str, Candidate], list[VerdictRow]]
 
 
-def find_candidates(request: GateRequest, baseline: Baseline, folder: Path, scratch: Path) -> Found:
+def find_candidates(
+    request: GateRequest, baseline: Baseline, folder: Path, scratch: Path, on_progress: OnProgress
+) -> Found:
     """Find all candidates of the request. One that fails gets a row; the others are still judged.
 
     Raises:
@@ -59,11 +62,12 @@ def find_candidates(request: GateRequest, baseline: Baseline, folder: Path, scra
     if not request.onnx:
         require("torch", "weights of a run or a baseline")
     if request.out:
+        on_progress(f"reading {request.out}", 0.0)
         return _find_in_run(request.out, baseline, folder)
     if request.onnx and request.test:
-        return _find_files(request.onnx, load_labelled(request.test), baseline)
+        return _find_files(request.onnx, load_labelled(request.test), baseline, on_progress)
     with Worker() as worker:
-        return _export(baseline, folder, scratch, worker)
+        return _export(baseline, folder, scratch, worker, on_progress)
 
 
 def _find_in_run(out: Path, baseline: Baseline, folder: Path) -> Found:
@@ -93,7 +97,7 @@ def list_unjudged(request: GateRequest, baseline: Baseline) -> list[str]:
     return [f"not judged, in the run only: {', '.join(names)}"] if names else []
 
 
-def _find_files(paths: tuple[Path, ...], labelled: LabelledSet, baseline: Baseline) -> Found:
+def _find_files(paths: tuple[Path, ...], labelled: LabelledSet, baseline: Baseline, on_progress: OnProgress) -> Found:
     names = {f"{TASK}/{path.stem}": path for path in paths}
     known = [entry.name for entry in baseline.entries]
     vanished = f"in the baseline only; renamed to {' or '.join(names)}?"
@@ -102,6 +106,7 @@ def _find_files(paths: tuple[Path, ...], labelled: LabelledSet, baseline: Baseli
     found: dict[str, Candidate] = {}
     for name in known:
         if name in names:
+            on_progress(f"running {names[name]} on {len(labelled.labels)} test examples", 0.0)
             try:
                 found[name] = load_file_candidate(names[name], labelled)
             except BenchError as error:
@@ -109,7 +114,7 @@ def _find_files(paths: tuple[Path, ...], labelled: LabelledSet, baseline: Baseli
     return found, rows
 
 
-def _export(baseline: Baseline, folder: Path, scratch: Path, worker: Worker) -> Found:
+def _export(baseline: Baseline, folder: Path, scratch: Path, worker: Worker, on_progress: OnProgress) -> Found:
     """Export the baseline's weights with the software of `worker`."""
     found: dict[str, Candidate] = {}
     rows = []
@@ -117,6 +122,7 @@ def _export(baseline: Baseline, folder: Path, scratch: Path, worker: Worker) -> 
         if entry.task == TASK:
             rows.append(refuse(entry.name, Verdict.INCOMPARABLE, "no file to judge: name it with --onnx and --test"))
             continue
+        on_progress(f"exporting {entry.name} and running it on the test set", 0.0)
         try:
             found[entry.name] = export_candidate(entry, folder, resolve_inside(scratch, entry.name), worker)
         except BenchError as error:
@@ -129,13 +135,13 @@ Paths = dict[str, dict[str, Path]]
 
 
 def find_baseline_paths(
-    baseline: Baseline, folder: Path, scratch: Path, software: Software | None
+    baseline: Baseline, folder: Path, scratch: Path, software: Software | None, on_progress: OnProgress
 ) -> tuple[Paths, list[VerdictRow]]:
     """Find the baseline's files as saved or as the other software exports them; models that it lacks get a row."""
     if software is None:
         return {e.name: _list_paths(e, folder) for e in baseline.entries}, []
     with Worker(software=software) as worker:
-        found, rows = _export(baseline, folder, scratch, worker)
+        found, rows = _export(baseline, folder, scratch, worker, on_progress)
     return {name: candidate.paths for name, candidate in found.items()}, rows
 
 

@@ -79,7 +79,8 @@ def _find_python(checkout: Path, folder: Path, root: Path, on_progress: OnProgre
     python = folder / "bin" / "python"
     limits = ["-c", str(checkout / CONSTRAINTS)] if (checkout / CONSTRAINTS).is_file() else []
     install = [str(python), "-P", "-m", "pip", "install", "--quiet", *limits, str(checkout)]
-    _run(install, "installing the versions of the revision", remedy=NAME_PYTHON)
+    environment = os.environ | {"PIP_USER": "0"}  # a virtual environment takes nothing else
+    _run(install, "installing the versions of the revision", environment=environment, remedy=NAME_PYTHON)
     return python
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dlmi_bench.errors import UsageError
+from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.instruments.counts.products import Products
 
 if TYPE_CHECKING:
@@ -26,19 +26,23 @@ class Counts:
 
     Attributes:
         products: By each counter, the reference first.
-        training_flops: Forward and backward for one example; None where it could not be counted.
+        training: Forward and backward, in the same way.
     """
 
     n_parameters: int
     n_trainable: int
     products: tuple[Products, ...]
-    training_flops: int | None = None
-    training_reason: str = ""
+    training: tuple[Products, ...]
 
     @property
     def macs(self) -> int | None:
         """Multiply-accumulates by the first counter that could count."""
         return next((p.macs for p in self.products if p.macs is not None), None)
+
+    @property
+    def training_flops(self) -> int | None:
+        """Flops of forward and backward by the first counter that could count."""
+        return next((2 * p.macs for p in self.training if p.macs is not None), None)
 
     @property
     def n_activations(self) -> int | None:
@@ -66,36 +70,43 @@ def measure_counts(network: "nn.Module", input_shape: tuple[int, ...], *, closed
     Raises:
         UsageError: the network cannot be copied to the CPU, or its lazy layers cannot be made.
     """
-    from dlmi_bench.instruments.counts.dispatch import count_by_dispatch, count_training_flops
-    from dlmi_bench.instruments.counts.trace import count_by_trace
-
     network, example = _copy(network, input_shape)
     parameters = list(network.parameters())
     n_parameters, n_trainable = (
         sum(p.numel() for p in parameters if p.requires_grad or every) for every in (True, False)
     )
-    training_flops, training_reason = None, "" if n_trainable else "no trainable parameter"
     with _without_fast_path():
-        trace = _try("trace", "fvcore", lambda: count_by_trace(network, example))
-        meta = example.to("meta")
-        dispatch = _try("dispatch", "FlopCounterMode on meta", lambda: count_by_dispatch(network.to("meta"), meta))
-        try:
-            training_flops = count_training_flops(network.to("meta"), meta) if n_trainable else None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's network raises is the reason
-            training_reason = _describe(error)
-    products = [dispatch, trace]
+        products, training = _count_products(network, example, is_trainable=n_trainable > 0)
     if closed_form is not None:
-        products.append(Products(FORMULA, "formula of the architecture", closed_form))
-    return Counts(n_parameters, n_trainable, tuple(products), training_flops, training_reason)
+        products = (*products, Products(FORMULA, "formula of the architecture", closed_form))
+    return Counts(n_parameters, n_trainable, products, training)
+
+
+def _count_products(
+    network: "nn.Module", example: "torch.Tensor", *, is_trainable: bool
+) -> tuple[tuple[Products, ...], tuple[Products, ...]]:
+    """Products of the forward and of training by each counter; `network` comes on the CPU and ends on meta."""
+    from dlmi_bench.instruments.counts.autograd import count_training_by_autograd
+    from dlmi_bench.instruments.counts.dispatch import SOURCE, count_by_dispatch, count_training_by_dispatch
+    from dlmi_bench.instruments.counts.trace import count_by_trace
+
+    trace = _try("trace", "fvcore", lambda: count_by_trace(network, example))
+    training: tuple[Products, ...] = ()
+    if is_trainable:
+        autograd = _try("autograd", "fvcore", lambda: count_training_by_autograd(network, example))
+        training = (_try("dispatch", SOURCE, lambda: count_training_by_dispatch(network, example)), autograd)
+    return (_try("dispatch", SOURCE, lambda: count_by_dispatch(network, example)), trace), training
 
 
 def _copy(network: "nn.Module", input_shape: tuple[int, ...]) -> "tuple[nn.Module, torch.Tensor]":
     """A copy on the CPU, in evaluation mode lest tracing update running statistics, and one example of its type."""
     import torch
-    from torch.nn.parameter import is_lazy
+    from torch.nn.parameter import UninitializedBuffer, is_lazy
 
     try:
-        copied = copy.deepcopy(network).cpu().eval()
+        # Such a buffer cannot be copied by deepcopy, which takes what it finds here.
+        unmade = {id(b): UninitializedBuffer(dtype=b.dtype) for b in network.buffers() if is_lazy(b)}  # type: ignore[call-arg]
+        copied = copy.deepcopy(network, unmade).cpu().eval()
         types = [p.dtype for p in copied.parameters() if p.is_floating_point()]
         example = torch.zeros(1, *input_shape, dtype=types[0] if types else torch.float32)
         if any(is_lazy(tensor) for tensor in (*copied.parameters(), *copied.buffers())):
@@ -110,7 +121,8 @@ def _try(counter: str, source: str, count: Callable[[], Products]) -> Products:
     try:
         return count()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's network raises is the reason
-        return Products(counter, source, None, reason=_describe(error))
+        reason = error.cause if isinstance(error, BenchError) else _describe(error)
+        return Products(counter, source, None, reason=reason)
 
 
 def _describe(error: BaseException) -> str:

@@ -14,6 +14,7 @@ class Products:
         n_counted: Calls of operators that it has a formula for; None where it does not tell.
         uncounted: Calls by operator that might multiply and have no formula.
         n_activations: Elements of the outputs of the counted operators; None where it does not tell.
+        notes: What a reader of the figure must know.
     """
 
     counter: str
@@ -23,6 +24,7 @@ class Products:
     uncounted: dict[str, int] = field(default_factory=dict)
     n_activations: int | None = None
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> float | None:
@@ -33,6 +35,6 @@ class Products:
         return self.n_counted / n_calls if n_calls else 1.0
 
 
-def select_uncounted(operators: Iterable[str], free: frozenset[str]) -> dict[str, int]:
+def select_uncounted(operators: Iterable[str], free: frozenset[str] = frozenset()) -> dict[str, int]:
     """Calls by operator, sorted, of those that are not known to be free of convolutions and matrix products."""
     return dict(sorted(Counter(name for name in operators if name not in free).items()))

@@ -2,37 +2,32 @@
 
 from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fvcore.nn import jit_handles as fvcore
 from fvcore.nn.jit_analysis import JitModelAnalysis
+from torch import Tensor, nn
 
+from dlmi_bench.instruments.counts.harmless import is_harmless
+from dlmi_bench.instruments.counts.meta import list_tensors
 from dlmi_bench.instruments.counts.products import Products, select_uncounted
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
 Handle = Callable[[list[Any], list[Any]], Any]
-# Without a product of two tensors that is summed over: elementwise, pooling, normalisation, moving of data.
-FREE = frozenset(
-    f"aten::{name}"
-    for name in (
-        "abs add add_ adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d alias amax amin argmax avg_pool1d "
-        "avg_pool2d avg_pool3d batch_norm bitwise_not channel_shuffle clone copy cos cumsum div div_ elu erf exp "
-        "expand_as feature_dropout floor_divide gelu glu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ "
-        "hardtanh hardtanh_ instance_norm layer_norm leaky_relu leaky_relu_ log log_softmax lt max_pool1d max_pool2d "
-        "max_pool3d max_pool2d_with_indices maximum mean min minimum mish movedim mul mul_ native_layer_norm neg norm "
-        "numpy_T ones_like pad permute pixel_shuffle pow prelu reciprocal relu6 relu6_ repeat rms_norm rsqrt rsub selu "
-        "sigmoid sigmoid_ sign silu silu_ sin softmax softplus sqrt square std sub sub_ sum swapaxes tanh tanh_ "
-        "tensor_split threshold topk triu tril unflatten upsample_bicubic2d upsample_bilinear2d upsample_nearest2d "
-        "var view_as where"
-    ).split()
-)
 
 
-def count_by_trace(network: "nn.Module", example: "torch.Tensor") -> Products:
-    """Count `network`, on the CPU and in evaluation mode, on one example, (1, channel, height, width)."""
+class _Flat(nn.Module):
+    """A network whose output is a tuple of tensors, since TorchScript takes no dataclass."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, example: Tensor) -> tuple[Tensor, ...]:
+        return tuple(list_tensors(self.network(example)))
+
+
+def count_by_trace(network: nn.Module, example: Tensor) -> Products:
+    """Count `network`, on the CPU and in the mode that it is in, on one example, (1, channel, height, width)."""
     macs, activations = [0], [0]
 
     def watch(handle: Handle) -> Handle:
@@ -45,34 +40,77 @@ def count_by_trace(network: "nn.Module", example: "torch.Tensor") -> Products:
 
         return count
 
-    analysis = JitModelAnalysis(network, example)
+    analysis = JitModelAnalysis(_Flat(network), example)
     for name, handle in _list_handles().items():
         analysis.set_op_handle(f"aten::{name}", watch(handle))
     # What it could not count goes into the record instead of the log.
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     analysis.total()
+    unknown = analysis.unsupported_ops().elements()
     return Products(
         "trace",
         "fvcore",
         sum(macs),
         n_counted=len(macs) - 1,
-        uncounted=select_uncounted(analysis.unsupported_ops().elements(), FREE),
+        uncounted=select_uncounted(name for name in unknown if not is_harmless(name.removeprefix("aten::"))),
         n_activations=sum(activations),
     )
 
 
 def _list_handles() -> dict[str, Handle]:
-    """fvcore's own formulas of multiply-accumulates, and the one that it lacks."""
+    """List the formulas of multiply-accumulates: fvcore's own, and those that it lacks or has for some shapes only."""
     return {
         "_convolution": fvcore.conv_flop_jit,
+        "_convolution_mode": count_padded_convolution_macs,
         "linear": fvcore.linear_flop_jit,
         "addmm": fvcore.addmm_flop_jit,
-        "mm": fvcore.matmul_flop_jit,
-        "matmul": fvcore.matmul_flop_jit,
-        "bmm": fvcore.bmm_flop_jit,
-        "einsum": fvcore.einsum_flop_jit,
+        "mm": count_product_macs,
+        "matmul": count_product_macs,
+        "bmm": count_product_macs,
+        "baddbmm": lambda inputs, outputs: count_product_macs(inputs[1:], outputs),
+        "einsum": count_einsum_macs,
         "scaled_dot_product_attention": count_attention_macs,
+        "lstm": count_recurrent_macs,
+        "gru": count_recurrent_macs,
+        "rnn_tanh": count_recurrent_macs,
+        "rnn_relu": count_recurrent_macs,
     }
+
+
+def count_product_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of (.., M, K) x (.., K, N), of which leading axes are repeated and M or N may lack: K per output."""
+    return prod(_get_shape(outputs[0])) * _get_shape(inputs[0])[-1]
+
+
+def count_padded_convolution_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of a convolution with padding in words, weights (out, in / groups, kernel..): one kernel per output."""
+    return prod(_get_shape(outputs[0])) * prod(_get_shape(inputs[1])[1:])
+
+
+def count_einsum_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of two factors: sizes of all letters, but for those that one factor alone has and that are summed first.
+
+    More factors, and axes without a letter, are left to fvcore, which rounds to four digits.
+    """
+    equation = inputs[0].toIValue().replace(" ", "")
+    terms, arrow, output = equation.partition("->")
+    factors = terms.split(",")
+    if len(factors) == 1:
+        return 0
+    if not arrow or "." in equation or len(factors) > 2:
+        macs: Any = fvcore.einsum_flop_jit(inputs, outputs)
+        return int(macs)
+    shapes = [_get_shape(value) for value in inputs[1].node().inputs()]
+    sizes = {a: n for term, shape in zip(factors, shapes, strict=True) for a, n in zip(term, shape, strict=True)}
+    common = set(factors[0]) & set(factors[1])
+    return prod(sizes[letter] for letter in common | set(output)) if common - set(output) else 0
+
+
+def count_recurrent_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """MACs of all matrices of recurrent layers on inputs (.., feature): each meets every step of every example."""
+    weights = [value for value in inputs if value.node().kind() == "prim::ListConstruct"][-1]
+    shapes = [_get_shape(value) for value in weights.node().inputs()]
+    return prod(_get_shape(inputs[0])[:-1]) * sum(prod(shape) for shape in shapes if len(shape) == 2)
 
 
 def count_attention_macs(inputs: list[Any], outputs: list[Any]) -> int:

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from dlmi_bench.instruments.onnx_graph import count_operators, load_graph
+from dlmi_bench.instruments.onnx.contents import count_operators
+from dlmi_bench.instruments.onnx.loading import load_graph
 from dlmi_bench.stats.estimates import Exact
 from dlmi_reports.claims.comparisons import Comparison, Finding, show_factor
 from dlmi_reports.claims.evidence import Evidence

@@ -1,0 +1,15 @@
+"""The commands as functions, for scripts and notebooks: `import dlmi_bench` offers them.
+
+Each returns an `Answer`: the object behind it, a table, and text. The command line calls the same functions.
+"""
+
+from dlmi_bench.api.answer import Answer as Answer
+from dlmi_bench.api.gate import gate as gate
+from dlmi_bench.api.models import compare_files as compare_files
+from dlmi_bench.api.models import count as count
+from dlmi_bench.api.models import profile as profile
+from dlmi_bench.api.results import judge_claims as judge_claims
+from dlmi_bench.api.results import load_results as load_results
+from dlmi_bench.api.results import plan as plan
+from dlmi_bench.api.results import report as report
+from dlmi_bench.api.results import run as run

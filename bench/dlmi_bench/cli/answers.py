@@ -1,0 +1,307 @@
+"""Answers that commands print with --json, a model each; `nox -s schema` publishes their schemas in docs/schemas/."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict
+
+from dlmi_bench.gating.sides.baseline import Entry
+from dlmi_bench.instruments.doctor import Finding
+from dlmi_bench.jobs.subject import Subject
+from dlmi_bench.records import Figure, Plain
+from dlmi_bench.suite.suites import Suite
+
+Tree = dict[str, Any]
+
+
+class JsonAnswer(Plain):
+    """JsonAnswer of a command; `schema_version` is incremented when readers have to change."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    schema_version: Literal[1] = 1
+
+
+class RunAnswer(JsonAnswer):
+    """Cells that were kept and done, and why others failed, by their key."""
+
+    kept: int
+    done: int
+    failed: dict[str, str]
+
+
+class PlannedCell(Plain):
+    """A cell, and why it is to be done; empty if it is kept."""
+
+    cell: str
+    why: str
+
+
+class PlanAnswer(JsonAnswer):
+    """What a run would do; `estimated_s` is the time of the cells that have one in the store, null if none has [s]."""
+
+    n_to_do: int
+    n_kept: int
+    n_unknown: int
+    estimated_s: float | None
+    cells: tuple[PlannedCell, ...]
+
+
+class FilesAnswer(JsonAnswer):
+    """Files that were written."""
+
+    files: tuple[str, ...]
+
+
+class Titled(Plain):
+    """A registered name, in words."""
+
+    title: str
+
+
+class ListedBackend(Titled):
+    """A runtime; `state` is its version here, or why it cannot run."""
+
+    state: str
+
+
+class ListedSuite(Suite):
+    """A suite with all of its settings."""
+
+    title: str
+
+
+class ListAnswer(JsonAnswer):
+    """Registries by name; those that were not asked for are empty. `left_out` is of plug-ins, with the reason."""
+
+    tasks: dict[str, Titled] = {}
+    models: dict[str, Titled] = {}
+    backends: dict[str, ListedBackend] = {}
+    suites: dict[str, ListedSuite] = {}
+    left_out: dict[str, Titled] = {}
+
+
+class DataAnswer(JsonAnswer):
+    """Descriptions of data by task: source, sizes, hashes, and what else the task says of them."""
+
+    tasks: dict[str, Tree]
+
+
+class DoctorAnswer(JsonAnswer):
+    """What this machine can measure; `noise` is null if it was left out."""
+
+    environment: Tree
+    findings: tuple[Finding, ...]
+    noise: Tree | None
+
+
+class Compared(Plain):
+    """One comparison of a claim; on the scale `log` the figures are natural logarithms of a ratio."""
+
+    what: str
+    value: float | None
+    lo: float | None
+    hi: float | None
+    threshold: float
+    scale: str
+    is_exact: bool
+    p_support: float
+    p_refute: float
+
+
+class JudgedClaim(Plain):
+    """A claim with its verdict; `p_holm` is null if nothing was tested."""
+
+    id: str
+    kind: str
+    verdict: Literal["SUPPORTED", "REFUTED", "INCONCLUSIVE", "NOT MEASURED"]
+    sentence: str
+    source: str
+    evidence: tuple[str, ...]
+    decides: str
+    p_holm: float | None
+    is_synthetic: bool
+    nearest: str
+    beside: str
+    comparisons: tuple[Compared, ...]
+
+
+class ClaimsAnswer(JsonAnswer):
+    """Verdicts on the claims of a file, corrected together."""
+
+    alpha: float
+    n_tested: int
+    correction: Literal["holm"]
+    exit_code: int
+    claims: tuple[JudgedClaim, ...]
+
+
+class CountAnswer(JsonAnswer):
+    """Counts of a model."""
+
+    subject: Subject
+    figures: tuple[Figure, ...]
+
+
+class ProfiledRow(Plain):
+    """Figures of a model on one runtime, or why there are none."""
+
+    model_config = ConfigDict(extra="allow")
+
+    backend: str
+    figures: tuple[Figure, ...]
+    error: str = ""
+    remedy: str = ""
+    is_missing: bool = False
+
+
+class ProfiledModel(Plain):
+    """Figures of a model on every runtime, what was counted, and what the machine can do."""
+
+    subject: Subject
+    n_threads: int
+    counts: tuple[Figure, ...]
+    error: str
+    rows: tuple[ProfiledRow, ...]
+    peaks: tuple[Figure, ...]
+    took_s: float
+
+
+class ProfileAnswer(JsonAnswer):
+    """A profile for each model and number of threads."""
+
+    profiles: tuple[ProfiledModel, ...]
+
+
+class ComparedRow(Plain):
+    """A file on one runtime, in SI units; null where a figure is not available, with the reasons.
+
+    `energy_j` is that of one example; `_lo` and `_hi` are bounds: of accuracies and ratios 95 % intervals, of a latency
+    the smallest and largest process.
+    """
+
+    model: str
+    backend: str
+    threads: int
+    batch: int
+    precision: str
+    test_accuracy: float | None
+    test_accuracy_lo: float | None
+    test_accuracy_hi: float | None
+    n_test: int
+    latency_s: float | None
+    latency_s_lo: float | None
+    latency_s_hi: float | None
+    latency_ratio: float | None
+    latency_ratio_lo: float | None
+    latency_ratio_hi: float | None
+    n_parameters: float | None
+    macs: float | None
+    size_bytes: float | None
+    peak_activation_bytes: float | None
+    peak_bytes: float | None
+    peak_added_bytes: float | None
+    energy_j: float | None
+    energy_source: str
+    max_score_error: float | None
+    decision_disagreement: float | None
+    marks: tuple[str, ...]
+    notes: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+class CompareAnswer(JsonAnswer):
+    """Files side by side; latencies are multiples of that of `reference`."""
+
+    task: str
+    reference: str
+    rows: tuple[ComparedRow, ...]
+    failures: dict[str, str]
+
+
+class GateAnswer(JsonAnswer):
+    """Verdicts of the gate; `decisions` have a `kind`, a `name`, a `verdict` and what it rests on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    exit_code: int
+    summary: str
+    warning: str
+    beside: tuple[str, ...]
+    decisions: tuple[dict[str, Any], ...]
+    baseline: Any
+    environment: Any
+    settings: Tree
+
+
+class ListedModel(Plain):
+    """A model of a baseline, with the number of its trainings and its exact costs."""
+
+    name: str
+    n_seeds: int
+    costs: dict[str, int]
+
+
+class BaselineListAnswer(JsonAnswer):
+    """Models of a baseline."""
+
+    models: tuple[ListedModel, ...]
+
+
+class BaselineShowAnswer(JsonAnswer):
+    """All that a baseline keeps of one model; `noise` is "not recorded", or that of the machine that saved it."""
+
+    model: Entry
+    noise: Tree | str
+
+
+class MergeAnswer(JsonAnswer):
+    """Numbers of cells and attempts in the merged store, and its folder."""
+
+    cells: int
+    attempts: int
+    out: str
+
+
+class ImportAnswer(JsonAnswer):
+    """Imported figures, and the key of the cell that holds them."""
+
+    cell: str
+    provenance: Tree
+    figures: tuple[Figure, ...]
+
+
+# By the words of the command, which are the name of the file.
+ANSWERS: dict[str, type[JsonAnswer]] = {
+    "baseline-list": BaselineListAnswer,
+    "baseline-show": BaselineShowAnswer,
+    "claims": ClaimsAnswer,
+    "compare": CompareAnswer,
+    "count": CountAnswer,
+    "data": DataAnswer,
+    "doctor": DoctorAnswer,
+    "export": FilesAnswer,
+    "gate": GateAnswer,
+    "import-benchmark": ImportAnswer,
+    "list": ListAnswer,
+    "merge": MergeAnswer,
+    "profile": ProfileAnswer,
+    "report": FilesAnswer,
+    "run": RunAnswer,
+    "run-dry-run": PlanAnswer,
+}
+
+
+def make_schema(command: str) -> dict[str, Any]:
+    """Make the JSON Schema of a command's answer; a number that is no number is null in it."""
+    schema = ANSWERS[command].model_json_schema(mode="serialization")
+    return schema | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"dlmi-bench {command}"}
+
+
+def write_schemas(folder: Path) -> None:
+    """Write the schema of every command, COMMAND.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for command in ANSWERS:
+        text = json.dumps(make_schema(command), indent=2) + "\n"
+        (folder / f"{command}.json").write_text(text, encoding="utf-8")
