@@ -37,6 +37,18 @@ def run(session: nox.Session, program: str, *args: str, **kwargs) -> None:
     session.run(str(ENV_BIN / program), *args, external=True, **kwargs)
 
 
+def share_env(session: nox.Session, line: str = "{}") -> Path:
+    """Let the session's environment see the libraries of the shared one; returns its interpreter."""
+    python = next(path for path in (Path(session.bin) / "python", Path(session.bin) / "python.exe") if path.exists())
+    where = ("-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    own, shared = (
+        str(session.run(str(program), *where, silent=True, external=True)).strip()
+        for program in (python, ENV_BIN / "python")
+    )
+    Path(own, "shared.pth").write_text(line.format(shared) + "\n")
+    return python
+
+
 @nox.session(default=False)
 def env(session: nox.Session) -> None:
     """The shared environment: this project, editable, with exact versions."""
@@ -190,13 +202,7 @@ def selftest(session: nox.Session) -> None:
 
     The tools get an environment of their own, which sees the shared one: torch is not installed twice.
     """
-    python = next(path for path in (Path(session.bin) / "python", Path(session.bin) / "python.exe") if path.exists())
-    where = ("-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
-    own, shared = (
-        str(session.run(str(program), *where, silent=True, external=True)).strip()
-        for program in (python, ENV_BIN / "python")
-    )
-    Path(own, "shared.pth").write_text(f"{shared}\n")
+    python = share_env(session)
     install = ("python", "-m", "pip", "install", "-q", *CONSTRAINTS)
     for line in (ROOT / "bench" / "dlmi_bench" / "selftest" / "tools" / "requirements.txt").read_text().splitlines():
         if tool := line.partition("#")[0].strip():
@@ -223,13 +229,7 @@ def examples(session: nox.Session) -> None:
 
     scikit-learn and Jupyter get an environment of their own, which sees the shared one: users need neither.
     """
-    python = next(path for path in (Path(session.bin) / "python", Path(session.bin) / "python.exe") if path.exists())
-    where = ("-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
-    own, shared = (
-        str(session.run(str(program), *where, silent=True, external=True)).strip()
-        for program in (python, ENV_BIN / "python")
-    )
-    Path(own, "shared.pth").write_text(f"import site; site.addsitedir({shared!r})\n")  # with editable installs in it
+    share_env(session, "import site; site.addsitedir({!r})")  # with editable installs in it
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["examples"]
     session.run("python", "-m", "pip", "install", "-q", *CONSTRAINTS, *needed)
     rest = [word for word in session.posargs if word != "--today"]
@@ -311,10 +311,11 @@ def lock(session: nox.Session) -> None:
 IN_A_WHEEL = "api claims cli init modules spect_task usps".split()
 
 
-@nox.session(default=False)
+@nox.session(default=False, requires=["env"])
 def wheel(session: nox.Session) -> None:
     """Build the wheel, inspect it, install it elsewhere, run what it could lack away from the checkout.
 
+    Its libraries are those of the shared environment, which does not show the checkout there.
     `-- -n 2 --dist loadfile` runs all tests there.
     """
     dist = Path(session.create_tmp()) / "dist"
@@ -323,7 +324,7 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(dist), ".", silent=True)
     (built,) = dist.glob("*.whl")
     session.run("check-wheel-contents", "--toplevel", ",".join(PACKAGES), "--ignore", "W004", str(built))
-    session.install(*CONSTRAINTS, f"{built}[all,test]")
+    share_env(session)
     session.install("--force-reinstall", "--no-deps", str(built))  # pip keeps an older build of the same version
     away = Path(session.create_tmp()) / "away"
     shutil.rmtree(away, ignore_errors=True)

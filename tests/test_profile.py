@@ -15,6 +15,7 @@ from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.instruments.meters import MeterStack
+from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.profile import LoadedRuntime, run_prepare_job, run_rounds_job
 from dlmi_bench.jobs.protocol import EMPTY, LoadAnswer, PrepareRequest, RoundsRequest
 from dlmi_bench.jobs.subject import Subject
@@ -24,6 +25,7 @@ from dlmi_bench.profiling.text import format_profile
 from dlmi_bench.records import Figure, unavailable
 from dlmi_bench.selftest.fakes import FakeClock, WattMeter
 from dlmi_bench.units import SCALES
+from foreign_files import make_layers, save
 from stand_ins import Command, check_answer, write_product
 
 MINE = """
@@ -349,3 +351,35 @@ def test_each_row_has_its_figures_or_its_reason(
         for figure in row["figures"]:
             if figure["name"] == "max_score_error":
                 assert ("float64" in figure["reason"]) == (figure["value"] is None) == (name == "FloatOnly")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("softmax", "--test", "t.npz"), "--test is for ONNX files"),
+        (("softmax", "--threads", "256"), "CPUs are allowed"),
+    ],
+)
+def test_what_a_profile_cannot_do_is_said_first(command: Command, words: tuple[str, ...], said: str) -> None:
+    """A test set for a model that nobody trained, and more threads than there are CPUs."""
+    np.savez(command.folder / "t.npz", x=np.zeros((2, 16), np.float32), y=np.array([0, 1]))
+    done = command("profile", *words)
+    assert (done.returncode, said in done.stderr, done.stdout) == (2, True, ""), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(list_cpus()) < 2, reason="one CPU")
+def test_profiles_of_files_with_threads_and_a_test_set(command: Command) -> None:
+    """One after the other, each at both numbers of threads; the file that made the classes is always right."""
+    images = np.random.default_rng(0).standard_normal((60, 16)).astype(np.float32)
+    for name, scale in (("right", 1.0), ("wrong", -1.0)):
+        save(make_layers(scale=scale), command.folder / f"{name}.onnx")
+    runner = BACKENDS["onnxruntime"].load(command.folder / "right.onnx")
+    np.savez(command.folder / "t.npz", x=images, y=runner.run(images).argmax(1))
+    words = ("--test", "t.npz", "--threads", "1", "--threads", "2", "--backend", "onnxruntime", "--seconds", "0")
+    found = check_answer("profile", command("profile", "right.onnx", "wrong.onnx", *words, "--json").stdout)["profiles"]
+    figures = [{f["name"]: f for row in profile["rows"] for f in row["figures"]} for profile in found]
+    assert [profile["n_threads"] for profile in found] == [1, 2, 1, 2]
+    assert [f["latency_s"]["conditions"]["threads"] for f in figures] == [1, 2, 1, 2]
+    assert [f["test_accuracy"]["value"] for f in figures[:2]] == [1.0, 1.0]
+    assert figures[2]["test_accuracy"]["value"] == figures[3]["test_accuracy"]["value"] < 1.0
