@@ -102,16 +102,16 @@ def find_missing(prefix: list[str]) -> str:
 
 @in_env
 def processors(session: nox.Session) -> None:
-    """The fast tests as on other machines; `-- --only NAME` on one, all are an hour; `-- --today` half of the day's."""
+    """The fast tests as on other machines; `-- --only NAME` on one, all are an hour; `-- --today` a third of the day's."""
     parser = argparse.ArgumentParser(prog="nox -s processors --")
     parser.add_argument("--only", choices=PROCESSORS, action="append", default=[])
     parser.add_argument("--today", action="store_true")
     asked, rest = parser.parse_known_args(session.posargs)
     names, red = list(PROCESSORS), []
-    if asked.today:  # the other half when its turn comes again
+    if asked.today:  # another third when its turn comes again
         turn, day = divmod(date.today().toordinal(), len(names))
         asked.only.append(names[day])
-        rest += map(str, sorted(Path("tests").glob("test_*.py"))[turn % 2 :: 2])
+        rest += map(str, sorted(Path("tests").glob("test_*.py"))[turn % 3 :: 3])
     for name in asked.only or names:
         variables, prefix = PROCESSORS[name]
         if missing := find_missing(prefix):
@@ -308,7 +308,7 @@ def lock(session: nox.Session) -> None:
 
 
 # Commands, workers and files that are data: what a wheel could lack. All else is the same code as in the checkout.
-IN_A_WHEEL = "api claims cli init modules spect_task usps".split()
+IN_A_WHEEL = "claims cli init modules spect_task usps".split()
 
 
 @nox.session(default=False, requires=["env"])
