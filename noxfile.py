@@ -102,7 +102,7 @@ def find_missing(prefix: list[str]) -> str:
 
 @in_env
 def processors(session: nox.Session) -> None:
-    """The fast tests as on other machines; `-- --only NAME` on one, all are an hour; `-- --today` a third of the day's."""
+    """The fast tests as on other machines, an hour; `-- --only NAME` on one, `-- --today` a third of the day's."""
     parser = argparse.ArgumentParser(prog="nox -s processors --")
     parser.add_argument("--only", choices=PROCESSORS, action="append", default=[])
     parser.add_argument("--today", action="store_true")

@@ -95,7 +95,7 @@ def test_files_are_compared(files: Path) -> None:
 
 
 def test_a_file_is_gated(files: Path) -> None:
-    """By a baseline of itself: counts are the same, and latency is judged or left open."""
+    """The baseline is the file itself: counts are the same, and latency is judged or left open."""
     (files / "gate.toml").write_text('batches = [1]\ninconclusive = "warn"\ndisturbed = "warn"\n')
     names = ("--onnx", "right.onnx", "--test", "test.npz")
     saved = run("baseline", "save", "--baseline", "a baseline", "--reason", "first", *names, where=files)

@@ -16,7 +16,7 @@ from dlmi_bench.records import Note
 
 
 def count_flops(counts: Counts) -> list[int | None]:
-    """By each counter, the dispatcher first."""
+    """Training FLOPs by each counter, the dispatcher first."""
     return [None if p.macs is None else 2 * p.macs for p in counts.training]
 
 

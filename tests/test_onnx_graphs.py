@@ -92,7 +92,7 @@ def test_weights_of_another_file_are_those_of_this_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["m.onnx", "m.onnx_data", "t.npz"])
 def test_pointer_of_git_lfs_is_named(name: str, tmp_path: Path) -> None:
-    """Of the model, its data or the test set: what it is, and the command that fetches it."""
+    """A pointer to the model, its data or the test set says what it is, and which command fetches it."""
     path = save_with_data(tmp_path)
     (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9999\n" + " " * 9**4)
     with pytest.raises(DataError, match=r"is a Git LFS pointer.*\n.*git lfs pull"):

@@ -116,7 +116,7 @@ def test_training_on_other_data_than_were_read_fails(tmp_path: Path, monkeypatch
 def test_outdated_training_is_used_where_other_kinds_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: set[CellKind], has_same_data: bool, expected: str
 ) -> None:
-    """Of a training by other code, its file is measured again; with other data, or in a plain run, it is trained."""
+    """The file of a training by other code is measured again; with other data, or in a plain run, it is trained."""
     store = Store(tmp_path)
     running = Runner(Suite(tasks=("usps",), models=("softmax",)), store, fresh=fresh)
     running._data = {"usps": {"sha256": "a" if has_same_data else "b"}}

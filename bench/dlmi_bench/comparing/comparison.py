@@ -87,7 +87,7 @@ def compare_subjects(
     """
     names = choose_names([Path(subject.name) for subject in subjects])
     if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"two files are called {doubled[0]}", "rename one: files are told apart by their names")
+        raise UsageError(f"two files are called {doubled[0]}", "rename one: rows are called like their files")
     chosen = Path(reference).name.removesuffix(".onnx") if reference else names[0]
     if chosen not in names:
         raise UsageError(f"--reference {reference}: no such file", list_choices(chosen, names))
