@@ -104,6 +104,13 @@ def test_invalid_latency_has_no_ratio(at: int) -> None:
     assert not found.is_valid
 
 
+def test_latency_of_another_benchmark_is_never_shown() -> None:
+    """A device is timed with one thread only: the row of two has no latency, and no ratio."""
+    settings = CompareSettings(threads=(1, 2))
+    one, two = list_rows(make_records("a", 1e-3), settings, "a")
+    assert (one["latency_s"], two["latency_s"], two["latency_ratio"]) == (1e-3, None, None)
+
+
 def test_failed_file_makes_it_no_valid_one() -> None:
     assert compare(make_records("a", 1e-3)).is_valid
     assert not compare(make_records("a", 1e-3), failures={"b": "broken"}).is_valid

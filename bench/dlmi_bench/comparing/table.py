@@ -35,7 +35,8 @@ def _make_row(
     name: str, found: dict[str, Record], reference: dict[str, Record], backend: str, n_threads: int, batch: int
 ) -> Row:
     latency = found["latency"].figure("latency_s", backend=backend, batch=batch, threads=n_threads)
-    latency = latency or found["latency"].figure("latency_s", backend=backend)  # of a runtime that was not timed
+    if latency is None:  # the reason of a runtime that was not timed; never the latency of another benchmark
+        latency = next((f for f in found["latency"].figures if _is_reason(f, backend)), None)
     accuracy = found["train"].figure("test_accuracy", backend=backend)
     energy = found["energy"].figure("inference_energy_j", backend=backend, component="cpu", idle_subtracted=False)
     parity = found["train"].figure("max_score_error", backend=backend)
@@ -58,6 +59,11 @@ def _make_row(
     row["notes"] = _list_notes(accuracy, latency, parity, energy)
     row["reasons"] = _list_reasons(accuracy, latency, parity, energy)
     return row
+
+
+def _is_reason(figure: Figure, backend: str) -> bool:
+    is_latency = figure.name == "latency_s" and figure.conditions.get("backend") == backend
+    return is_latency and figure.value is None
 
 
 def _find_value(figure: Figure | None) -> float | None:
