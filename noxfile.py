@@ -195,7 +195,7 @@ def gate_selftest(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["env"])
 def selftest(session: nox.Session) -> None:
-    """Measure the harness itself, and other tools on the same spins: out/selftest.json and .md. Ten minutes.
+    """Measure the harness itself, and other tools on the same spins: out/selftest.json and .md. Twelve minutes.
 
     Arguments after -- go to dlmi_bench.selftest, `--part coverage` for instance; `--markdown docs/selftest.md`
     replaces the committed page.

@@ -34,7 +34,10 @@ from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifac
 from dlmi_bench.store.pytest_benchmark import import_benchmarks
 from dlmi_bench.store.rows import StoredRow
 from dlmi_bench.suite.suites import load_suite
+from dlmi_reports.claims.changes import judge_results
+from dlmi_reports.claims.file import NAME as CLAIMS_NAME
 from dlmi_reports.claims.file import load_claims
+from dlmi_reports.claims.lock import make_lock, write_lock
 from dlmi_reports.page import make_page
 from dlmi_reports.results.load import load_results
 from dlmi_tasks.files.archives import read_member
@@ -178,6 +181,19 @@ def read_store(path: Path) -> object:
     if set(done) < sound:
         raise_seen()
     return sorted(done.items())
+
+
+def make_lock_file(folder: Path) -> Path:
+    """The lock of the claims, beside results of their task and their file."""
+    make_store(folder)
+    stated = load_claims(_write(CLAIMS_NAME, CLAIMS.replace('"usps"', '"toy"'))(folder))
+    data = {"toy": {"test": "a" * 64}}
+    return write_lock(make_lock(stated, version="1", file=CLAIMS_NAME, data=data, suite={"n_seeds": 5}), folder)
+
+
+def read_lock(path: Path) -> object:
+    """What verdicts say of it; the time of the lock and its digest are any."""
+    return judge_results(load_results(Store(path.parent, must_exist=True))).lock.lines[1:]
 
 
 def raise_seen() -> None:
@@ -362,6 +378,7 @@ FORMATS = {
     "suite.toml": Format(_write("mine.toml", SUITE), lambda path: load_suite(str(path))),
     "gate.toml": Format(_write("gate.toml", SETTINGS), load_settings),
     "claims.toml": Format(_write("claims.toml", CLAIMS), load_claims),
+    "claims.lock.json": Format(make_lock_file, read_lock),
     "benchmark.json": Format(_write("mine.json", json.dumps(BENCHMARKS)), read_import),
     "baseline.json": Format(make_baseline, read_baseline),
     "baseline files": Format(make_damaged_baseline, lambda p: read_baseline(p.parents[1] / MANIFEST), is_checked=True),

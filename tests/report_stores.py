@@ -44,6 +44,7 @@ def train_record(model: str, index: int, test: float, time_s: float | None) -> R
         accuracy("test_accuracy", test),
         accuracy("validation_accuracy", min(1.0, test + 0.02)),
         reached,
+        reached.model_copy(update={"name": "epochs_to_target"}),
         Figure(name="training_s", value=4.0 + index, kind="measured", source="c"),
         Figure(name="training_energy_j", value=8.0, kind="modelled", source="cpu_load_model", conditions=CPU),
     )

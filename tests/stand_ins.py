@@ -146,5 +146,5 @@ class Command:
     def json(self, *args: str) -> object:
         done = self(*args, "--json")
         assert done.returncode == 0, done.stderr
-        words = args[:2] if args[0] == "baseline" else args[:1]
+        words = args[:2] if args[0] == "baseline" or args[:2] == ("claims", "lock") else args[:1]
         return check_answer("run-dry-run" if "--dry-run" in args else "-".join(words), done.stdout)

@@ -12,6 +12,8 @@ from dlmi_bench.instruments.energy import Component, Idle, measure_energy, measu
 from dlmi_bench.instruments.energy_figures import join_processes, make_energy_figures, make_target_figures
 from dlmi_bench.instruments.host.activity import CpuUse
 from dlmi_bench.jobs import training
+from dlmi_bench.jobs.protocol import TrainRequest
+from dlmi_bench.jobs.training_figures import make_training_figures
 from dlmi_bench.records import Cell, Figure, Note
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
@@ -230,9 +232,10 @@ def test_training_outlives_its_meter(clock: FakeClock, monkeypatch: pytest.Monke
     task, cell = get_task("usps"), Cell(kind="train", task="usps", model="softmax")
     splits = task.load().split(task.n_validation)
     once = partial(train, MODELS["softmax"].build, splits, task, Recipe(n_epochs=1))
-    run, energy, is_reproducible = training._train(once, cell, 0.0, lambda *_: None)
+    request = TrainRequest(cell=cell, out="", energy_window_s=0.0, backends={}, n_pictured=0)
+    run, energy, is_reproducible = training._train(once, request, lambda *_: None)
     assert (run.n_epochs, is_reproducible) == (1, None)
-    figures = training._describe_energy(energy, run, task)
+    figures = [f for f in make_training_figures(run, energy, task, None) if f.name.endswith("_j")]
     assert {(f.name, f.value, f.reason) for f in figures} == {
         ("training_energy_j", None, "the meter is dead"), ("energy_to_target_j", None, "the meter is dead"),
     }  # fmt: skip

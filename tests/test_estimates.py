@@ -19,7 +19,6 @@ from dlmi_bench.stats.estimates import (
     estimate_accuracy,
     estimate_difference,
     estimate_mean,
-    estimate_sd_ratio,
 )
 from dlmi_bench.stats.intervals import compute_holm, compute_satterthwaite
 
@@ -129,28 +128,11 @@ def test_sign_test_by_hand() -> None:
     assert middle.compute_interval(0.05) == (-math.inf, math.inf)
 
 
-def test_sd_ratio_is_pitman_and_morgan() -> None:
-    """p is that of the correlation of sums and differences; equal sides give ratio 1 and p one half."""
-    a, b = [1.0, 4.0, 2.0, 8.0, 5.0, 7.0], [2.0, 2.5, 1.0, 3.5, 3.0, 2.0]
-    ratio = estimate_sd_ratio(b, a)
-    r = stats.pearsonr(np.add(a, b), np.subtract(a, b), alternative="greater")
-    assert ratio.compute_p(1.0)[0] == pytest.approx(r.pvalue)
-    assert ratio.value == pytest.approx(np.std(a) / np.std(b))
-    assert estimate_sd_ratio(a, a[::-1]).compute_p(1.0) == pytest.approx((0.5, 0.5))
-    with pytest.raises(ValueError, match="vary"):
-        estimate_sd_ratio([1, 1, 1], [1, 2, 3])
-    with pytest.raises(ValueError, match="as one"):
-        estimate_sd_ratio(a, [2 * x + 1 for x in a])
-
-
 @pytest.mark.parametrize("alpha", [0.05, 0.001])
-@given(VALUES, st.data())
-def test_interval_and_p_agree(alpha: float, values: list[float], data: st.DataObject) -> None:
+@given(VALUES)
+def test_interval_and_p_agree(alpha: float, values: list[float]) -> None:
     """A bound of the 1 - alpha interval, taken as threshold, has the p-value alpha / 2; beyond it the claim holds."""
-    other = data.draw(st.permutations(values)) if len(values) < 4 else values[::-1]
     estimates: list[Estimate] = [estimate_mean(values, "seeds"), Share(len(values) - 1, len(values), "seeds")]
-    if abs(np.corrcoef(values, other)[0, 1]) < 0.999:
-        estimates.append(estimate_sd_ratio(values, [2 * v for v in other]))
     for estimate in estimates:
         lo, hi = estimate.compute_interval(alpha)
         assert estimate.compute_p(lo)[0] == pytest.approx(alpha / 2, rel=1e-3)

@@ -20,6 +20,7 @@ models = ["softmax"]
 measures = ["counts", "latency"]
 backends = ["onnxruntime"]
 n_seeds = 3
+n_timed = 1
 n_processes = 2
 n_rounds = 20
 energy_window_s = 0.01

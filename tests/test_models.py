@@ -36,6 +36,7 @@ HAND = {
     # Every connection but the 1 000 biases is one multiply-accumulate.
     "lecun-1989": (9760, 64660 - 1000),
     "cnn-4": count_cnn(4),
+    "cnn-16": count_cnn(16),
     "cnn-32": count_cnn(32),
 }
 

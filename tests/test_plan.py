@@ -17,10 +17,11 @@ from dlmi_bench.closure import hash_code, list_closure
 from dlmi_bench.errors import UsageError
 from dlmi_bench.records import Cell
 from dlmi_bench.suite import fingerprint as staleness
+from dlmi_bench.suite import plan
 from dlmi_bench.suite.fingerprint import LEFT_OUT, compute_fingerprint
 from dlmi_bench.suite.measures import MEASURES
-from dlmi_bench.suite.plan import make_steps
-from dlmi_bench.suite.suites import SUITES
+from dlmi_bench.suite.plan import make_steps, needs_training, select_shard
+from dlmi_bench.suite.suites import SUITES, Suite, override
 from dlmi_tasks import get_task
 
 TRAIN = Cell(kind="train", task="usps", model="mlp-64-32")
@@ -40,12 +41,63 @@ def test_grid_is_complete_and_trains_first() -> None:
     kinds = [step.kind for step in steps]
     n = sum(len(get_task(name).default_models) for name in SUITES["default"].tasks)
     assert kinds.count("train") == 5 * n
-    assert [len(step.cells) for step in steps if step.kind == "latency"] == [7, n - 7]
+    assert [len(step.cells) for step in steps if step.kind == "latency"] == [8, n - 8]
     for task in SUITES["default"].tasks:
         own = [step.kind for step in steps if step.task == task]
         assert max(i for i, kind in enumerate(own) if kind == "train") < own.index("counts")
     cells = [cell for step in steps for cell in step.cells]
-    assert len({cell.key for cell in cells}) == len(cells) == 5 * n + 4 * n + 1
+    assert len({cell.key for cell in cells}) == len(cells) == 5 * n + 4 * n + 1 + 4  # full-size ones, counted
+
+
+def test_timed_trainings_take_turns_and_later_ones_are_one_step() -> None:
+    """Seed by seed over the models, so that drift cancels; a fold belongs to its seed; what follows runs at once."""
+    suite = Suite(tasks=("usps",), models=("softmax", "mlp-24-16"), measures=(), n_seeds=4, n_timed=2)
+    *timed, batch = make_steps(suite)
+    turns = [("softmax", 0), ("mlp-24-16", 0), ("softmax", 1), ("mlp-24-16", 1)]
+    assert [(cell.model, cell.seed_index) for step in timed for cell in step.cells] == turns
+    assert [(cell.model, cell.seed_index - 2) for cell in batch.cells] == turns
+    assert ([step.is_timed for step in timed], batch.is_timed) == ([True] * 4, False)
+    assert batch.title == "4 more trainings, side by side"
+    assert all(step.is_timed for step in make_steps(suite.model_copy(update={"n_timed": 4})))
+
+
+def test_folds_of_a_timed_seed_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two seeds with three folds each, the first three trainings are timed if one seed is."""
+    monkeypatch.setattr(plan, "get_task", lambda name: replace(get_task(name), n_folds=3))
+    suite = Suite(tasks=("usps",), models=("softmax",), measures=(), n_seeds=2, n_timed=1)
+    *timed, batch = make_steps(suite)
+    assert [cell.seed_index for step in timed for cell in step.cells] == [0, 1, 2]
+    assert [cell.seed_index for cell in batch.cells] == [3, 4, 5]
+
+
+def test_shares_of_trainings_at_once_are_even() -> None:
+    """Each training of the batch is in one share, and says how many there are in it."""
+    suite = Suite(tasks=("usps",), models=("softmax",), measures=(), n_seeds=9, n_timed=2)
+    shares = [select_shard(make_steps(suite), index, 2) for index in (1, 2)]
+    assert [sum(len(step.cells) for step in share) for share in shares] == [5, 4]
+    assert [share[-1].title for share in shares] == ["4 more trainings, side by side", "3 more trainings, side by side"]
+    indices = [c.seed_index for share in shares for step in share for c in step.cells if c.kind == "train"]
+    assert sorted(indices) == list(range(9))
+
+
+def test_training_beside_others_has_a_fingerprint_of_its_own() -> None:
+    """No setting of the meter concerns it."""
+    task, suites = get_task("usps"), [Suite(), Suite(energy_window_s=9.0)]
+    beside = [compute_fingerprint(TRAIN, suite, task, dict(INPUTS), is_timed=False) for suite in suites]
+    assert beside[0] == beside[1]
+    assert len({beside[0], fingerprint(), fingerprint(energy_window_s=9.0)}) == 3
+
+
+def test_counted_models_are_counted_where_their_images_are() -> None:
+    """Full-size networks on whole slices: neither on digits nor on arms, and not twice where they are trained."""
+    suite = Suite(tasks=("usps", "spect", "spect+none-crop"), measures=("counts",), n_seeds=1, counted=("vgg16-full",))
+    cell = Cell(kind="counts", task="spect", model="vgg16-full")
+    found = [c for step in make_steps(suite) for c in step.cells if c.model == "vgg16-full"]
+    assert found == [cell]
+    assert (needs_training(cell, suite), needs_training(LATENCY, suite)) == (False, True)
+    trained = suite.model_copy(update={"models": ("vgg16-full",)})
+    assert needs_training(cell, trained)
+    assert override(suite, models=["vgg16-c"]).counted == ()
 
 
 def test_measure_that_there_is_not_is_refused() -> None:

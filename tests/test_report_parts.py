@@ -6,10 +6,11 @@ import pytest
 
 from dlmi_bench.errors import StoreError
 from dlmi_bench.instruments.latency_figures import make_single_call_figures
-from dlmi_bench.records import Cell, Figure, Note, Record, unavailable
+from dlmi_bench.records import UNTIMED, Cell, Figure, Note, Record, unavailable
 from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.store import Store
 from dlmi_reports.claims.ratios import pair_seeds
+from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.montage import plot_montages
 from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
 from dlmi_reports.results.answers import UnmeasuredError
@@ -19,10 +20,10 @@ from dlmi_reports.tables.ablation import make_ablation_table
 from dlmi_reports.tables.agreement import make_agreement_tables
 from dlmi_reports.tables.changes import make_change_table
 from dlmi_reports.tables.differences import compute_accuracy_difference, make_difference_tables
-from dlmi_reports.tables.efficiency import make_efficiency_tables
+from dlmi_reports.tables.efficiency import make_efficiency_tables, render_success
 from dlmi_reports.tables.fronts import draw_task, make_front_tables
 from dlmi_reports.tables.latency import make_latency_tables
-from dlmi_reports.tables.overview import list_notes, make_inference_table
+from dlmi_reports.tables.overview import list_notes, make_inference_table, make_training_table
 from report_stores import keep_answers, keep_pictures, keep_singles, measured_records, train_record
 
 
@@ -91,6 +92,49 @@ def test_trainings_of_two_machines_are_not_compared(tmp_path: Path) -> None:
                 pair_seeds(task.models["a"], task.models["b"], "training_s")
     assert cells["m2"] == "1.10 x (measured on different kinds of machine)"
     assert cells["m1"].endswith("x (not resolved)")
+
+
+def untime(record: Record) -> Record:
+    """The record as of a training beside others."""
+    figures = [
+        unavailable(f.name, UNTIMED, **f.conditions) if f.name.endswith(("_s", "_j")) else f for f in record.figures
+    ]
+    shared = Figure(name="shared_training_s", value=99.0, kind="measured", source="c")
+    return record.model_copy(update={"figures": (*figures, shared)})
+
+
+def test_training_beside_others_counts_as_accuracy_and_success_alone(tmp_path: Path) -> None:
+    """Two timed trainings, one of which missed the target, and two beside others, of which both reached it."""
+    times = (1.0, None, 1.0, 1.0)
+    records = [train_record(m, i, 0.9 + 0.01 * i, times[i]) for m in "ab" for i in range(4)]
+    records = [untime(r) if r.cell.seed_index > 1 else r for r in records]
+    task = load(tmp_path, *records, *measured_records("a", 10, 1e-5), *measured_records("b", 20, 2e-5))
+    model, reach = task.models["a"], task.models["a"].compute_reach()
+    assert (reach.n_reached, reach.n_runs) == (3, 4)
+    assert model.list_times_to_target() == [(1.0, True), (5.0, False)]
+    assert model.values("training_s") == [4.0, 5.0]
+    assert model.values("test_accuracy") == pytest.approx([0.9, 0.91, 0.92, 0.93])
+    assert pair_seeds(model, task.models["b"], "training_s") == [0, 0]
+    assert render_success(model).startswith("2.67 s")  # 1 s + (1/4) / (3/4) of the 5 s in vain
+    table = make_training_table(task)
+    assert table.notes == ["Trained beside others, so in no time or energy: a 2 of 4, b 2 of 4."]
+    assert "99" not in "".join(cell for row in table.rows for cell in row)
+    _, survival = plot_curves(task)
+    assert "a 1 of 2" in survival.alt
+
+
+def test_arm_without_a_timed_training_says_so(tmp_path: Path) -> None:
+    """Its cells and its claims name the reason; that it reached the target stays."""
+    records = [train_record(model, i, 0.9, 1.0) for model in "ab" for i in range(2)]
+    records = [untime(r) if r.cell.model == "a" else r for r in records]
+    task = load(tmp_path, *records, *measured_records("a", 10, 1e-5))
+    table = make_training_table(task)
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    assert {row[name] for name in ("training", "time to target", "evaluation")} == {f"n/a ({UNTIMED})"}
+    assert row["epochs to target"] == "1"
+    assert render_success(task.models["a"]) == f"n/a ({UNTIMED})"
+    with pytest.raises(UnmeasuredError, match=UNTIMED):
+        pair_seeds(task.models["a"], task.models["b"], "time_to_target_s")
 
 
 def test_models_of_two_sessions_draw_their_processes_apart(tmp_path: Path) -> None:

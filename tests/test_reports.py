@@ -130,11 +130,11 @@ def test_csv_holds_every_figure_in_si_units(store: Store, tmp_path: Path) -> Non
     (path,) = write_report(store, tmp_path, ["csv"])
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 3 * 5 + 2 * 2
+    assert len(rows) == 3 * 6 + 2 * 2
     latency = next(row for row in rows if row["name"] == "latency_s")
     assert float(latency["value"]) == 1.634e-5
     assert json.loads(latency["conditions"]) == {"backend": "onnxruntime", "batch": 1, "threads": 1}
-    assert [row["reason"] for row in rows if row["value"] == ""] == ["censored"]
+    assert [row["reason"] for row in rows if row["value"] == ""] == ["censored"] * 2
 
 
 def test_plot_bytes_are_reproducible(store: Store) -> None:
@@ -251,7 +251,7 @@ def test_exports_validate(tmp_path: Path) -> None:
     texts = [path.read_text(encoding="utf-8") for path in paths if path.parent.name == "cards"]
     cards = [yaml.safe_load(text.split("---")[1]) for text in texts]
     assert {card["model-index"][0]["name"] for card in cards} >= {"small", HOSTILE[0]}
-    assert len(paths[0].read_text(encoding="utf-8").splitlines()) == (2 + len(HOSTILE)) * (2 * 5 + 2)
+    assert len(paths[0].read_text(encoding="utf-8").splitlines()) == (2 + len(HOSTILE)) * (2 * 6 + 2)
 
 
 def test_parquet_holds_every_figure(tmp_path: Path) -> None:
@@ -259,13 +259,13 @@ def test_parquet_holds_every_figure(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     (path,) = write_export(fill_store(tmp_path / "out"), tmp_path, ["parquet"])
     rows = parquet.read_table(path).to_pylist()
-    assert len(rows) == (2 + len(HOSTILE)) * (2 * 5 + 2)
+    assert len(rows) == (2 + len(HOSTILE)) * (2 * 6 + 2)
     assert {row["model"] for row in rows} >= {"small", HOSTILE[0]}
     latency = next(row for row in rows if row["name"] == "latency_s")
     assert latency["value"] == 1e-5
     assert len(latency["samples"]) == 5
     assert json.loads(latency["conditions"]) == {"backend": "onnxruntime", "batch": 1, "threads": 1}
-    assert [row["reason"] for row in rows if row["value"] is None] == ["censored"] * (2 + len(HOSTILE))
+    assert [row["reason"] for row in rows if row["value"] is None] == ["censored"] * 2 * (2 + len(HOSTILE))
 
 
 def test_parquet_without_its_package_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

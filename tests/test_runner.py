@@ -11,7 +11,7 @@ from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_
 from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.store import Store
 from dlmi_bench.suite.display import Display
-from dlmi_bench.suite.forecast import estimate_time, explain_change
+from dlmi_bench.suite.forecast import explain_change
 from dlmi_bench.suite.measures import MEASURES, Run, list_judged
 from dlmi_bench.suite.plan import Step
 from dlmi_bench.suite.runner import Outcome, Runner
@@ -36,7 +36,7 @@ def test_step_that_failed_in_part_is_kept_reported_and_tried_again(
     """Its figures are stored, it counts as failed, and only a later attempt without failures holds."""
     store = Store(tmp_path)
     running = Runner(Suite(tasks=("usps",), models=("softmax",)), store)
-    running._data = {"usps": {"sha256": {}}}
+    running._data.described = {"usps": {"sha256": {}}}
     step, failures = Step("references", "usps", (CELL,), "a step"), ["b is broken\nits remedy"]
     set_run(monkeypatch, "references", lambda *_: [Record(cell=CELL, figures=(FIGURE,), failures=tuple(failures))])
     outcome = Outcome()
@@ -82,18 +82,18 @@ def test_models_timed_side_by_side_are_timed_together_again(tmp_path: Path, monk
     cells = tuple(Cell(kind="latency", task="usps", model=model) for model in ("softmax", "cnn-4"))
     counts = tuple(cell.model_copy(update={"kind": "counts"}) for cell in cells)
     store.add_done([(Record(cell=cell, figures=(FIGURE,)), cell.model) for cell in (*cells, *counts)])
-    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell: "cnn-4")
+    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell, suite: "cnn-4")
     stored = store.current()
     assert running._list_stale(Step("latency", "usps", cells, "l"), stored).keys() == set(cells)
     assert running._list_stale(Step("counts", "usps", counts, "c"), stored).keys() == {counts[0]}
-    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell: cell.model)
+    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell, suite: cell.model)
     assert running._list_stale(Step("latency", "usps", cells, "l"), stored) == {}
 
 
 def test_training_on_other_data_than_were_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that draws its data anew in each process: the training is not kept, and the reason is said."""
     running = Runner(Suite(tasks=("usps",), models=("softmax",)), Store(tmp_path))
-    running._data = {"usps": {"sha256": {"images": "a"}}}
+    running._data.described = {"usps": {"sha256": {"images": "a"}}}
     cell = Cell(kind="train", task="usps", model="softmax")
     for sha256, expected in (("a", 0), ("b", 1)):
         record = Record(cell=cell, figures=(FIGURE,), provenance={"data": {"sha256": {"images": sha256}}})
@@ -119,11 +119,11 @@ def test_outdated_training_is_used_where_other_kinds_are_named(
     """The file of a training by other code is measured again; with other data, or in a plain run, it is trained."""
     store = Store(tmp_path)
     running = Runner(Suite(tasks=("usps",), models=("softmax",)), store, fresh=fresh)
-    running._data = {"usps": {"sha256": "a" if has_same_data else "b"}}
+    running._data.described = {"usps": {"sha256": "a" if has_same_data else "b"}}
     cell = Cell(kind="train", task="usps", model="softmax", seed_index=1)
     details = {"judged": list_judged(cell, running._suite)}
     store.add_done([(Record(cell=cell, figures=(FIGURE,), provenance={"data": {"sha256": "a"}}, details=details), "f")])
-    monkeypatch.setattr(Runner, "_fingerprint", lambda *_: "g")
+    monkeypatch.setattr(Runner, "_fingerprint", lambda *_, **__: "g")
     assert running._find_reason(cell, store.current()[cell.key]) == expected
     assert (cell in running._outdated) is (not expected)
 
@@ -133,22 +133,6 @@ def make_timed(model: str, took_s: float | None, **provenance: JsonValue) -> Rec
     here: dict[str, JsonValue] = {"machine_id": compute_machine_id(), "suite": Suite().model_dump(mode="json")}
     cell = Cell(kind="energy", task="usps", model=model)
     return Record(cell=cell, figures=(FIGURE,), provenance=here | {"took_s": took_s} | provenance)
-
-
-@pytest.mark.parametrize(
-    ("stored", "expected_s"),
-    [
-        ([make_timed("a", 2.0), make_timed("a", 4.0), make_timed("b", 5.0)], 8.0),
-        ([make_timed("a", 2.0)], None),
-        ([make_timed("a", 2.0), make_timed("b", None)], None),
-        ([make_timed("a", 2.0), make_timed("b", 5.0, machine_id="x")], None),
-        ([make_timed("a", 2.0), make_timed("b", 5.0, suite={"energy_window_s": 9.0, "n_processes": 5})], None),
-    ],
-)
-def test_time_is_that_of_like_cells(stored: list[Record], expected_s: float | None) -> None:
-    """The mean of each model, added up; not known where a model was not timed here, with these settings."""
-    cells = [Cell(kind="energy", task="usps", model=model) for model in ("a", "b")]
-    assert estimate_time(cells, stored, Suite()) == expected_s
 
 
 @pytest.mark.parametrize(

@@ -245,9 +245,9 @@ Written by `nox -s selftest`. [METHOD.md](../METHOD.md) explains what is measure
 - Commit: none, not a checkout
 - Versions: python 3.12.1, numpy 2.1.0
 
-## Bias, coverage and detection
+## Bias, coverage, detection and studies
 
-| part | what | figure % | exact 95 % bounds | n | target % | |
+| part | what | figure % | 95 % bounds | n | target % | |
 | --- | --- | --- | --- | --- | --- | --- |
 | bias | energy of a spin | 0.40 | [0.34, 0.59] | 12 | -0.01 to 0.01 | MISSED |
 | bias | few readings | -0.20 | - | 3 | -1 to 1 | met |

@@ -206,7 +206,7 @@ class FakeWorker:
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     for module in ("jobs.sessions", "suite.measures", "suite.context"):
         monkeypatch.setattr(f"dlmi_bench.{module}.Worker", FakeWorker)
-    monkeypatch.setattr("dlmi_bench.suite.measures.run_peaks", lambda _: [])
+    monkeypatch.setattr("dlmi_bench.suite.context.run_peaks", lambda _: [])
     for name, value in (("payloads", []), ("broken", set()), ("is_pinned", True), ("wrong", {})):
         monkeypatch.setattr(FakeWorker, name, value)
     return FakeWorker
@@ -394,3 +394,17 @@ def test_model_that_diverged_has_a_reason_in_place_of_its_8_bit_size(
     (record,) = run_counts(context, [Cell(kind="counts", task="usps", model="m")], lambda *_: None)
     found = {f.conditions["artifact"]: (f.value, f.reason) for f in record.figures}
     assert found == {"torch": (1, ""), "onnx": (1, ""), "onnx-int8": (None, NOT_FINITE)}
+
+
+def test_peaks_of_the_machine_are_measured_once_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second task of a run gets those of the first; another number of threads has its own."""
+    asked: list[int] = []
+
+    def run_peaks(n_threads: int) -> list[Figure]:
+        asked.append(n_threads)
+        return [Figure(name="peak_hz", value=n_threads, kind="measured", source="x")]
+
+    monkeypatch.setattr("dlmi_bench.suite.context.run_peaks", run_peaks)
+    context = SuiteContext(SUITE, tmp_path, {})
+    assert [context.find_peaks(n)[0].value for n in (1, 2, 1)] == [1, 2, 1]
+    assert asked == [1, 2]

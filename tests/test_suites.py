@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.errors import UsageError
-from dlmi_bench.suite.suites import SUITES, check_names, load_suite
+from dlmi_bench.suite.suites import SUITES, check_names, load_suite, override
 from stand_ins import Command
 
 
@@ -47,6 +47,15 @@ def test_file_of_no_unicode_says_how_to_save_it(tmp_path: Path) -> None:
     path.write_bytes("# d\xe9j\xe0".encode("latin-1"))
     with pytest.raises(UsageError, match=r"neither UTF-8 nor UTF-16: .* at byte 3\n  remedy: save it as UTF-8"):
         load_suite(str(path))
+
+
+def test_models_of_a_suite_that_fit_none_of_the_named_tasks_are_left_out() -> None:
+    """`--suite smoke --task usps`: the network for slices is not asked for; where none is left, that is an error."""
+    assert override(SUITES["smoke"], tasks=["usps"]).models == ("mlp-64-32", "cnn-4")
+    with pytest.raises(UsageError, match="takes the images of none"):
+        override(SUITES["smoke"].model_copy(update={"models": ("vgg16-c",)}), tasks=["usps"])
+    with pytest.raises(UsageError, match="takes the images of none"):
+        override(SUITES["smoke"], tasks=["usps"], models=["vgg16-c"])
 
 
 BAD = {

@@ -15,6 +15,7 @@ from dlmi_bench.units import format_count, format_number, format_percent, format
         (16.342, None, "16.3"),
         (0, None, "0"),
         (123456, 0.001, "123500"),
+        (-0.3, 3.0, "0"),
     ],
 )
 def test_digits_follow_the_spread(value: float, spread: float | None, text: str) -> None:

@@ -123,7 +123,7 @@ def test_answer_states_its_version(command: str) -> None:
 def test_every_command_with_json_has_a_schema() -> None:
     """No command takes --json that nothing describes; `baseline show` prints JSON without being asked."""
     takes = {"-".join(words) for words, command in COMMANDS.items() if "as_json" in {p.name for p in command.params}}
-    assert takes | {"baseline-show", "run-dry-run"} == ANSWERS.keys()
+    assert takes | {"baseline-show", "claims-lock", "run-dry-run"} == ANSWERS.keys()
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from dlmi_bench.api import gate as gate
     from dlmi_bench.api import judge_claims as judge_claims
     from dlmi_bench.api import load_results as load_results
+    from dlmi_bench.api import lock_claims as lock_claims
     from dlmi_bench.api import plan as plan
     from dlmi_bench.api import profile as profile
     from dlmi_bench.api import report as report
     from dlmi_bench.api import run as run
+    from dlmi_bench.api import tune as tune
     from dlmi_bench.errors import BenchError as BenchError
     from dlmi_bench.study import Study as Study
     from dlmi_bench.study import compare as compare
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     **dict.fromkeys(("Answer", "compare_files", "count", "gate", "judge_claims"), "dlmi_bench.api"),
-    **dict.fromkeys(("load_results", "plan", "profile", "report", "run"), "dlmi_bench.api"),
+    **dict.fromkeys(("load_results", "lock_claims", "plan", "profile", "report", "run", "tune"), "dlmi_bench.api"),
     "BenchError": "dlmi_bench.errors",
     "Suite": "dlmi_bench.suite.suites",
     **dict.fromkeys(("Study", "compare"), "dlmi_bench.study"),

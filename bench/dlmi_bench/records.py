@@ -25,7 +25,7 @@ from typing_extensions import TypedDict  # pydantic reads typing's own from Pyth
 
 SCHEMA_VERSION: Literal[1] = 1
 
-CellKind = Literal["train", "references", "counts", "memory", "latency", "energy", "imported"]
+CellKind = Literal["train", "references", "counts", "memory", "latency", "energy", "tuning", "imported"]
 FigureKind = Literal["measured", "modelled", "counted", "derived"]
 # What belongs to the identity of a figure: backend, batch, provider, precision, threads, options.
 Conditions = dict[str, str | int | float | bool]
@@ -44,6 +44,8 @@ class Plain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+# Reason of the durations and energies that a training beside others does not give.
+UNTIMED = "trained beside others, so not timed"
 # What stands behind this sign in a task's or a model's name is an arm: `vgg16-c+synthetic`, `spect+none-full`.
 ARM = "+"
 
@@ -64,10 +66,12 @@ class Cell(Plain):
     def seed(self) -> int:
         """Seed in [0, 2**31), hashed from the identity, so that none is chosen by hand.
 
-        No two cells share one but the arms of a comparison, which are paired by it.
+        No two cells share one but those that are paired by it: the arms of a comparison, and the trials of a recipe,
+        which all have the seed of the first training.
         """
         task, model = (name.partition(ARM)[0] for name in (self.task, self.model))
-        digest = hashlib.sha256(f"{task}/{model}/{self.seed_index}".encode()).digest()
+        index = 0 if self.kind == "tuning" else self.seed_index
+        digest = hashlib.sha256(f"{task}/{model}/{index}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
 
@@ -207,6 +211,11 @@ class Record(Plain):
             if figure.name == name and all(figure.conditions.get(k) == v for k, v in conditions.items()):
                 return figure
         return None
+
+    @property
+    def is_timed(self) -> bool:
+        """False for a training that ran beside others, which gives accuracies alone."""
+        return self.figure("shared_training_s") is None
 
     def artifact(self, role: str) -> Artifact:
         """The artifact of that role; KeyError where there is none."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dlmi_bench.suite.runner import Outcome
-    from dlmi_reports.claims.verdicts import Verdicts
+    from dlmi_reports.claims.changes import LockedVerdicts
     from dlmi_reports.results.load import Results
 
 
@@ -85,7 +85,7 @@ class Study:
             raise UsageError(f"no task {task!r} in this study", list_choices(task, self.tasks))
         return draw_joined([row for row in self.list_rows() if row["task"] == (task or self.tasks[0])], cost)
 
-    def claims(self, file: str | Path | None = None) -> "Answer[Verdicts]":
+    def claims(self, file: str | Path | None = None) -> "Answer[LockedVerdicts]":
         """Judge claims by the results; by default those that were stated with the comparison."""
         return judge_claims(self.out, file=file)
 

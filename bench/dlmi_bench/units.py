@@ -53,7 +53,7 @@ def format_number(value: float, spread: float | None = None) -> str:
         place = max(place, magnitude - MAX_DIGITS + 1)
     else:
         place = magnitude - 2
-    rounded = round(value, -place)
+    rounded = round(value, -place) + 0.0  # never "-0"
     return f"{rounded:.{max(0, -place)}f}"
 
 
@@ -77,6 +77,13 @@ def format_range(value: float, lo: float | None, hi: float | None, unit: str) ->
 def format_count(value: float) -> str:
     """An exact count with thin groups: 18 858."""
     return f"{round(value):,}".replace(",", " ")
+
+
+def format_left(seconds: float) -> str:
+    """Write a rough duration, in hours, minutes or seconds."""
+    if seconds > 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(seconds, 1):.0f} s"
 
 
 def format_percent(fraction: float, digits: int = 1) -> str:

@@ -139,6 +139,7 @@ MODELS: dict[str, ModelEntry] = {
         "dlmi_models.lecun1989", "LeCun1989", "the first convolutional net on these digits", only_shape=(1, 16, 16)
     ),
     "cnn-4": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 4 channels", {"n_channels": 4}, min_side=4),
+    "cnn-16": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 16 channels", {"n_channels": 16}, min_side=4),
     "cnn-32": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 32 channels", {"n_channels": 32}, min_side=4),
     "vgg16-c": ModelEntry("dlmi_models.vgg", "VGG", "VGG16, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)),
     "resnet-c": ModelEntry(

@@ -7,8 +7,9 @@ from pathlib import Path
 from dlmi_bench.extras import find_missing
 from dlmi_bench.records import ARM
 from dlmi_bench.units import clean_all, format_count
+from dlmi_reports.claims.changes import add_changes
 from dlmi_reports.claims.file import load_claims, select_claims
-from dlmi_reports.claims.prose import describe_family, list_sentences, make_claim_table
+from dlmi_reports.claims.prose import describe_families, list_sentences, make_claim_tables
 from dlmi_reports.claims.verdicts import choose_claims, judge_claims
 from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.front import plot_fronts
@@ -30,6 +31,7 @@ from dlmi_reports.tables.origins import make_environment_table, make_failure_tab
 from dlmi_reports.tables.overview import list_notes, list_test_reads, make_tables
 from dlmi_reports.tables.references import make_observer_tables
 from dlmi_reports.tables.splits import list_leaks, list_remarks, list_splits
+from dlmi_reports.tables.tuning import make_tuning_tables
 
 # Longer tables are unreadable, and too large for a browser or a pull request.
 MAX_ROWS = 500
@@ -45,6 +47,7 @@ TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_front_tables,
     make_observer_tables,
     make_class_tables,
+    make_tuning_tables,
 )
 PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curves, plot_singles, plot_montages)
 
@@ -102,14 +105,17 @@ def make_claim_section(results: Results, file: Path | None = None) -> Section:
     """Test the claims of a file, or those of `choose_claims`; claims about tasks that have no results are counted."""
     stated = load_claims(file) if file else choose_claims(results)
     asked = select_claims(stated, results.tasks)
-    verdicts, n_others = judge_claims(asked, results), len(stated.claim) - len(asked.claim)
+    verdicts, n_others = (
+        add_changes(judge_claims(asked, results), stated, results),
+        len(stated.claim) - len(asked.claim),
+    )
     others = [f"Not shown: {n_others} claims about tasks that have no results here."] if n_others else []
     section: Section = clean_all(
         Section(
             name="claims",
             title="Claims",
-            lead=[describe_family(verdicts), *others],
-            tables=[make_claim_table(verdicts)] if verdicts.judgements else [],
+            lead=[*verdicts.lock.lines, *describe_families(verdicts), *others],
+            tables=make_claim_tables(verdicts, verdicts.lock.notes),
             details=list_sentences(verdicts),
         )
     )

@@ -5,6 +5,7 @@ Each returns an `Answer`: the object behind it, a table, and text. The command l
 
 from dlmi_bench.api.answer import Answer as Answer
 from dlmi_bench.api.gate import gate as gate
+from dlmi_bench.api.lock import lock_claims as lock_claims
 from dlmi_bench.api.models import compare_files as compare_files
 from dlmi_bench.api.models import count as count
 from dlmi_bench.api.models import profile as profile
@@ -13,3 +14,4 @@ from dlmi_bench.api.results import load_results as load_results
 from dlmi_bench.api.results import plan as plan
 from dlmi_bench.api.results import report as report
 from dlmi_bench.api.results import run as run
+from dlmi_bench.api.tuning import tune as tune

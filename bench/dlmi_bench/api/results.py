@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dlmi_bench.suite.forecast import Forecast
     from dlmi_bench.suite.runner import Outcome
     from dlmi_bench.suite.suites import Suite
-    from dlmi_reports.claims.verdicts import Verdicts
+    from dlmi_reports.claims.changes import LockedVerdicts
     from dlmi_reports.results.load import Results
 
 
@@ -25,6 +25,9 @@ def run(
     n_seeds: int | None = None,
     shard: tuple[int, int] | None = None,
     fresh: bool | Iterable[str] = False,
+    until_decided: bool | None = None,
+    budget_s: float | None = None,
+    max_seeds: int | None = None,
     is_quiet: bool = False,
 ) -> "Answer[Outcome]":
     """Train and measure what a suite asks for. What is stored in `out` and still holds is kept.
@@ -37,6 +40,10 @@ def run(
         shard: Index, from 1 on, and number of the shards of the trainings, one of which is done.
         fresh: True to do everything again, or the kinds of cell to do again, for instance ["latency"]. Stored
             trainings are then used as they are, also where they are outdated, unless "train" is among the kinds.
+        until_decided: Train what the claims need, and more seeds until they are decided. By default only where the
+            suite has a budget for it, and neither `models` nor `n_seeds` nor `shard` nor `fresh` is given.
+        budget_s: Time for the seeds after the first look [s]; the suite's by default, else 45 minutes.
+        max_seeds: Most seeds of a model, 40 by default.
         is_quiet: Show no progress on standard error.
 
     Returns:
@@ -55,16 +62,24 @@ def run(
     """
     from rich.console import Console
 
+    from dlmi_bench.deciding.limits import choose_limits
+    from dlmi_bench.deciding.session import decide_stored
     from dlmi_bench.store import Store
     from dlmi_bench.suite.display import RunDisplay
     from dlmi_bench.suite.measures import parse_kinds
     from dlmi_bench.suite.runner import Runner
 
-    chosen = _choose_suite(suite, tasks, models, backends, n_seeds)
+    named = list(models)
+    chosen = choose_suite(suite, tasks, named, backends, n_seeds)
     require("torch", "training")
     store = Store(Path(out))
+    is_plain = not (named or n_seeds or shard or fresh)
+    runner = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard)
     with RunDisplay(Console(stderr=True, quiet=is_quiet)) as display:
-        outcome = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard).run(display)
+        outcome = runner.run(display)
+        if until_decided or (until_decided is None and is_plain and chosen.budget_s):
+            limits = choose_limits(chosen, budget_s, max_seeds, is_named=bool(named))
+            outcome.add(decide_stored(runner, store, chosen, limits, display))
     counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
     rows: list[dict[str, object]] = [{"cell": key, "error": error} for key, error in outcome.failures.items()]
     return Answer(outcome, rows, f"{counts}; read them with: dlmi-bench report --out {store.folder}")
@@ -110,7 +125,7 @@ def plan(
     from dlmi_bench.suite.measures import parse_kinds
     from dlmi_bench.suite.runner import Runner
 
-    chosen, is_there = _choose_suite(suite, tasks, models, backends, n_seeds), Path(out, FILENAME).is_file()
+    chosen, is_there = choose_suite(suite, tasks, models, backends, n_seeds), Path(out, FILENAME).is_file()
     with TemporaryDirectory() as empty, RunDisplay(Console(stderr=True, quiet=is_quiet)) as display:
         store = Store(Path(out), must_exist=True) if is_there else Store(Path(empty))
         forecast = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard).plan(display)
@@ -198,12 +213,15 @@ def report(
     return Answer(written, [{"file": str(path)} for path in written], "\n".join(map(str, written)))
 
 
-def judge_claims(out: str | Path = "out", *, file: str | Path | None = None) -> "Answer[Verdicts]":
-    """Judge claims by the results: which are supported, refuted, open or not measured.
+def judge_claims(
+    out: str | Path = "out", *, file: str | Path | None = None, is_one_family: bool = False
+) -> "Answer[LockedVerdicts]":
+    """Judge claims by the results: which are supported, refuted, open or not measured, and what changed since a lock.
 
     Args:
         out: Folder of the results.
         file: Claims in TOML; by default `out`/claims.toml, or where there is none the course's about its tasks.
+        is_one_family: Correct all claims together, whatever families the file has.
 
     Returns:
         The verdicts, one claim a row; `content.exit_code` is that of the command.
@@ -211,6 +229,7 @@ def judge_claims(out: str | Path = "out", *, file: str | Path | None = None) -> 
     Raises:
         StoreError: there are no results, or they are damaged.
         UsageError: the file is wrong.
+        DataError: the lock of the claims is damaged.
 
     Example:
         >>> import dlmi_bench
@@ -219,27 +238,38 @@ def judge_claims(out: str | Path = "out", *, file: str | Path | None = None) -> 
         ['id', 'kind', 'verdict']
     """
     from dlmi_bench.store import Store
-    from dlmi_reports.claims.prose import format_verdicts
-    from dlmi_reports.claims.verdicts import judge_store
+    from dlmi_reports.claims.changes import format_locked, judge_results
+    from dlmi_reports.results.load import load_results as load
 
-    verdicts = judge_store(Store(Path(out), must_exist=True), Path(file) if file else None)
+    results = load(Store(Path(out), must_exist=True))
+    verdicts = judge_results(results, Path(file) if file else None, is_one_family=is_one_family)
     rows: list[dict[str, object]] = [
         {
             "id": judged.claim.id,
             "kind": judged.claim.kind,
             "verdict": judged.verdict.value,
             "evidence": "; ".join(judged.evidence),
-            "p_holm": judged.p,
+            "p_corrected": judged.p,
+            "n_seeds": judged.n_seeds,
             "is_synthetic": judged.is_synthetic,
         }
         for judged in verdicts.judgements
     ]
-    return Answer(verdicts, rows, format_verdicts(verdicts))
+    return Answer(verdicts, rows, format_locked(verdicts))
 
 
-def _choose_suite(
-    suite: "str | Suite", tasks: Iterable[str], models: Iterable[str], backends: Iterable[str], n_seeds: int | None
+def choose_suite(
+    suite: "str | Suite",
+    tasks: Iterable[str],
+    models: Iterable[str],
+    backends: Iterable[str] = (),
+    n_seeds: int | None = None,
 ) -> "Suite":
+    """Choose a suite, with what is asked for instead of its own.
+
+    Raises:
+        UsageError, UnavailableError: see `run`.
+    """
     from dlmi_bench.jobs.plugins import load_entry_points
     from dlmi_bench.suite.suites import load_suite, override
 

@@ -11,6 +11,8 @@ from dlmi_bench.instruments.doctor import Finding
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.records import Figure, Plain
 from dlmi_bench.suite.suites import Suite
+from dlmi_bench.tuning.row import TunedRow
+from dlmi_reports.claims.lock import Lock
 
 Tree = dict[str, Any]
 
@@ -39,13 +41,22 @@ class PlannedCell(Plain):
 
 
 class PlanAnswer(JsonAnswer):
-    """What a run would do; `estimated_s` is the time of the cells that have one in the store, null if none has [s]."""
+    """What a run would do; `estimated_s` is rough for `n_unknown` cells, of which the store has no time [s]."""
 
     n_to_do: int
     n_kept: int
     n_unknown: int
-    estimated_s: float | None
+    estimated_s: float
     cells: tuple[PlannedCell, ...]
+
+
+class TuneAnswer(JsonAnswer):
+    """Trials that were kept and done, why others did not start, by their key, and the budget of each model."""
+
+    kept: int
+    done: int
+    failed: dict[str, str]
+    models: tuple[TunedRow, ...]
 
 
 class FilesAnswer(JsonAnswer):
@@ -111,30 +122,53 @@ class Compared(Plain):
 
 
 class JudgedClaim(Plain):
-    """A claim with its verdict; `p_holm` is null if nothing was tested."""
+    """A claim with its verdict; `p_corrected`, for looks and family, is null if nothing was tested."""
 
     id: str
     kind: str
+    family: str
+    role: Literal["primary", "secondary"]
     verdict: Literal["SUPPORTED", "REFUTED", "INCONCLUSIVE", "NOT MEASURED"]
     sentence: str
     source: str
     evidence: tuple[str, ...]
     decides: str
-    p_holm: float | None
+    bound: str
+    p_corrected: float | None
+    n_seeds: int
     is_synthetic: bool
+    needs_meter: bool
     nearest: str
     beside: str
     comparisons: tuple[Compared, ...]
 
 
+class ClaimFamily(Plain):
+    """Claims that were corrected together."""
+
+    id: str
+    title: str
+    alpha: float
+    n_tested: int
+
+
 class ClaimsAnswer(JsonAnswer):
-    """Verdicts on the claims of a file, corrected together."""
+    """Verdicts by family and for the planned looks; `lock` says when the claims were locked, and what changed."""
 
     alpha: float
     n_tested: int
-    correction: Literal["holm"]
+    looks: tuple[int, ...]
     exit_code: int
+    families: tuple[ClaimFamily, ...]
     claims: tuple[JudgedClaim, ...]
+    lock: tuple[str, ...] = ()
+
+
+class LockAnswer(JsonAnswer):
+    """The lock that was written, and its file."""
+
+    file: str
+    lock: Lock
 
 
 class CountAnswer(JsonAnswer):
@@ -277,6 +311,7 @@ ANSWERS: dict[str, type[JsonAnswer]] = {
     "baseline-list": BaselineListAnswer,
     "baseline-show": BaselineShowAnswer,
     "claims": ClaimsAnswer,
+    "claims-lock": LockAnswer,
     "compare": CompareAnswer,
     "count": CountAnswer,
     "data": DataAnswer,
@@ -290,6 +325,7 @@ ANSWERS: dict[str, type[JsonAnswer]] = {
     "report": FilesAnswer,
     "run": RunAnswer,
     "run-dry-run": PlanAnswer,
+    "tune": TuneAnswer,
 }
 
 

@@ -23,6 +23,7 @@ from dlmi_bench.cli.options import say
 from dlmi_bench.cli.profile import profile
 from dlmi_bench.cli.report import report
 from dlmi_bench.cli.run import run
+from dlmi_bench.cli.tune import tune
 from dlmi_bench.errors import BenchError, UsageError, choose_remedy
 
 EXIT_ERROR = 1
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "list": (list_, "list models"),
     "data": (data, "data usps"),
     "run": (run, "run --suite smoke --report"),
+    "tune": (tune, "tune --task usps --model mlp-64-32 --model cnn-4"),
     "gate": (gate, "gate --onnx net.onnx --test test.npz"),
     "doctor": (doctor, "doctor --quick"),
     "report": (report, "report --format html --to my-report"),

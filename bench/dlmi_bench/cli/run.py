@@ -40,6 +40,17 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do everything again; or only the kinds named, with the stored trainings.")
     ] = False,
+    until_decided: Annotated[
+        bool | None,
+        typer.Option(
+            "--until-decided/--fixed-seeds",
+            help="Train what the claims need, and more seeds until they are decided. The default suite does.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for the seeds after the first look: 45m, 90s, 1h.", metavar="TIME")
+    ] = None,
+    max_seeds: Annotated[int | None, typer.Option(min=1, help="Most seeds of a model; 40.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show which cells would be done, why and for how long; do nothing.")
     ] = False,
@@ -48,6 +59,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Train and measure. Run the same command again to resume."""
+    from dlmi_bench.deciding.limits import parse_duration
     from dlmi_bench.suite.suites import parse_shard
     from dlmi_tasks.files import folders
 
@@ -56,7 +68,7 @@ def run(
     file, kinds = _split_words(words or [])
     if kinds and not fresh:
         raise _refuse_word(kinds[0])
-    study = _load_study(file, suite) if file else None
+    study = load_asked_study(file, suite) if file else None
     asked = study.suite if study else suite or "default"
     options: dict[str, Any] = {
         "out": out,
@@ -72,7 +84,12 @@ def run(
         _show_plan(asked, options, as_json=as_json)
         return
     if study:
-        study.keep_claims(out)
+        study.keep_claims(out, has_looks=bool(until_decided))
+    options |= {
+        "until_decided": until_decided,
+        "budget_s": parse_duration(budget) if budget else None,
+        "max_seeds": max_seeds,
+    }
     _run(asked, options, as_json=as_json, with_report=with_report)
 
 
@@ -128,7 +145,7 @@ def _split_words(words: list[str]) -> tuple[Path | None, list[str]]:
     return None, words
 
 
-def _load_study(file: Path, suite: str | None) -> "StudyFile":
+def load_asked_study(file: Path, suite: str | None) -> "StudyFile":
     """Load a study, as finely measured as `suite` says where it is named."""
     from dlmi_bench.suite.study_file import load_study
     from dlmi_bench.suite.suites import load_suite

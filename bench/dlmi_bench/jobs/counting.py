@@ -15,6 +15,7 @@ from dlmi_bench.units import format_share
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch import nn
 
 TRAINING_RULE = (
     "forward + backward in training mode, gradients of all trainable parameters, loss and optimiser left out"
@@ -33,13 +34,14 @@ def run_counts_job(request: CountsRequest, _: OnProgress) -> tuple[Figure, ...]:
     if subject.kind == "file":
         figures = [*_make_file_figures(Path(subject.name), subject), *make_macs_figures(graph)]
     else:
-        counts = measure_counts(build(subject), subject.input_shape, closed_form=compute_closed_form(subject))
+        network = build(subject)
+        counts = measure_counts(network, subject.input_shape, closed_form=compute_closed_form(subject))
         if all(p.macs is None for p in counts.products if p.counter != FORMULA):  # a formula takes any input
             raise UsageError(
                 f"{subject.name} on {subject.input_shape}: {counts.products[0].reason}",
                 "check the shape that --input names, batch first; inputs are one tensor of floating-point numbers",
             )
-        figures = make_count_figures(counts, graph)
+        figures = [*make_count_figures(counts, graph), *([_size(network, subject)] if request.is_sized else [])]
     return tuple(figures)
 
 
@@ -99,6 +101,20 @@ def _make_figure(name: str, scale: int, products: Products, notes: tuple[Note, .
 
 def _count(name: str, value: int, source: str, **extra: Any) -> Figure:
     return Figure(name=name, value=value, kind="counted", source=source, **extra)
+
+
+def _size(network: "nn.Module", subject: Subject) -> Figure:
+    """Size of the file that a training would write; in place of its hash of the program stand as many zeros."""
+    from dlmi_bench.instruments.counts.weights import compute_safetensors_bytes
+
+    about = {"model": f"{subject.name} {'0' * 64} {subject.shape_text}"}
+    return _count(
+        "size_bytes",
+        compute_safetensors_bytes(network.state_dict(), about),
+        "safetensors",
+        method="computed from names, shapes and types of the weights, without writing the file",
+        conditions={"artifact": "torch"},
+    )
 
 
 def _count_file(path: Path, subject: Subject) -> Products:

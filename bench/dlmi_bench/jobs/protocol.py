@@ -68,6 +68,8 @@ class TrainRequest(Request[Record]):
         out: Folder of the store.
         backends: Runtimes to evaluate, with their state.
         n_pictured: Test examples of each class to keep pictures of.
+        is_timed: Whether it has the machine to itself, and so is timed and metered.
+        cpu: To pin to; None for the first.
     """
 
     job = "dlmi_bench.jobs.training:run_train_cell"
@@ -76,6 +78,22 @@ class TrainRequest(Request[Record]):
     energy_window_s: float
     backends: dict[str, str]
     n_pictured: int
+    is_timed: bool = True
+    cpu: int | None = None
+
+
+class TuneRequest(Request[Record]):
+    """Train one model by one recipe, for its validation alone.
+
+    Attributes:
+        tried: Fields of the recipe that differ from the recipe in use.
+        cpu: To pin to; None for the first.
+    """
+
+    job = "dlmi_bench.jobs.tuning:run_tuning_job"
+    cell: Cell
+    tried: dict[str, int | float]
+    cpu: int | None = None
 
 
 class ReferencesRequest(Request[Figures]):
@@ -86,11 +104,16 @@ class ReferencesRequest(Request[Figures]):
 
 
 class CountsRequest(Request[Figures]):
-    """Count a model or a file; `onnx` is a file of the same network."""
+    """Count a model or a file; `onnx` is a file of the same network.
+
+    Attributes:
+        is_sized: Whether to compute the size of the model's weights, of which there is no file.
+    """
 
     job = "dlmi_bench.jobs.counting:run_counts_job"
     subject: Subject
     onnx: str | None = None
+    is_sized: bool = False
 
 
 class MemoryRequest(Request[Figures]):

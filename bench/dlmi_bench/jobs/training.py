@@ -19,16 +19,15 @@ from dlmi_bench.backends.quantization import N_CALIBRATION, write_int8
 from dlmi_bench.errors import DataError, MeasurementError, UsageError, describe_export_error
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.energy import EnergySample, measure_energy
-from dlmi_bench.instruments.energy_figures import make_energy_figures, make_target_figures
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.evaluation import evaluate, to_npy
 from dlmi_bench.jobs.finished import check_onnx, list_missing_figures, load_checkpoint, read_checkpoint
 from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
-from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
+from dlmi_bench.jobs.training_figures import make_duration, make_training_figures
+from dlmi_bench.records import UNTIMED, Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store.artifacts import put_artifact
-from dlmi_bench.units import format_share
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Splits, Stream, Task
@@ -56,7 +55,7 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
     cell, entry = request.cell, MODELS[request.cell.model]
     out, task = Path(request.out), get_task(cell.task)
     torch.set_num_threads(1)
-    CpuHopper()(0)
+    CpuHopper(None if request.cpu is None else [request.cpu])(0)
     with Stopwatch() as loading:
         data = task.load()
         splits = data.split(task.n_validation, cell.seed_index)
@@ -73,7 +72,7 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
         n_pictured=request.n_pictured,
         obstacles={name: find_obstacle(entry, b, is_here=not b.is_isolated) for name, b in BACKENDS.items()},
     )
-    loading_s = Figure(name="loading_s", value=loading.total_s, kind="measured", source="perf_counter_ns")
+    loading_s = make_duration("loading_s", loading.total_s) if request.is_timed else unavailable("loading_s", UNTIMED)
     return Record(
         cell=cell,
         figures=(*trained.figures, *evaluated.figures, loading_s),
@@ -126,16 +125,14 @@ def _train_here(
     if entry.is_own:
         _check_export(cell, build, task)
     work = partial(train_own, build, splits, task, fit) if fit else partial(train, build, splits, task, recipe)
-    run, energy, is_reproducible = _train(work, cell, request.energy_window_s, on_progress)
-    figures = [*_describe_run(run, task), *_describe_energy(energy, run, task)]
-    if start and start.training_s is not None:
-        figures.append(_make_pretraining(start.training_s))
+    run, energy, is_reproducible = _train(work, request, on_progress)
+    pretraining_s = start.training_s if start else None
     return Trained(
         _export(run.network, cell.model, task, splits.train, Path(request.out)),
-        figures,
+        make_training_figures(run, energy, task, pretraining_s, is_timed=request.is_timed),
         recipe={"fit": describe_function(fit)} if fit else asdict(recipe),
         start=describe_start(entry, start),
-        curve=[asdict(evaluation) for evaluation in run.curve],
+        curve=[asdict(e) | ({} if request.is_timed else {"training_s": None}) for e in run.curve],
         is_reproducible=is_reproducible,
     )
 
@@ -186,27 +183,29 @@ def _take_finished(
 
 
 def _train(
-    train_once: Callable[..., TrainingRun], cell: Cell, energy_window_s: float, on_progress: OnProgress
+    train_once: Callable[..., TrainingRun], request: TrainRequest, on_progress: OnProgress
 ) -> tuple[TrainingRun, EnergySample | MeasurementError, bool | None]:
-    """Train under the energy meter, again from the start while its window is too short.
+    """Train under the energy meter, again from the start while its window is too short; once where it is not timed.
 
     The first run is the one that counts; where the meter fails its error stands for the energy. Repeats must end in the
     same weights, bit for bit; None where there were none.
     """
     runs: list[TrainingRun] = []
+    window_s = request.energy_window_s
 
     def work() -> None:
         doing = "training" if not runs else f"training again for the energy window ({len(runs) + 1})"
-        runs.append(train_once(seed=cell.seed, on_epoch=lambda done, total: on_progress(doing, done / total)))
+        runs.append(train_once(seed=request.cell.seed, on_epoch=lambda done, total: on_progress(doing, done / total)))
 
     warm_up()
-    energy: EnergySample | MeasurementError
-    try:
-        idle = idle_baseline(energy_window_s)
-        energy = measure_energy(work, energy_meter(), min_window_s=energy_window_s, idle=idle)
-    except MeasurementError as error:
-        energy = error
-    if not runs:  # the meter did not even start
+    energy: EnergySample | MeasurementError = MeasurementError(UNTIMED, "ask for more timed trainings")
+    if request.is_timed:
+        try:
+            idle = idle_baseline(window_s)
+            energy = measure_energy(work, energy_meter(), min_window_s=window_s, idle=idle)
+        except MeasurementError as error:
+            energy = error
+    if not runs:  # no meter, or it did not even start
         work()
     first, *others = runs
     is_reproducible = all(_equal(first.network, other.network) for other in others) if others else None
@@ -220,11 +219,6 @@ def describe_start(entry: ModelEntry, start: Start | None) -> dict[str, JsonValu
     """
     found: dict[str, JsonValue] = {"source": "factory" if entry.is_own else entry.start, "is_frozen": entry.is_frozen}
     return found | ({"sha256": start.sha256, **start.origin} if start else {"sha256": None})
-
-
-def _make_pretraining(training_s: float) -> Figure:
-    method = "the trunk, trained once and shared by all seeds; not part of training_s"
-    return Figure(name="pretraining_s", value=training_s, kind="measured", source="perf_counter_ns", method=method)
 
 
 def _equal(a: nn.Module, b: nn.Module) -> bool:
@@ -253,46 +247,3 @@ def _keep(paths: dict[str, Path], train_split: Arrays | Stream | None, out: Path
                 write_int8(paths["onnx"], images, made)
                 paths = paths | {"onnx-int8": made}
         return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in paths.items()}
-
-
-def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun, task: Task) -> list[Figure]:
-    """Make the energies of the whole training and until the target, or say why there are none."""
-    name = "training_energy_j"
-    if isinstance(energy, MeasurementError):
-        asked = [{"component": "cpu", "idle_subtracted": is_net} for is_net in (False, True)]
-        energies = [unavailable(name, energy.cause, **conditions) for conditions in asked]
-    else:
-        energies = make_energy_figures(name, energy)
-    if task.target is None:
-        return energies
-    return [*energies, *make_target_figures(energies, run.time_to_target_s, run.training_s)]
-
-
-def _describe_run(run: TrainingRun, task: Task) -> list[Figure]:
-    def timed(name: str, value: float) -> Figure:
-        return Figure(name=name, value=value, kind="measured", source="perf_counter_ns", conditions={"threads": 1})
-
-    figures = [
-        timed("training_s", run.training_s),
-        timed("evaluation_s", run.evaluation_s),
-        Figure(name="n_epochs", value=run.n_epochs, kind="counted", source="training loop"),
-        Figure(name="n_samples", value=run.n_samples, kind="counted", source="training loop")
-        if run.n_samples is not None
-        else unavailable("n_samples", "fit reported none"),
-    ]
-    if task.target is None:
-        return figures
-    to_target = {
-        "time_to_target_s": run.time_to_target_s,
-        "epochs_to_target": run.epochs_to_target,
-        "samples_to_target": run.samples_to_target,
-    }
-    goal = f"validation accuracy {format_share(task.target.validation_accuracy)}"
-    stop = "time limit" if run.is_timed_out else "end of the recipe"
-    for name, value in to_target.items():
-        if value is None:
-            reason = f"censored: {goal} not reached by the {stop} ({run.n_epochs} epochs, {run.training_s:.1f} s)"
-            figures.append(unavailable(name, reason))
-        else:
-            figures.append(timed(name, value).model_copy(update={"method": f"first evaluation with {goal}"}))
-    return figures

@@ -123,7 +123,7 @@ class Worker:
             UsageError: the job raised one.
             JobError: it raised anything else, the worker died, did not answer in time or answered something else.
         """
-        start_s, timer = time.monotonic(), threading.Timer(timeout_s or 0.0, self._kill)
+        start_s, timer = time.monotonic(), threading.Timer(timeout_s or 0.0, self.kill)
         if timeout_s is not None:
             timer.start()
         try:
@@ -169,7 +169,7 @@ class Worker:
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self._kill()
+            self.kill()
         self._end()
         if self._process.stdout:
             self._process.stdout.close()
@@ -179,7 +179,7 @@ class Worker:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is not None:
-            self._kill()
+            self.kill()
         self.close()
 
     def _death(self, function: str) -> JobError:
@@ -191,7 +191,7 @@ class Worker:
             return JobError(cause, "free memory, which usually ran out, then run the same command again")
         return JobError(cause, "the model or a library ended the process: try the model alone, or run it again")
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
         """Kill the worker and all processes that its jobs started: they are one session."""
         if not hasattr(os, "killpg"):
             self._process.kill()
@@ -202,7 +202,7 @@ class Worker:
     def _end(self) -> int:
         """Wait for the worker and for what it printed last; processes that left its session are not waited for."""
         code = self._process.wait()
-        self._kill()
+        self.kill()
         self._drainer.join(DRAIN_S)
         return code
 

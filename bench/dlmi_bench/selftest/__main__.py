@@ -18,7 +18,7 @@ from dlmi_bench.instruments.host.provenance import (
     describe_machine,
     describe_versions,
 )
-from dlmi_bench.selftest import bias, coverage, detection
+from dlmi_bench.selftest import bias, coverage, detection, studies
 from dlmi_bench.selftest.markdown import format_page
 from dlmi_bench.selftest.peers import Comparison, compare_peers
 from dlmi_bench.selftest.rows import Row
@@ -36,9 +36,10 @@ PARTS: dict[str, tuple[Callable[[], Iterator[Row]], ...]] = {
         detection.check_energy,
         detection.check_curves,
     ),
+    "studies": (studies.check_limits, studies.check_effects),
 }
 LEGEND = (
-    "shown: the figure and its exact 95 % bounds lie in the target; met: the figure does, its bounds reach beyond "
+    "shown: the figure and its 95 % bounds lie in the target; met: the figure does, its bounds reach beyond "
     "it or n is too small for any; MISSED: it does not."
 )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.selftest.rows import ALPHA, Bounds, Simulate
 from dlmi_bench.stats.confusion import Metric, bootstrap_interval
-from dlmi_bench.stats.estimates import MedianEstimate, Share, estimate_accuracy, estimate_sd_ratio
+from dlmi_bench.stats.estimates import MedianEstimate, Share, estimate_accuracy
 from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports.claims.kinds.paired import estimate_gain
 from dlmi_reports.results.answers import Answers
@@ -171,12 +171,6 @@ def _draw_two(rng: Generator) -> tuple[Floats, Floats]:
         draw_table(rng, ease, draw_luck(rng, a)) for ease, a in zip(draw_ease(rng, 2), (0.95, 0.94), strict=True)
     )
     return first, second
-
-
-def simulate_stability(rng: Generator) -> Bounds:
-    """20 pairs of seeds, the second side 1.5 times as scattered, correlated by one half."""
-    first, second = rng.multivariate_normal([0, 0], [[1, 0.75], [0.75, 2.25]], 20).T
-    return *estimate_sd_ratio(first.tolist(), second.tolist()).compute_interval(ALPHA), 1.5
 
 
 def simulate_censored(rng: Generator) -> Bounds:

@@ -54,7 +54,6 @@ METHODS: tuple[Method, ...] = (
         highest=1.0,
         remark="at least 95 %: common examples are taken for two samples",
     ),
-    Method("Pitman-Morgan: ratio of seed sds, 20 pairs", answers.simulate_stability),
     Method("sign test: median ratio, 20 pairs, some censored", answers.simulate_censored),
     Method("jackknife t: ratio of pooled signal to noise, 180 images", answers.simulate_gain),
     Method("bootstrap: balanced accuracy, 120 examples", answers.simulate_confusion(compute_balanced_accuracy)),

@@ -6,7 +6,7 @@ from typing import Any
 from dlmi_bench.selftest.peers import Comparison
 from dlmi_bench.selftest.rows import Row
 
-ROW_COLUMNS = ("part", "what", "figure %", "exact 95 % bounds", "n", "target %", "")
+ROW_COLUMNS = ("part", "what", "figure %", "95 % bounds", "n", "target %", "")
 PEER_COLUMNS = ("spin", "centre", "error", "uncertainty it states", "planted tail", "n")
 INTRODUCTION = (
     "Written by `nox -s selftest`. [METHOD.md](../METHOD.md) explains what is measured and how to read the rows."
@@ -23,7 +23,7 @@ def format_page(rows: Sequence[Row], comparisons: Sequence[Comparison], origin: 
     """
     parts = ["# Self-test: last run", INTRODUCTION, format_origin(origin)]
     if rows:
-        parts += ["## Bias, coverage and detection", format_table(ROW_COLUMNS, map(list_cells, rows))]
+        parts += ["## Bias, coverage, detection and studies", format_table(ROW_COLUMNS, map(list_cells, rows))]
     if comparisons:
         parts += ["## Other tools on the same spins", *_format_tools(comparisons)]
     return "\n\n".join(parts) + "\n"

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Literal
 
 from numpy.random import Generator
 
-from dlmi_bench.stats.intervals import compute_clopper_pearson, compute_sign_interval
+from dlmi_bench.stats.intervals import compute_clopper_pearson, compute_sign_interval, compute_t_interval
 
-Part = Literal["bias", "coverage", "detection"]
+Part = Literal["bias", "coverage", "detection", "studies"]
 Verdict = Literal["shown", "met", "MISSED"]
 ALPHA = 0.05  # intervals are 95 %
 Bounds = tuple[float, float, float]  # lo, hi, truth
@@ -21,8 +21,8 @@ class Row:
     """One figure with the range that it has to lie in; bias is relative to the truth, all else a share.
 
     Attributes:
-        lo, hi: Exact 95 % bounds of the figure: Clopper and Pearson's of a share, the sign test's of a median; None
-            where n is too small for any.
+        lo, hi: 95 % bounds of the figure: Clopper and Pearson's of a share, the sign test's of a median, both exact,
+            and Student's of a mean; None where n is too small for any.
         lowest, highest: What is accepted.
         remark: What a reader has to know to judge it.
     """
@@ -61,6 +61,12 @@ def make_share(
     n = len(hits)
     lo, hi = compute_clopper_pearson(sum(hits), n)
     return Row(part, subject, sum(hits) / n, lo, hi, n, lowest, highest, remark)
+
+
+def make_mean(part: Part, subject: str, values: Sequence[float], *, lowest: float, highest: float = 1.0) -> Row:
+    """Make a row of a mean over independent sessions, with a t-interval."""
+    lo, hi = compute_t_interval(values, ALPHA / 2)
+    return Row(part, subject, fmean(values), lo, hi, len(values), lowest, highest)
 
 
 def make_bias(subject: str, read: Sequence[float], truth: float, *, most: float, remark: str = "") -> Row:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist, fmean, median
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dlmi_bench.stats.intervals import compute_satterthwaite, compute_sd, compute_sign_interval, compute_wilson
 
 Table = NDArray[np.float64]  # (seed, example)
-MIN_SLACK = 1e-9  # below it a correlation is 1 but for rounding
+SEEDS = "seeds"  # what is sampled, where it is trainings that more can be done of
 MAX_N = 1_000_000  # what needs more than this is not decided by more of the same
 
 
@@ -25,6 +25,10 @@ class Estimate(Protocol):
 
     @property
     def value(self) -> float: ...
+
+    @property
+    def samples_seeds(self) -> bool:
+        """Tell whether seeds are sampled, whatever they add: it must not depend on what they showed."""
 
     def compute_interval(self, alpha: float) -> tuple[float, float]:
         """Two-sided bounds, each missed with probability alpha / 2."""
@@ -35,12 +39,16 @@ class Estimate(Protocol):
     def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
         """Smallest n by what is sampled that brings the smaller p-value to `alpha`, if the estimate stays."""
 
+    def compute_fraction(self, n_seeds: int) -> float:
+        """Information so far as a fraction of that of `n_seeds`; 1 where seeds are not what is sampled."""
+
 
 @dataclass(frozen=True)
 class Exact:
     """A count: no sampling, so no doubt."""
 
     value: float
+    samples_seeds: ClassVar[bool] = False
 
     def compute_interval(self, alpha: float) -> tuple[float, float]:
         return self.value, self.value
@@ -50,6 +58,9 @@ class Exact:
 
     def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
         return {}
+
+    def compute_fraction(self, n_seeds: int) -> float:
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,10 @@ class Mean:
         return math.sqrt(max(whole - twice, twice))
 
     @property
+    def samples_seeds(self) -> bool:
+        return any(source.what == SEEDS for source in self.sources)
+
+    @property
     def freedom(self) -> float:
         return compute_satterthwaite([s.variance for s in self.sources], [s.n for s in self.sources])
 
@@ -112,6 +127,13 @@ class Mean:
             if n is not None:
                 needed[what] = n
         return needed
+
+    def compute_fraction(self, n_seeds: int) -> float:
+        if not self.samples_seeds:
+            return 1.0
+        if self.error == 0:  # no p-value to spend a share on
+            return min(1.0, min(source.n for source in self.sources if source.what == SEEDS) / n_seeds)
+        return min(1.0, self._with_n(SEEDS, n_seeds).error ** 2 / self.error**2)
 
     def _with_n(self, what: str, n: int) -> "Mean":
         n_now = min(source.n for source in self.sources if source.what == what)
@@ -200,6 +222,13 @@ class Share:
         n = _search(lambda n: min(self._compute_p(threshold, n)) <= alpha, self.n)
         return {} if n is None else {self.what: n}
 
+    @property
+    def samples_seeds(self) -> bool:
+        return self.what == SEEDS
+
+    def compute_fraction(self, n_seeds: int) -> float:
+        return min(1.0, self.n / n_seeds) if self.samples_seeds else 1.0
+
 
 @dataclass(frozen=True)
 class MedianEstimate:
@@ -225,71 +254,19 @@ class MedianEstimate:
         n = _search(lambda n: _compute_tail(round(share * n), n) <= alpha, len(self.values))
         return {} if n is None else {self.what: n}
 
+    @property
+    def samples_seeds(self) -> bool:
+        return self.what == SEEDS
+
+    def compute_fraction(self, n_seeds: int) -> float:
+        return min(1.0, len(self.values) / n_seeds) if self.samples_seeds else 1.0
+
 
 def _compute_tail(n_hits: int, n: int) -> float:
     """P(at least `n_hits` heads in `n` tosses)."""
     from scipy.special import bdtrc
 
     return 1.0 if n_hits == 0 else float(bdtrc(n_hits - 1, n, 0.5))
-
-
-@dataclass(frozen=True)
-class SdRatio:
-    """Ratio of two standard deviations of paired values, second over first: above 1 the first is the stabler one.
-
-    Interval and p-values are those of Pitman and Morgan: equal variances mean that sum and difference are
-    uncorrelated. Both sides are taken for normal.
-
-    Source: E. J. G. Pitman, Biometrika 31 (1939) 9-12; W. A. Morgan, ibid. 13-19.
-    """
-
-    sd_first: float
-    sd_second: float
-    correlation: float
-    n: int
-    what: str = "seeds"
-
-    @property
-    def value(self) -> float:
-        return self.sd_second / self.sd_first
-
-    def compute_interval(self, alpha: float) -> tuple[float, float]:
-        from scipy.special import stdtrit
-
-        t = float(stdtrit(self.n - 2, 1 - alpha / 2))
-        k = 1 + 2 * (1 - self.correlation**2) * t * t / (self.n - 2)
-        half = math.sqrt(k * k - 1)
-        return self.value * math.sqrt(k - half), self.value * math.sqrt(k + half)
-
-    def compute_p(self, threshold: float) -> tuple[float, float]:
-        return self._compute_p(threshold, self.n)
-
-    def _compute_p(self, threshold: float, n: int) -> tuple[float, float]:
-        from scipy.special import stdtr
-
-        a, b = self.sd_second, self.sd_first * threshold
-        # t of the correlation between a + b and a - b, written without a difference that cancels
-        t = (a * a - b * b) * math.sqrt(n - 2) / (2 * a * b * math.sqrt(1 - self.correlation**2))
-        return float(stdtr(n - 2, -t)), float(stdtr(n - 2, t))
-
-    def find_needed(self, threshold: float, alpha: float) -> dict[str, int]:
-        n = _search(lambda n: min(self._compute_p(threshold, n)) <= alpha, self.n)
-        return {} if n is None else {self.what: n}
-
-
-def estimate_sd_ratio(first: Sequence[float], second: Sequence[float]) -> SdRatio:
-    """Estimate the ratio of the standard deviations of `second` and `first`, paired by place.
-
-    Raises:
-        ValueError: fewer than three pairs, a side that does not vary at all, or two that move as one.
-    """
-    a, b = np.asarray(first, float), np.asarray(second, float)
-    if len(a) != len(b) or len(a) < 3 or not (np.ptp(a) and np.ptp(b)):
-        raise ValueError(f"three pairs that vary are needed, got {len(a)} and {len(b)}")
-    correlation = float(np.corrcoef(a, b)[0, 1])
-    if 1 - abs(correlation) < MIN_SLACK:
-        raise ValueError("the two sides move as one, so that nothing is left to judge by")
-    return SdRatio(float(a.std(ddof=1)), float(b.std(ddof=1)), correlation, len(a))
 
 
 def _search(is_enough: Callable[[int], bool], n_now: int) -> int | None:

@@ -50,6 +50,7 @@ REMEDIES = {
 }
 COLUMNS = "key, fingerprint, status, record, error, finished_at"
 INSERT = f"INSERT INTO attempts ({COLUMNS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+FIRST_TRAINING = "SELECT min(finished_at) FROM attempts WHERE key LIKE 'train/%' AND record IS NOT NULL"
 NEWEST = "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key)"
 
 
@@ -164,6 +165,14 @@ class Store:
     def current(self) -> dict[str, Attempt]:
         """Latest attempt of every cell, by key, in the order of their first appearance."""
         return {row.key: make_attempt(row) for row in self._select(f"{NEWEST} ORDER BY id")}
+
+    def find_first_training(self) -> str:
+        """Find when the first training was done, whatever replaced it since; empty if there is none."""
+        try:
+            (found,) = self._db.execute(FIRST_TRAINING).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise self._explain(error) from error
+        return "" if found is None else str(found)
 
     def failures(self) -> list[Attempt]:
         """Every failed attempt, also those that a later attempt replaced."""

@@ -8,8 +8,9 @@ import numpy as np
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import Answer, OnProgress, Request
+from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.worker import Worker, run_here
-from dlmi_bench.records import Cell, Record
+from dlmi_bench.records import Cell, Figure, Record
 from dlmi_bench.store.artifacts import find_artifact
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
@@ -29,16 +30,21 @@ class SuiteContext:
         self.folder = folder.resolve()
         self.tasks = tasks
         self.trained: dict[tuple[str, str], Record] = {}
+        self._peaks: dict[int, list[Figure]] = {}
         self._worker: Worker | None = None
         self._scratch: TemporaryDirectory[str] | None = None
 
     def ask(self, request: Request[Answer], on_progress: OnProgress, cell: Cell | None = None) -> Answer:
         """Run a job in the shared worker, which is replaced after it died; here, if no other process has the cell."""
-        if cell and (MODELS[cell.model].definition or not isinstance(TASKS[cell.task], str)):
+        if cell and self.is_here_only(cell):
             return run_here(request, on_progress)
         if self._worker is None or not self._worker.is_alive:
             self._worker = Worker()
         return self._worker.ask(request, on_progress)
+
+    def is_here_only(self, cell: Cell) -> bool:
+        """Tell whether no other process has the cell's model or task."""
+        return bool(MODELS[cell.model].definition) or not isinstance(TASKS[cell.task], str)
 
     def keep_inputs(self, name: str) -> str:
         """Path of the first validation images of a task, for whatever times a model; the test split stays closed."""
@@ -49,6 +55,12 @@ class SuiteContext:
             images = task.load().split(task.n_validation).validation.images
             np.save(path, images[: max(self.suite.batches)], allow_pickle=False)
         return str(path)
+
+    def find_peaks(self, n_threads: int) -> list[Figure]:
+        """The machine's peaks with so many threads, measured once in a run."""
+        if n_threads not in self._peaks:
+            self._peaks[n_threads] = run_peaks(n_threads)
+        return self._peaks[n_threads]
 
     def find_path(self, cell: Cell, role: str) -> str:
         """Path of the artifact that the cell's training wrote under this role."""

@@ -2,26 +2,45 @@
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from dlmi_bench.units import format_share
+from dlmi_bench.units import format_left, format_share
 
 if TYPE_CHECKING:
     from dlmi_bench.suite.plan import Step
 
 
+@dataclass(frozen=True)
+class Left:
+    """Estimated time of the step that starts, and of all later ones [s]."""
+
+    step_s: float
+    later_s: float
+
+    def estimate(self, elapsed_s: float, share: float) -> float:
+        """Estimate what is left once the step has run that long and done this share of itself; 0 if it does not say."""
+        whole_s = elapsed_s / share if share > MIN_SHARE else self.step_s
+        return max(0.0, whole_s - elapsed_s) + self.later_s
+
+
+MIN_SHARE = 0.05  # below, a share tells less than the estimate
+
+
 class Display(Protocol):
     """Receiver of a run's progress."""
 
-    def start_step(self, step: "Step", index: int, total: int) -> None: ...
+    def start_step(self, step: "Step", index: int, total: int, left: Left | None = None) -> None: ...
 
     def progress(self, doing: str, fraction: float) -> None: ...
 
     def end_step(self, step: "Step", outcome: str) -> None: ...
+
+    def say(self, text: str) -> None: ...
 
 
 class NotebookLine:
@@ -38,13 +57,16 @@ class NotebookLine:
 
 
 class RunDisplay:
-    """Show cells done and to do, the current one, and the time left.
+    """Show cells done and to do, the current one, and the time left; in a log that is a line now and then.
 
     The screen is drawn when something happens, not on a timer: a busy parent would disturb what is measured. For the
     same reason it is not drawn more often than every MIN_INTERVAL_S.
     """
 
     MIN_INTERVAL_S = 0.25
+    FIRST_LEFT_S = 30.0  # the first step may be a long one
+    LEFT_INTERVAL_S = 180.0
+    MIN_LEFT_S = 30.0
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -61,7 +83,9 @@ class RunDisplay:
         self._line = self._bar.add_task("starting", total=None, left="")
         self._begin_s = time.monotonic()
         self._step_s = self._drawn_s = self._begin_s
-        self._n_kept = 0
+        self._left: Left | None = None
+        self._is_timed, self._share = True, 0.0
+        self._said_s: float | None = None  # when a log was last told the time left
         self._index = self._total = 0
         self._outcomes: Counter[str] = Counter()
         self._notebook: NotebookLine | None = None
@@ -78,23 +102,33 @@ class RunDisplay:
             counts = ", ".join(f"{n} {outcome}" for outcome, n in self._outcomes.items())
             self._notebook.show(f"{counts or 'nothing to do'} ({time.monotonic() - self._begin_s:.0f} s)")
 
-    def start_step(self, step: "Step", index: int, total: int) -> None:
-        self._index, self._total = index, total
+    def start_step(self, step: "Step", index: int, total: int, left: Left | None = None) -> None:
+        self._index, self._total, self._left = index, total, left
+        self._is_timed, self._share = step.is_timed, 0.0
         self._step_s = time.monotonic()
         self._draw(f"{step.task}: {step.title}", is_forced=True)
+        if index and self._said_s is None:
+            self._log_left(self._step_s)
 
     def progress(self, doing: str, fraction: float) -> None:
+        if not self._is_timed:  # a timed training is repeated, so that its share comes again
+            self._share = fraction
+        now_s = time.monotonic()
+        if now_s - (self._said_s or self._begin_s) >= (self.LEFT_INTERVAL_S if self._said_s else self.FIRST_LEFT_S):
+            self._log_left(now_s)
         self._draw(f"{doing} {format_share(fraction)}" if 0 < fraction < 1 else doing)
 
     def end_step(self, step: "Step", outcome: str) -> None:
         self._outcomes[outcome.partition(":")[0]] += 1
-        is_kept = outcome.startswith("kept")
-        self._n_kept += is_kept
         if outcome == "kept" or (self._notebook and outcome == "done"):
             return
-        took = "" if is_kept else f" ({time.monotonic() - self._step_s:.1f} s)"
+        took = "" if outcome.startswith("kept") else f" ({time.monotonic() - self._step_s:.1f} s)"
         line = f"{self._place()} {step.task}: {step.title}: {outcome}{took}"
         self._console.print(line, markup=False, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, markup=False, highlight=False)
 
     def _place(self) -> str:
         return f"[{self._index + 1:>{len(str(self._total))}}/{self._total}]"
@@ -104,18 +138,20 @@ class RunDisplay:
         if not is_forced and now_s - self._drawn_s < self.MIN_INTERVAL_S:
             return
         self._drawn_s = now_s
-        left = self._estimate_left(now_s)
+        left_s = self._estimate_left(now_s)
+        left = f"about {format_left(left_s)} left" if left_s else ""
         if self._notebook:
             self._notebook.show(f"{self._place()} {text}{left and f', {left}'}")
         self._bar.update(self._line, description=text, completed=self._index, total=self._total, left=left)
         self._bar.refresh()
 
-    def _estimate_left(self, now_s: float) -> str:
-        """Estimate from the mean of the steps done in this run; steps that were kept took no time."""
-        n_done = self._index - self._n_kept
-        if n_done < 1:
-            return ""
-        left_s = (self._step_s - self._begin_s) / n_done * (self._total - self._index) - (now_s - self._step_s)
-        return (
-            f"about {max(0, round(left_s / 60))} min left" if left_s > 90 else f"about {max(0, round(left_s))} s left"
-        )
+    def _estimate_left(self, now_s: float) -> float:
+        return self._left.estimate(now_s - self._step_s, self._share) if self._left else 0.0
+
+    def _log_left(self, now_s: float) -> None:
+        """Tell a log, which has no line that is replaced, the time left."""
+        left_s = self._estimate_left(now_s)
+        if self._notebook or self._console.is_terminal or left_s < self.MIN_LEFT_S:
+            return
+        self._said_s = now_s
+        self._console.print(f"{self._place()} about {format_left(left_s)} left", markup=False, highlight=False)

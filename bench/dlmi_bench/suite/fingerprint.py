@@ -13,7 +13,7 @@ from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
 from dlmi_bench.closure import hash_code, hash_distribution, hash_objects, list_closure
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.jobs.source_files import PREFIX
-from dlmi_bench.records import Cell, CellKind
+from dlmi_bench.records import UNTIMED, Cell, CellKind
 from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
@@ -55,11 +55,14 @@ STARTS = {
 }
 
 
-def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, object]) -> str:
+def compute_fingerprint(
+    cell: Cell, suite: Suite, task: Task, inputs: dict[str, object], *, is_timed: bool = True
+) -> str:
     """Hash of all that decides the cell's result.
 
     Args:
         inputs: What it works on: hashes of the data for training, of the artifacts for measuring.
+        is_timed: False for a training beside others, which no setting concerns.
     """
     measure = MEASURES[cell.kind]
     parts: dict[str, object] = {
@@ -67,7 +70,7 @@ def compute_fingerprint(cell: Cell, suite: Suite, task: Task, inputs: dict[str, 
         "inputs": inputs,
         "versions": describe_versions() | {"dlmi-bench": ""},
         "code": hash_code(list_modules(cell)),
-        "settings": suite.model_dump(mode="json", include={*measure.settings}),
+        "settings": suite.model_dump(mode="json", include={*measure.settings}) if is_timed else UNTIMED,
     }
     if cell.kind == "train":
         parts["seed"] = cell.seed

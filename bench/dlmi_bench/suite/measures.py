@@ -20,7 +20,7 @@ from dlmi_bench.jobs.protocol import (
     TrainRequest,
     scores_role,
 )
-from dlmi_bench.jobs.sessions import Timing, make_latency_record, refuse_latency, run_latency_session, run_peaks
+from dlmi_bench.jobs.sessions import Timing, make_latency_record, refuse_latency, run_latency_session
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Artifact, Cell, CellKind, Conditions, Figure, Record, unavailable
@@ -30,6 +30,7 @@ from dlmi_models import MODELS
 
 # The seed whose artifact is measured: costs do not depend on the values of weights, so one is enough.
 MEASURED_SEED = 0
+UNTRAINED = "not exported: counted without a training"
 
 
 Run = Callable[[SuiteContext, list[Cell], OnProgress], list[Record]]
@@ -58,29 +59,32 @@ class Measure:
         return self.scope in ("model", "joint")
 
 
-def list_judged(cell: Cell, suite: Suite) -> dict[str, str]:
+def list_judged(cell: Cell, suite: Suite, *, is_timed: bool = True) -> dict[str, str]:
     """List the backends that a training is evaluated on, with their state.
 
     These are the default ones, and for the measured seed those of the suite. They are not part of the fingerprint: a
     training that was evaluated on more backends is still current.
     """
-    names = (*DEFAULT_BACKENDS, *(suite.backends if cell.seed_index == MEASURED_SEED else ()))
+    names = (*DEFAULT_BACKENDS, *(suite.backends if is_timed and cell.seed_index == MEASURED_SEED else ()))
     return {name: BACKENDS[name].describe_state() for name in names}
 
 
 def run_train(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
     """Train each cell's model with its seed."""
-    records = []
-    for cell in cells:
-        request = TrainRequest(
-            cell=cell,
-            out=str(context.folder),
-            energy_window_s=context.suite.energy_window_s,
-            backends=list_judged(cell, context.suite),
-            n_pictured=context.tasks[cell.task].n_pictured if cell.seed_index == MEASURED_SEED else 0,
-        )
-        records.append(context.ask(request, on_progress, cell))
-    return records
+    return [context.ask(make_train_request(context, cell), on_progress, cell) for cell in cells]
+
+
+def make_train_request(context: SuiteContext, cell: Cell, *, is_timed: bool = True) -> TrainRequest:
+    """Make the request for one training."""
+    is_pictured = is_timed and cell.seed_index == MEASURED_SEED
+    return TrainRequest(
+        cell=cell,
+        out=str(context.folder),
+        energy_window_s=context.suite.energy_window_s,
+        backends=list_judged(cell, context.suite, is_timed=is_timed),
+        n_pictured=context.tasks[cell.task].n_pictured if is_pictured else 0,
+        is_timed=is_timed,
+    )
 
 
 def run_references(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
@@ -89,20 +93,28 @@ def run_references(context: SuiteContext, cells: list[Cell], on_progress: OnProg
 
 
 def run_counts(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
-    """Count each model and the sizes of its files."""
+    """Count each model and the sizes of its files; of a model without a training, that of its weights."""
     records = []
     for cell in cells:
-        onnx, task = context.find_path(cell, "onnx"), context.tasks[cell.task]
+        task, trained = context.tasks[cell.task], context.trained.get((cell.task, cell.model))
+        onnx = context.find_path(cell, "onnx") if trained else None
         subject = Subject(kind="model", name=cell.model, input_shape=task.input_shape, n_classes=task.n_classes)
-        if MODELS[cell.model].is_own and MODELS[cell.model].own.factory is None:
+        if onnx and MODELS[cell.model].is_own and MODELS[cell.model].own.factory is None:
             subject = Subject(kind="file", name=onnx, input_shape=task.input_shape)
-        figures = context.ask(CountsRequest(subject=subject, onnx=onnx), on_progress, cell)
-        files = {artifact.role: artifact for artifact in context.trained[cell.task, cell.model].artifacts}
-        roles = dict.fromkeys(entry.artifact_role for entry in BACKENDS.values())
-        sizes = (_make_size(role, files.get(role)) for role in roles)
-        counts = (figure for figure in figures if figure.name != "size_bytes")  # of a file; the sizes have it too
-        records.append(Record(cell=cell, figures=(*counts, *sizes)))
+        figures = context.ask(CountsRequest(subject=subject, onnx=onnx, is_sized=not trained), on_progress, cell)
+        records.append(Record(cell=cell, figures=_add_sizes(figures, trained)))
     return records
+
+
+def _add_sizes(figures: Figures, trained: Record | None) -> Figures:
+    """Add the size of each file that the training wrote; without one, say so."""
+    roles = dict.fromkeys(entry.artifact_role for entry in BACKENDS.values())
+    if trained is None:
+        known = {figure.conditions.get("artifact") for figure in figures if figure.name == "size_bytes"}
+        return (*figures, *(unavailable("size_bytes", UNTRAINED, artifact=r) for r in roles if r not in known))
+    files = {artifact.role: artifact for artifact in trained.artifacts}
+    counts = (figure for figure in figures if figure.name != "size_bytes")  # of a file; the sizes have it too
+    return (*counts, *(_make_size(role, files.get(role)) for role in roles))
 
 
 def run_memory(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
@@ -176,7 +188,7 @@ def run_latency(context: SuiteContext, cells: list[Cell], on_progress: OnProgres
     """Time all models side by side, so that drift of the machine cancels between them, and the machine's own peaks."""
     on_progress("what the machine can do", 0.0)
     suite = context.suite
-    peaks = [figure for n_threads in suite.threads for figure in run_peaks(n_threads)]
+    peaks = [figure for n_threads in suite.threads for figure in context.find_peaks(n_threads)]
     found: dict[str, list[Timing]] = {cell.model: [] for cell in cells}
     for backend in suite.backends:
         models = {}

@@ -8,11 +8,13 @@ from typing import Any
 from dlmi_bench.errors import UsageError
 from dlmi_bench.files import decode_text, write_text
 from dlmi_bench.jobs import plugins, source_files
+from dlmi_bench.stats.looks import LOOKS
 from dlmi_bench.suite.suites import Suite
 from dlmi_models.own import Model, as_model
 from dlmi_tasks.spec import Task
 
 CLAIMS_FILE = "claims.toml"  # in the folder of results: the claims that its reports judge
+LOOKS_LINE = f"looks = {list(LOOKS)}\n"
 DEFAULT = "# Default questions: each run rewrites them. Remove this line to keep what you change.\n"
 
 
@@ -29,8 +31,11 @@ class StudyFile:
     own: tuple[str, ...]
     claims: Path | None = None
 
-    def keep_claims(self, out: Path) -> None:
+    def keep_claims(self, out: Path, *, has_looks: bool = False) -> None:
         """Put the claims where reports look for them: the stated ones, or default questions about the first model.
+
+        Args:
+            has_looks: Whether seeds will be added until the default questions are decided.
 
         Raises:
             UsageError: the file of claims is wrong.
@@ -40,8 +45,11 @@ class StudyFile:
 
             load_claims(self.claims)  # a mistake is said before anything is trained
             write_text(out / CLAIMS_FILE, decode_text(self.claims.read_bytes()))
-        elif not (kept := out / CLAIMS_FILE).exists() or decode_text(kept.read_bytes()).startswith(DEFAULT):
-            _write_default_claims(out, self.suite.tasks, self.own)
+            return
+        kept = decode_text(path.read_bytes()) if (path := out / CLAIMS_FILE).exists() else DEFAULT
+        if kept.startswith(DEFAULT):  # seeds that were added once have to be paid for ever after
+            head = LOOKS_LINE if has_looks or LOOKS_LINE in kept else ""
+            _write_default_claims(out, self.suite.tasks, self.own, DEFAULT + head)
 
 
 def load_study(path: Path) -> StudyFile:
@@ -95,10 +103,10 @@ def _place(module: str, name: str, value: object) -> "plugins.Place | Model":
     return plugins.Place(module, name)
 
 
-def _write_default_claims(out: Path, tasks: Iterable[str], models: tuple[str, ...]) -> None:
+def _write_default_claims(out: Path, tasks: Iterable[str], models: tuple[str, ...], head: str) -> None:
     from dlmi_reports.claims.defaults import make_default_claims
 
     named = list(tasks)
     parts = [make_default_claims(t, models[0], list(models[1:]), prefix=t if len(named) > 1 else "") for t in named]
     if text := "\n".join(filter(None, parts)) if models else "":
-        write_text(out / CLAIMS_FILE, DEFAULT + text)
+        write_text(out / CLAIMS_FILE, head + text)

@@ -16,6 +16,8 @@ from dlmi_tasks import SPECT_ARMS, TASKS, get_task
 
 # Models from scratch and each other way of starting them; without the full-size ones, which take hours on a CPU.
 TRANSFER_ARMS = tuple(name for name, entry in MODELS.items() if entry.starts and not entry.is_large)
+# Those that the course names at their published size.
+FULL_SIZE = ("vgg16-full", "resnet18-full", "resnet50-full", "vit-b16-full")
 # Each choice on its own, and normalisation and crop together. A whole slice takes four times as long to train.
 SLOW_ARMS = ("spect+max-full", "spect+zscore-full", "spect+minmax-full")
 ABLATION_ARMS = tuple(arm for arm in SPECT_ARMS if arm not in SLOW_ARMS)
@@ -26,27 +28,35 @@ class Suite(Plain):
 
     Attributes:
         models: Names; a task that none of them is for takes its own defaults.
+        counted: Models of which parameters, multiply-accumulates and bytes are counted without a training, on the
+            tasks whose images they take, but for arms.
         measures: What is done besides training.
         backends: Runtimes; one that cannot run here gives figures that say why.
         n_seeds: Trainings of each model on each task.
+        n_timed: Trainings of each model that have the machine to themselves and are timed and metered; later ones run
+            side by side and give accuracies alone.
         n_processes: Fresh processes behind each latency.
         n_rounds: Rounds in each process.
         batches: Batch sizes at which latency is measured.
         threads: Numbers of threads at which it is; each is another benchmark, in processes of its own.
+        budget_s: Time for more seeds of what the claims need until they are decided; 0 for none. See `deciding`.
         energy_window_s: Shortest energy window; work is repeated until it is filled. Below 1 s there is no energy.
     """
 
     name: str = "custom"
     tasks: tuple[str, ...] = ("usps", "spect")
     models: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
     measures: tuple[CellKind, ...] = ("references", "counts", "memory", "energy", "latency")
     backends: tuple[str, ...] = DEFAULT_BACKENDS
     n_seeds: int = Field(5, ge=1, le=1000)
+    n_timed: int = Field(5, ge=1, le=1000)
     n_processes: int = Field(5, ge=2, le=100)
     n_rounds: int = Field(100, ge=10, le=100_000)
     batches: tuple[int, ...] = Field((1, 64), min_length=1)
     threads: tuple[int, ...] = Field((1,), min_length=1)
     energy_window_s: float = Field(3.0, gt=0, le=3600)
+    budget_s: float = Field(0.0, ge=0, le=1_000_000)
 
 
 SUITES: dict[str, Suite] = {
@@ -61,7 +71,7 @@ SUITES: dict[str, Suite] = {
         batches=(1, 8),
         energy_window_s=1.0,
     ),
-    "default": Suite(name="default"),
+    "default": Suite(name="default", counted=FULL_SIZE, budget_s=360.0),
     "ablation": Suite(
         name="ablation", tasks=("spect", *ABLATION_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
     ),
@@ -71,6 +81,7 @@ SUITES: dict[str, Suite] = {
         tasks=("usps", "usps-libsvm", "spect", "spect-realistic"),
         backends=tuple(BACKENDS),
         n_seeds=20,
+        n_timed=20,
         n_processes=10,
         batches=(1, 8, 64, 256),
         threads=(1, 2, 4),
@@ -96,7 +107,7 @@ def load_suite(name: str) -> Suite:
 def override(suite: Suite, **changes: Any) -> Suite:
     """The suite with what the command line says instead; None and empty lists change nothing.
 
-    Where models are named and tasks are not, only the tasks that these models fit remain.
+    Where models are named and tasks are not, only the tasks that these models fit remain; and the other way round.
 
     Raises:
         UsageError: see check_names.
@@ -107,9 +118,14 @@ def override(suite: Suite, **changes: Any) -> Suite:
             raise UnavailableError(f"--backend {name}: {missing}", "leave it out, or see `dlmi-bench list backends`")
     update = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items() if v}
     named = [name for name in update.get("models", ()) if name in MODELS]
+    if named:
+        update["counted"] = ()
     if named and "tasks" not in update:
         fitting = {task for name in named for task in list_tasks(name, suite.tasks)}
         update["tasks"] = tuple(task for task in suite.tasks if task in fitting)
+    if "tasks" in update and not update.get("models"):
+        known = tuple(name for name in update["tasks"] if name in TASKS)
+        update["models"] = tuple(m for m in suite.models if m not in MODELS or list_tasks(m, known)) or suite.models
     return check_names(suite.model_copy(update=update), "command line")
 
 
@@ -132,6 +148,14 @@ def select_models(suite: Suite, task: str) -> list[str]:
     return named or [name for name in MODELS if name in get_task(task).default_models]
 
 
+def select_counted(suite: Suite, task: str) -> list[str]:
+    """Select the models that are counted on the task and not trained."""
+    if ARM in task:
+        return []
+    trained, shape = select_models(suite, task), get_task(task).input_shape
+    return [name for name in suite.counted if name not in trained and MODELS[name].fits(shape)]
+
+
 def list_tasks(model: str, tasks: tuple[str, ...]) -> list[str]:
     """List the tasks that have the model among their defaults, and those without defaults whose images it takes.
 
@@ -149,7 +173,12 @@ def check_names(suite: Suite, where: str) -> Suite:
     Raises:
         UsageError: names the first that is not.
     """
-    registries: dict[str, Collection[str]] = {"tasks": TASKS, "models": MODELS, "backends": BACKENDS}
+    registries: dict[str, Collection[str]] = {
+        "tasks": TASKS,
+        "models": MODELS,
+        "counted": MODELS,
+        "backends": BACKENDS,
+    }
     for field, registry in registries.items():
         for name in getattr(suite, field):
             if name not in registry:

@@ -34,7 +34,7 @@ def show_log(value: float, lo: float, hi: float) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One estimate and the threshold that it must exceed for the claim to hold.
+    """One estimate and the threshold that it must exceed, or lie `Within`, for the claim to hold.
 
     Attributes:
         label: Subject of the comparison.
@@ -64,6 +64,13 @@ class Comparison:
             return self.label + self.exactly
         return f"{self.label}: {self.show(self.estimate.value, *self.estimate.compute_interval(alpha))}{self.wanted}"
 
+    def describe_bound(self, alpha: float) -> str:
+        """Write what a wider interval leaves: how large a difference can be either way, or where a value lies."""
+        lo, hi = self.estimate.compute_interval(alpha)
+        if self.show is show_points and lo < 0 < hi:
+            return f"{self.label}: less than {100 * max(-lo, hi):.2g} points either way"
+        return f"{self.label}: {self.show(self.estimate.value, lo, hi)}"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -75,6 +82,15 @@ class Finding:
     @property
     def is_exact(self) -> bool:
         return all(isinstance(c.estimate, Exact) for c in self.comparisons)
+
+    @property
+    def samples_seeds(self) -> bool:
+        """Tell whether seeds are what is sampled: then every look at them pays, also where more would tell no more."""
+        return any(c.estimate.samples_seeds for c in self.comparisons)
+
+    def compute_fraction(self, n_seeds: int) -> float:
+        """Information so far as a fraction of that of `n_seeds`, of the comparison that has least."""
+        return min(c.estimate.compute_fraction(n_seeds) for c in self.comparisons)
 
     @property
     def p_support(self) -> float:

@@ -10,16 +10,32 @@ from dlmi_reports.results.answers import SPLITS, Answers, UnmeasuredError, read_
 from dlmi_reports.results.folds import OVERLAP
 from dlmi_reports.results.load import ModelResults, Results
 from dlmi_reports.results.marks import find_invalid
+from dlmi_reports.results.tuning import describe_tuning
 
 CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "energy"}
 
 
 class Evidence:
-    """Records and files of one store; `alpha` is the level of the file of claims."""
+    """Records and files of one store.
 
-    def __init__(self, results: Results, alpha: float = 0.05) -> None:
+    Args:
+        alpha: Level of the file of claims.
+        n_seeds: Only the first of them, as at an earlier look; all by default.
+    """
+
+    def __init__(self, results: Results, alpha: float = 0.05, n_seeds: int | None = None) -> None:
         self._results = results
         self.alpha = alpha
+        self._n_seeds = n_seeds
+
+    def look_back(self, n_seeds: int) -> "Evidence":
+        """Return the evidence that the first seeds gave."""
+        return Evidence(self._results, self.alpha, n_seeds)
+
+    def count_seeds(self, claim: OnTask) -> int:
+        """Count the seeds that all models of the claim have; 0 where one was not trained."""
+        found = [(self._results.tasks.get(task), model) for task, model in claim.list_arms()]
+        return min(len(task.models[model].repeats) if task and model in task.models else 0 for task, model in found)
 
     def find_model(self, claim: OnTask, model: str = "", task: str = "") -> ModelResults:
         """Find the results of the claim's model, or of another model or task.
@@ -34,7 +50,7 @@ class Evidence:
         if claim.data != "any" and found.is_synthetic != (claim.data == "synthetic"):
             has = "synthetic" if found.is_synthetic else "real"
             raise UnmeasuredError(f"the claim is about {claim.data} data, the store has {has} data of {task}")
-        return found.models[model]
+        return found.models[model].take(self._n_seeds)
 
     def is_synthetic(self, task: str) -> bool:
         return task in self._results.tasks and self._results.tasks[task].is_synthetic
@@ -57,10 +73,25 @@ class Evidence:
         return read_answers(self.find_model(claim, model, task), metric)
 
     def list_doubts(self, claim: OnTask) -> list[str]:
+        """List what makes intervals of test accuracies too narrow, groups of images and folds, and unequal tuning."""
+        metric, is_comparable = getattr(claim, "metric", ""), getattr(claim, "comparable_within", None) is not None
+        tuned = self._compare_tuning(claim) if metric in SPLITS or is_comparable else []
+        return [*self._list_dependences(claim), *tuned] if SPLITS.get(metric) == "test" or is_comparable else tuned
+
+    def _compare_tuning(self, claim: OnTask) -> list[str]:
+        """Say that the models' recipes had unequal budgets, or that nobody counted them."""
+        models = self._results.tasks[claim.task].models
+        names = [name for name in claim.list_population("model") if name in models]
+        found = {name: describe_tuning(models[name]) for name in names}
+        counts = {name: tuning.n_trials if tuning else None for name, (tuning, _) in found.items()}
+        if len(set(counts.values())) > 1:
+            said = [f"{name} {'not counted' if n is None else f'{n} trials'}" for name, n in counts.items()]
+            return [f"unequal tuning: {', '.join(said)}"]
+        uncounted = [name for name, n in counts.items() if n is None]
+        return [f"tuning not counted for {', '.join(uncounted)}"] if len(names) > 1 and uncounted else []
+
+    def _list_dependences(self, claim: OnTask) -> list[str]:
         """List what makes intervals of test accuracies too narrow: groups of images, and folds."""
-        is_tested = SPLITS.get(getattr(claim, "metric", "")) == "test"
-        if not is_tested and getattr(claim, "comparable_within", None) is None:
-            return []
         task = self._results.tasks[claim.task]
         accuracy = next((r.figure("test_accuracy") for r in self.find_model(claim).trainings), None)
         said = [note.text for note in (accuracy.notes if accuracy else ()) if note.mark is Mark.CLUSTERED]

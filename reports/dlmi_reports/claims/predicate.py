@@ -26,7 +26,9 @@ class Predicate(Plain):
         source: Where the sentence comes from.
         task: Task on which it is checked.
         data: Only real, only synthetic data, or either.
-        alpha: Stricter level than the file's, for this claim alone.
+        family: Family that it is corrected with; empty where the file has none.
+        role: Primary claims answer their family's question and share most of its level; secondary ones explain.
+        alpha: Stricter level than the family's, for this claim alone.
         nearest: Claim that says what holds if this one is refuted.
         beside: Claim to read instead if this one cannot be measured.
     """
@@ -36,6 +38,8 @@ class Predicate(Plain):
     source: str = Field(min_length=1)
     task: str = ""
     data: Literal["any", "real", "synthetic"] = "any"
+    family: str = ""
+    role: Literal["primary", "secondary"] = "primary"
     alpha: float | None = Field(None, gt=0, lt=1)
     nearest: str = ""
     beside: str = ""
@@ -44,6 +48,11 @@ class Predicate(Plain):
     def parts(self) -> tuple[str, ...]:
         """Claims that this one is made of; a claim with parts has no test of its own."""
         return ()
+
+    @property
+    def needs_meter(self) -> bool:
+        """Tell whether only a machine that measures joules can judge it."""
+        return str(getattr(self, "metric", "")).endswith("_j")
 
     def list_population(self, what: Literal["task", "model"]) -> list[str]:
         """Tasks or models that the claim is about, each once."""
@@ -68,6 +77,17 @@ class OnTask(Predicate):
 
     task: str = Field(min_length=1)
     model: str = Field(min_length=1)
+
+    @property
+    def needs_seeds(self) -> bool:
+        """Tell whether trainings of several seeds are what it compares."""
+        return True
+
+    def list_arms(self) -> list[tuple[str, str]]:
+        """List the pairs (task, model) that it compares, each once."""
+        others: tuple[str, ...] = getattr(self, "against", ())
+        control = getattr(self, "control_task", "") or self.task, getattr(self, "control_model", "") or self.model
+        return list(dict.fromkeys([(self.task, self.model), *((self.task, other) for other in others), control]))
 
     @abstractmethod
     def find(self, evidence: "Evidence") -> "Finding":

@@ -2,7 +2,7 @@
 
 import math
 
-from dlmi_bench.records import Figure
+from dlmi_bench.records import UNTIMED, Figure
 from dlmi_bench.stats.estimates import Estimate, MedianEstimate, estimate_mean
 from dlmi_bench.store.rounds import find_session
 from dlmi_reports.claims.evidence import Evidence
@@ -10,6 +10,9 @@ from dlmi_reports.claims.predicate import Conditions
 from dlmi_reports.results.answers import UnmeasuredError
 from dlmi_reports.results.costs import list_machines
 from dlmi_reports.results.load import ModelResults
+
+EPOCHS = "epochs_to_target"  # a count, the same on every machine and beside others
+TIMED = "timed seeds"  # of which no more are trained to decide a claim
 
 
 def pair_processes(claim: Conditions, evidence: Evidence, metric: str, other: str) -> list[float]:
@@ -43,36 +46,57 @@ def _check_available(metric: str, *figures: Figure) -> None:
 
 
 def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[float]:
-    """Log ratios, second over first, by seed.
-
-    A ratio is infinite where one side is censored; seeds for which neither side has a figure are left out.
+    """Log ratios, second over first, by seed; those are left out for which a side has no figure, or was not timed.
 
     Raises:
-        UnmeasuredError: fewer than two pairs, several kinds of machine, or a side that has no such figure.
+        UnmeasuredError: fewer than two pairs, times of several kinds of machine, or a side that has no such figure.
     """
-    if outside := [results.name for results in (first, second) if results.is_from_elsewhere]:
-        raise UnmeasuredError(f"{metric}: trained elsewhere: {', '.join(outside)}", "claim a cost of inference instead")
-    conditions = {"component": "cpu"} if metric.endswith("_j") else {}
-    own, its = (
-        {r.cell.seed_index: r.figure(metric, **conditions) for r in results.trainings} for results in (first, second)
-    )
-    if len(list_machines([*first.trainings, *second.trainings])) > 1:
-        raise UnmeasuredError(f"{metric}: trained on several kinds of machine", "train all seeds of both on one")
-    if metric == "time_to_target_s" and not any(own.values()):
+    check_trained_here(metric, first, second)
+    if metric in ("time_to_target_s", EPOCHS) and not any(r.figure(metric) for r in first.trainings):
         raise UnmeasuredError(f"{metric}: the task states no target", "state one in the task, or drop the claim")
-    values = []
-    for index in sorted(own.keys() & its.keys()):
-        x, y = own[index], its[index]
-        if x is None or y is None:
-            continue
-        _check_measured(x, y)
-        _check_available(metric, x, y)
-        if x.value is not None and y.value is not None:
-            values.append(math.log(y.value / x.value))
-        elif x.value is not None or y.value is not None:
-            values.append(math.inf if y.value is None else -math.inf)
+    if metric != EPOCHS:
+        _check_timed(metric, first, second)
+    own, its = (_find_timed(results, metric) for results in (first, second))
+    for index in own.keys() & its.keys():
+        _check_measured(own[index], its[index])
+        _check_available(metric, own[index], its[index])
+    x, y = ({i: math.inf if f.value is None else f.value for i, f in side.items()} for side in (own, its))
+    return pair_values(x, y, metric)
+
+
+def _check_timed(metric: str, *sides: ModelResults) -> None:
+    """Raise UnmeasuredError where a side was only trained beside others, or times come from unlike machines."""
+    if untimed := [results.name for results in sides if results.trainings and not results.timed]:
+        raise UnmeasuredError(
+            f"{metric}: {UNTIMED}: {', '.join(untimed)}", "name them in a suite, whose first seeds are timed"
+        )
+    if len(list_machines([record for results in sides for record in results.timed])) > 1:
+        raise UnmeasuredError(f"{metric}: trained on several kinds of machine", "train all seeds of both on one")
+
+
+def _find_timed(results: ModelResults, metric: str) -> dict[int, Figure]:
+    """Find the figure of each seed, but of those that were trained beside others and so not timed."""
+    conditions = {"component": "cpu"} if metric.endswith("_j") else {}
+    found = {r.cell.seed_index: r.figure(metric, **conditions) for r in results.trainings}
+    return {index: figure for index, figure in found.items() if figure and figure.reason != UNTIMED}
+
+
+def check_trained_here(metric: str, *sides: ModelResults) -> None:
+    """Raise UnmeasuredError for finished weights, of whose training nothing is known."""
+    if outside := [results.name for results in sides if results.is_from_elsewhere]:
+        raise UnmeasuredError(f"{metric}: trained elsewhere: {', '.join(outside)}", "claim a cost of inference instead")
+
+
+def pair_values(first: dict[int, float], second: dict[int, float], what: str) -> list[float]:
+    """Log ratios, second over first, by seed; infinite where one side is, and none where both are.
+
+    Raises:
+        UnmeasuredError: fewer than two pairs.
+    """
+    pairs = [(first[index], second[index]) for index in sorted(first.keys() & second.keys())]
+    values = [math.log(y) - math.log(x) for x, y in pairs if math.isfinite(x) or math.isfinite(y)]
     if len(values) < 2:
-        raise UnmeasuredError(f"{metric}: fewer than two seeds on both sides")
+        raise UnmeasuredError(f"{what}: fewer than two seeds on both sides")
     return values
 
 

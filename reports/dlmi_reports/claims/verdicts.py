@@ -1,20 +1,18 @@
-"""Verdicts on claims. Every claim is tested, and all tests of a file are corrected together."""
+"""Verdicts on claims. Every claim is tested; the tests of a family, and the looks at each claim, are corrected."""
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import JsonValue
-
-from dlmi_bench.stats.estimates import Exact
-from dlmi_bench.stats.intervals import compute_holm
 from dlmi_bench.store import Store
-from dlmi_bench.units import format_count
-from dlmi_reports.claims.comparisons import Comparison, Finding
+from dlmi_bench.units import format_count, format_share
+from dlmi_reports.claims.comparisons import Finding
+from dlmi_reports.claims.correction import CorrectedTest, correct_family
 from dlmi_reports.claims.evidence import Evidence
-from dlmi_reports.claims.file import ClaimFile, find_claims, load_claims, select_claims
-from dlmi_reports.claims.kinds import Claim
+from dlmi_reports.claims.file import ClaimFile, Family, find_claims, load_claims, select_claims
+from dlmi_reports.claims.kinds import Claim, TestedClaim
+from dlmi_reports.claims.looks import FUTILE, Course, follow
 from dlmi_reports.claims.predicate import OnTask
 from dlmi_reports.results.answers import UnmeasuredError
 from dlmi_reports.results.load import Results, load_results
@@ -43,8 +41,13 @@ class Judgement:
     Attributes:
         evidence: Figures with intervals, or the reason why there are none.
         decides: How to decide an INCONCLUSIVE claim, or the command that measures a NOT MEASURED one.
-        p: Holm's p-value of the side that the estimate is on; None if nothing was tested.
+        p: P-value, corrected for looks and family, of the side that the estimate is on; None if nothing was tested.
         is_synthetic: Whether the data is synthetic.
+        n_seeds: Seeds at the look that the evidence is from; 0 where seeds are not what is sampled.
+        bound: Of an INCONCLUSIVE claim, what its interval leaves; all of a family's bounds hold together.
+        chances: Of an INCONCLUSIVE claim, how probably each later look decides it.
+        needs_meter: Whether only a machine that measures joules can judge it.
+        alpha: Level of the intervals in its evidence: two-sided, with the look's share.
     """
 
     claim: Claim
@@ -54,18 +57,55 @@ class Judgement:
     p: float | None = None
     finding: Finding | None = None
     is_synthetic: bool = False
+    n_seeds: int = 0
+    bound: str = ""
+    chances: tuple[tuple[int, float], ...] = ()
+    needs_meter: bool = False
+    alpha: float = 0.05
+
+    @property
+    def is_decided(self) -> bool:
+        return self.verdict in (ClaimVerdict.supported, ClaimVerdict.refuted)
+
+
+@dataclass(frozen=True)
+class JudgedFamily:
+    """Claims that were corrected together."""
+
+    family: Family
+    alpha: float
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def n_tested(self) -> int:
+        return sum(judgement.p is not None for judgement in self.judgements)
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """All claims of a file, judged together."""
+    """All claims of a file, judged by family; `looks` are those that were planned."""
 
-    judgements: tuple[Judgement, ...]
+    families: tuple[JudgedFamily, ...]
     alpha: float
-    n_tested: int
+    looks: tuple[int, ...] = ()
+
+    @property
+    def judgements(self) -> tuple[Judgement, ...]:
+        return tuple(judgement for family in self.families for judgement in family.judgements)
+
+    @property
+    def n_tested(self) -> int:
+        return sum(family.n_tested for family in self.families)
 
     def get(self, name: str) -> Judgement:
         return next(j for j in self.judgements if j.claim.id == name)
+
+    def is_settled(self, judgement: Judgement) -> bool:
+        """Tell whether a claim is decided, or a statement of equivalence that it names as nearest is supported."""
+        nearest = judgement.claim.nearest
+        if judgement.is_decided or not nearest:
+            return judgement.is_decided
+        return self.get(nearest).claim.kind in EQUIVALENCES and self.get(nearest).verdict is ClaimVerdict.supported
 
     @property
     def exit_code(self) -> int:
@@ -74,6 +114,9 @@ class Verdicts:
 
     def count(self, verdict: ClaimVerdict) -> int:
         return sum(judgement.verdict is verdict for judgement in self.judgements)
+
+
+EQUIVALENCES = ("equivalent", "bounded")
 
 
 def judge_store(store: Store, path: Path | None = None) -> Verdicts:
@@ -105,65 +148,102 @@ def _find_command(claim: OnTask, results: Results) -> str:
 
 
 def judge_claims(file: ClaimFile, results: Results) -> Verdicts:
-    """Judge every claim of a file.
-
-    Exact counts and composite claims are not tests; all other claims form one family. Holm's correction keeps the
-    probability that any SUPPORTED is wrong at alpha / 2, and likewise for REFUTED.
-    """
+    """Judge every claim of a file with the results of a store."""
     evidence = Evidence(results, file.alpha)
-    found: dict[str, Finding] = {}
-    judged: dict[str, Judgement] = {}
+    courses: dict[str, Course] = {}
+    unmeasured: list[Judgement] = []
     for claim in file.claim:
         if not isinstance(claim, OnTask):
             continue
         try:
-            finding = claim.find(evidence)
-            found[claim.id] = replace(finding, notes=(*finding.notes, *evidence.list_doubts(claim)))
+            courses[claim.id] = follow(claim, evidence, file.looks)
         except UnmeasuredError as gap:
-            judged[claim.id] = Judgement(
-                claim, ClaimVerdict.not_measured, (gap.cause,), gap.remedy or _find_command(claim, results)
+            remedy = gap.remedy or _find_command(claim, results)
+            unmeasured.append(
+                Judgement(claim, ClaimVerdict.not_measured, (gap.cause,), remedy, needs_meter=claim.needs_meter)
             )
-    tested = [name for name, finding in found.items() if not finding.is_exact]
-    support = dict(zip(tested, compute_holm([found[name].p_support for name in tested]), strict=True))
-    refute = dict(zip(tested, compute_holm([found[name].p_refute for name in tested]), strict=True))
-    for claim in file.claim:
-        if claim.id in found:
-            finding, level = found[claim.id], (claim.alpha or file.alpha) / 2
-            p = support.get(claim.id, finding.p_support), refute.get(claim.id, finding.p_refute)
-            n_open = [sum(q > file.alpha / 2 for q in family.values()) for family in (support, refute)]
-            judged[claim.id] = _judge(claim, finding, p, level, n_open, is_synthetic=evidence.is_synthetic(claim.task))
+    return judge_courses(file, courses, unmeasured)
+
+
+def judge_courses(file: ClaimFile, courses: Mapping[str, Course], unmeasured: Sequence[Judgement] = ()) -> Verdicts:
+    """Judge every claim of a file by the looks at it.
+
+    Exact counts and composite claims are not tests. All others are corrected by family, so that the probability that
+    any SUPPORTED of it is wrong is at most alpha / 2, and likewise for REFUTED, over all looks.
+
+    Args:
+        courses: Looks at each claim by its id.
+        unmeasured: Judgements of the claims that have none.
+    """
+    judged = {gap.claim.id: gap for gap in unmeasured}
+    for family in file.families:
+        claims = [c for c in file.claim if isinstance(c, OnTask) and c.family == family.id and c.id in courses]
+        judged |= _judge_family(claims, courses, file.get_alpha(family.id))
     for claim in file.claim:
         if claim.parts:
             judged[claim.id] = _combine(claim, [judged[part] for part in claim.parts])
-    return Verdicts(tuple(judged[claim.id] for claim in file.claim), file.alpha, len(tested))
+    families = tuple(
+        JudgedFamily(family, file.get_alpha(family.id), found)
+        for family in file.families
+        if (found := tuple(judged[claim.id] for claim in file.claim if claim.family == family.id))
+    )
+    return Verdicts(families, file.alpha, file.looks)
 
 
-def _judge(
-    claim: Claim, finding: Finding, p: tuple[float, float], level: float, n_open: list[int], *, is_synthetic: bool
-) -> Judgement:
-    lines = tuple(c.describe(2 * level) for c in finding.comparisons) + finding.notes
-    decides = ""
-    if p[0] <= level:
-        verdict = ClaimVerdict.supported
-    elif p[1] <= level:
-        verdict = ClaimVerdict.refuted
+def _judge_family(claims: list[TestedClaim], courses: Mapping[str, Course], alpha: float) -> dict[str, Judgement]:
+    """Judge the claims of one family that have evidence."""
+    tests = correct_family(claims, courses, alpha)
+    findings = [courses[claim.id].last.finding for claim in claims]
+    n_compared = sum(len(finding.comparisons) for finding in findings if not finding.is_exact)
+    found = {}
+    for claim in claims:
+        made = _judge(claim, courses[claim.id], tests[claim.id])
+        if made.verdict is ClaimVerdict.inconclusive and made.p is not None:
+            made = _explain(made, courses[claim.id], tests[claim.id], n_compared)
+        found[claim.id] = made
+    return found
+
+
+def _judge(claim: TestedClaim, course: Course, test: CorrectedTest) -> Judgement:
+    """Judge one claim by its test; the evidence is that of the look that decided, or says most."""
+    look = course.find_decisive(test.side) if test.is_decided else course.find_narrowest(2 * test.level)
+    finding, alpha = look.finding, 2 * test.level * look.share
+    return Judgement(
+        claim,
+        (ClaimVerdict.supported, ClaimVerdict.refuted)[test.side] if test.is_decided else ClaimVerdict.inconclusive,
+        tuple(c.describe(alpha) for c in finding.comparisons) + finding.notes,
+        p=None if finding.is_exact else min(test.p),
+        finding=finding,
+        is_synthetic=course.is_synthetic,
+        n_seeds=look.n_seeds if finding.samples_seeds else 0,
+        alpha=alpha,
+    )
+
+
+def _explain(judged: Judgement, course: Course, test: CorrectedTest, n_compared: int) -> Judgement:
+    """Say of an open claim what its interval leaves, what would decide it and how probably that will happen."""
+    look = course.find_narrowest(2 * test.level)
+    alpha = 2 * test.level / n_compared * look.share
+    bound = "; ".join(c.describe_bound(alpha) for c in look.finding.comparisons)
+    chances = course.list_chances(test.now)
+    best = max(chances.values(), default=0.0)
+    if chances and best < FUTILE:
+        decides = f"{max(chances)} seeds, the last planned look, would hardly decide it ({format_share(best)})"
     else:
-        verdict = ClaimVerdict.inconclusive
-        decides = _find_decider(finding, level, n_open)
-        if min(finding.p_support, finding.p_refute) <= level:
-            decides = f"significant on its own, but not after correction for all claims of the file; {decides}"
-    shown = None if finding.is_exact else min(p)
-    return Judgement(claim, verdict, lines, decides, shown, finding, is_synthetic)
+        decides = _find_decider(look.finding, (test.now[0] * look.share, test.now[1] * look.share))
+    if min(course.p) <= test.level:
+        decides = f"significant on its own, but not after correction for its family; {decides}"
+    return replace(judged, bound=bound, decides=decides, chances=tuple(chances.items()))
 
 
-def _find_decider(finding: Finding, level: float, n_open: list[int]) -> str:
+def _find_decider(finding: Finding, levels: tuple[float, float]) -> str:
     """Find how many seeds, examples or processes would decide, if estimates and correction do not change."""
-    is_for = all(c.estimate.value > c.threshold for c in finding.comparisons)
+    is_for = all(c.p[0] < c.p[1] for c in finding.comparisons)
     if is_for:
-        alpha = level / max(1, n_open[0])
+        alpha = levels[0]
         wanting = [c for c in finding.comparisons if c.p[0] > alpha]
     else:
-        alpha = level / max(1, n_open[1]) / len(finding.comparisons)
+        alpha = levels[1] / len(finding.comparisons)
         wanting = [min(finding.comparisons, key=lambda c: c.p[1])]
     if not all(c.may_refute for c in wanting) and not is_for:
         return "first decide whether the accuracies are comparable"
@@ -182,50 +262,12 @@ def _combine(claim: Claim, parts: list[Judgement]) -> Judgement:
         if having:
             break
     names = ", ".join(part.claim.id for part in having)
-    decides = "" if verdict in (ClaimVerdict.supported, ClaimVerdict.refuted) else f"see {names}"
-    line = f"{names}: {verdict}" if len(having) < len(parts) else f"all of {names}"
-    return Judgement(claim, verdict, (line,), decides, is_synthetic=any(part.is_synthetic for part in parts))
-
-
-def to_json(verdicts: Verdicts) -> JsonValue:
-    """Convert to JSON. A comparison whose scale is `log` holds the natural logarithm of a ratio."""
-    return {
-        "alpha": verdicts.alpha,
-        "n_tested": verdicts.n_tested,
-        "correction": "holm",
-        "exit_code": verdicts.exit_code,
-        "claims": [
-            {
-                "id": j.claim.id,
-                "kind": j.claim.kind,
-                "verdict": j.verdict.value,
-                "sentence": j.claim.sentence,
-                "source": j.claim.source,
-                "evidence": list(j.evidence),
-                "decides": j.decides,
-                "p_holm": j.p,
-                "is_synthetic": j.is_synthetic,
-                "nearest": j.claim.nearest,
-                "beside": j.claim.beside,
-                "comparisons": [_dump(c, verdicts.alpha) for c in j.finding.comparisons] if j.finding else [],
-            }
-            for j in verdicts.judgements
-        ],
-    }
-
-
-def _dump(comparison: Comparison, alpha: float) -> JsonValue:
-    estimate = comparison.estimate
-    found = (estimate.value, *estimate.compute_interval(alpha))
-    value, lo, hi = (x if math.isfinite(x) else None for x in found)
-    return {
-        "what": comparison.label,
-        "value": value,
-        "lo": lo,
-        "hi": hi,
-        "threshold": comparison.threshold,
-        "scale": comparison.show.__name__.removeprefix("show_"),
-        "is_exact": isinstance(estimate, Exact),
-        "p_support": comparison.p[0],
-        "p_refute": comparison.p[1],
-    }
+    is_decided = verdict in (ClaimVerdict.supported, ClaimVerdict.refuted)
+    return Judgement(
+        claim,
+        verdict,
+        (f"{names}: {verdict}" if len(having) < len(parts) else f"all of {names}",),
+        "" if is_decided else f"see {names}",
+        is_synthetic=any(part.is_synthetic for part in parts),
+        needs_meter=all(part.needs_meter for part in having),
+    )

@@ -75,7 +75,7 @@ def _describe_ends(model: ModelResults) -> str:
 
 def plot_survival(task: TaskResults) -> Plot | None:
     """Draw the share of trainings that have reached the target over time; crosses are runs that ended without it."""
-    shown = [model for model in task.by_size if model.compute_reach().n_runs][:N_MODELS]
+    shown = [model for model in task.by_size if model.list_times_to_target()][:N_MODELS]
     if not shown:
         return None
     with canvas(
@@ -110,6 +110,6 @@ def _draw_survival(axis: "Axes", model: ModelResults, index: int) -> None:
 
 
 def _describe_reach(model: ModelResults) -> str:
-    reach = model.compute_reach()
-    median = f", half of them by {format_quantity(reach.survival.median, 's')}" if reach.survival.median else ""
-    return f"{reach.n_reached} of {reach.n_runs}{median}"
+    pairs, median_s = model.list_times_to_target(), model.compute_reach().survival.median
+    median = f", half of them by {format_quantity(median_s, 's')}" if median_s else ""
+    return f"{sum(is_hit for _, is_hit in pairs)} of {len(pairs)}{median}"

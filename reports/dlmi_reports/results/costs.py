@@ -91,7 +91,7 @@ def _find_training(model: ModelResults) -> CostSample | None:
     values = model.values("training_s")
     if not values:
         return None
-    return CostSample(median(values), min(values), max(values), tuple(values), machines=list_machines(model.trainings))
+    return CostSample(median(values), min(values), max(values), tuple(values), machines=list_machines(model.timed))
 
 
 def list_machines(records: Iterable[Record]) -> frozenset[str]:

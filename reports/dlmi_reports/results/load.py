@@ -32,6 +32,7 @@ class ModelResults:
     name: str
     trainings: list[Record] = field(default_factory=list)
     measured: dict[CellKind, Record] = field(default_factory=dict)
+    trials: list[Record] = field(default_factory=list)
     task: str = ""
     folder: Path = Path()
     _values: dict[str, list[float]] = field(default_factory=dict)
@@ -56,6 +57,13 @@ class ModelResults:
         """Trainings that together were tested on every example once: single ones, or the folds of complete repeats."""
         return group_repeats(self.trainings)
 
+    def take(self, n_seeds: int | None) -> "ModelResults":
+        """Return the results with the first seeds only, or repeats of folds; all of them for None."""
+        if n_seeds is None or len(self.repeats) <= n_seeds:
+            return self
+        first = [record for repeat in self.repeats[:n_seeds] for record in repeat]
+        return replace(self, trainings=first, _values={})
+
     @property
     def is_from_elsewhere(self) -> bool:
         return bool(self.trainings) and read_provenance(self.trainings[0]).start.get("source") == "elsewhere"
@@ -77,25 +85,40 @@ class ModelResults:
         return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values))
 
     def compute_reach(self) -> "Reach":
-        """Compute how many trainings reached the target, and when; the others are censored at their end."""
-        pairs = self.list_times_to_target()
-        times, reached = [t for t, _ in pairs], [is_hit for _, is_hit in pairs]
+        """Compute how many trainings reached the target, and when the timed ones did; the others of them are censored.
+
+        Whether it was reached is told by the epochs, which every training has.
+        """
+        reached = [has_reached(r) for r in self.trainings if r.figure("epochs_to_target")]
         lo, hi = compute_wilson(sum(reached), len(reached)) if reached else (0.0, 1.0)
-        return Reach(sum(reached), len(reached), lo, hi, compute_kaplan_meier(times, reached))
+        pairs = self.list_times_to_target()
+        survival = compute_kaplan_meier([t for t, _ in pairs], [is_hit for _, is_hit in pairs])
+        return Reach(sum(reached), len(reached), lo, hi, survival)
+
+    @property
+    def timed(self) -> list[Record]:
+        """Trainings that had the machine to themselves."""
+        return [record for record in self.trainings if record.is_timed]
 
     def list_times_to_target(self) -> list[tuple[float, bool]]:
-        """List for each training the time at which it reached the target, or ended without it (False) [s].
+        """List for each timed training the time at which it reached the target, or ended without it (False) [s].
 
         Empty if the task states no target.
         """
         found = []
-        for record in self.trainings:
+        for record in self.timed:
             hit, end = record.figure("time_to_target_s"), record.figure("training_s")
             if hit is not None and hit.value is not None:
                 found.append((hit.value, True))
             elif hit is not None and end is not None and end.value is not None:
                 found.append((end.value, False))
         return found
+
+
+def has_reached(record: Record) -> bool:
+    """Tell whether a training reached the target."""
+    hit = record.figure("epochs_to_target")
+    return hit is not None and hit.value is not None
 
 
 @dataclass(frozen=True)
@@ -112,7 +135,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Reach:
-    """Trainings that reached the target, with the Wilson interval of their share, and the time it took."""
+    """Trainings that reached the target, with the Wilson interval of their share, and the time it took timed ones."""
 
     n_reached: int
     n_runs: int
@@ -160,13 +183,17 @@ class TaskResults:
 
 @dataclass
 class Results:
-    """Everything that a report shows; `records` includes those imported from other tools."""
+    """Everything that a report shows; `records` includes those imported from other tools.
+
+    `first_trained` is when the first training of the store was done; empty if there is none.
+    """
 
     tasks: dict[str, TaskResults]
     records: list[Record]
     failures: list[Attempt]
     attempts: list[Attempt]
     folder: Path = Path()
+    first_trained: str = ""
 
     @property
     def own(self) -> list[Record]:
@@ -200,7 +227,7 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
     models = sorted({name for task in tasks.values() for name in task.models})
     if reference is not None and reference not in models:
         raise UsageError(f"--reference: no {reference!r} in {store.folder}", list_choices(reference, models))
-    return Results(tasks, records, failures, attempts, store.folder)
+    return Results(tasks, records, failures, attempts, store.folder, store.find_first_training())
 
 
 def _explain_empty(store: Store, errors: list[str]) -> StoreError:
@@ -252,6 +279,8 @@ def _group(cells: list[Cell], records: list[Record], reference: str | None, fold
         model = task.models.setdefault(cell.model, new)
         if cell.kind == "train":
             model.trainings.append(record)
+        elif cell.kind == "tuning":
+            model.trials.append(record)
         else:
             model.measured[cell.kind] = record
     for task in tasks.values():

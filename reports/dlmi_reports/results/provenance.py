@@ -4,6 +4,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from dlmi_bench.errors import StoreError
 from dlmi_bench.records import Record
+from dlmi_bench.stats.tuning import Tuning
 
 
 class Kept(BaseModel, frozen=True):
@@ -90,6 +91,7 @@ class Provenance(Kept):
     suite: dict[str, JsonValue] = {}
     recipe: dict[str, JsonValue] = {}
     start: dict[str, JsonValue] = {}
+    tuning: Tuning | None = None
 
     @property
     def goal(self) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from statistics import median
 
-from dlmi_bench.records import Figure, Mark
+from dlmi_bench.records import UNTIMED, Figure, Mark
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_range, unit_of
 from dlmi_reports.results.costs import Cost, find_energy
 from dlmi_reports.results.load import ModelResults
@@ -67,12 +67,16 @@ def render_untimed(model: ModelResults) -> str:
     """Write why no training of a model has a time to target."""
     if not model.trainings:
         return MISSING
-    return ELSEWHERE if model.is_from_elsewhere else NO_TARGET
+    if model.is_from_elsewhere:
+        return ELSEWHERE
+    return NO_TARGET if model.timed else f"n/a ({UNTIMED})"
 
 
 def render_spread(model: ModelResults, name: str) -> str:
     """Write the median over seeds, with smallest and largest."""
     values = model.values(name)
+    if not values and unit_of(name) == "s" and model.trainings and not model.timed:
+        return f"n/a ({UNTIMED})"
     if not values:
         return ELSEWHERE if model.is_from_elsewhere else "censored" if model.trainings else MISSING
     middle, low, high = median(values), min(values), max(values)

@@ -70,9 +70,10 @@ def render_success(model: ModelResults) -> str:
     reach = model.compute_reach()
     if not reached:
         least = compute_cost_per_success(0.0, fmean(ended), reach.hi)
-        return f"over {format_quantity(least, 's')} (0 of {len(pairs)}, p at most {format_share(reach.hi)})"
+        n = f"{reach.n_reached} of {reach.n_runs}"
+        return f"over {format_quantity(least, 's')} ({n}, p at most {format_share(reach.hi)})"
     in_vain = fmean(ended or whole or reached)  # if none failed, a failure counts as a whole training
-    shares = (len(reached) / len(pairs), reach.hi, reach.lo)
+    shares = (reach.n_reached / reach.n_runs, reach.hi, reach.lo)
     # The bounds are far apart and asymmetric, so each is rounded on its own.
     value, lo, hi = (format_quantity(compute_cost_per_success(fmean(reached), in_vain, p), "s") for p in shares)
     return f"{value} [{lo}, {hi}]"

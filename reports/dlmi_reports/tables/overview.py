@@ -101,7 +101,7 @@ def make_training_table(task: TaskResults) -> Table:
     target = (
         "is the Kaplan-Meier median: runs that did not reach the target are censored" if has_goal else f"is {NO_TARGET}"
     )
-    return _make_table(
+    table = _make_table(
         "Cost of training",
         "One thread; evaluation is not timed. Median over seeds; brackets hold the smallest and largest. Time to "
         f"target {target}. Energy is the mean of one training with its evaluations, processor only.",
@@ -114,6 +114,10 @@ def make_training_table(task: TaskResults) -> Table:
             ("energy, net", lambda m: _render_training_energy(m, is_net=True)),
         ],
     )
+    counts = [(model.name, len(model.trainings) - len(model.timed), len(model.trainings)) for model in task.by_size]
+    if said := ", ".join(f"{name} {n_beside} of {n}" for name, n_beside, n in counts if n_beside):
+        table.notes.append(f"Trained beside others, so in no time or energy: {said}.")
+    return table
 
 
 def make_seed_table(task: TaskResults) -> Table:
@@ -198,12 +202,12 @@ def _render_gap(model: ModelResults) -> str:
 
 
 def _render_time_to_target(model: ModelResults) -> str:
-    reach = model.compute_reach()
-    if not reach.n_runs:
+    pairs, median_s = model.list_times_to_target(), model.compute_reach().survival.median
+    if not pairs:
         return render_untimed(model)
-    if reach.survival.median is None:
-        return f"not reached by half ({reach.n_reached} of {reach.n_runs})"
-    return format_quantity(reach.survival.median, "s")
+    if median_s is None:
+        return f"not reached by half ({sum(is_hit for _, is_hit in pairs)} of {len(pairs)})"
+    return format_quantity(median_s, "s")
 
 
 def _render_training_energy(model: ModelResults, *, is_net: bool) -> str:

@@ -26,6 +26,7 @@ RECIPES = {
     "mlp-512-256": Recipe(n_epochs=20),
     "lecun-1989": Recipe(n_epochs=15, peak_lr=1e-2),
     "cnn-4": Recipe(n_epochs=15, peak_lr=1e-2),
+    "cnn-16": Recipe(n_epochs=15, peak_lr=1e-2),
     "cnn-32": Recipe(n_epochs=8, is_channels_last=True),
 }
 
@@ -34,7 +35,7 @@ def make_task(version: str, title: str) -> Task:
     return Task(
         name=version,
         title=title,
-        default_models=("softmax", "mlp-24-16", "mlp-64-32", "mlp-512-256", "lecun-1989", "cnn-4", "cnn-32"),
+        default_models=("softmax", "mlp-24-16", "mlp-64-32", "mlp-512-256", "lecun-1989", "cnn-4", "cnn-16", "cnn-32"),
         load=partial(load_usps, version),
         input_shape=(1, 16, 16),
         class_names=tuple("0123456789"),

@@ -5,7 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from dlmi_reports.claims.kinds.above import Above
+from dlmi_reports.claims.kinds.bounded import Bounded
 from dlmi_reports.claims.kinds.composite import Composite
+from dlmi_reports.claims.kinds.equivalent import Equivalent
 from dlmi_reports.claims.kinds.non_inferior import NonInferior
 from dlmi_reports.claims.kinds.ordered import Ordered
 from dlmi_reports.claims.kinds.paired import Paired
@@ -13,6 +15,5 @@ from dlmi_reports.claims.kinds.ratio import Ratio
 from dlmi_reports.claims.kinds.reaches import Reaches
 from dlmi_reports.claims.kinds.structure import Structure
 
-Claim = Annotated[
-    Reaches | Above | NonInferior | Ratio | Ordered | Paired | Structure | Composite, Field(discriminator="kind")
-]
+TestedClaim = Reaches | Above | NonInferior | Equivalent | Ratio | Ordered | Paired | Bounded | Structure
+Claim = Annotated[TestedClaim | Composite, Field(discriminator="kind")]

@@ -18,6 +18,10 @@ class Ordered(OnTask):
     metric: Count = "n_parameters"
     test: Literal["exact"] = "exact"
 
+    @property
+    def needs_seeds(self) -> bool:
+        return False
+
     def find(self, evidence: Evidence) -> Finding:
         found = {name: evidence.find_count(self, self.metric, name) for name in (self.model, *self.against)}
         least = min(value for name, value in found.items() if name != self.model)

@@ -10,7 +10,7 @@ from dlmi_reports.claims.comparisons import Comparison, Finding, say, say_counts
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.kinds.non_inferior import compare_accuracy
 from dlmi_reports.claims.predicate import Conditions, Count
-from dlmi_reports.claims.ratios import estimate_ratio, pair_processes, pair_seeds
+from dlmi_reports.claims.ratios import TIMED, estimate_ratio, pair_processes, pair_seeds
 from dlmi_reports.results.answers import UnmeasuredError
 
 Measured = Literal["latency_s", "training_s", "time_to_target_s", "inference_energy_j", "training_energy_j"]
@@ -28,6 +28,10 @@ class Ratio(Conditions):
     factor: float = Field(1.0, gt=0)
     comparable_within: float | None = Field(None, ge=0, lt=1)
     test: Literal["paired-t"] = "paired-t"
+
+    @property
+    def needs_seeds(self) -> bool:
+        return self.comparable_within is not None
 
     def find(self, evidence: Evidence) -> Finding:
         comparisons, notes = [], []
@@ -58,6 +62,6 @@ class Ratio(Conditions):
             values, what = pair_processes(self, evidence, self.metric, other), "processes"
         else:
             first, second = evidence.find_model(self), evidence.find_model(self, other)
-            values, what = pair_seeds(first, second, self.metric), "seeds"
+            values, what = pair_seeds(first, second, self.metric), TIMED
         label = f"{say(self.metric)}, {other} over {self.model}"
         return Comparison(label, estimate_ratio(values, what), math.log(self.factor), show_log, wanted, may_refute)

@@ -10,6 +10,7 @@ from dlmi_reports.claims.comparisons import Comparison, Finding, show_share
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import OnTask
 from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.load import has_reached
 from dlmi_reports.results.provenance import read_provenance
 
 SHARE = Field(gt=0, lt=1)
@@ -34,8 +35,7 @@ class Reaches(OnTask):
                 raise UnmeasuredError(
                     f"the runs of {self.model} had a target other than {format_share(self.target)}", "correct the claim"
                 )
-            hit = record.figure("time_to_target_s")
-            reached.append(hit is not None and hit.value is not None)
+            reached.append(has_reached(record))
         if not reached:
             raise UnmeasuredError(f"no training of {self.model}")
         share = Share(sum(reached), len(reached), "seeds")

@@ -19,6 +19,10 @@ class Structure(OnTask):
     operators: dict[str, int] = Field(min_length=1)
     test: Literal["exact"] = "exact"
 
+    @property
+    def needs_seeds(self) -> bool:
+        return False
+
     def find(self, evidence: Evidence) -> Finding:
         found = count_operators(load_graph(evidence.find_artifact(self, "onnx")))
         counts = {name: found.get(name, 0) for name in self.operators}

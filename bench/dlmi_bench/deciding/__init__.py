@@ -1,0 +1,1 @@
+"""More seeds where they decide claims: `run --until-decided`."""

@@ -1,0 +1,83 @@
+"""The figures of a training: durations, energies, and when it reached the target."""
+
+from dlmi_bench.errors import MeasurementError
+from dlmi_bench.instruments.energy import EnergySample
+from dlmi_bench.instruments.energy_figures import make_energy_figures, make_target_figures
+from dlmi_bench.records import UNTIMED, Figure, unavailable
+from dlmi_bench.units import format_share
+from dlmi_tasks.spec import Task
+from dlmi_tasks.training.loop import TrainingRun
+
+SHARED = "on one CPU of its own, while other trainings ran; it enters no comparison"
+
+
+def make_training_figures(
+    run: TrainingRun,
+    energy: EnergySample | MeasurementError,
+    task: Task,
+    pretraining_s: float | None,
+    *,
+    is_timed: bool = True,
+) -> list[Figure]:
+    """Make the figures of a training; one beside others has no duration but its own, `shared_training_s`."""
+    ended = f"{run.n_epochs} epochs" + (f", {run.training_s:.1f} s" if is_timed else "")
+    figures = [*_describe_run(run, task, ended), *_describe_energy(energy, run, task)]
+    if pretraining_s is not None:
+        figures.append(_make_pretraining(pretraining_s))
+    if is_timed:
+        return figures
+    untimed = [unavailable(f.name, UNTIMED) if f.name.endswith("_s") else f for f in figures]
+    return [*untimed, make_duration("shared_training_s", run.training_s).model_copy(update={"method": SHARED})]
+
+
+def make_duration(name: str, value: float) -> Figure:
+    """Make a duration by the clock of the host [s]."""
+    return Figure(name=name, value=value, kind="measured", source="perf_counter_ns")
+
+
+def _make_pretraining(training_s: float) -> Figure:
+    method = "the trunk, trained once and shared by all seeds; not part of training_s"
+    return make_duration("pretraining_s", training_s).model_copy(update={"method": method})
+
+
+def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun, task: Task) -> list[Figure]:
+    """Make the energies of the whole training and until the target, or say why there are none."""
+    name = "training_energy_j"
+    if isinstance(energy, MeasurementError):
+        asked = [{"component": "cpu", "idle_subtracted": is_net} for is_net in (False, True)]
+        energies = [unavailable(name, energy.cause, **conditions) for conditions in asked]
+    else:
+        energies = make_energy_figures(name, energy)
+    if task.target is None:
+        return energies
+    return [*energies, *make_target_figures(energies, run.time_to_target_s, run.training_s)]
+
+
+def _describe_run(run: TrainingRun, task: Task, ended: str) -> list[Figure]:
+    def timed(name: str, value: float) -> Figure:
+        return Figure(name=name, value=value, kind="measured", source="perf_counter_ns", conditions={"threads": 1})
+
+    figures = [
+        timed("training_s", run.training_s),
+        timed("evaluation_s", run.evaluation_s),
+        Figure(name="n_epochs", value=run.n_epochs, kind="counted", source="training loop"),
+        Figure(name="n_samples", value=run.n_samples, kind="counted", source="training loop")
+        if run.n_samples is not None
+        else unavailable("n_samples", "fit reported none"),
+    ]
+    if task.target is None:
+        return figures
+    to_target = {
+        "time_to_target_s": run.time_to_target_s,
+        "epochs_to_target": run.epochs_to_target,
+        "samples_to_target": run.samples_to_target,
+    }
+    goal = f"validation accuracy {format_share(task.target.validation_accuracy)}"
+    stop = "time limit" if run.is_timed_out else "end of the recipe"
+    for name, value in to_target.items():
+        if value is None:
+            reason = f"censored: {goal} not reached by the {stop} ({ended})"
+            figures.append(unavailable(name, reason))
+        else:
+            figures.append(timed(name, value).model_copy(update={"method": f"first evaluation with {goal}"}))
+    return figures

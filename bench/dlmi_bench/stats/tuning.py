@@ -1,0 +1,82 @@
+"""Trials of a model's recipe, and what they add up to: how many, how long, and where the recipe in use ranks."""
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from dlmi_bench.errors import StoreError
+from dlmi_bench.records import Finite, Plain, Record
+
+Tried = dict[str, int | float]  # fields of the recipe that differ from the recipe in use
+
+
+class Trial(Plain):
+    """One training by one recipe, judged by validation alone; `reason` says why it has no accuracy."""
+
+    tried: Tried = {}
+    validation_accuracy: Finite | None = None
+    validation_loss: Finite | None = None
+    tuning_s: Finite = 0.0
+    reason: str = ""
+
+
+class Tuning(Plain):
+    """Budget of a model's recipe, and the best of its trials.
+
+    Attributes:
+        n_trials: All of them, failed ones too.
+        tuning_s: Time that they took [s].
+        rank: Place of the recipe in use, 1 for the best; None where it was not tried or failed.
+        best_tried: What the best trial changed; empty where it is the recipe in use.
+    """
+
+    n_trials: int
+    n_failed: int
+    tuning_s: Finite
+    rank: int | None
+    used_validation_accuracy: Finite | None
+    best_validation_accuracy: Finite | None
+    best_tried: Tried = {}
+    note: str = ""
+
+
+def read_trial(record: Record) -> Trial:
+    """Read the trial of a tuning cell.
+
+    Raises:
+        StoreError: its provenance is damaged.
+    """
+    accuracy, loss, spent = (record.figure(name) for name in ("validation_accuracy", "validation_loss", "tuning_s"))
+    content = {
+        "tried": record.provenance.get("tried", {}),
+        "validation_accuracy": accuracy and accuracy.value,
+        "validation_loss": loss and loss.value,
+        "tuning_s": (spent and spent.value) or 0.0,
+        "reason": accuracy.reason if accuracy else "no accuracy",
+    }
+    try:
+        return Trial.model_validate(content)
+    except ValidationError as error:
+        raise StoreError(f"{record.cell.key}: provenance: {error}", "run `dlmi-bench tune` again") from None
+
+
+def summarise_trials(trials: Sequence[Trial]) -> Tuning:
+    """Add up trials and rank the recipe in use, which changes nothing; of equal accuracies the first one is best."""
+    used = next((trial.validation_accuracy for trial in trials if not trial.tried), None)
+    found = [trial for trial in trials if trial.validation_accuracy is not None]
+    best = max(found, key=lambda trial: trial.validation_accuracy or 0.0, default=Trial())
+    better = [trial for trial in found if used is not None and (trial.validation_accuracy or 0.0) > used]
+    return Tuning(
+        n_trials=len(trials),
+        n_failed=len(trials) - len(found),
+        tuning_s=sum(trial.tuning_s for trial in trials),
+        rank=None if used is None else 1 + len(better),
+        used_validation_accuracy=used,
+        best_validation_accuracy=best.validation_accuracy,
+        best_tried=best.tried,
+    )
+
+
+def describe_tried(tried: Tried) -> str:
+    """Write what a trial changed in the recipe."""
+    return ", ".join(f"{name} {value:g}" for name, value in tried.items()) or "the recipe in use"

@@ -1,0 +1,1 @@
+"""Tuning of recipes by validation, with the same number of trials for every model, all of them counted."""
