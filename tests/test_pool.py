@@ -10,14 +10,14 @@ import pytest
 
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.pinning import list_cpus
+from dlmi_bench.jobs import pool as pools
+from dlmi_bench.jobs.pool import Ended, Pool
 from dlmi_bench.jobs.protocol import TrainRequest
 from dlmi_bench.jobs.worker import run_here
 from dlmi_bench.records import UNTIMED, Cell, Figure, Record, unavailable
 from dlmi_bench.store import Store
-from dlmi_bench.suite import pool as pools
 from dlmi_bench.suite.display import Display
 from dlmi_bench.suite.measures import list_judged
-from dlmi_bench.suite.pool import Ended, Pool
 from dlmi_bench.suite.runner import Runner
 from dlmi_bench.suite.suites import Suite
 

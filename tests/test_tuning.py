@@ -1,6 +1,5 @@
 """Tuning: which trials there are, what each one sees, what is counted, kept and tried again, and what is said of it."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from math import nan
@@ -15,15 +14,15 @@ from dlmi_bench import api
 from dlmi_bench.cli.main import app
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.jobs import tuning as job
+from dlmi_bench.jobs.pool import Ended
 from dlmi_bench.jobs.protocol import TuneRequest
 from dlmi_bench.jobs.worker import run_here
 from dlmi_bench.records import Cell, Figure, Record, unavailable
 from dlmi_bench.stats.tuning import Trial, summarise_trials
 from dlmi_bench.store import Store
-from dlmi_bench.tuning import pool, session
+from dlmi_bench.tuning import session
 from dlmi_bench.tuning.grid import GRID, list_trials
 from dlmi_bench.tuning.ledger import write_ledger
-from dlmi_bench.tuning.pool import Ended, ask_beside
 from dlmi_bench.tuning.session import TuningOutcome, tune_models
 from dlmi_bench.tuning.text import format_tuning, list_rows
 from dlmi_models import MODELS, ModelEntry
@@ -328,71 +327,6 @@ def test_shipped_ledger_has_equal_budgets_around_the_recipes_in_use(name: str) -
         assert row.recipe == asdict(task.recipe(model))
         assert row.seed == Cell(kind="train", task=name, model=model).seed
         assert [trial.tried for trial in row.trials] == list_trials(task.recipe(model), len(row.trials))
-
-
-class FakeWorker:
-    """A worker that waits until it is killed when it is asked for trial 9."""
-
-    made: list["FakeWorker"]
-    meeting: threading.Barrier
-    waits: threading.Event
-
-    def __init__(self) -> None:
-        self.killed, self.is_alive, self.is_closed = threading.Event(), True, False
-        self.made.append(self)
-
-    def ask(self, request: TuneRequest) -> Record:
-        index = request.cell.seed_index
-        if index < 2:
-            self.meeting.wait(10)
-        if index == 5:
-            self.is_alive = False
-            raise BenchError("died", "try again")
-        if index == 9:
-            self.waits.set()
-            assert self.killed.wait(10)
-            raise BenchError("killed", "run it again")
-        return answer(request, base=replace(RECIPE, n_epochs=100 + (request.cpu or 0)))
-
-    def kill(self) -> None:
-        self.killed.set()
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-@pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
-    """Fake workers on CPUs 3 and 6."""
-    made = type("Fake", (FakeWorker,), {"made": [], "meeting": threading.Barrier(2), "waits": threading.Event()})
-    monkeypatch.setattr(pool, "Worker", made)
-    monkeypatch.setattr(pool, "list_cpus", lambda: [3, 6])
-    return made
-
-
-def make_requests(*indices: int) -> list[TuneRequest]:
-    return [TuneRequest(cell=Cell(kind="tuning", task="t", model="m", seed_index=i), tried={}) for i in indices]
-
-
-def test_trials_run_one_per_cpu_and_a_dead_worker_is_replaced(workers: type[FakeWorker]) -> None:
-    """Two meet at a barrier, each on a CPU of its own; the one whose worker died is an error, the others go on."""
-    ended = {one.request.cell.seed_index: one for one in ask_beside(make_requests(0, 1, 5, 6, 7))}
-    assert sorted(ended) == [0, 1, 5, 6, 7]
-    assert isinstance(ended[5].result, BenchError)
-    assert {ended[0].request.cpu, ended[1].request.cpu} == {3, 6}
-    assert all(isinstance(ended[i].result, Record) for i in (0, 1, 6, 7))
-    assert 2 <= len(workers.made) <= 3
-    assert all(worker.is_closed for worker in workers.made)
-
-
-def test_who_stops_listening_kills_what_runs(workers: type[FakeWorker]) -> None:
-    """The waiting trial ends at once, and none is left running."""
-    trials = ask_beside(make_requests(6, 9))
-    next(trials)
-    assert workers.waits.wait(10)
-    trials.close()
-    assert any(worker.killed.is_set() for worker in workers.made)
-    assert not [t for t in threading.enumerate() if isinstance(t, pool._Server) and t.is_alive()]
 
 
 def test_interrupted_command_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

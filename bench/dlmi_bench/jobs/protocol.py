@@ -61,7 +61,18 @@ Figures = tuple[Figure, ...]
 Refusal = tuple[str, str]
 
 
-class TrainRequest(Request[Record]):
+class CellRequest(Request[Record]):
+    """Do one cell.
+
+    Attributes:
+        cpu: To pin to; None for the first.
+    """
+
+    cell: Cell
+    cpu: int | None = None
+
+
+class TrainRequest(CellRequest):
     """Train one model, export it and evaluate the files.
 
     Attributes:
@@ -69,31 +80,25 @@ class TrainRequest(Request[Record]):
         backends: Runtimes to evaluate, with their state.
         n_pictured: Test examples of each class to keep pictures of.
         is_timed: Whether it has the machine to itself, and so is timed and metered.
-        cpu: To pin to; None for the first.
     """
 
     job = "dlmi_bench.jobs.training:run_train_cell"
-    cell: Cell
     out: str
     energy_window_s: float
     backends: dict[str, str]
     n_pictured: int
     is_timed: bool = True
-    cpu: int | None = None
 
 
-class TuneRequest(Request[Record]):
+class TuneRequest(CellRequest):
     """Train one model by one recipe, for its validation alone.
 
     Attributes:
         tried: Fields of the recipe that differ from the recipe in use.
-        cpu: To pin to; None for the first.
     """
 
     job = "dlmi_bench.jobs.tuning:run_tuning_job"
-    cell: Cell
     tried: dict[str, int | float]
-    cpu: int | None = None
 
 
 class ReferencesRequest(Request[Figures]):

@@ -16,6 +16,7 @@ from dlmi_bench.jobs.plugins import describe_plugins
 from dlmi_bench.records import UNTIMED, Cell, CellKind, Record
 from dlmi_bench.store import Store
 from dlmi_bench.store.rows import Attempt
+from dlmi_bench.suite.beside import train_beside
 from dlmi_bench.suite.context import SuiteContext
 from dlmi_bench.suite.data import TaskData
 from dlmi_bench.suite.display import Display, Left
@@ -24,7 +25,6 @@ from dlmi_bench.suite.forecast import Forecast, PlannedStep, explain_change, res
 from dlmi_bench.suite.measures import MEASURED_SEED, MEASURES, list_judged
 from dlmi_bench.suite.pace import Pace
 from dlmi_bench.suite.plan import Step, make_batch, make_reference_steps, make_steps, needs_training, select_shard
-from dlmi_bench.suite.pool import train_beside
 from dlmi_bench.suite.suites import Suite, select_models
 
 

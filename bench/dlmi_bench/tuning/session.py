@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from dlmi_bench.errors import BenchError
 from dlmi_bench.instruments.host.provenance import describe_environment
 from dlmi_bench.jobs.plugins import describe_plugins
+from dlmi_bench.jobs.pool import Ended, Pool
 from dlmi_bench.jobs.protocol import TuneRequest
 from dlmi_bench.jobs.worker import run_here
 from dlmi_bench.records import Cell, Record
@@ -16,7 +17,6 @@ from dlmi_bench.stats.tuning import Trial, describe_tried, read_trial
 from dlmi_bench.store import Store
 from dlmi_bench.tuning.fingerprint import compute_fingerprint
 from dlmi_bench.tuning.grid import list_trials
-from dlmi_bench.tuning.pool import Ended, ask_beside
 from dlmi_bench.units import format_percent
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import TASKS, get_task
@@ -65,11 +65,12 @@ def tune_models(chosen: Sequence[tuple[str, str]], n_trials: int, store: Store, 
             found[cell] = attempt.record
     outcome.n_kept = len(found)
     todo = [request for request in requests if request.cell not in found]
+    tried = {request.cell: request.tried for request in todo}
     said = describe_environment()
     with closing(_ask(todo)) as trials:
         for index, ended in enumerate(trials, 1):
-            cell = ended.request.cell
-            _report(ended, f"[{index:>{len(str(len(todo)))}}/{len(todo)}]", say)
+            cell = ended.cell
+            say(f"[{index:>{len(str(len(todo)))}}/{len(todo)}] {_describe(ended, tried[cell])}")
             if isinstance(ended.result, BenchError):
                 store.add_failed([(cell.key, prints[cell])], str(ended.result))
                 outcome.failures[cell.key] = str(ended.result)
@@ -121,8 +122,8 @@ def _ask(requests: Iterable[TuneRequest]) -> Generator[Ended]:
         cell = request.cell
         is_here_only = bool(MODELS[cell.model].definition) or not isinstance(TASKS[cell.task], str)
         (here if is_here_only else others).append(request)
-    with closing(ask_beside(others)) as beside:
-        yield from beside
+    with Pool(others) as pool:
+        yield from pool.wait(lambda *_: None)
     for request in here:
         try:
             result: Record | BenchError = run_here(request, lambda *_: None)
@@ -131,15 +132,14 @@ def _ask(requests: Iterable[TuneRequest]) -> Generator[Ended]:
         yield Ended(request, result, 0.0)
 
 
-def _report(ended: Ended, place: str, say: Say) -> None:
-    cell, tried = ended.request.cell, describe_tried(ended.request.tried)
+def _describe(ended: Ended, tried: dict[str, int | float]) -> str:
     if isinstance(ended.result, BenchError):
         came = ended.result.cause.splitlines()[0]
     else:
         trial = read_trial(ended.result)
         accuracy = trial.validation_accuracy
         came = trial.reason if accuracy is None else f"validation {format_percent(accuracy)} %"
-    say(f"{place} {cell.task}: {cell.model}, {tried}: {came} ({ended.took_s:.1f} s)")
+    return f"{ended.cell.task}: {ended.cell.model}, {describe_tried(tried)}: {came} ({ended.took_s:.1f} s)"
 
 
 def _is_of(cell: Cell, tuned: TunedModel) -> bool:

@@ -1,40 +1,42 @@
-"""Trainings side by side: as many at a time as there are CPUs, each in a worker with a CPU of its own."""
+"""Jobs of cells side by side: as many at a time as there are CPUs, each in a worker with a CPU of its own."""
 
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Self
 
 from dlmi_bench.errors import BenchError, choose_remedy
 from dlmi_bench.instruments.pinning import list_cpus
-from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
+from dlmi_bench.jobs.protocol import CellRequest, OnProgress
 from dlmi_bench.jobs.worker import Worker
 from dlmi_bench.records import Cell, Record
-from dlmi_bench.suite.context import SuiteContext
-from dlmi_bench.suite.measures import make_train_request
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A training that ended, with its record or its error.
+    """A job that ended, with its record or its error.
 
     Attributes:
         took_s: From the request to the answer [s].
     """
 
-    cell: Cell
+    request: CellRequest
     result: Record | BenchError
     took_s: float
+
+    @property
+    def cell(self) -> Cell:
+        return self.request.cell
 
     def get_record(self) -> Record:
         """The record.
 
         Raises:
-            BenchError: the training failed.
+            BenchError: the job failed.
         """
         if isinstance(self.result, BenchError):
             raise self.result
@@ -44,13 +46,13 @@ class Ended:
 class Pool:
     """Threads that each ask one worker and sleep meanwhile. What ended comes out in one thread, the caller's.
 
-    On the way out all workers are killed: trainings that have not ended leave nothing behind.
+    On the way out all workers are killed: jobs that have not ended leave nothing behind.
 
     Args:
-        deadline_s: No training starts after `time.monotonic()` has reached it; None for no limit.
+        deadline_s: No job starts after `time.monotonic()` has reached it; None for no limit.
     """
 
-    def __init__(self, requests: Iterable[TrainRequest], *, deadline_s: float | None = None) -> None:
+    def __init__(self, requests: Iterable[CellRequest], *, deadline_s: float | None = None) -> None:
         self._waiting = deque(requests)
         self._n_requests, self._deadline_s = len(self._waiting), deadline_s
         self._lock, self._is_over = threading.Lock(), False
@@ -76,7 +78,7 @@ class Pool:
             thread.join()
 
     def wait(self, on_progress: OnProgress) -> Iterator[Ended]:
-        """Yield each training when it ends; those that start no more after the deadline are left out."""
+        """Yield each job when it ends; those that start no more after the deadline are left out."""
         n_ended, shares, n_serving = 0, dict[Cell, float](), len(self._threads)
         while n_serving:
             event = self._events.get()
@@ -100,12 +102,12 @@ class Pool:
             worker.close()
         self._events.put(None)
 
-    def _take(self) -> TrainRequest | None:
+    def _take(self) -> CellRequest | None:
         with self._lock:
             is_late = self._deadline_s is not None and time.monotonic() >= self._deadline_s
             return None if self._is_over or is_late or not self._waiting else self._waiting.popleft()
 
-    def _train(self, index: int, request: TrainRequest) -> Ended:
+    def _train(self, index: int, request: CellRequest) -> Ended:
         begin_s, cell = time.monotonic(), request.cell
         result: Record | BenchError
         try:
@@ -114,7 +116,7 @@ class Pool:
             result = error
         except Exception as error:  # noqa: BLE001 - a fault of the program costs one training: the others go on
             result = BenchError(f"{type(error).__name__}: {error}", choose_remedy(error))
-        return Ended(cell, result, time.monotonic() - begin_s)
+        return Ended(request, result, time.monotonic() - begin_s)
 
     def _find_worker(self, index: int) -> Worker:
         """The thread's worker; a new one where it died."""
@@ -128,25 +130,3 @@ class Pool:
                 raise BenchError("the run was ended", "run it again")
             self._workers[index] = worker = Worker()
         return worker
-
-
-def train_beside(
-    context: SuiteContext, cells: Iterable[Cell], on_progress: OnProgress, deadline_s: float | None = None
-) -> Generator[Ended]:
-    """Train side by side; one by one, in this process, what no other process has. Close it to kill what still runs."""
-    here: list[TrainRequest] = []
-    others: list[TrainRequest] = []
-    for cell in cells:
-        (here if context.is_here_only(cell) else others).append(make_train_request(context, cell, is_timed=False))
-    with Pool(others, deadline_s=deadline_s) as pool:
-        yield from pool.wait(on_progress)
-    for request in here:
-        begin_s = time.monotonic()
-        if deadline_s is not None and begin_s >= deadline_s:
-            return
-        result: Record | BenchError
-        try:
-            result = context.ask(request, on_progress, request.cell)
-        except BenchError as error:
-            result = error
-        yield Ended(request.cell, result, time.monotonic() - begin_s)
