@@ -10,7 +10,7 @@ import pytest
 
 from dlmi_bench.deciding.allocation import OpenClaim, choose_cells
 from dlmi_bench.deciding.arms import Arm, is_trainable, select_decidable
-from dlmi_bench.deciding.limits import Limits, check_looks, list_allowed, parse_duration
+from dlmi_bench.deciding.limits import Limits, check_looks, choose_limits, list_allowed, parse_duration
 from dlmi_bench.deciding.session import decide
 from dlmi_bench.errors import UsageError
 from dlmi_bench.jobs.evaluation import to_npy
@@ -189,3 +189,20 @@ def test_claims_without_looks_are_refused(tmp_path: Path) -> None:
     check_looks(file)
     with pytest.raises(UsageError, match="no looks"):
         check_looks(file.model_copy(update={"looks": ()}))
+
+
+def test_limits_are_the_users_or_the_suites(tmp_path: Path) -> None:
+    """Without being asked only a suite with a budget decides; claims without looks refuse, or are left alone."""
+    plain, deciding = Suite(tasks=("usps",)), Suite(tasks=("usps",), budget_s=60)
+
+    def choose(suite: Suite, budget_s: float | None = None, *, is_asked: bool = False) -> Limits | None:
+        return choose_limits(suite, tmp_path, budget_s, None, is_asked=is_asked, is_named=False)
+
+    assert choose(plain) is None
+    assert choose(deciding) == Limits(60, 40)
+    assert choose(plain, is_asked=True) == Limits(2700, 40)
+    assert choose(deciding, 5, is_asked=True) == Limits(5, 40)
+    (tmp_path / "claims.toml").write_text(EASY)
+    assert choose(deciding) is None
+    with pytest.raises(UsageError, match="no looks"):
+        choose(deciding, is_asked=True)

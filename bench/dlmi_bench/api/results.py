@@ -62,7 +62,7 @@ def run(
     """
     from rich.console import Console
 
-    from dlmi_bench.deciding.limits import choose_limits
+    from dlmi_bench.deciding.limits import announce, choose_limits
     from dlmi_bench.deciding.session import decide_stored
     from dlmi_bench.store import Store
     from dlmi_bench.suite.display import RunDisplay
@@ -73,12 +73,16 @@ def run(
     chosen = choose_suite(suite, tasks, named, backends, n_seeds)
     require("torch", "training")
     store = Store(Path(out))
-    is_plain = not (named or n_seeds or shard or fresh)
     runner = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard)
+    limits, is_plain = None, not (named or n_seeds or shard or fresh)
+    if until_decided or (until_decided is None and is_plain):
+        asked = {"is_asked": bool(until_decided), "is_named": bool(named)}
+        limits = choose_limits(chosen, store.folder, budget_s, max_seeds, **asked)
     with RunDisplay(Console(stderr=True, quiet=is_quiet)) as display:
+        if limits:
+            display.say(announce(limits))
         outcome = runner.run(display)
-        if until_decided or (until_decided is None and is_plain and chosen.budget_s):
-            limits = choose_limits(chosen, budget_s, max_seeds, is_named=bool(named))
+        if limits:
             outcome.add(decide_stored(runner, store, chosen, limits, display))
     counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
     rows: list[dict[str, object]] = [{"cell": key, "error": error} for key, error in outcome.failures.items()]

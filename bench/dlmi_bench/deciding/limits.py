@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from dlmi_bench.deciding.arms import Arm
 from dlmi_bench.errors import UsageError
 from dlmi_bench.stats.looks import LOOKS
 from dlmi_bench.suite.suites import Suite, select_models
-from dlmi_reports.claims.file import ClaimFile
+from dlmi_bench.units import format_left
+from dlmi_reports.claims.file import ClaimFile, find_claims, load_claims
 
 BUDGET_S = 2700.0  # where the user names none
 SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -28,17 +30,35 @@ class Limits:
     allowed: frozenset[Arm] | None = None
 
 
-def choose_limits(suite: Suite, budget_s: float | None, max_seeds: int | None, *, is_named: bool) -> Limits:
-    """Choose the limits: what the user says, else the suite's budget.
+def choose_limits(
+    suite: Suite, folder: Path, budget_s: float | None, max_seeds: int | None, *, is_asked: bool, is_named: bool
+) -> Limits | None:
+    """Choose the limits: what the user says, else the suite's budget; None where nothing is to be decided.
 
     Args:
+        folder: That of the results, whose claims of its own may have no looks.
+        is_asked: Whether the user wants claims decided, so that claims without looks are an error.
         is_named: Whether the user named the models, so that no others are trained.
+
+    Raises:
+        UsageError: the claims in the folder have no looks, or are wrong.
     """
+    own = find_claims(folder)
+    if own and is_asked:
+        check_looks(load_claims(own))
+    if not is_asked and (not suite.budget_s or (own and not load_claims(own).looks)):
+        return None
     return Limits(
         budget_s if budget_s is not None else suite.budget_s or BUDGET_S,
         max_seeds or LOOKS[-1],
         list_allowed(suite) if is_named else None,
     )
+
+
+def announce(limits: Limits) -> str:
+    """Say before a run what comes after its own cells, of which it tells the time itself."""
+    left = format_left(limits.budget_s)
+    return f"in the end: what the claims need, and more seeds until they are decided, for at most {left}"
 
 
 def list_allowed(suite: Suite) -> frozenset[Arm]:

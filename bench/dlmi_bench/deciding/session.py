@@ -14,7 +14,6 @@ from dlmi_bench.store import Store
 from dlmi_bench.suite.display import Display
 from dlmi_bench.suite.runner import Outcome, Runner
 from dlmi_bench.suite.suites import Suite
-from dlmi_bench.units import format_left
 from dlmi_reports.claims.file import ClaimFile
 from dlmi_reports.claims.looks import FUTILE
 from dlmi_reports.claims.predicate import OnTask
@@ -34,7 +33,6 @@ def decide_stored(runner: Runner, store: Store, suite: Suite, limits: Limits, di
         return Outcome()
     file = choose_claims(load_results(store))
     check_looks(file)
-    display.say(f"claims: more seeds until they are decided, for at most {format_left(limits.budget_s)}")
     return decide(runner, store, file, limits, display, n_first=suite.n_seeds)
 
 
