@@ -30,6 +30,7 @@ OTHER_TRAINING_S = 20.0
 LARGE_TRAINING_S = 3600.0
 COUNT_S, LARGE_COUNT_S = 0.5, 3.0
 REFERENCES_S = 2.0
+TRUSTED_S = 20.0  # of typical time that count as measured: one slow step does not make a run ten times as long
 START_S = 5.0  # of the worker that trains, with its imports
 PROCESS_S = 1.5  # to start one that loads a runtime
 COMPILED_S = 20.0  # to compile a model, on top
@@ -98,7 +99,8 @@ class Pace:
                 return fmean(found)
         kinds = [cell.kind] if self._typical_s[cell.kind] else [*self._typical_s]
         typical_s = sum(self._typical_s[kind] for kind in kinds)
-        ratio = sum(self._measured_s[kind] for kind in kinds) / typical_s if typical_s else 1.0
+        measured_s = sum(self._measured_s[kind] for kind in kinds)
+        ratio = (measured_s + TRUSTED_S) / (typical_s + TRUSTED_S)
         return ratio * compute_typical_s(cell, self._suite, n_models)
 
 
