@@ -71,7 +71,7 @@ NOISE = VarianceSource("seeds x examples", 0.1, 2000)
 
 
 def test_information_is_of_seeds_and_examples() -> None:
-    """Of a variance 2e-5 (seeds) + 1e-4 (examples) - 5e-6 (both), four times the seeds leave 5e-6 + 1e-4 - 1.25e-6.
+    """A variance is 2e-5 (seeds) + 1e-4 (examples) - 5e-6 (both), four times the seeds leave 5e-6 + 1e-4 - 1.25e-6.
 
     The fraction is 103.75 / 115; by seeds alone it is a quarter.
     """

@@ -48,7 +48,7 @@ def decide(
 ) -> Outcome:
     """Train what the claims need, `n_first` seeds of each model first, then more where they decide.
 
-    Everything is in the store: the same call goes on where an interrupted one stopped.
+    Everything is in the store, so the same call resumes an interrupted one.
     """
     claims, outcome = select_decidable(file, limits.allowed), Outcome()
     tasks = dict.fromkeys(name for claim in file.claim for name in claim.list_population("task"))
