@@ -135,7 +135,7 @@ def test_fit_of_the_users_has_no_recipe_to_tune(tmp_path: Path) -> None:
 
 
 def test_run_notes_the_shipped_budget_of_each_training() -> None:
-    """A training has the ledger of digits where data and recipe are those that it names; None after a change of the recipe."""
+    """A training has the ledger of digits where data and recipe are the same; None after a change of the recipe."""
     ledger = Ledger.model_validate_json(Path(usps.__file__).with_name("tuning.json").read_bytes())
     data = TaskData(["usps"])
     data._audits["usps"] = {}
