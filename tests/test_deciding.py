@@ -3,13 +3,14 @@
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dlmi_bench.deciding.allocation import OpenClaim, choose_cells
-from dlmi_bench.deciding.arms import Arm, is_trainable, select_decidable
+from dlmi_bench.deciding.arms import Arm, is_trainable, list_arms, select_decidable
 from dlmi_bench.deciding.limits import Limits, check_looks, choose_limits, list_allowed, parse_duration
 from dlmi_bench.deciding.session import decide
 from dlmi_bench.errors import UsageError
@@ -49,7 +50,8 @@ class DrawnRunner:
     def train(self, cells: Sequence[Cell], _: object, *, deadline_s: float | None = None) -> Outcome:
         stored = self.store.current()
         for cell in cells:
-            if cell.key in stored:
+            is_late = deadline_s is not None and self.now_s >= deadline_s
+            if cell.key in stored or is_late:
                 continue
             self.asked.append(cell)
             self.now_s += 1
@@ -87,7 +89,9 @@ def read_file(folder: Path, *claims: str) -> ClaimFile:
 
 
 def run(runner: DrawnRunner, file: ClaimFile, lines: Lines | None = None, **limits: object) -> dict[str, int]:
-    """Decide, and count the seeds of each model that were trained."""
+    """Decide, from one training on, and count the seeds of each model that were trained."""
+    if not runner.store.current():
+        runner.train(list_arms(file.claim[0])[0].list_cells(1), None)  # type: ignore[arg-type]
     chosen = Limits(**({"budget_s": math.inf, "max_seeds": 20} | limits))  # type: ignore[arg-type]
     decide(runner, runner.store, file, chosen, lines or Lines(), n_first=5, clock=lambda: runner.now_s)  # type: ignore[arg-type]
     return dict(Counter(cell.model for cell in runner.asked))
@@ -106,7 +110,7 @@ def test_seeds_go_to_the_open_claim_only(tmp_path: Path) -> None:
     trained = run(DrawnRunner(store, 0.8), file, lines)
     assert trained["lecun-1989"] == 5
     assert trained["mlp-64-32"] == trained["cnn-4"] > 5
-    assert "1 wait for seeds: close (10 seeds of cnn-4, mlp-64-32" in lines.said[0]
+    assert "1 wait for seeds: close (10 seeds of cnn-4, mlp-64-32" in lines.said[1]
     assert "2 of 2 claims decided" in lines.said[-1]
     assert judge_store(store).get("close").n_seeds == trained["cnn-4"]
 
@@ -123,11 +127,12 @@ def test_futile_claim_gets_no_seeds(tmp_path: Path) -> None:
 
 
 def test_budget_ends_between_trainings_and_the_next_call_goes_on(tmp_path: Path) -> None:
-    """Without time for more there is the first look; the same call with time trains only what lacks."""
+    """No training begins after its end; the same call with time trains only what lacks."""
     store, file = Store(tmp_path), read_file(tmp_path, CLOSE)
-    assert run(DrawnRunner(store, 0.8), file, budget_s=0) == {"mlp-64-32": 5, "cnn-4": 5}
+    assert run(DrawnRunner(store, 0.8), file, budget_s=0) == {"mlp-64-32": 1}
+    assert run(DrawnRunner(store, 0.8), file, budget_s=3) == {"mlp-64-32": 1, "cnn-4": 2}
     again = run(DrawnRunner(store, 0.8), file)
-    assert again["cnn-4"] == again["mlp-64-32"] >= 5
+    assert again["cnn-4"] == again["mlp-64-32"] >= 8
     assert run(DrawnRunner(store, 0.8), file) == {}
 
 
@@ -157,12 +162,13 @@ def test_only_allowed_models_are_trained(tmp_path: Path) -> None:
 def test_claims_come_by_decisions_per_second() -> None:
     """The likelier comes first, the cheaper of two alike, and what an arm has already costs nothing."""
     slow = Arm("spect", "vit-c")
-    likely = OpenClaim("likely", (FEW, MORE), 5, {10: 0.9, 20: 0.95})
-    costly = OpenClaim("costly", (slow, MORE), 5, {10: 0.9})
-    late = OpenClaim("late", (FEW,), 5, {10: 0.0, 20: 0.8})
+    likely = OpenClaim("likely", (FEW, MORE), 5, {10: 0.9, 20: 0.95}, is_primary=False)
+    costly = OpenClaim("costly", (slow, MORE), 5, {10: 0.9}, is_primary=False)
+    late = OpenClaim("late", (FEW,), 5, {10: 0.0, 20: 0.8}, is_primary=False)
     counts, times = {FEW: 5, MORE: 5, slow: 5}, {FEW: 1.0, MORE: 1.0, slow: 10.0}
     assert likely.compute_rate(counts, times) == pytest.approx(0.9 / 10)
     assert late.compute_rate(counts, times) == pytest.approx(0.8 / 15)
+    times[FEW] = times[MORE] = 6.0
     chosen = choose_cells([costly, late, likely], counts, times, n_at_once=1)
     assert {(cell.model, cell.seed_index) for cell in chosen} == {
         (arm.model, index) for arm in (FEW, MORE) for index in range(5, 10)
@@ -170,6 +176,26 @@ def test_claims_come_by_decisions_per_second() -> None:
     everything = choose_cells([costly, late, likely], counts, times, n_at_once=8)
     assert Counter(cell.model for cell in everything) == {"mlp-64-32": 5, "cnn-4": 5, "vit-c": 5}
     assert costly.compute_rate(counts | {MORE: 10}, times) == pytest.approx(0.9 / 50)
+    primary = replace(costly, is_primary=True)
+    assert primary.compute_rate(counts | {MORE: 10}, times) == pytest.approx(4 * 0.9 / 50)
+
+
+def test_primary_claims_come_first(tmp_path: Path) -> None:
+    """With time for one claim only, the one that answers its family's question gets its first look; then the other."""
+    secondary = CLOSE.replace('kind = "non_inferior"', 'kind = "non_inferior"\nrole = "secondary"')
+    store, file = Store(tmp_path), read_file(tmp_path, secondary, EVEN)
+    assert run(DrawnRunner(store, 0.1), file, budget_s=10) == {"mlp-64-32": 1, "softmax": 5, "mlp-24-16": 5}
+    assert run(DrawnRunner(store, 0.1), file, budget_s=9) == {"mlp-64-32": 4, "cnn-4": 5}
+
+
+def test_claim_before_its_first_look_stays_open(tmp_path: Path) -> None:
+    """Two seeds seem to decide it, but nothing is left off before the first look that was planned."""
+    store, file = Store(tmp_path), read_file(tmp_path, EASY)
+    run(DrawnRunner(store, 0.1), file, budget_s=3)
+    assert judge_store(store).get("easy").is_decided
+    lines = Lines()
+    assert run(DrawnRunner(store, 0.1), file, lines) == {"mlp-64-32": 3, "lecun-1989": 3}
+    assert "1 wait for seeds: easy (5 seeds of lecun-1989, mlp-64-32, 50 %)" in lines.said[0]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("45m", 2700), ("90s", 90), ("1.5h", 5400), (" 2m ", 120)])

@@ -42,7 +42,7 @@ def run(
             trainings are then used as they are, also where they are outdated, unless "train" is among the kinds.
         until_decided: Train what the claims need, and more seeds until they are decided. By default only where the
             suite has a budget for it, and neither `models` nor `n_seeds` nor `shard` nor `fresh` is given.
-        budget_s: Time for the seeds after the first look [s]; the suite's by default, else 45 minutes.
+        budget_s: Time for the seeds that the claims need [s]; the suite's by default, else 45 minutes.
         max_seeds: Most seeds of a model, 40 by default.
         is_quiet: Show no progress on standard error.
 

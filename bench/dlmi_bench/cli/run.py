@@ -48,7 +48,7 @@ def run(
         ),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Time for the seeds after the first look: 45m, 90s, 1h.", metavar="TIME")
+        str | None, typer.Option(help="Time for the seeds that the claims need: 45m, 90s, 1h.", metavar="TIME")
     ] = None,
     max_seeds: Annotated[int | None, typer.Option(min=1, help="Most seeds of a model; 40.")] = None,
     dry_run: Annotated[

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from dlmi_bench.deciding.arms import Arm
 from dlmi_bench.records import Cell
+from dlmi_bench.stats.families import PRIMARY_SHARE
+
+WORTH = PRIMARY_SHARE / (1 - PRIMARY_SHARE)  # of deciding a primary claim, in secondary ones
+ENOUGH_S = 60.0  # of work for each processor at a time: workers take some seconds to start
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,7 @@ class OpenClaim:
 
     Attributes:
         chances: Probability of a decision by number of seeds, for each later look.
+        is_primary: Whether it answers its family's question.
         n_seeds: Seeds that all of its arms have.
     """
 
@@ -20,6 +25,7 @@ class OpenClaim:
     arms: tuple[Arm, ...]
     n_seeds: int
     chances: Mapping[int, float]
+    is_primary: bool = True
 
     @property
     def next_look(self) -> int:
@@ -35,29 +41,30 @@ class OpenClaim:
         ]
 
     def compute_rate(self, counts: Mapping[Arm, int], training_s: Mapping[Arm, float]) -> float:
-        """Compute the decisions that can be expected per second, of the look where they are most."""
+        """Compute the decisions that can be expected per second, of the look where they are most, by their worth."""
 
         def compute(n_seeds: int) -> float:
             cells = self.list_missing(n_seeds, counts)
             cost_s = sum(training_s[Arm(cell.task, cell.model)] for cell in cells)
             return self.chances[n_seeds] / max(cost_s, 1e-9)
 
-        return max(map(compute, self.chances))
+        return max(map(compute, self.chances)) * (WORTH if self.is_primary else 1.0)
 
 
 def choose_cells(
     claims: Sequence[OpenClaim], counts: Mapping[Arm, int], training_s: Mapping[Arm, float], n_at_once: int
 ) -> list[Cell]:
-    """Choose the next trainings: the claims with most decisions per second, until every processor has two.
+    """Choose the next trainings: the claims with most decisions per second, until every processor has enough to do.
 
     Args:
         counts: Seeds that each arm has.
         training_s: Time of one training of each arm [s].
         n_at_once: Trainings that run side by side.
     """
-    chosen: dict[Cell, None] = {}
+    chosen: dict[Cell, float] = {}
     for claim in sorted(claims, key=lambda claim: -claim.compute_rate(counts, training_s)):
-        if len(chosen) >= 2 * n_at_once:
+        if sum(chosen.values()) >= ENOUGH_S * n_at_once:
             break
-        chosen |= dict.fromkeys(claim.list_missing(claim.next_look, counts))
-    return sorted(chosen, key=lambda cell: cell.seed_index)
+        missing = sorted(claim.list_missing(claim.next_look, counts), key=lambda cell: cell.seed_index)
+        chosen |= {cell: training_s[Arm(cell.task, cell.model)] for cell in missing}
+    return list(chosen)

@@ -1,9 +1,10 @@
 """Trainings that claims need: which models on which tasks, and how many seeds of each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dlmi_bench.records import Cell
+from dlmi_bench.suite.pace import compute_training_s
 from dlmi_models import MODELS
 from dlmi_reports.claims.file import ClaimFile
 from dlmi_reports.claims.predicate import OnTask
@@ -16,6 +17,11 @@ class Arm:
 
     task: str
     model: str
+
+    @property
+    def typical_s(self) -> float:
+        """Typical time of one training [s], for want of a measured one."""
+        return compute_training_s(self.task, self.model)
 
     def list_cells(self, n_seeds: int) -> list[Cell]:
         """List the trainings of the first seeds: one for each fold of each."""
@@ -50,10 +56,3 @@ def select_decidable(file: ClaimFile, allowed: Iterable[Arm] | None) -> dict[str
         and claim.needs_seeds
         and all(is_trainable(arm) and (own is None or arm in own) for arm in list_arms(claim))
     }
-
-
-def list_first_cells(claims: Mapping[str, OnTask], n_seeds: int) -> list[Cell]:
-    """List the trainings of the first look at all claims, seed by seed, so that every arm has as many at any time."""
-    arms = dict.fromkeys(arm for claim in claims.values() for arm in list_arms(claim))
-    cells = [cell for arm in arms for cell in arm.list_cells(n_seeds)]
-    return sorted(cells, key=lambda cell: cell.seed_index)

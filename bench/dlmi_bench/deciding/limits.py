@@ -20,7 +20,7 @@ class Limits:
     """Limits of an experiment.
 
     Attributes:
-        budget_s: Time for the seeds after the first look [s]; no training begins after it.
+        budget_s: Time for the seeds that the claims need [s]; no training begins after it.
         max_seeds: Seeds of each model.
         allowed: Arms beyond which none is trained; None for any that a claim names.
     """
@@ -58,7 +58,7 @@ def choose_limits(
 def announce(limits: Limits) -> str:
     """Say before a run what comes after its own cells, of which it tells the time itself."""
     left = format_left(limits.budget_s)
-    return f"in the end: what the claims need, and more seeds until they are decided, for at most {left}"
+    return f"in the end: the seeds that the claims need until they are decided, for at most {left}"
 
 
 def list_allowed(suite: Suite) -> frozenset[Arm]:

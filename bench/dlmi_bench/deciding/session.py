@@ -5,7 +5,7 @@ from collections.abc import Callable
 from statistics import fmean
 
 from dlmi_bench.deciding.allocation import OpenClaim, choose_cells
-from dlmi_bench.deciding.arms import Arm, list_arms, list_first_cells, select_decidable
+from dlmi_bench.deciding.arms import Arm, list_arms, select_decidable
 from dlmi_bench.deciding.limits import Limits, check_looks
 from dlmi_bench.deciding.text import describe_look
 from dlmi_bench.instruments.pinning import list_cpus
@@ -20,7 +20,7 @@ from dlmi_reports.claims.predicate import OnTask
 from dlmi_reports.claims.verdicts import ClaimVerdict, Verdicts, choose_claims, judge_claims
 from dlmi_reports.results.load import Results, load_results
 
-USUAL_S = 5.0  # of a training of which none was timed
+FIRST_CHANCE = 0.5  # that the first look decides a claim, of which nothing is known before
 
 
 def decide_stored(runner: Runner, store: Store, suite: Suite, limits: Limits, display: Display) -> Outcome:
@@ -46,23 +46,22 @@ def decide(
     n_first: int,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
-    """Train what the claims need, `n_first` seeds of each model first, then more where they decide.
+    """Train what the claims need, until the budget ends: `n_first` seeds of each model, then more where they decide.
 
     Everything is in the store, so the same call resumes an interrupted one.
     """
     claims, outcome = select_decidable(file, limits.allowed), Outcome()
     tasks = dict.fromkeys(name for claim in file.claim for name in claim.list_population("task"))
     outcome.add(runner.compute_references(tasks, display))
-    outcome.add(runner.train(list_first_cells(claims, n_first), display))
     deadline_s = clock() + limits.budget_s
     tried: set[Cell] = set()
     while True:
         results = load_results(store)
         verdicts = judge_claims(file, results)
         counts, times = count_seeds(results), estimate_times(results)
-        waiting = list_open(verdicts, claims, counts, limits.max_seeds)
+        waiting = list_open(verdicts, claims, counts, limits.max_seeds, n_first)
         display.say(describe_look(verdicts, waiting))
-        training_s = {arm: times.get(arm, USUAL_S) for claim in waiting for arm in claim.arms}
+        training_s = {arm: times.get(arm) or arm.typical_s for claim in waiting for arm in claim.arms}
         able = [c for c in waiting if not tried.issuperset(c.list_missing(c.next_look, counts))]
         chosen = choose_cells(able, counts, training_s, len(list_cpus()) or 1)
         todo = [cell for cell in chosen if cell not in tried]  # one that failed is not tried for ever
@@ -72,16 +71,20 @@ def decide(
         outcome.add(runner.train(todo, display, deadline_s=deadline_s))
 
 
-def list_open(verdicts: Verdicts, claims: dict[str, OnTask], counts: dict[Arm, int], max_seeds: int) -> list[OpenClaim]:
-    """List the claims that more seeds may decide: open, not futile, with a look to come."""
+def list_open(
+    verdicts: Verdicts, claims: dict[str, OnTask], counts: dict[Arm, int], max_seeds: int, n_first: int
+) -> list[OpenClaim]:
+    """List the claims that more seeds may decide: before their first look, or open, not futile, with a look to come."""
     found = []
-    for judged in verdicts.judgements:
-        claim = claims.get(judged.claim.id)
-        chances = {n: chance for n, chance in judged.chances if n <= max_seeds}
-        is_worth = max(chances.values(), default=0.0) >= FUTILE
-        if claim and judged.verdict is ClaimVerdict.inconclusive and is_worth and not verdicts.is_settled(judged):
-            arms = list_arms(claim)
-            found.append(OpenClaim(claim.id, arms, min(counts.get(arm, 0) for arm in arms), chances))
+    for name, claim in claims.items():
+        judged, arms = verdicts.get(name), list_arms(claim)
+        n_seeds, is_primary = min(counts.get(arm, 0) for arm in arms), claim.role == "primary"
+        if n_seeds < min(n_first, max_seeds):
+            found.append(OpenClaim(name, arms, n_seeds, {min(n_first, max_seeds): FIRST_CHANCE}, is_primary))
+        elif judged.verdict is ClaimVerdict.inconclusive and not verdicts.is_settled(judged):
+            chances = {n: chance for n, chance in judged.chances if n <= max_seeds}
+            if max(chances.values(), default=0.0) >= FUTILE:
+                found.append(OpenClaim(name, arms, n_seeds, chances, is_primary))
     return found
 
 

@@ -15,10 +15,11 @@ def describe_look(verdicts: Verdicts, waiting: Sequence[OpenClaim]) -> str:
     open_ones = [j for j in verdicts.judgements if j.verdict is ClaimVerdict.inconclusive]
     n_settled = sum(map(verdicts.is_settled, open_ones))
     n_meter = sum(judged.needs_meter for judged in verdicts.judgements)
-    n_futile = len(open_ones) - n_settled - len(waiting)
+    names = {claim.id for claim in waiting}
+    n_futile = sum(j.claim.id not in names and not verdicts.is_settled(j) for j in open_ones)
     parts = [f"{n_decided} of {len(verdicts.judgements)} claims decided"]
     parts += [f"{n_settled} open, but shown to be equivalent"] if n_settled else []
-    parts += [f"{n_futile} open that more seeds would hardly decide"] if n_futile > 0 else []
+    parts += [f"{n_futile} open that more seeds would hardly decide"] if n_futile else []
     parts += [f"{n_meter} need a meter of joules"] if n_meter else []
     parts += [f"{len(waiting)} wait for seeds: {_name(waiting)}"] if waiting else []
     return "claims: " + "; ".join(parts)

@@ -58,6 +58,7 @@ def evaluate(
     backends: Iterable[str],
     *,
     n_pictured: int = 0,
+    is_compared: bool = True,
     obstacles: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Judge every runtime in `backends`; `n_pictured` right and as many wrong examples of each class are pictured.
@@ -65,32 +66,38 @@ def evaluate(
     The test split is read once by the name of each artifact, and every runtime of that artifact answers then.
 
     Args:
+        is_compared: Whether each runtime is compared with eager in float64.
         obstacles: Why a backend cannot run this model, by its name.
     """
-    names = sorted({JUDGED_BACKEND, "eager", *backends}, key=lambda n: (n != JUDGED_BACKEND, list(BACKENDS).index(n)))
-    wanted = dict.fromkeys(["torch", *(BACKENDS[name].artifact_role for name in names)])
+    asked = {JUDGED_BACKEND, *backends, *(["eager"] if is_compared else [])}
+    names = sorted(asked, key=lambda n: (n != JUDGED_BACKEND, list(BACKENDS).index(n)))
+    wanted = sorted({BACKENDS[name].artifact_role for name in names}, key=lambda role: role != "torch")
     roles = [role for role in wanted if role in artifacts]
     reads = {role: splits.test.read(artifacts[role].sha256) for role in roles}
     test = next(iter(reads.values()))
     paths = {role: artifact_path(out, artifacts[role]) for role in roles}
     images, known = (splits.validation.images, test.images), obstacles or {}
     answers = [_ask(name, paths.get(BACKENDS[name].artifact_role), *images, known.get(name, "")) for name in names]
-    reference = compute_reference(paths["torch"], test.images) if "torch" in paths else None
-    eager = next(answer for answer in answers if answer.backend == "eager")
     seen = _answer_training(paths[BACKENDS[JUDGED_BACKEND].artifact_role], splits.train)
     figures = [
         _make_accuracy("train_accuracy", answers[0], seen, splits.train.labels),
         _make_accuracy("validation_accuracy", answers[0], answers[0].validation, splits.validation.labels),
     ]
-    for answer in answers:
-        figures.append(_make_accuracy("test_accuracy", answer, answer.test, test.labels))
-        figures += make_parity(answer, reference, eager.test)
+    figures += [_make_accuracy("test_accuracy", answer, answer.test, test.labels) for answer in answers]
+    figures += _compare_all(answers, paths.get("torch"), test.images) if is_compared else []
     figures += _count_reads(splits.test, {role: artifacts[role] for role in roles})
     confusion = count_confusion(test.labels, answers[0].test.argmax(1), task.n_classes)
     figures += _describe_confusion(confusion, answers[0], task)
     kept = _keep_scores(answers, splits.validation.labels, test.labels, out)
     pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured and "torch" in paths else []
     return Evaluation(figures, kept, confusion, pictures)
+
+
+def _compare_all(answers: list[Answer], path: Path | None, images: Batch) -> list[Figure]:
+    """Compare every runtime with eager in float64."""
+    reference = compute_reference(path, images) if path else None
+    eager = next(answer for answer in answers if answer.backend == "eager")
+    return [figure for answer in answers for figure in make_parity(answer, reference, eager.test)]
 
 
 def _answer_training(path: Path, train: Arrays | Stream) -> Scores:

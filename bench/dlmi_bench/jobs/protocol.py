@@ -79,6 +79,7 @@ class TrainRequest(CellRequest):
         out: Folder of the store.
         backends: Runtimes to evaluate, with their state.
         n_pictured: Test examples of each class to keep pictures of.
+        is_compared: Whether the scores of each runtime are compared with those of float64.
         is_timed: Whether it has the machine to itself, and so is timed and metered.
     """
 
@@ -87,6 +88,7 @@ class TrainRequest(CellRequest):
     energy_window_s: float
     backends: dict[str, str]
     n_pictured: int
+    is_compared: bool = False
     is_timed: bool = True
 
 

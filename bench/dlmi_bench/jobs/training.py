@@ -70,6 +70,7 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
         out,
         request.backends,
         n_pictured=request.n_pictured,
+        is_compared=request.is_compared,
         obstacles={name: find_obstacle(entry, b, is_here=not b.is_isolated) for name, b in BACKENDS.items()},
     )
     loading_s = make_duration("loading_s", loading.total_s) if request.is_timed else unavailable("loading_s", UNTIMED)
@@ -128,7 +129,7 @@ def _train_here(
     run, energy, is_reproducible = _train(work, request, on_progress)
     pretraining_s = start.training_s if start else None
     return Trained(
-        _export(run.network, cell.model, task, splits.train, Path(request.out)),
+        _export(run.network, cell.model, task, splits.train, Path(request.out), is_timed=request.is_timed),
         make_training_figures(run, energy, task, pretraining_s, is_timed=request.is_timed),
         recipe={"fit": describe_function(fit)} if fit else asdict(recipe),
         start=describe_start(entry, start),
@@ -226,10 +227,18 @@ def _equal(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-def _export(network: nn.Module, model: str, task: Task, train_split: Arrays | Stream, out: Path) -> dict[str, Artifact]:
-    """All files, by role. The one in 8-bit integers lacks where the network diverged."""
+def _export(
+    network: nn.Module, model: str, task: Task, train_split: Arrays | Stream, out: Path, *, is_timed: bool = True
+) -> dict[str, Artifact]:
+    """All files, by role; the one that is judged where accuracy is all that is asked for.
+
+    The one in 8-bit integers lacks where the network diverged.
+    """
     with TemporaryDirectory() as folder:
         paths = {"torch": Path(folder, "a.safetensors"), "onnx": Path(folder, "a.onnx")}
+        if not is_timed:
+            write_onnx(network, task.input_shape, paths["onnx"])
+            return _keep({"onnx": paths["onnx"]}, None, out)
         n_classes = task.n_classes if MODELS[model].is_own else None
         write_torch(network, model, task.input_shape, paths["torch"], n_classes=n_classes)
         write_onnx(network, task.input_shape, paths["onnx"])

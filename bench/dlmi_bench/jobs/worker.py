@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -84,15 +84,23 @@ class Worker:
             which both move code and data around in memory and with them the time of a call.
         software: Another interpreter and another checkout to run instead of this one.
         n_threads: Of each numerical library in it.
+        settings: Variables of its environment, besides those of this process.
 
     Raises:
         UsageError: a file of the user's is being run for what it defines; it would measure in each worker.
     """
 
-    def __init__(self, index: int = 0, software: Software | None = None, *, n_threads: int = 1) -> None:
+    def __init__(
+        self,
+        index: int = 0,
+        software: Software | None = None,
+        *,
+        n_threads: int = 1,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         if is_replaying():
             raise UsageError("a study measures while it is being read", "call compare first, or guard it by __main__")
-        environment = dict(os.environ) | limit_threads(n_threads)
+        environment = dict(os.environ) | limit_threads(n_threads) | dict(settings or {})
         environment["PYTHONHASHSEED"] = str(index)
         environment["DLMI_BENCH_PADDING"] = "x" * random.Random(index).randrange(4096)  # noqa: S311
         protect_child(environment)

@@ -59,24 +59,33 @@ def make_graph(is_primary: Sequence[bool]) -> Graph:
     return Graph(share / sizes, transitions)
 
 
-def adjust_p(p_values: Sequence[float], graph: Graph) -> list[float]:
-    """Adjust p-values: where one is at most alpha, its claim is decided, and any is wrongly with probability alpha."""
+def adjust_p(p_values: Sequence[float], graph: Graph, nodes: Sequence[int] = ()) -> list[float]:
+    """Adjust p-values: where one is at most alpha, its claim is decided, and any is wrongly with probability alpha.
+
+    Args:
+        nodes: Node of the graph that each claim belongs to; without it, each is one. Claims of one node are all tested
+            at its level, which it passes on when the last of them is decided: the smallest p-value of any of them must
+            be one of the statement that all of these are wrong.
+    """
+    nodes = nodes or range(len(p_values))
     adjusted, worst, left = [1.0] * len(p_values), 0.0, set(range(len(p_values)))
     while left:
-        first = min(left, key=lambda i: _divide(p_values[i], float(graph.weights[i])))
-        worst = max(worst, min(1.0, _divide(p_values[first], float(graph.weights[first]))))
+        first = min(left, key=lambda i: _divide(p_values[i], float(graph.weights[nodes[i]])))
+        worst = max(worst, min(1.0, _divide(p_values[first], float(graph.weights[nodes[first]]))))
         adjusted[first] = worst
         left.remove(first)
-        graph = graph.remove(first)
+        if all(nodes[i] != nodes[first] for i in left):
+            graph = graph.remove(nodes[first])
     return adjusted
 
 
-def find_weights(p_values: Sequence[float], graph: Graph, alpha: float) -> list[float]:
+def find_weights(p_values: Sequence[float], graph: Graph, alpha: float, nodes: Sequence[int] = ()) -> list[float]:
     """Find the share of the level at which each open claim is tested now; 0 for those that are decided."""
-    for i, p in sorted(enumerate(adjust_p(p_values, graph)), key=lambda pair: pair[1]):
-        if p <= alpha:
-            graph = graph.remove(i)
-    return [float(weight) for weight in graph.weights]
+    nodes = nodes or range(len(p_values))
+    is_open = [p > alpha for p in adjust_p(p_values, graph, nodes)]
+    for node in set(nodes) - {node for node, still in zip(nodes, is_open, strict=True) if still}:
+        graph = graph.remove(node)
+    return [float(graph.weights[node]) * still for node, still in zip(nodes, is_open, strict=True)]
 
 
 def _divide(p: float, weight: float) -> float:

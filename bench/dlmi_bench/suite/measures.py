@@ -62,10 +62,12 @@ class Measure:
 def list_judged(cell: Cell, suite: Suite, *, is_timed: bool = True) -> dict[str, str]:
     """List the backends that a training is evaluated on, with their state.
 
-    These are the default ones, and for the measured seed those of the suite. They are not part of the fingerprint: a
-    training that was evaluated on more backends is still current.
+    These are the default ones, and for the measured seed those of the suite; where accuracy is all that is asked for,
+    one is enough. They are not part of the fingerprint: a training that was evaluated on more is still current.
     """
-    names = (*DEFAULT_BACKENDS, *(suite.backends if is_timed and cell.seed_index == MEASURED_SEED else ()))
+    if not is_timed:
+        return {JUDGED_BACKEND: BACKENDS[JUDGED_BACKEND].describe_state()}
+    names = (*DEFAULT_BACKENDS, *(suite.backends if cell.seed_index == MEASURED_SEED else ()))
     return {name: BACKENDS[name].describe_state() for name in names}
 
 
@@ -76,13 +78,14 @@ def run_train(context: SuiteContext, cells: list[Cell], on_progress: OnProgress)
 
 def make_train_request(context: SuiteContext, cell: Cell, *, is_timed: bool = True) -> TrainRequest:
     """Make the request for one training."""
-    is_pictured = is_timed and cell.seed_index == MEASURED_SEED
+    is_measured = is_timed and cell.seed_index == MEASURED_SEED
     return TrainRequest(
         cell=cell,
         out=str(context.folder),
         energy_window_s=context.suite.energy_window_s,
         backends=list_judged(cell, context.suite, is_timed=is_timed),
-        n_pictured=context.tasks[cell.task].n_pictured if is_pictured else 0,
+        n_pictured=context.tasks[cell.task].n_pictured if is_measured else 0,
+        is_compared=is_measured,
         is_timed=is_timed,
     )
 

@@ -1,5 +1,6 @@
 """How long cells take: as the store knows or this run has measured; else typical times, scaled by the run's pace."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from statistics import fmean
@@ -12,6 +13,7 @@ from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.plan import Step
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
+from dlmi_tasks import get_task
 
 # Of one training with its export, on one core of a server; measured once and rounded [s].
 TRAINING_S = {
@@ -22,9 +24,11 @@ TRAINING_S = {
     "lecun-1989": 8,
     "cnn-4": 6,
     "cnn-32": 20,
-    "vgg16-c": 18,
-    "resnet-c": 24,
-    "vit-c": 33,
+    "cnn-16": 13,
+    "vgg16-c": 13,
+    "resnet-c": 10,
+    "vit-c": 13,
+    "efficientnet-lite0": 60,
 }
 OTHER_TRAINING_S = 20.0
 LARGE_TRAINING_S = 3600.0
@@ -40,13 +44,11 @@ ROUND_S = 0.012  # of one model, all batch sizes
 
 def compute_typical_s(cell: Cell, suite: Suite, n_models: int) -> float:
     """Compute the typical time of a cell [s]; of one of `n_models` that are timed side by side, its share."""
-    is_large = cell.model in MODELS and MODELS[cell.model].is_large
     n_compiled = sum(BACKENDS[name].is_compiled for name in suite.backends)
     if cell.kind == "train":
-        typical_s = TRAINING_S.get(cell.model.partition(ARM)[0], OTHER_TRAINING_S)
-        return LARGE_TRAINING_S if is_large else typical_s
+        return compute_training_s(cell.task, cell.model)
     if cell.kind == "counts":
-        return LARGE_COUNT_S if is_large else COUNT_S
+        return LARGE_COUNT_S if _is_large(cell.model) else COUNT_S
     if cell.kind == "memory":
         return len(suite.backends) * PROCESS_S + n_compiled * COMPILED_S
     if cell.kind == "energy":
@@ -57,6 +59,18 @@ def compute_typical_s(cell: Cell, suite: Suite, n_models: int) -> float:
         rounds_s = len(suite.backends) * n_processes * suite.n_rounds * ROUND_S
         return start_s / n_models + rounds_s + n_compiled * n_processes * COMPILED_S
     return REFERENCES_S
+
+
+def compute_training_s(task: str, model: str) -> float:
+    """Compute the typical time of a training [s]; of an arm with larger images than its task, in proportion."""
+    if _is_large(model):
+        return LARGE_TRAINING_S
+    n_pixels, n_usual = (math.prod(get_task(name).input_shape) for name in (task, task.partition(ARM)[0]))
+    return TRAINING_S.get(model.partition(ARM)[0], OTHER_TRAINING_S) * n_pixels / n_usual
+
+
+def _is_large(model: str) -> bool:
+    return model in MODELS and MODELS[model].is_large
 
 
 class Pace:

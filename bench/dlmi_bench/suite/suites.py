@@ -71,7 +71,7 @@ SUITES: dict[str, Suite] = {
         batches=(1, 8),
         energy_window_s=1.0,
     ),
-    "default": Suite(name="default", counted=FULL_SIZE, budget_s=360.0),
+    "default": Suite(name="default", counted=FULL_SIZE, budget_s=500.0),
     "ablation": Suite(
         name="ablation", tasks=("spect", *ABLATION_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
     ),

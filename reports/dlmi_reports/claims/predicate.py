@@ -83,6 +83,11 @@ class OnTask(Predicate):
         """Tell whether trainings of several seeds are what it compares."""
         return True
 
+    @property
+    def difference(self) -> tuple[str, ...]:
+        """Name the one difference that it is about, which other claims may be about too; empty where there are more."""
+        return ()
+
     def list_arms(self) -> list[tuple[str, str]]:
         """List the pairs (task, model) that it compares, each once."""
         others: tuple[str, ...] = getattr(self, "against", ())

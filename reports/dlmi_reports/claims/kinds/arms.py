@@ -52,6 +52,10 @@ class Arms(OnTask):
         """Model and task of the control."""
         return self.control_model or self.model, self.control_task or self.task
 
+    @property
+    def difference(self) -> tuple[str, ...]:
+        return (self.metric, self.task, self.model, *self.control)
+
     def compare(self, evidence: Evidence) -> Comparison:
         """Compare accuracies, curves or efforts; the threshold is 0, and what is wanted is left to the kind."""
         names = f"{self.model} on {self.task}", " on ".join(self.control)

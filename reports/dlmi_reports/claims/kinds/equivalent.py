@@ -21,6 +21,10 @@ class Equivalent(OnTask):
     margin: float = Field(gt=0, lt=1)
     test: Literal["two one-sided"] = "two one-sided"
 
+    @property
+    def difference(self) -> tuple[str, ...]:
+        return (self.metric, self.task, self.model, *self.against) if len(self.against) == 1 else ()
+
     def find(self, evidence: Evidence) -> Finding:
         return Finding(tuple(self._compare(evidence, other) for other in self.against))
 

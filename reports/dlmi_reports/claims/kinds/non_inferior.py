@@ -19,6 +19,10 @@ class NonInferior(OnTask):
     margin: float = Field(ge=0, lt=1)
     test: Literal["two-way"] = "two-way"
 
+    @property
+    def difference(self) -> tuple[str, ...]:
+        return (self.metric, self.task, self.model, *self.against) if len(self.against) == 1 else ()
+
     def find(self, evidence: Evidence) -> Finding:
         found = (compare_accuracy(self, evidence, other, self.metric, self.margin) for other in self.against)
         return Finding(tuple(found))
