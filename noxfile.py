@@ -52,7 +52,7 @@ def share_env(session: nox.Session, line: str = "{}") -> Path:
 @nox.session(default=False)
 def env(session: nox.Session) -> None:
     """The shared environment: this project, editable, with exact versions."""
-    session.install("--no-compile", *CONSTRAINTS, "-e", ".[dev]")  # most of their modules are never imported
+    session.install(*CONSTRAINTS, "-e", ".[dev]")
 
 
 @in_env
@@ -263,7 +263,7 @@ def schema(session: nox.Session) -> None:
     with (ROOT / "docs" / "report.schema.json").open("w") as file:
         run(session, "python", "-c", program, stdout=file)
     folder = str(ROOT / "docs" / "schemas")
-    program = "import sys; from pathlib import Path; from dlmi_bench.cli.answers import write_schemas"
+    program = "import sys; from pathlib import Path; from dlmi_bench.cli.schemas import write_schemas"
     run(session, "python", "-c", f"{program}; write_schemas(Path(sys.argv[1]))", folder)
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.helper import make_node
 
 from dlmi_bench.jobs.profile import run_load_job, run_prepare_job
-from dlmi_bench.jobs.protocol import LoadRequest, PrepareRequest
+from dlmi_bench.jobs.profile_protocol import LoadRequest, PrepareRequest
 from dlmi_bench.jobs.subject import parse_subject
 from dlmi_bench.records import Figure
 

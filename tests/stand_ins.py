@@ -14,7 +14,7 @@ import pynvml
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from dlmi_bench.cli.answers import make_schema
+from dlmi_bench.cli.schemas import make_schema
 from dlmi_bench.selftest.fakes import FakeClock, Powercap, WattMeter
 
 __all__ = [

@@ -19,7 +19,7 @@ from dlmi_reports.claims.ratios import pair_seeds
 from dlmi_reports.claims.verdicts import ClaimVerdict as Verdict
 from dlmi_reports.claims.verdicts import Judgement, judge_store
 from dlmi_reports.results.answers import UnmeasuredError
-from dlmi_reports.results.load import ModelResults
+from dlmi_reports.results.model import ModelResults
 from report_stores import keep_answers, train_record
 
 HEAD = '[[claim]]\nid = "a"\nsentence = "It is so."\nsource = "us"\ntask = "toy"\nmodel = "m"\n'
@@ -30,7 +30,7 @@ SEEDS = range(6)
 def make_curve(spread: float, index: int, level: float = 0.5) -> list[float]:
     """Losses that fall, then swing by +-`spread` in log, a little more in every other seed."""
     swing = spread * (1.05 if index % 2 else 1.0)
-    return [8 * level, 4 * level, 2 * level, *(level * math.exp(swing * (-1) ** i) for i in range(6))]
+    return [8 * level, *(level * math.exp(swing * (-1) ** i) for i in range(8))]
 
 
 def make_record(
@@ -190,13 +190,15 @@ def test_fluctuation_is_that_around_a_trend() -> None:
     assert np.std(errors - slope * np.arange(20), axis=1).mean() > 0.4  # as a plain standard deviation sees it
 
 
-def test_first_third_of_a_curve_counts_nothing(tmp_path: Path) -> None:
-    """Nine evaluations: what the first three are changes nothing, the fourth does."""
+def test_first_tenth_of_a_curve_counts_nothing(tmp_path: Path) -> None:
+    """Nine evaluations: what the first is changes nothing, the second does; of eleven, the first two."""
     curve = make_curve(0.1, 0)
     whole = read_fluctuation(make_record(tmp_path, "m", 0, curve=curve))
     assert whole == pytest.approx(0.2 * math.sqrt(math.pi) / 2)
-    assert read_fluctuation(make_record(tmp_path, "m", 0, curve=[9.0, DIVERGED, 1.0, *curve[3:]])) == whole
-    assert read_fluctuation(make_record(tmp_path, "m", 0, curve=[*curve[:3], 9.0, *curve[4:]])) > whole
+    assert read_fluctuation(make_record(tmp_path, "m", 0, curve=[DIVERGED, *curve[1:]])) == whole
+    assert read_fluctuation(make_record(tmp_path, "m", 0, curve=[curve[0], 9.0, *curve[2:]])) > whole
+    longer = read_fluctuation(make_record(tmp_path, "m", 0, curve=[9.0, 9.0, *curve[1:], curve[1]]))
+    assert longer == pytest.approx(whole)
 
 
 def test_curve_of_an_older_run_is_not_called_diverged(tmp_path: Path) -> None:

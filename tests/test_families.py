@@ -133,6 +133,33 @@ def test_extreme_p_values(is_primary: list[bool]) -> None:
     assert adjust_p([0.0, *[1.0] * (n - 1)], graph) == [0.0, *[1.0] * (n - 1)]
 
 
+SHARED = st.lists(st.tuples(st.integers(0, 2), P), min_size=1, max_size=6)  # (node, p-value)
+
+
+@given(SHARED, st.lists(st.booleans(), min_size=3, max_size=3))
+def test_shared_nodes_are_their_closure(claims: list[tuple[int, float]], roles: list[bool]) -> None:
+    """A node weighs the same for one or several of its claims, in each intersection that has any of them."""
+    numbers = {node: i for i, node in enumerate(dict.fromkeys(node for node, _ in claims))}
+    nodes, p_values = [numbers[node] for node, _ in claims], [p for _, p in claims]
+    is_primary = roles[: len(numbers)]
+    adjusted = [0.0] * len(claims)
+    for size in range(1, len(claims) + 1):
+        for among in combinations(range(len(claims)), size):
+            weights = weigh_by_hand(is_primary, sorted({nodes[i] for i in among}))
+            p = min(1.0, min(p_values[i] / weights[nodes[i]] for i in among))
+            for i in among:
+                adjusted[i] = max(adjusted[i], p)
+    assert adjust_p(p_values, make_graph(is_primary), nodes) == pytest.approx(adjusted, rel=NEAR)
+
+
+def test_node_passes_its_level_on_with_its_last_claim() -> None:
+    """Two claims of one node and one of another: half for each node; all for the second once the first has no more."""
+    graph, nodes = make_graph([True, True]), [0, 0, 1]
+    assert adjust_p([0.01, 0.02, 0.04], graph, nodes) == pytest.approx([0.02, 0.04, 0.04])
+    assert find_weights([0.01, 1.0, 1.0], graph, 0.05, nodes) == pytest.approx([0, 0.5, 0.5])
+    assert find_weights([0.01, 0.01, 1.0], graph, 0.05, nodes) == pytest.approx([0, 0, 1.0])
+
+
 def test_one_claim_and_none() -> None:
     """A claim alone is not corrected, in either role; no claims are no error."""
     for role in (True, False):

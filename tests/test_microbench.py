@@ -22,7 +22,7 @@ from dlmi_bench.instruments.latency import N_WARMUP, Plan, measure_latency
 from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.parity import compute_tolerance
 from dlmi_bench.jobs.profile import run_prepare_job
-from dlmi_bench.jobs.protocol import PrepareAnswer, PrepareRequest
+from dlmi_bench.jobs.profile_protocol import PrepareAnswer, PrepareRequest
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.records import ARM
 from dlmi_models import MODELS

@@ -23,7 +23,8 @@ from dlmi_bench.instruments.onnx.loading import load_graph
 from dlmi_bench.instruments.onnx.ports import read_signature
 from dlmi_bench.jobs.counting import run_counts_job
 from dlmi_bench.jobs.profile import run_prepare_job
-from dlmi_bench.jobs.protocol import CountsRequest, PrepareRequest
+from dlmi_bench.jobs.profile_protocol import PrepareRequest
+from dlmi_bench.jobs.protocol import CountsRequest
 from dlmi_bench.jobs.reference import to_rows
 from dlmi_bench.jobs.subject import Subject, parse_subject
 from stand_ins import Command

@@ -17,7 +17,8 @@ from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.instruments.meters import MeterStack
 from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.profile import LoadedRuntime, run_prepare_job, run_rounds_job
-from dlmi_bench.jobs.protocol import EMPTY, LoadAnswer, PrepareRequest, RoundsRequest
+from dlmi_bench.jobs.profile_protocol import LoadAnswer, PrepareRequest, RoundsRequest
+from dlmi_bench.jobs.protocol import EMPTY
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.profiling.profile import Profile, _list_waves, _measure
 from dlmi_bench.profiling.row import ProfileContext, RuntimeProfile, _make_load_figure

@@ -8,7 +8,8 @@ import pytest
 from dlmi_bench.records import Cell, Figure, Note, Record
 from dlmi_reports.formats.boamps import write_boamps
 from dlmi_reports.formats.mlbom import make_mlbom
-from dlmi_reports.results.load import ModelResults, Results, TaskResults
+from dlmi_reports.results.load import Results, TaskResults
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.tables.energy import compute_break_even, make_break_even_tables, make_source_table
 from dlmi_reports.tables.overview import list_notes, make_inference_table, make_training_table
 

@@ -18,15 +18,8 @@ from dlmi_bench.instruments.energy import measure_energy
 from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs import profile as trial
 from dlmi_bench.jobs.measurement import repeat_rows, run_energy_job, run_latency_job
-from dlmi_bench.jobs.protocol import (
-    EMPTY,
-    NOT_FINITE,
-    EnergyRequest,
-    LatencyAnswer,
-    LatencyRequest,
-    ModelFiles,
-    RoundsRequest,
-)
+from dlmi_bench.jobs.profile_protocol import RoundsRequest
+from dlmi_bench.jobs.protocol import EMPTY, NOT_FINITE, EnergyRequest, LatencyAnswer, LatencyRequest, ModelFiles
 from dlmi_bench.jobs.sessions import SessionPlan, Timing, refuse_latency, run_latency_session
 from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.records import Benchmark, Cell, Figure, Record

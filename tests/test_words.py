@@ -11,8 +11,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from dlmi_bench.cli.answers import ANSWERS, make_schema
 from dlmi_bench.cli.main import app
+from dlmi_bench.cli.schemas import ANSWERS, make_schema
 from dlmi_bench.errors import StoreError, UsageError, choose_remedy, list_choices, suggest
 from dlmi_bench.store import Store
 from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifact

@@ -1,7 +1,5 @@
-"""Answers that commands print with --json, a model each; `nox -s schema` publishes their schemas in docs/schemas/."""
+"""Answers that commands print with --json, a model each; `schemas` publishes them."""
 
-import json
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict
@@ -304,40 +302,3 @@ class ImportAnswer(JsonAnswer):
     cell: str
     provenance: Tree
     figures: tuple[Figure, ...]
-
-
-# By the words of the command, which are the name of the file.
-ANSWERS: dict[str, type[JsonAnswer]] = {
-    "baseline-list": BaselineListAnswer,
-    "baseline-show": BaselineShowAnswer,
-    "claims": ClaimsAnswer,
-    "claims-lock": LockAnswer,
-    "compare": CompareAnswer,
-    "count": CountAnswer,
-    "data": DataAnswer,
-    "doctor": DoctorAnswer,
-    "export": FilesAnswer,
-    "gate": GateAnswer,
-    "import-benchmark": ImportAnswer,
-    "list": ListAnswer,
-    "merge": MergeAnswer,
-    "profile": ProfileAnswer,
-    "report": FilesAnswer,
-    "run": RunAnswer,
-    "run-dry-run": PlanAnswer,
-    "tune": TuneAnswer,
-}
-
-
-def make_schema(command: str) -> dict[str, Any]:
-    """Make the JSON Schema of a command's answer; a number that is no number is null in it."""
-    schema = ANSWERS[command].model_json_schema(mode="serialization")
-    return schema | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"dlmi-bench {command}"}
-
-
-def write_schemas(folder: Path) -> None:
-    """Write the schema of every command, COMMAND.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for command in ANSWERS:
-        text = json.dumps(make_schema(command), indent=2) + "\n"
-        (folder / f"{command}.json").write_text(text, encoding="utf-8")

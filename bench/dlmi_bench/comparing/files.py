@@ -7,16 +7,8 @@ from pathlib import Path
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import BenchError
 from dlmi_bench.jobs.inputs import LabelledSet
-from dlmi_bench.jobs.protocol import (
-    N_EXAMPLES,
-    CountsRequest,
-    LoadRequest,
-    ModelFiles,
-    OnProgress,
-    PredictRequest,
-    PrepareAnswer,
-    PrepareRequest,
-)
+from dlmi_bench.jobs.profile_protocol import LoadRequest, PrepareAnswer, PrepareRequest
+from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, ModelFiles, OnProgress, PredictRequest
 from dlmi_bench.jobs.sessions import run_accuracy
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker

@@ -25,18 +25,16 @@ from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.inputs import describe_draws, draw_examples, load_examples, read_examples, save_examples
 from dlmi_bench.jobs.measurement import check_outputs, make_empty_input, measure_memory
 from dlmi_bench.jobs.parity import PARITY, Answer, make_parity
-from dlmi_bench.jobs.protocol import (
-    EMPTY,
+from dlmi_bench.jobs.profile_protocol import (
     CallsRequest,
     LoadAnswer,
     LoadRequest,
-    OnProgress,
     PrepareAnswer,
     PrepareRequest,
-    Refusal,
     RoundsAnswer,
     RoundsRequest,
 )
+from dlmi_bench.jobs.protocol import EMPTY, OnProgress, Refusal
 from dlmi_bench.jobs.reference import Reference, compute_file_reference, compute_network_reference, to_rows
 from dlmi_bench.jobs.subject import Subject, build, register
 from dlmi_bench.records import Conditions, Figure, unavailable

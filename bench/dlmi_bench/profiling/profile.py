@@ -16,7 +16,8 @@ from dlmi_bench.instruments.meters import energy_meter
 from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.inputs import LabelledSet
 from dlmi_bench.jobs.plugins import find_obstacle
-from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress, PrepareAnswer, PrepareRequest
+from dlmi_bench.jobs.profile_protocol import PrepareAnswer, PrepareRequest
+from dlmi_bench.jobs.protocol import N_EXAMPLES, CountsRequest, OnProgress
 from dlmi_bench.jobs.sessions import has_cpus, run_peaks
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker, run_here

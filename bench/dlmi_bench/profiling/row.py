@@ -13,7 +13,8 @@ from dlmi_bench.instruments.host.neighbours import list_complaints
 from dlmi_bench.instruments.latency_figures import make_latency_figures
 from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.inputs import LabelledSet
-from dlmi_bench.jobs.protocol import EMPTY, CallsRequest, LoadAnswer, LoadRequest, RoundsAnswer, RoundsRequest
+from dlmi_bench.jobs.profile_protocol import CallsRequest, LoadAnswer, LoadRequest, RoundsAnswer, RoundsRequest
+from dlmi_bench.jobs.protocol import EMPTY
 from dlmi_bench.jobs.sessions import run_accuracy
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker

@@ -17,7 +17,8 @@ from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports.claims.kinds.paired import estimate_gain
 from dlmi_reports.results.answers import Answers
 from dlmi_reports.results.costs import COSTS
-from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.tables.differences import Difference, compare_answers, compare_pairs, compute_accuracy_difference
 from dlmi_reports.tables.fronts import draw_task
 from dlmi_tasks.spect.anatomy.anatomy import Regions

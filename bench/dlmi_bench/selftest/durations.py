@@ -15,7 +15,8 @@ from dlmi_bench.store.rounds import compute_latency_ratio
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.kinds.ratio import Ratio
 from dlmi_reports.results.costs import COSTS
-from dlmi_reports.results.load import ModelResults, Results, TaskResults
+from dlmi_reports.results.load import Results, TaskResults
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.tables.differences import compute_cost_ratio
 
 Generator = np.random.Generator

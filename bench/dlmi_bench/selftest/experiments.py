@@ -19,7 +19,8 @@ from dlmi_reports.claims.file import ClaimFile
 from dlmi_reports.claims.looks import FUTILE, Course, follow
 from dlmi_reports.claims.predicate import OnTask
 from dlmi_reports.results.answers import Answers
-from dlmi_reports.results.load import ModelResults, Results, TaskResults
+from dlmi_reports.results.load import Results, TaskResults
+from dlmi_reports.results.model import ModelResults
 
 MOST = LOOKS[-1]
 TASK = "usps"  # in name only: the arms of a claim are looked up among the tasks

@@ -8,8 +8,9 @@ from dlmi_bench.store.artifacts import find_artifact
 from dlmi_reports.claims.predicate import Conditions, OnTask
 from dlmi_reports.results.answers import SPLITS, Answers, UnmeasuredError, read_answers
 from dlmi_reports.results.folds import OVERLAP
-from dlmi_reports.results.load import ModelResults, Results
+from dlmi_reports.results.load import Results
 from dlmi_reports.results.marks import find_invalid
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.results.tuning import describe_tuning
 
 CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "energy"}

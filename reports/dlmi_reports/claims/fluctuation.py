@@ -7,7 +7,7 @@ from statistics import fmean
 from dlmi_bench.records import Record
 from dlmi_reports.claims.ratios import check_trained_here, pair_values
 from dlmi_reports.results.answers import UnmeasuredError
-from dlmi_reports.results.load import ModelResults
+from dlmi_reports.results.model import ModelResults
 
 NAME = "fluctuation of the validation loss"
 MIN_EVALUATIONS = 4
@@ -25,7 +25,7 @@ def pair_fluctuations(first: ModelResults, second: ModelResults) -> list[float]:
 
 
 def read_fluctuation(record: Record) -> float:
-    """Fluctuation over all evaluations; infinite of a training whose loss is not always finite.
+    """Fluctuation without the first tenth of the evaluations; infinite of a training whose loss is not finite there.
 
     Raises:
         UnmeasuredError: too few evaluations, none of the loss, or a loss that does not change.
@@ -34,10 +34,11 @@ def read_fluctuation(record: Record) -> float:
     if len(curve) < MIN_EVALUATIONS:
         cause = f"{where}: {len(curve)} evaluations, {MIN_EVALUATIONS} are needed"
         raise UnmeasuredError(cause, "evaluate more often, or train for longer")
-    if not all("validation_loss" in evaluation for evaluation in curve):
+    kept = curve[-(-len(curve) // 10) :]  # without the first descent, which is no fluctuation
+    if not all("validation_loss" in evaluation for evaluation in kept):
         raise UnmeasuredError(f"{where}: its curve has no validation loss", "run again with --fresh")
-    losses = [loss for evaluation in curve if (loss := evaluation["validation_loss"]) is not None]
-    if len(losses) < len(curve) or not all(map(math.isfinite, losses)):
+    losses = [loss for evaluation in kept if (loss := evaluation["validation_loss"]) is not None]
+    if len(losses) < len(kept) or not all(map(math.isfinite, losses)):
         return math.inf
     if min(losses) <= 0 or min(losses) == max(losses):
         raise UnmeasuredError(f"{where}: the loss reaches 0, or does not change", "claim another figure")

@@ -9,7 +9,7 @@ from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import Conditions
 from dlmi_reports.results.answers import UnmeasuredError
 from dlmi_reports.results.costs import list_machines
-from dlmi_reports.results.load import ModelResults
+from dlmi_reports.results.model import ModelResults
 
 EPOCHS = "epochs_to_target"  # a count, the same on every machine and beside others
 TIMED = "timed seeds"  # of which no more are trained to decide a claim

@@ -11,7 +11,8 @@ from pydantic import JsonValue
 
 from dlmi_bench.files import write_text
 from dlmi_bench.records import Figure, Record
-from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
+from dlmi_reports.results.load import Results, TaskResults, make_slug
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.results.provenance import read_provenance
 
 KWH = 3.6e6  # joules

@@ -9,7 +9,8 @@ from dlmi_bench.files import write_text
 from dlmi_bench.units import escape_markdown
 from dlmi_reports.formats.markdown import format_markdown
 from dlmi_reports.page import TABLES
-from dlmi_reports.results.load import ModelResults, Results, TaskResults, make_slug
+from dlmi_reports.results.load import Results, TaskResults, make_slug
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
 
 

@@ -6,7 +6,8 @@ from dlmi_bench.records import Record
 from dlmi_bench.units import format_quantity, format_share
 from dlmi_reports.plots.canvas import INK, canvas, get_style, shorten
 from dlmi_reports.plots.front import make_title
-from dlmi_reports.results.load import ModelResults, TaskResults, make_slug
+from dlmi_reports.results.load import TaskResults, make_slug
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Plot
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dlmi_bench.records import ARM, Record
 from dlmi_bench.store.pictures import Picture
 from dlmi_reports.plots.canvas import canvas, shorten
 from dlmi_reports.plots.front import make_title
-from dlmi_reports.results.load import ModelResults, TaskResults, make_slug
+from dlmi_reports.results.load import TaskResults, make_slug
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Plot
 from dlmi_reports.tables.classes import list_classes
 

@@ -8,7 +8,8 @@ from dlmi_bench.stats.percentiles import PERCENTILES, compute_exceedance
 from dlmi_bench.units import format_quantity
 from dlmi_reports.plots.canvas import INK, QUIET, canvas, get_style, shorten
 from dlmi_reports.plots.front import make_title, scale_axis
-from dlmi_reports.results.load import ModelResults, TaskResults, make_slug
+from dlmi_reports.results.load import TaskResults, make_slug
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Plot, Table
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dlmi_bench.records import Artifact, Record
 from dlmi_bench.stats.estimates import Table
 from dlmi_bench.store.artifacts import artifact_path, read_artifact
 from dlmi_reports.results.folds import Repeat, read_folds
-from dlmi_reports.results.load import ModelResults
+from dlmi_reports.results.model import ModelResults
 
 SPLITS = {
     "test_accuracy": "test",

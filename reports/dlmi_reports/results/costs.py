@@ -7,8 +7,8 @@ from statistics import median
 
 from dlmi_bench.records import CellKind, Figure, Record
 from dlmi_bench.store.rounds import find_session
-from dlmi_reports.results.load import ModelResults
 from dlmi_reports.results.marks import find_invalid
+from dlmi_reports.results.model import ModelResults
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Tuning of a model's recipe: by the trials of the store, else by the ledger that its trainings name."""
 
 from dlmi_bench.stats.tuning import Tuning, read_trial, summarise_trials
-from dlmi_reports.results.load import ModelResults
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.results.provenance import Provenance, read_provenance
 
 UNCOUNTED = "not counted"

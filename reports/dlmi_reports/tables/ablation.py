@@ -3,7 +3,8 @@
 from dlmi_bench.records import ARM
 from dlmi_bench.stats.intervals import compute_sd
 from dlmi_bench.units import format_number, format_percent
-from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING, render_reach, render_seed_sd
 from dlmi_reports.tables.differences import compute_accuracy_difference, format_points

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from dlmi_bench.records import Figure, Record
 from dlmi_bench.units import format_count, format_number, format_percent
-from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.marks import add_marks
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import show
 

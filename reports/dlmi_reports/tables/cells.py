@@ -6,8 +6,8 @@ from statistics import median
 from dlmi_bench.records import UNTIMED, Figure, Mark
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_range, unit_of
 from dlmi_reports.results.costs import Cost, find_energy
-from dlmi_reports.results.load import ModelResults
 from dlmi_reports.results.marks import add_marks, find_invalid
+from dlmi_reports.results.model import ModelResults
 
 MISSING = "not measured"
 NO_TARGET = "not measured: the task states no target"

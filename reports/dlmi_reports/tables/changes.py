@@ -3,7 +3,8 @@
 from dlmi_bench.records import Record
 from dlmi_bench.units import format_count, format_quantity, format_ratio
 from dlmi_reports.results.costs import COSTS, Cost, CostSample
-from dlmi_reports.results.load import ModelResults, Results, TaskResults
+from dlmi_reports.results.load import Results, TaskResults
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.results.provenance import read_provenance
 from dlmi_reports.structure import Section, Table
 from dlmi_reports.tables.cells import MISSING, render_gap

@@ -6,7 +6,8 @@ from statistics import fmean
 from dlmi_bench.stats.intervals import compute_sd
 from dlmi_bench.units import format_count, format_number, format_percent, format_share
 from dlmi_reports.results.folds import sum_confusions
-from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING
 

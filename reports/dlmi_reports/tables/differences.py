@@ -12,7 +12,8 @@ from dlmi_bench.stats.intervals import compute_t_interval, compute_welch_interva
 from dlmi_bench.units import format_number, format_ratio
 from dlmi_reports.results.answers import Answers, UnmeasuredError, read_answers
 from dlmi_reports.results.costs import COSTS, Cost, CostSample
-from dlmi_reports.results.load import Accuracy, ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.model import Accuracy, ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING, render_gap
 

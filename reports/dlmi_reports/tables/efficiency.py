@@ -5,8 +5,9 @@ from statistics import fmean
 from dlmi_bench.records import Figure, Mark
 from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.units import format_quantity, format_range, format_share
-from dlmi_reports.results.load import Accuracy, ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.marks import add_marks, find_invalid
+from dlmi_reports.results.model import Accuracy, ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING, render_untimed
 from dlmi_reports.tables.classes import read_classes

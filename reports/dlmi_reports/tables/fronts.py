@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from dlmi_bench.units import format_share
 from dlmi_reports.results.costs import COSTS, Cost
-from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import render_gap
 

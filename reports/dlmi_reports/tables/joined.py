@@ -6,8 +6,9 @@ from typing import Any
 
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_range
 from dlmi_reports.results.costs import COSTS, CostSample
-from dlmi_reports.results.load import ModelResults, Results
+from dlmi_reports.results.load import Results
 from dlmi_reports.results.marks import find_invalid
+from dlmi_reports.results.model import ModelResults
 
 COLUMNS = {"parameters": "n_parameters", "macs": "macs", "file": "size_bytes", "latency": "latency_s"}
 

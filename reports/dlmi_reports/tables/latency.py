@@ -9,8 +9,9 @@ from dlmi_bench.records import Figure, unavailable
 from dlmi_bench.stats.percentiles import PERCENTILES
 from dlmi_bench.store.rounds import compute_latency_ratio, is_resolved
 from dlmi_bench.units import format_count, format_quantity, format_range, format_share
-from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.marks import find_invalid
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import render, render_latency, show
 

@@ -8,8 +8,9 @@ from dlmi_bench.records import Figure, Note, Record, list_marks
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_share
 from dlmi_reports.results.costs import find_energy, find_training_energies, list_meters
 from dlmi_reports.results.folds import read_folds
-from dlmi_reports.results.load import ModelResults, TaskResults
+from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.marks import add_marks
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import (
     ELSEWHERE,

@@ -10,7 +10,7 @@ from dlmi_reports.claims.comparisons import Comparison, Finding, show_share
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import OnTask
 from dlmi_reports.results.answers import UnmeasuredError
-from dlmi_reports.results.load import has_reached
+from dlmi_reports.results.model import has_reached
 from dlmi_reports.results.provenance import read_provenance
 
 SHARE = Field(gt=0, lt=1)

@@ -1,11 +1,14 @@
 """Scan a whole cohort once, on all cores, and keep what preprocessing needs of it in the cache."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -143,6 +146,21 @@ def _run_pool(workplace: Workplace, chunks: list[list[Visit]], n_workers: int) -
     """Run the chunks in fresh processes, not forks: a fork of a process with threads can hang."""
     context = get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, _settle, (workplace,)) as pool:
-        futures: dict[Future[Extracts], int] = {pool.submit(_scan_there, chunk): i for i, chunk in enumerate(chunks)}
+        with hidden_main():  # processes start when work is submitted
+            futures: dict[Future[Extracts], int] = {pool.submit(_scan_there, c): i for i, c in enumerate(chunks)}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+@contextmanager
+def hidden_main() -> Iterator[None]:
+    """Keep new processes from running the program's main file again, of which they need nothing.
+
+    A script without a main guard would load its data there once more, and wait for its parent for ever.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,130 @@
+"""Records of one model on one task, and what its trainings say together."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+
+from dlmi_bench.records import CellKind, Figure, Record
+from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
+from dlmi_reports.results.folds import Repeat, count_examples, group_repeats, is_pooled, pool_figure
+from dlmi_reports.results.provenance import read_provenance
+
+
+@dataclass
+class ModelResults:
+    """All results of one model on one task; `folder` is that of the store."""
+
+    name: str
+    trainings: list[Record] = field(default_factory=list)
+    measured: dict[CellKind, Record] = field(default_factory=dict)
+    trials: list[Record] = field(default_factory=list)
+    task: str = ""
+    folder: Path = Path()
+    _values: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def n_parameters(self) -> float:
+        """Number of parameters, by which models are ordered; infinite if it was not counted."""
+        figure = self.find("counts", "n_parameters")
+        return figure.value if figure and figure.value is not None else float("inf")
+
+    def find(self, kind: CellKind, name: str, **conditions: str | float) -> Figure | None:
+        """Find a figure of a measured cell; None if that cell is not done."""
+        record = self.measured.get(kind)
+        return record.figure(name, **conditions) if record else None
+
+    def find_latency(self) -> Figure | None:
+        """Find the latency by which models are compared: ONNX Runtime, one example, one thread."""
+        return self.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
+
+    @cached_property
+    def repeats(self) -> list[Repeat]:
+        """Trainings that together were tested on every example once: single ones, or the folds of complete repeats."""
+        return group_repeats(self.trainings)
+
+    def take(self, n_seeds: int | None) -> "ModelResults":
+        """Return the results with the first seeds only, or repeats of folds; all of them for None."""
+        if n_seeds is None or len(self.repeats) <= n_seeds:
+            return self
+        first = [record for repeat in self.repeats[:n_seeds] for record in repeat]
+        return replace(self, trainings=first, _values={})
+
+    @property
+    def is_from_elsewhere(self) -> bool:
+        return bool(self.trainings) and read_provenance(self.trainings[0]).start.get("source") == "elsewhere"
+
+    def values(self, name: str) -> list[float]:
+        """List the figure's value in each training that has one, in the order of the seeds; accuracies by repeat."""
+        if name not in self._values:  # thousands of trainings, and every table asks
+            groups = self.repeats if is_pooled(name) else [(record,) for record in self.trainings]
+            self._values[name] = [v for group in groups if (v := pool_figure(group, name)) is not None]
+        return self._values[name]
+
+    def compute_accuracy(self, name: str = "test_accuracy") -> "Accuracy | None":
+        """Compute the mean over seeds, or repeats of folds, with both kinds of uncertainty; None without a value."""
+        values = self.values(name)
+        if not values:
+            return None
+        n = next(count_examples(repeat, name) for repeat in self.repeats if pool_figure(repeat, name) is not None)
+        lo, hi = compute_wilson(fmean(values) * n, n)
+        return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values))
+
+    def compute_reach(self) -> "Reach":
+        """Compute how many trainings reached the target, and when the timed ones did; the others of them are censored.
+
+        Whether it was reached is told by the epochs, which every training has.
+        """
+        reached = [has_reached(r) for r in self.trainings if r.figure("epochs_to_target")]
+        lo, hi = compute_wilson(sum(reached), len(reached)) if reached else (0.0, 1.0)
+        pairs = self.list_times_to_target()
+        survival = compute_kaplan_meier([t for t, _ in pairs], [is_hit for _, is_hit in pairs])
+        return Reach(sum(reached), len(reached), lo, hi, survival)
+
+    @property
+    def timed(self) -> list[Record]:
+        """Trainings that had the machine to themselves."""
+        return [record for record in self.trainings if record.is_timed]
+
+    def list_times_to_target(self) -> list[tuple[float, bool]]:
+        """List for each timed training the time at which it reached the target, or ended without it (False) [s].
+
+        Empty if the task states no target.
+        """
+        found = []
+        for record in self.timed:
+            hit, end = record.figure("time_to_target_s"), record.figure("training_s")
+            if hit is not None and hit.value is not None:
+                found.append((hit.value, True))
+            elif hit is not None and end is not None and end.value is not None:
+                found.append((end.value, False))
+        return found
+
+
+def has_reached(record: Record) -> bool:
+    """Tell whether a training reached the target."""
+    hit = record.figure("epochs_to_target")
+    return hit is not None and hit.value is not None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Mean accuracy over seeds, or repeats of folds; sd over them; Wilson interval of sampling `n` examples."""
+
+    mean: float
+    sd: float | None
+    lo: float
+    hi: float
+    n: int
+    n_seeds: int
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Trainings that reached the target, with the Wilson interval of their share, and the time it took timed ones."""
+
+    n_reached: int
+    n_runs: int
+    lo: float
+    hi: float
+    survival: Survival
