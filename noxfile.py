@@ -280,6 +280,8 @@ def reference(session: nox.Session) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     formats = ("--format", "md", "--format", "html")  # what is read; figures for machines would outgrow a repository
     run(session, "dlmi-bench", "report", "--out", stores[0], "--to", str(folder), *formats)
+    page = str(folder / "report.html")
+    run(session, "python", "-m", "dlmi_reports.front.picture", stores[0], page, str(folder))
 
 
 @in_env

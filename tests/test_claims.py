@@ -380,7 +380,9 @@ def test_report_command_takes_claims(store: Store, tmp_path: Path) -> None:
     path.write_text(GOOD)
     assert CliRunner().invoke(app, words).exit_code == 0
     sections = json.loads((to / "report.json").read_text(encoding="utf-8"))["page"]["sections"]
-    assert sections[0]["tables"][0]["rows"][0][:2] == ["a", "SUPPORTED"]
+    (section,) = [section for section in sections if section["name"] == "claims"]
+    assert section["tables"][0]["rows"][0][:2] == ["a", "SUPPORTED"]
+    assert [claim["name"] for claim in section["groups"][0]["claims"]] == ["a"]
     path.write_text(GOOD.replace('"small"', '"smoll"'))
     assert isinstance(CliRunner().invoke(app, words).exception, UsageError)
 

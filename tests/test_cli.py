@@ -253,7 +253,7 @@ def test_failed_cell_is_kept_with_its_reason_and_tried_again(finished: Command, 
     assert copy.json("run", "--suite", "tiny.toml") == {"schema_version": 1, "kept": 5, "done": 1, "failed": {}}
     assert ("counts/usps/softmax/0", "failed") in read_attempts(tmp_path)
     assert copy("report", "--format", "md").returncode == 0
-    assert "fvcore is broken" in (tmp_path / "out" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "fvcore is broken" in (tmp_path / "out" / "report" / "details.md").read_text(encoding="utf-8")
 
 
 def test_killed_run_goes_on_and_ends_with_the_same_figures(finished: Command, tmp_path: Path) -> None:

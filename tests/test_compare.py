@@ -195,7 +195,7 @@ def test_files_of_one_test_set(tmp_path: Path) -> None:
     assert "about" in done.stderr
     report = Command(tmp_path)("report", "--out", "out/compare", "--format", "md")
     assert report.returncode == 0, report.stderr
-    assert "trained elsewhere" in (tmp_path / "out" / "compare" / "report" / "report.md").read_text()
+    assert "trained elsewhere" in (tmp_path / "out" / "compare" / "report" / "details.md").read_text()
 
 
 def _run(path: Path, images: np.ndarray) -> np.ndarray:

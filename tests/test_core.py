@@ -90,7 +90,7 @@ def test_files_are_compared(files: Path) -> None:
     assert (refused.returncode, "install dlmi-bench[plots]" in refused.stderr) == (1, True)
     report = run("report", "--out", "out/compare", "--format", "md", where=files)
     assert report.returncode == 0, report.stderr
-    text = (files / "out" / "compare" / "report" / "report.md").read_text()
+    text = (files / "out" / "compare" / "report" / "details.md").read_text()
     assert "No plots: no package matplotlib; install dlmi-bench" in text.replace("\\", "")
 
 

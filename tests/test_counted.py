@@ -55,7 +55,7 @@ def test_store_of_counts_alone_is_shown_in_every_format(tmp_path: Path) -> None:
     for store, shown in ((alone, record), (beside, on_toy)):
         store.add_done([(shown, "f")])
         written = write_report(store, store.folder / "report", list(FORMATS))
-        assert "softmax" in next(path for path in written if path.suffix == ".md").read_text(encoding="utf-8")
+        assert "softmax" in next(path for path in written if path.name == "details.md").read_text(encoding="utf-8")
         assert write_export(store, store.folder / "export", list(EXPORTS))
         judge_store(store, None)
 

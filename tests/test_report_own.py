@@ -212,7 +212,7 @@ def test_trained_elsewhere_is_said_and_not_censored(tmp_path: Path) -> None:
     (table,) = make_break_even_tables(task)
     assert [row[0] for row in table.rows] == ["mine"]
     assert table.notes == ["Without a break-even, because they were trained elsewhere: theirs."]
-    origin = make_page(results).sections[-1].tables[0]
+    origin = make_page(results).sections[-1].all_tables[0]
     assert ["sha256 of net.onnx", "e" * 64, "1"] in origin.rows
 
 
@@ -294,7 +294,7 @@ def test_plugins_and_loading_are_said(tmp_path: Path) -> None:
     plugins: JsonValue = [{"name": "study.py", "files": {"study.py": "ab" * 32, "net.py": "cd" * 32}}]
     results = load(tmp_path, own_record("m", 0, 0.9, plugins=plugins, loading="in memory before the clock starts"))
     page = make_page(results)
-    (row,) = [row for row in page.sections[-1].tables[0].rows if "plug-in" in row[0]]
+    (row,) = [row for row in page.sections[-1].all_tables[0].rows if "plug-in" in row[0]]
     assert row == ["plug-in study.py, sha256", "study.py abababababab, net.py cdcdcdcdcdcd", "1"]
     assert "Data: in memory before the clock starts." in make_section(results).notes
 

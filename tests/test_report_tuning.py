@@ -96,7 +96,7 @@ def test_trials_without_a_training_are_a_report_too(tmp_path: Path) -> None:
     """`tune` comes before `run`: every format is written, and the table is there."""
     store = fill(tmp_path / "out", trial("m", 0, 0.8), trial("m", 1, 0.9))
     written = write_report(store, tmp_path / "report", list(FORMATS))
-    text = next(path for path in written if path.suffix == ".md").read_text()
+    text = next(path for path in written if path.name == "details.md").read_text()
     assert "| 90.00 | rank 2; best: peak" in text
 
 

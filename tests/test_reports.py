@@ -14,6 +14,7 @@ from dlmi_bench.store import Store
 from dlmi_bench.units import escape_markdown
 from dlmi_reports import write_export, write_report
 from dlmi_reports.formats.json import make_schema
+from dlmi_reports.front.legend import move_remarks
 from dlmi_reports.page import make_page
 from dlmi_reports.plots.front import collect_points, plot_front
 from dlmi_reports.results.costs import COSTS
@@ -62,7 +63,7 @@ def test_looks_at_the_test_split_are_summed_over_artifacts(store: Store) -> None
     results = load_results(store)
     assert (
         " 2 artifacts were evaluated on a test split, with 3 reads of it, at most 2 for one artifact."
-        in make_page(results).lead[0]
+        in make_page(results).sections[-1].lead[0]
     )
     table = make_seed_table(results.tasks["toy"])
     shown = [row[table.header.index("test reads")] for row in table.rows]
@@ -82,11 +83,14 @@ def test_every_format_is_written_and_synthetic_is_said(store: Store, tmp_path: P
     plots = {f"{name}-toy.svg" for name in ("learning", "survival", "latency")}
     assert (
         set(paths)
-        == {"report.md", "report.html", "figures.csv", "front-toy-parameters.svg", "front-toy-latency.svg"} | plots
+        == {"report.md", "details.md", "report.html", "figures.csv"}
+        | {f"front-toy-{name}.svg" for name in ("parameters", "latency", "training")}
+        | plots
     )
     for name in ("report.md", "report.html", "front-toy-latency.svg"):
         assert "SYNTHETIC" in paths[name].read_text(encoding="utf-8")
-    text = paths["report.md"].read_text(encoding="utf-8")
+    assert "out of memory" in paths["report.md"].read_text(encoding="utf-8")
+    text = paths["details.md"].read_text(encoding="utf-8")
     assert "out of memory" in text
     links = re.findall(r"\]\((?!#)(.*?)\)", text)
     assert sorted(links) == sorted(name for name in paths if name.endswith(".svg"))
@@ -95,9 +99,10 @@ def test_every_format_is_written_and_synthetic_is_said(store: Store, tmp_path: P
 
 def test_tables_are_the_same_in_markdown_and_html(store: Store, tmp_path: Path) -> None:
     """Every cell of every table appears in both formats."""
-    markdown, *_, html = (path.read_text(encoding="utf-8") for path in write_report(store, tmp_path, ["md", "html"]))
+    paths = {path.name: path.read_text(encoding="utf-8") for path in write_report(store, tmp_path, ["md", "html"])}
+    markdown, html = paths["details.md"], paths["report.html"]
     task = load_results(store).tasks["toy"]
-    for table in (make_accuracy_table(task), make_inference_table(task), make_training_table(task)):
+    for table in map(move_remarks, (make_accuracy_table(task), make_inference_table(task), make_training_table(task))):
         for cell in (cell for row in table.rows for cell in row[1:]):
             assert escape_markdown(cell) in markdown
             assert cell.replace("<", "&lt;") in html
@@ -105,12 +110,13 @@ def test_tables_are_the_same_in_markdown_and_html(store: Store, tmp_path: Path) 
 
 def test_names_stay_text(store: Store, tmp_path: Path) -> None:
     """A model called <b>big| makes neither bold text nor a new column."""
-    markdown, *_, html = (path.read_text(encoding="utf-8") for path in write_report(store, tmp_path, ["md", "html"]))
+    paths = {path.name: path.read_text(encoding="utf-8") for path in write_report(store, tmp_path, ["md", "html"])}
+    markdown, html = paths["details.md"], paths["report.html"]
     assert "<b>big" not in html
     assert "&lt;b&gt;big|" in html
     rows = [line for line in markdown.splitlines() if "big" in line and line.startswith("|")]
     assert rows
-    header = next(line for line in markdown.splitlines() if line.startswith("| model | parameters"))
+    header = next(line for line in markdown.splitlines() if line.startswith("| model | test accuracy"))
     unescaped = re.compile(r"(?<!\\)\|")
     assert len(unescaped.findall(rows[0])) == len(unescaped.findall(header))
 
@@ -165,9 +171,8 @@ def test_report_of_a_real_run(finished: Command) -> None:
     """The installed command writes the whole report of a real run, and every figure of the store is in the CSV."""
     files = finished.json("report")["files"]  # type: ignore[index]
     names = {Path(name).name for name in files}
-    front = "front-usps-parameters.svg"  # the same on any machine; one that was pre-empted has no latency to draw
-    assert names >= {"report.md", front, "report.html", "figures.csv", "report.tex", "report.json"}
-    text = (finished.folder / "out" / "report" / "report.md").read_text(encoding="utf-8")
+    assert names >= {"report.md", "learning-usps.svg", "report.html", "figures.csv", "report.tex", "report.json"}
+    text = (finished.folder / "out" / "report" / "details.md").read_text(encoding="utf-8")
     assert "Real data" in text
     assert "SYNTHETIC" not in text
     assert "2 of 2" in text or "1 of 2" in text or "0 of 2" in text
@@ -186,7 +191,7 @@ def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
     assert "<script>alert" not in paths["report.html"].read_text(encoding="utf-8")
     assert "<script>alert" not in paths["front-toy-latency.svg"].read_text(encoding="utf-8")
     assert "\\input" not in paths["report.tex"].read_text(encoding="utf-8")
-    assert "](b)" not in paths["report.md"].read_text(encoding="utf-8")
+    assert all("](b)" not in paths[name].read_text(encoding="utf-8") for name in ("report.md", "details.md"))
     assert all("\u202e" not in path.read_text(encoding="utf-8") for path in paths.values())
     assert paths["report.html"].stat().st_size < 2_000_000
 

@@ -81,7 +81,7 @@ def test_study_is_trained_measured_and_judged(ran: Command) -> None:
     assert counted is not None
     assert counted.value == 36 * 8 + 8 + 8 * 3 + 3
     assert "mine-accuracy" in (ran.folder / "out" / "claims.toml").read_text()
-    page = (ran.folder / "out" / "report" / "report.md").read_text()
+    page = (ran.folder / "out" / "report" / "details.md").read_text()
     for words in ("study.py", "2 folds", "Leakage audit"):
         assert words in page, words
     judged: Any = json.loads(ran("claims", "--json").stdout)
@@ -214,7 +214,7 @@ def test_finished_weights_stand_in_the_same_tables(command: Command) -> None:
         assert weights.figure("max_score_error").value < 1e-4  # type: ignore[union-attr,operator]
     counts = [records[f"counts/toy/{name}/0"] for name in ("onnx", "weights")]
     assert {record.figure("n_parameters").value for record in counts} == {323.0}  # type: ignore[union-attr]
-    assert "trained elsewhere" in (command.folder / "out" / "report" / "report.md").read_text()
+    assert "trained elsewhere" in (command.folder / "out" / "report" / "details.md").read_text()
 
 
 FAULTS = {

@@ -28,10 +28,11 @@ def make_document(
     from dlmi_reports.results.load import load_results
     from dlmi_reports.structure import Document
     from dlmi_reports.tables.changes import make_change_section
+    from dlmi_reports.tables.joined import list_joined
 
     results = load_results(store, reference=reference)
     extra = [make_change_section(results, load_results(against), clean_line(str(against.folder)))] if against else []
-    return Document(make_page(results, *extra, claims=claims), results.records)
+    return Document(make_page(results, *extra, claims=claims), results.records, list_joined(results))
 
 
 def write_report(

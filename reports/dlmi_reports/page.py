@@ -7,17 +7,19 @@ from pathlib import Path
 from dlmi_bench.extras import find_missing
 from dlmi_bench.records import ARM
 from dlmi_bench.units import clean_all, format_count
-from dlmi_reports.claims.changes import add_changes
+from dlmi_reports.claims.changes import LockedVerdicts, add_changes
 from dlmi_reports.claims.file import load_claims, select_claims
 from dlmi_reports.claims.prose import describe_families, list_sentences, make_claim_tables
 from dlmi_reports.claims.verdicts import choose_claims, judge_claims
+from dlmi_reports.front.answer import make_answer
+from dlmi_reports.front.glance import make_glance
+from dlmi_reports.front.legend import move_remarks
 from dlmi_reports.plots.curves import plot_curves
-from dlmi_reports.plots.front import plot_fronts
 from dlmi_reports.plots.montage import plot_montages
 from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
 from dlmi_reports.results.answers import list_damaged
 from dlmi_reports.results.load import Results, TaskResults
-from dlmi_reports.structure import Page, Plot, Section, Table
+from dlmi_reports.structure import Answer, Page, Plot, Section, Table
 from dlmi_reports.tables.ablation import make_ablation_table
 from dlmi_reports.tables.agreement import make_agreement_tables
 from dlmi_reports.tables.classes import make_class_tables
@@ -28,7 +30,7 @@ from dlmi_reports.tables.fronts import make_front_tables
 from dlmi_reports.tables.imported import LEAD, make_import_tables
 from dlmi_reports.tables.latency import make_latency_tables
 from dlmi_reports.tables.origins import make_environment_table, make_failure_table, make_run_table
-from dlmi_reports.tables.overview import list_notes, list_test_reads, make_tables
+from dlmi_reports.tables.overview import list_notes, list_test_reads, make_tables, make_training_tables
 from dlmi_reports.tables.references import make_observer_tables
 from dlmi_reports.tables.splits import list_leaks, list_remarks, list_splits
 from dlmi_reports.tables.tuning import make_tuning_tables
@@ -36,8 +38,10 @@ from dlmi_reports.tables.tuning import make_tuning_tables
 # Longer tables are unreadable, and too large for a browser or a pull request.
 MAX_ROWS = 500
 
-TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
-    make_tables,
+TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (make_tables,)
+# Tables that a reader can unfold.
+FOLDED: tuple[Callable[[TaskResults], list[Table]], ...] = (
+    make_training_tables,
     make_agreement_tables,
     make_latency_tables,
     make_calibration_tables,
@@ -49,7 +53,7 @@ TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_class_tables,
     make_tuning_tables,
 )
-PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_fronts, plot_curves, plot_singles, plot_montages)
+PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_curves, plot_singles, plot_montages)
 
 
 def make_page(results: Results, *extra: Section, claims: Path | None = None) -> Page:
@@ -68,19 +72,25 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None) -> 
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
     said += [leak for task in results.tasks.values() for leak in list_leaks(task)]
     said += _list_doubts(results)
-    origin = [make_environment_table(results.own), make_run_table(results), make_failure_table(results)]
+    failures, origin = make_failure_table(results), [make_environment_table(results.own), make_run_table(results)]
     imported, is_all = _make_import_sections(results), not results.tasks
+    verdicts, n_others = judge(results, claims)
     sections = [
         *extra,
         *(imported if is_all else []),
-        make_claim_section(results, claims),
-        *_make_ablation_sections(results),
-        *(_make_section(task) for task in results.tasks.values()),
+        *_make_task_sections(results),
+        write_claims(verdicts, n_others, results),
         *([] if is_all else imported),
-        Section("origin", "Origin", tables=[table for table in origin if table.rows]),
+        Section(
+            "origin",
+            "Origin",
+            [lead],
+            tables=[failures] if failures.rows else [],
+            folded=[table for table in origin if table.rows],
+        ),
     ]
-    sections = [replace(s, tables=[cut_table(table) for table in s.tables]) for s in sections]
-    return Page("dlmi-bench report", [lead, *said], sections)
+    answer: Answer = clean_all(make_answer(verdicts, results))
+    return Page("dlmi-bench report", said, [_cut(section) for section in sections], answer)
 
 
 def _list_doubts(results: Results) -> list[str]:
@@ -103,12 +113,18 @@ def cut_table(table: Table) -> Table:
 
 def make_claim_section(results: Results, file: Path | None = None) -> Section:
     """Test the claims of a file, or those of `choose_claims`; claims about tasks that have no results are counted."""
+    return write_claims(*judge(results, file), results)
+
+
+def judge(results: Results, file: Path | None) -> tuple[LockedVerdicts, int]:
+    """Judge the claims about tasks that have results, and count the others."""
     stated = load_claims(file) if file else choose_claims(results)
     asked = select_claims(stated, results.tasks)
-    verdicts, n_others = (
-        add_changes(judge_claims(asked, results), stated, results),
-        len(stated.claim) - len(asked.claim),
-    )
+    return add_changes(judge_claims(asked, results), stated, results), len(stated.claim) - len(asked.claim)
+
+
+def write_claims(verdicts: LockedVerdicts, n_others: int, results: Results) -> Section:
+    """Write the verdicts as tables, as groups and in words."""
     others = [f"Not shown: {n_others} claims about tasks that have no results here."] if n_others else []
     section: Section = clean_all(
         Section(
@@ -117,22 +133,34 @@ def make_claim_section(results: Results, file: Path | None = None) -> Section:
             lead=[*verdicts.lock.lines, *describe_families(verdicts), *others],
             tables=make_claim_tables(verdicts, verdicts.lock.notes),
             details=list_sentences(verdicts),
+            groups=make_answer(verdicts, results).groups,
         )
     )
     return section
 
 
-def _make_ablation_sections(results: Results) -> list[Section]:
-    made = [(task, make_ablation_table(results.tasks, name)) for name, task in results.tasks.items() if ARM not in name]
-    return [
-        Section(
-            f"ways-{task.name}",
-            f"{'SYNTHETIC DATA: ' if task.is_synthetic else ''}{task.name}, ways of preparing the data",
-            tables=[table],
-        )
-        for task, table in made
-        if table
-    ]
+def _make_task_sections(results: Results) -> list[Section]:
+    """Make a section for each task, with its arms in it; an arm without its task stands alone."""
+    made = {name: _make_section(task) for name, task in results.tasks.items()}
+    for name, section in made.items():
+        base = name.partition(ARM)[0]
+        if base != name and base in made:
+            made[base].parts.append(section)
+    for name in made:
+        if ARM not in name and (table := make_ablation_table(results.tasks, name)):
+            made[name].tables.append(table)
+    inner = {id(part) for section in made.values() for part in section.parts}
+    return [section for section in made.values() if id(section) not in inner]
+
+
+def _cut(section: Section) -> Section:
+    """Cut the tables of a section and of its parts, and move what is repeated in their cells below them."""
+    return replace(
+        section,
+        tables=[cut_table(move_remarks(table)) for table in section.tables],
+        folded=[cut_table(move_remarks(table)) for table in section.folded],
+        parts=[_cut(part) for part in section.parts],
+    )
 
 
 def _make_import_sections(results: Results) -> list[Section]:
@@ -142,18 +170,25 @@ def _make_import_sections(results: Results) -> list[Section]:
 
 def _make_section(task: TaskResults) -> Section:
     data, splits = task.provenance.data, task.provenance.splits
-    label = "SYNTHETIC DATA: " if task.is_synthetic else ""
-    source = f"{label}{data.note} Source: {data.source or 'unknown'}."
+    source = f"{data.note} Source: {data.source or 'unknown'}."
     sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
     first = " in the first fold" if task.provenance.folds else ""
-    tables, lack = [table for make in TABLES for table in make(task)], find_missing("plots")
+    tables, folded = ([table for make in makers for table in make(task)] for makers in (TABLES, FOLDED))
+    lack = find_missing("plots")
     if task.is_synthetic:
-        tables = [replace(table, caption=f"Synthetic data. {table.caption}") for table in tables]
+        tables, folded = ([_mark_synthetic(table) for table in found] for found in (tables, folded))
     return Section(
         name=task.name,
-        title=f"{label}{task.name}",
+        title=task.name,
         lead=[f"{source} {sizes} examples{first}." if sizes else source, *list_splits(task)],
         plots=[] if lack else [plot for draw in PLOTS for plot in draw(task)],
         tables=tables,
+        folded=folded,
         notes=[*list_remarks(task), *list_notes(task), *([f"No plots: {lack}."] if lack else [])],
+        is_synthetic=task.is_synthetic,
+        glance=make_glance(task),
     )
+
+
+def _mark_synthetic(table: Table) -> Table:
+    return replace(table, caption=f"Synthetic data. {table.caption}")

@@ -181,7 +181,7 @@ def report(
     Args:
         out: Folder of the results.
         to: Folder of the report; `out`/report by default.
-        formats: Any of md, html, csv, latex, json; all by default.
+        formats: Any of md, html, csv, latex, json, table; all by default.
         against: Other results, to compare with.
         reference: Model that the others are compared with; by default the most accurate one of each task.
         claims: Claims in TOML; by default those of `judge_claims`. Those about tasks without results are not shown.

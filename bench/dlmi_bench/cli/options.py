@@ -3,11 +3,13 @@
 import errno
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dlmi_bench.errors import StoreError
 from dlmi_bench.units import clean_text
 
 if TYPE_CHECKING:
@@ -34,6 +36,20 @@ def check_places(*paths: Path | None) -> None:
 def say(text: str, *, err: bool = False) -> None:
     """Print text that may come from files of others: nothing in it steers the terminal or a CI runner."""
     typer.echo(clean_text(text), err=err)
+
+
+def show_answer(out: Path, claims: Path | None = None) -> None:
+    """Show what the results in a folder say, on a terminal in colours; nothing where they say nothing yet."""
+    from rich.console import Console
+
+    from dlmi_bench.store import Store
+    from dlmi_reports.front.terminal import WIDTH, print_answer
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    with suppress(StoreError):
+        print_answer(Store(out, must_exist=True), console, claims)
 
 
 def print_json(answer: "JsonAnswer") -> None:

@@ -7,14 +7,14 @@ import typer
 
 from dlmi_bench import api
 from dlmi_bench.cli.claims import check_names
-from dlmi_bench.cli.options import JsonOption, OutOption, check_places, print_json
+from dlmi_bench.cli.options import JsonOption, OutOption, check_places, print_json, show_answer
 
 
 def report(
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the report; OUT/report by default.")] = None,
     format_: Annotated[
-        list[str] | None, typer.Option("--format", help="md, html, csv, latex, json; all by default.")
+        list[str] | None, typer.Option("--format", help="md, html, csv, latex, json, table; all by default.")
     ] = None,
     against: Annotated[Path | None, typer.Option(help="Compare with the results in this folder.")] = None,
     reference: Annotated[
@@ -40,3 +40,5 @@ def report(
     typer.echo(answer, err=as_json)
     if as_json:
         print_json(FilesAnswer(files=tuple(map(str, answer.content))))
+    else:
+        show_answer(out, claims=claims)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlmi_bench import api
-from dlmi_bench.cli.options import JsonOption, OutOption, QuietOption, print_json, say
+from dlmi_bench.cli.options import JsonOption, OutOption, QuietOption, print_json, say, show_answer
 from dlmi_bench.errors import UsageError, list_choices
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def _run(suite: "str | Suite", options: dict[str, Any], *, as_json: bool, with_r
         say(f"failed: {key}: {error}", err=True)
     if with_report:
         typer.echo(api.report(options["out"]), err=as_json)
+    if not (as_json or options["is_quiet"]):
+        show_answer(options["out"])
     if outcome.failures:
         raise typer.Exit(EXIT_FAILED_CELLS)
 

@@ -38,15 +38,20 @@ def _format_judgement(judgement: Judgement, verdicts: Verdicts) -> list[str]:
     indent = " " * VERDICT_WIDTH
     mark = " (SYNTHETIC DATA)" if judgement.is_synthetic else ""
     lines = [f"{judgement.verdict.value:<{VERDICT_WIDTH}}{judgement.claim.id}{mark}"]
-    for text in (*judgement.evidence, _describe_next(judgement, verdicts)):
+    for text in (*judgement.evidence, describe_next(judgement, verdicts)):
         lines += wrap(clean_line(text), WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
     return lines
 
 
 def describe_families(verdicts: Verdicts) -> list[str]:
     """Count the verdicts, and say of each family what its correction guarantees."""
+    return [count_verdicts(verdicts), *(describe_family(f, verdicts) for f in verdicts.families if f.n_tested)]
+
+
+def count_verdicts(verdicts: Verdicts) -> str:
+    """Count the verdicts, and say what the brackets hold."""
     if not verdicts.judgements:
-        return [NO_CLAIMS]
+        return NO_CLAIMS
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ClaimVerdict)
     open_ones = [j for j in verdicts.judgements if j.verdict is ClaimVerdict.inconclusive]
     settled = sum(map(verdicts.is_settled, open_ones))
@@ -56,11 +61,11 @@ def describe_families(verdicts: Verdicts) -> list[str]:
         f"; those of seeds allow for looks at {looks} seeds." if looks else ", which are not corrected for each other."
     )
     n = len(verdicts.judgements)
-    said = [f"{n} {'claim' if n == 1 else 'claims'}: {counts}.{more} {brackets}"]
-    return said + [_describe_family(family, verdicts) for family in verdicts.families if family.n_tested]
+    return f"{n} {'claim' if n == 1 else 'claims'}: {counts}.{more} {brackets}"
 
 
-def _describe_family(family: JudgedFamily, verdicts: Verdicts) -> str:
+def describe_family(family: JudgedFamily, verdicts: Verdicts) -> str:
+    """Say what the correction of a family guarantees."""
     tested = [j for j in family.judgements if j.p is not None]
     n_primary = sum(j.claim.role == "primary" for j in tested)
     is_mixed = 0 < n_primary < len(tested)
@@ -116,7 +121,7 @@ def _describe_remedy(judgement: Judgement, verdicts: Verdicts) -> str:
     return " ".join(said)
 
 
-def _describe_next(judgement: Judgement, verdicts: Verdicts) -> str:
+def describe_next(judgement: Judgement, verdicts: Verdicts) -> str:
     """Say what to do about a claim that is not supported, and what holds instead."""
     if judgement.verdict is ClaimVerdict.refuted:
         return _describe_nearest(judgement, verdicts)
@@ -163,7 +168,7 @@ def _make_table(
             "; ".join([j.verdict.value, *notes.get(j.claim.id, ())]),
             j.claim.sentence,
             describe_evidence(j),
-            _describe_next(j, verdicts),
+            describe_next(j, verdicts),
         ]
         for j in judgements
     ]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dlmi_bench.files import write_text
 from dlmi_bench.units import parse_quantity
+from dlmi_reports.front.legend import strip_letters
 from dlmi_reports.structure import Document
 
 
@@ -20,5 +21,5 @@ def write_html(document: Document, folder: Path) -> list[Path]:
 
 def _format_key(text: str) -> str:
     """Format the key by which a column is sorted; empty if the cell is a word."""
-    value = parse_quantity(text)
+    value = parse_quantity(strip_letters(text))
     return "" if value is None else repr(value)

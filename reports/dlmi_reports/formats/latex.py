@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 from dlmi_bench.files import write_text
-from dlmi_reports.structure import Document, Table
+from dlmi_reports.front.legend import LETTERS
+from dlmi_reports.structure import Document, Section, Table
 
+PLAIN = "abcdefghijklmnoprstuvwxyz"  # what LETTERS stand for; there is no small q
 PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
@@ -37,6 +39,7 @@ SPECIAL = {
     "[": "{[}",  # an optional argument after a row's end otherwise
     "]": "{]}",
     "*": "{*}",
+    **{letter: rf"\textsuperscript{{{plain}}}" for letter, plain in zip(LETTERS, PLAIN, strict=True)},
 }
 LONG_WORD = re.compile(r"\S{13,}")
 BREAK = "\0"  # where a long word may end a line; cannot come from outside, see escape_latex
@@ -45,12 +48,20 @@ BREAK = "\0"  # where a long word may end a line; cannot come from outside, see 
 def write_latex(document: Document, folder: Path) -> list[Path]:
     """report.tex: the tables. The plots are SVG, which LaTeX does not read; they are in the other formats."""
     page = document.page
-    parts = [PREAMBLE + rf"\section*{{{escape_latex(page.title)}}}", *map(escape_latex, page.lead)]
-    for section in page.sections:
-        parts += [rf"\section{{{escape_latex(section.title)}}}", *map(escape_latex, section.lead)]
-        parts += [format_latex(table) for table in section.tables]
-        parts += _format_list("In words", section.details) + _format_list("What the instruments say", section.notes)
+    parts = [
+        PREAMBLE + rf"\section*{{{escape_latex(page.title)}}}",
+        *map(escape_latex, [*page.answer.sentences, *page.lead]),
+    ]
+    parts += [line for section in page.sections for line in _format_section(section)]
     return [write_text(folder / "report.tex", "\n\n".join([*parts, r"\end{document}"]) + "\n")]
+
+
+def _format_section(section: Section) -> list[str]:
+    title = f"{section.title}, synthetic data" if section.is_synthetic else section.title
+    parts = [rf"\section{{{escape_latex(title)}}}", *map(escape_latex, section.lead)]
+    parts += [format_latex(table) for table in section.all_tables]
+    parts += _format_list("In words", section.details) + _format_list("What the instruments say", section.notes)
+    return parts + [line for part in section.parts for line in _format_section(part)]
 
 
 def _format_list(title: str, texts: list[str]) -> list[str]:

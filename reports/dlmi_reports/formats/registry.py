@@ -12,6 +12,7 @@ from dlmi_reports.formats.latex import write_latex
 from dlmi_reports.formats.longform import write_csv, write_jsonl, write_parquet
 from dlmi_reports.formats.markdown import write_markdown
 from dlmi_reports.formats.mlbom import write_mlboms
+from dlmi_reports.formats.table import write_tables
 from dlmi_reports.results.load import Results
 from dlmi_reports.structure import Document
 
@@ -21,6 +22,7 @@ FORMATS: dict[str, Callable[[Document, Path], list[Path]]] = {
     "csv": write_csv,
     "latex": write_latex,
     "json": write_json,
+    "table": write_tables,
 }
 
 # For other tools: one file per task and model, except for the long form.

@@ -86,8 +86,8 @@ class Canvas:
         svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{_to_identifier(self.name)}-", svg)
         self.svg = svg.replace(INK, f"var(--ink, {INK})").replace(PAPER, f"var(--paper, {PAPER})")
 
-    def to_plot(self, alt: str) -> Plot:
-        return Plot(self.name, self.title, alt, self.svg)
+    def to_plot(self, alt: str, label: str = "") -> Plot:
+        return Plot(self.name, self.title, alt, self.svg, label)
 
 
 @contextmanager

@@ -65,7 +65,8 @@ def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
     return drawing.to_plot(
         f"Test accuracy of {len(points)} models on {task.name} against {cost.axis}. On the front: {', '.join(front)}. "
         "Filled marks are on the front. The band contains 95 % of the resampled fronts. Bars are the Wilson 95 % "
-        "interval of the accuracy, and the range of the samples of the cost. The figures are in the tables."
+        "interval of the accuracy, and the range of the samples of the cost. The figures are in the tables.",
+        label=cost.title,
     )
 
 

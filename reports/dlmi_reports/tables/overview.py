@@ -31,13 +31,13 @@ Column = tuple[str, Callable[[ModelResults], str]]
 
 
 def make_tables(task: TaskResults) -> list[Table]:
-    """Main tables of one task."""
-    return [
-        make_accuracy_table(task),
-        make_inference_table(task),
-        make_training_table(task),
-        make_seed_table(task),
-    ]
+    """Make the main tables of one task."""
+    return [make_accuracy_table(task), make_inference_table(task)]
+
+
+def make_training_tables(task: TaskResults) -> list[Table]:
+    """Make the tables of what trainings cost, and of every one of them."""
+    return [make_training_table(task), make_seed_table(task)]
 
 
 def _make_table(title: str, caption: str, task: TaskResults, columns: list[Column]) -> Table:

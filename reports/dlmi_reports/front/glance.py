@@ -1,0 +1,81 @@
+"""A task at a glance: one joined table of accuracy and relative costs, and accuracy plotted against each cost."""
+
+from dlmi_bench.extras import find_missing
+from dlmi_bench.units import format_number, format_percent
+from dlmi_reports.plots.front import plot_front
+from dlmi_reports.results.costs import COSTS, Cost
+from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.model import ModelResults
+from dlmi_reports.structure import Glance, Plot, Table
+from dlmi_reports.tables.cells import MISSING
+from dlmi_reports.tables.differences import compute_cost_ratio
+
+# Costs of the joined table, which has six columns at most, and those of the plots.
+SHOWN = ("latency", "parameters", "macs", "training")
+PLOTTED = ("latency", "parameters", "macs", "file", "energy", "training")
+TITLES = {"macs": "MACs", "file": "bytes"}
+
+
+def make_glance(task: TaskResults) -> Glance | None:
+    """Make the glance of a task; None where there are no two models to compare."""
+    table = make_joined_table(task)
+    return Glance(plot_costs(task), table) if table else None
+
+
+def make_joined_table(task: TaskResults) -> Table | None:
+    """Make one row for each model whose costs are known: accuracy, and its costs as multiples of the reference's.
+
+    Models that were trained for their accuracies alone are in the tables below; None where there are no two others.
+    """
+    shown = [cost for name in SHOWN for cost in COSTS if cost.name == name]
+    known = [model for model in task.by_size if model.compute_accuracy() and any(c.find(model) for c in shown)]
+    if len(known) < 2:
+        return None
+    is_chosen = task.reference in known
+    reference = task.reference if is_chosen and task.reference else max(known, key=_get_mean)
+    costs = [cost for cost in shown if cost.find(reference)]
+    rows = [
+        [model.name, _show_accuracy(model), *(_show_ratio(cost, model, reference) for cost in costs)] for model in known
+    ]
+    chosen = "" if task.chosen_reference and is_chosen else ", the most accurate of these"
+    caption = (
+        f"Costs are multiples of those of {reference.name}{chosen}: below 1 is cheaper. Brackets hold 95 % intervals; "
+        "counts are exact. Latency of one image, ONNX Runtime, one thread, all models side by side."
+    )
+    header = ["model", "test accuracy, %", *(f"{TITLES.get(cost.name, cost.title)}, x" for cost in costs)]
+    label = ", synthetic data" if task.is_synthetic else ""
+    return Table(f"Accuracy and cost, {task.name}{label}", caption, header, rows)
+
+
+def plot_costs(task: TaskResults) -> list[Plot]:
+    """Plot accuracy against each cost that any model has."""
+    if find_missing("plots"):
+        return []
+    costs = [cost for name in PLOTTED for cost in COSTS if cost.name == name]
+    return [plot for cost in costs if (plot := plot_front(task, cost))]
+
+
+def _get_mean(model: ModelResults) -> float:
+    accuracy = model.compute_accuracy()
+    return accuracy.mean if accuracy else 0.0
+
+
+def _show_accuracy(model: ModelResults) -> str:
+    accuracy = model.compute_accuracy()
+    assert accuracy is not None
+    lo, hi = (format_percent(bound) for bound in (accuracy.lo, accuracy.hi))
+    return f"{format_percent(accuracy.mean)} [{lo}, {hi}]"
+
+
+def _show_ratio(cost: Cost, model: ModelResults, reference: ModelResults) -> str:
+    if model is reference:
+        return "1"
+    own, its = cost.find(model), cost.find(reference)
+    ratio = compute_cost_ratio(own, its) if own and its else None
+    if ratio is None:
+        return MISSING
+    if ratio.lo is None or ratio.hi is None or ratio.lo == ratio.hi:
+        return format_number(ratio.value)
+    spread = (ratio.hi - ratio.lo) / 2
+    value, lo, hi = (format_number(x, spread) for x in (ratio.value, ratio.lo, ratio.hi))
+    return f"{value} [{lo}, {hi}]"

@@ -1,0 +1,177 @@
+"""The front of a report: the answer in words, claims counted, one joined table a task, remarks moved below tables."""
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from dlmi_bench.records import Cell, Figure, Record
+from dlmi_bench.stats.estimates import estimate_mean
+from dlmi_bench.store import Store
+from dlmi_reports import make_document, write_report
+from dlmi_reports.claims.changes import LockedVerdicts
+from dlmi_reports.claims.comparisons import Comparison, Finding, show_log
+from dlmi_reports.claims.file import ClaimFile, Family
+from dlmi_reports.claims.verdicts import ClaimVerdict, JudgedFamily, Judgement
+from dlmi_reports.formats.table import format_paper
+from dlmi_reports.front.answer import make_answer
+from dlmi_reports.front.glance import make_joined_table
+from dlmi_reports.front.legend import move_remarks, strip_letters
+from dlmi_reports.front.terminal import print_answer
+from dlmi_reports.results.load import Results, TaskResults, load_results
+from dlmi_reports.results.model import ModelResults
+from dlmi_reports.structure import Table
+from report_stores import fill_store
+
+S, OPEN = "SUPPORTED", "INCONCLUSIVE"
+EQUAL = {"kind": "non_inferior", "margin": 0.01}
+WITHIN = {"kind": "equivalent", "margin": 0.03}
+FASTER = {"kind": "ratio", "metric": "latency_s", "batch": 1, "against": ["cnn", "old"]}
+
+
+def judge(*rows: tuple[str, dict[str, Any]]) -> LockedVerdicts:
+    """Verdicts as given, on claims about `mlp`; ratios of 2 over `cnn` and 4 over `old`."""
+    common = {"sentence": "It is so.", "source": "us", "task": "toy", "model": "mlp"}
+    claims = [{"id": f"c{i}", **common, **row} for i, (_, row) in enumerate(rows)]
+    file = ClaimFile.model_validate({"claim": claims})
+    ratios = [
+        Comparison(
+            f"latency, {name} over mlp", estimate_mean([math.log(x), math.log(x) + 0.01], "processes"), 0, show_log, ""
+        )
+        for name, x in (("cnn", 2.0), ("old", 4.0))
+    ]
+    judged = tuple(
+        Judgement(claim, ClaimVerdict(verdict), ("seen",), finding=Finding(tuple(ratios)))
+        for claim, (verdict, _) in zip(file.claim, rows, strict=True)
+    )
+    return LockedVerdicts((JudgedFamily(Family(id="f", title="Compact"), 0.05, judged),), 0.05)
+
+
+def count(model: str, n_parameters: int, macs: int) -> ModelResults:
+    figures = tuple(
+        Figure(name=name, value=value, kind="counted", source="torch")
+        for name, value in (("n_parameters", n_parameters), ("macs", macs))
+    )
+    return ModelResults(
+        model, measured={"counts": Record(cell=Cell(kind="counts", task="toy", model=model), figures=figures)}
+    )
+
+
+MODELS = {"mlp": count("mlp", 18858, 18752), "cnn": count("cnn", 2230, 38144)}
+RESULTS = Results({"toy": TaskResults("toy", MODELS)}, [], [], [])
+
+
+def test_answer_names_equals_margins_and_costs() -> None:
+    """Whom it equals, to whom it loses, what was shown of its costs, and exact counts of the first equal."""
+    verdicts = judge(
+        (S, EQUAL | {"against": ["cnn"]}),
+        (S, EQUAL | {"against": ["old"]}),
+        (OPEN, EQUAL | {"against": ["big"], "nearest": "c3"}),
+        (S, WITHIN | {"against": ["big"]}),
+        (S, FASTER),
+    )
+    answer = make_answer(verdicts, RESULTS)
+    (sentence,) = answer.sentences
+    equal = "is as accurate as cnn and old (within 1 point) and is at most 3 points less accurate than big."
+    assert sentence.startswith(f"mlp {equal} Beside cnn it answers 2.0")
+    assert sentence.endswith(" x as fast, with 8.46 x the parameters and 0.492 x the multiply-accumulates.")
+    assert [(chip.state, chip.n) for chip in answer.chips] == [("supported", 4), ("equivalent", 1)]
+    assert [claim.state for claim in answer.groups[0].claims] == ["supported"] * 2 + ["equivalent"] + ["supported"] * 2
+
+
+@pytest.mark.parametrize("verdict", ["REFUTED", OPEN, "NOT MEASURED"])
+def test_nothing_is_said_that_was_not_shown(verdict: str) -> None:
+    """Without a supported accuracy there is no sentence, however cheap the model is."""
+    answer = make_answer(judge((verdict, EQUAL | {"against": ["cnn"]}), (S, FASTER)), RESULTS)
+    assert answer.sentences == []
+    assert sum(chip.n for chip in answer.chips) == 2
+
+
+def test_unsupported_ratio_is_not_in_the_answer() -> None:
+    """A latency that is open is left out; counts are exact and stay."""
+    (sentence,) = make_answer(judge((S, EQUAL | {"against": ["cnn"]}), (OPEN, FASTER)), RESULTS).sentences
+    assert "as fast" not in sentence
+    assert sentence.endswith("It has 8.46 x the parameters and 0.492 x the multiply-accumulates of cnn.")
+
+
+def test_joined_table_is_relative_to_the_reference(tmp_path: Path) -> None:
+    """Six columns at most; the reference costs 1 of everything; a twentieth of its parameters is 0.05."""
+    task = load_results(fill_store(tmp_path)).tasks["toy"]
+    table = make_joined_table(task)
+    assert table is not None
+    assert task.reference is not None
+    assert len(table.header) <= 6
+    rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    assert set(list(rows[task.reference.name].values())[2:]) == {"1"}
+    assert float(rows["small"]["parameters, x"]) == pytest.approx(1 / 7**3, rel=0.01)
+    assert rows["small"]["latency, x"].startswith("0.14")
+    assert task.reference.name in table.caption
+
+
+def test_task_with_one_model_has_nothing_to_compare() -> None:
+    assert make_joined_table(TaskResults("toy", {"mlp": MODELS["mlp"]})) is None
+
+
+def test_remarks_become_letters_with_a_legend() -> None:
+    """The same remark has the same letter; words and INVALID stay; what is sorted by is the number."""
+    rows = [
+        ["a", "1.0 us (noisy)", "8.00 J (modelled, meter) (noisy)"],
+        ["b (b)", "2 us (noisy)", "n/a (not run)"],
+        ["c", "3 us (INVALID)", "4 J"],
+    ]
+    moved = move_remarks(Table("t", "", ["m", "x", "y"], rows))
+    assert moved.rows == [
+        ["a", "1.0 us ᵃ", "8.00 J ᵇᵃ"],
+        ["b (b)", "2 us ᵃ", "n/a (not run)"],
+        ["c", "3 us (INVALID)", "4 J"],
+    ]
+    assert moved.notes == ["ᵃ noisy; ᵇ modelled, meter."]
+    assert strip_letters("8.00 J ᵇᵃ") == "8.00 J"
+    many = [[f"{i} us (remark {i})"] for i in range(60)]
+    assert move_remarks(Table("t", "", ["x"], many)).rows == many
+
+
+def test_summary_fits_a_pull_request(tmp_path: Path) -> None:
+    """At most 150 lines, with the answer first; everything else is in the file that it names."""
+    paths = {path.name: path for path in write_report(fill_store(tmp_path / "out"), tmp_path, ["md"])}
+    text = paths["report.md"].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert "(details.md)" in text
+    assert "Every seed" not in text
+    assert "Every seed" in paths["details.md"].read_text(encoding="utf-8")
+
+
+def test_joined_table_has_files_of_its_own(tmp_path: Path) -> None:
+    """Markdown as in the report, plain SI numbers as CSV, and LaTeX with caption and label."""
+    store = fill_store(tmp_path / "out")
+    paths = {path.suffix: path for path in write_report(store, tmp_path, ["table"])}
+    assert set(paths) == {".md", ".csv", ".tex"}
+    rows = {row["model"]: row for row in csv.DictReader(io.StringIO(paths[".csv"].read_text(encoding="utf-8")))}
+    assert float(rows["small"]["latency_s"]) == 1e-5
+    assert float(rows["small"]["n_parameters"]) == 1000
+    section = next(section for section in make_document(store).page.sections if section.glance)
+    assert section.glance is not None
+    text = paths[".tex"].read_text(encoding="utf-8")
+    assert text == format_paper(section.glance.table, "table-toy")
+    assert text.count(r"\\") == len(section.glance.table.rows) + 1
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_terminal_shows_the_answer(tmp_path: Path, width: int) -> None:
+    """Within its width, without colours where there is no terminal; every model of the table is there."""
+    out = io.StringIO()
+    print_answer(fill_store(tmp_path), Console(file=out, width=width))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "\x1b" not in out.getvalue()
+    assert any(line.split()[:1] == ["small"] for line in lines)
+
+
+def test_empty_store_has_no_answer(tmp_path: Path) -> None:
+    assert make_answer(LockedVerdicts((), 0.05), Results({}, [], [], [])).sentences == []
+    with pytest.raises(Exception, match="no finished cell"):
+        print_answer(Store(tmp_path), Console())
