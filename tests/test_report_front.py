@@ -95,7 +95,7 @@ def test_unsupported_ratio_is_not_in_the_answer() -> None:
     """A latency that is open is left out; counts are exact and stay."""
     (sentence,) = make_answer(judge((S, EQUAL | {"against": ["cnn"]}), (OPEN, FASTER)), RESULTS).sentences
     assert "as fast" not in sentence
-    assert sentence.endswith("It has 8.46 x the parameters and 0.492 x the multiply-accumulates of cnn.")
+    assert sentence.endswith("Beside cnn it has 8.46 x the parameters and 0.492 x the multiply-accumulates.")
 
 
 def test_joined_table_is_relative_to_the_reference(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class Standing:
         if self.gains:
             counts = f", with {_join(self.counts)}" if self.counts else ""
             return f"{said} Beside {self.rival} it {_join(self.gains)}{counts}."
-        return f"{said} It has {_join(self.counts)} of {self.rival}." if self.counts else said
+        return f"{said} Beside {self.rival} it has {_join(self.counts)}." if self.counts else said
 
 
 def list_standings(verdicts: Verdicts, results: Results) -> list[Standing]:
