@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from dlmi_bench.cli.main import COMMANDS, app
 from dlmi_bench.store import FILENAME
 from report_stores import fill_store
 from stand_ins import Command
@@ -326,3 +328,15 @@ def test_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
         running.send_signal(signal.SIGTERM)
         running.communicate()
     assert running.returncode == 128 + signal.SIGTERM
+
+
+def test_no_command_shows_the_first_steps() -> None:
+    """Five commands that exist, in 80 columns, and where the others are; nothing was done, so the exit code is 2."""
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 2
+    lines = result.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    shown = [line.split()[1] for line in lines if line.startswith("  dlmi-bench ")]
+    assert len(shown) == 5
+    assert set(shown) <= set(COMMANDS)
+    assert "dlmi-bench -h" in lines[-1]

@@ -18,10 +18,25 @@ AXE = "4.14.1"
 AXE_SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 
 
+CLAIM = """
+[[claim]]
+id = "{id}"
+kind = "ordered"
+task = "toy"
+model = "{model}"
+against = ["{other}"]
+sentence = "{model} has fewer parameters than {other}."
+source = "this test"
+"""
+CLAIMS = CLAIM.format(id="fewer", model="small", other="large") + CLAIM.format(id="more", model="large", other="small")
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
-    return write_report(fill_store(folder / "out"), folder, ["html"])[0]
+    store = fill_store(folder / "out")
+    (store.folder / "claims.toml").write_text(CLAIMS)
+    return write_report(store, folder, ["html"])[0]
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +100,50 @@ def test_plots_have_words_and_titles(browser: Browser, page: Path) -> None:
     assert browser.run(lone) == browser.run("document.querySelectorAll('svg').length")
     assert browser.run("document.querySelectorAll('svg title').length") >= 8
     assert browser.run("document.querySelectorAll('script').length") == 1
+
+
+def test_first_screen_is_the_answer(browser: Browser, page: Path) -> None:
+    """A plot and the joined table begin on the first screen; one section and one plot of it show."""
+    browser.open(page, width=1300)
+    assert browser.run("document.querySelector('.glance figure').getBoundingClientRect().top") < 600
+    assert browser.run("document.querySelector('.glance table').getBoundingClientRect().top") < 600
+    shown = "[...document.querySelectorAll('{}')].filter(e => e.offsetParent).length"
+    assert browser.run(shown.format("main > section")) == 1
+    assert browser.run(shown.format(".view")) == 1
+
+
+def test_switch_shows_another_cost(browser: Browser, page: Path) -> None:
+    """The pressed button names the plot that shows."""
+    browser.open(page)
+    browser.run("document.querySelectorAll('.switch button')[1].click()")
+    pressed = browser.run("document.querySelector('.switch button[aria-pressed=true]').textContent")
+    shown = browser.run("[...document.querySelectorAll('.view')].filter(e => e.offsetParent)[0].innerText")
+    assert pressed == "parameters"
+    assert "parameters" in shown
+
+
+def test_links_lead_into_tabs_and_folds(browser: Browser, page: Path) -> None:
+    """A tab by its name; a claim by its identifier opens what is folded around it; the way back works."""
+    browser.open(page)
+    browser.run("[...document.querySelectorAll('nav a')].find(a => a.textContent === 'Claims').click()")
+    current = "document.querySelector('nav a[aria-current]').textContent"
+    assert browser.run(f"new Promise(r => setTimeout(() => r({current}), 50))") == "Claims"
+    name = browser.run("document.querySelector('.claim').id")
+    browser.run("location.hash = ''; 0")
+    browser.run(f"location.hash = '#{name}'; 0")
+    is_open = f"document.getElementById('{name}').open"
+    assert browser.run(f"new Promise(r => setTimeout(() => r({is_open}), 50))") is True
+    assert browser.run(current) == "Claims"
+
+
+def test_claims_are_filtered_by_state(browser: Browser, page: Path) -> None:
+    """Each button counts what it shows."""
+    browser.open(page)
+    for index in range(browser.run("document.querySelectorAll('.filter button').length")):
+        browser.run(f"document.querySelectorAll('.filter button')[{index}].click()")
+        said = browser.run(f"document.querySelectorAll('.filter button')[{index}].textContent")
+        shown = browser.run("[...document.querySelectorAll('.claim')].filter(claim => !claim.hidden).length")
+        assert said.endswith(f"({shown})")
 
 
 @pytest.mark.parametrize("is_dark", [False, True])

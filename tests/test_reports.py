@@ -207,10 +207,14 @@ def test_differences_are_resolved_or_not(tmp_path: Path) -> None:
     records = [train_record("small", i, 0.9, 1.0) for i in range(2)] + measured_records("small", 999, 1e-5)
     other.add_done([(r.model_copy(update={"provenance": moved}), "f") for r in records])
     section = make_change_section(load_results(store), load_results(other), "another")
+    assert section.lead[0] == (
+        "Compared with another: better: nothing; worse: parameters of small on toy; 0 same, 0 not resolved, "
+        "3 cannot be compared."
+    )
     rows = {row[2]: row[-1] for table in section.tables if table.title == "What changed" for row in table.rows}
     assert rows == {
         "test accuracy %": "cannot be compared: other test data",
-        "parameters": "changed",
+        "parameters": "changed: worse",
         "latency": "cannot be compared: other machine",
         "training": "cannot be compared: other machine",
     }

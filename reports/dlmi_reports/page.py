@@ -90,6 +90,7 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None) -> 
         ),
     ]
     answer: Answer = clean_all(make_answer(verdicts, results))
+    answer.sentences[:0] = [section.lead[0] for section in extra]
     return Page("dlmi-bench report", said, [_cut(section) for section in sections], answer)
 
 

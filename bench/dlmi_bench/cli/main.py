@@ -48,8 +48,17 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "import-benchmark": (import_benchmark, "import-benchmark timings.json --out imported"),
 }
 
+# What people do first, for those who say no command.
+FIRST = {
+    "run --suite smoke --report": "a first report, in a minute",
+    "run --report": "the course's claims, until decided",
+    "init my-study": "your own models and data",
+    "profile model.onnx": "one file on every runtime",
+    "gate": "slower or worse than the baseline?",
+}
+
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help answers in half the time
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -70,11 +79,18 @@ def _show_version(is_asked: bool) -> None:
 
 @app.callback()
 def _describe(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Accuracy against cost for compact models: train, measure, report."""
+    if context.invoked_subcommand is None:
+        width = max(map(len, FIRST))
+        lines = [f"  dlmi-bench {words.ljust(width)}  {what}" for words, what in FIRST.items()]
+        typer.echo("\n".join(["dlmi-bench measures accuracy against cost. People begin with", "", *lines, ""]))
+        typer.echo("dlmi-bench -h lists all commands; -h after one explains it with an example.")
+        raise typer.Exit(EXIT_USAGE)
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from dlmi_reports.tables.origins import list_facts
 # On a shared machine one process in seven is slower throughout, up to this factor (measured, METHOD.md). Times of two
 # sessions, which did not run side by side, differ significantly only if they differ by more.
 SLOW_PROCESS = 1.6
+BETTER, WORSE = "changed: better", "changed: worse"
+N_NAMED = 4  # figures in the sentence
 
 
 def make_change_section(now: Results, then: Results, label: str) -> Section:
@@ -23,8 +25,24 @@ def make_change_section(now: Results, then: Results, label: str) -> Section:
         f"times were not measured side by side, so a change counts only if every process differs by more than "
         f"{SLOW_PROCESS} x. Use `dlmi-bench gate --against` to detect smaller changes."
     ]
-    tables = [make_origin_table(now.own, then.own), make_change_table(now, then), make_missing_table(now, then)]
+    changes = make_change_table(now, then)
+    tables = [changes, make_origin_table(now.own, then.own), make_missing_table(now, then)]
+    lead = [summarise(changes, label), *lead]
     return Section("against", f"Compared with {label}", lead, tables=[table for table in tables if table.rows])
+
+
+def summarise(changes: Table, label: str) -> str:
+    """Say in a sentence what became better, what worse, and how much cannot be told."""
+    said = []
+    for way in (BETTER, WORSE):
+        named = [f"{what} of {model} on {task}" for task, model, what, *_, verdict in changes.rows if verdict == way]
+        more = f" and {len(named) - N_NAMED} more" if len(named) > N_NAMED else ""
+        said.append(f"{way.removeprefix('changed: ')}: {', '.join(named[:N_NAMED]) or 'nothing'}{more}")
+    verdicts = [row[-1] for row in changes.rows]
+    counts = {
+        what: sum(v.startswith(what) for v in verdicts) for what in ("same", "not resolved", "cannot be compared")
+    }
+    return f"Compared with {label}: {'; '.join(said)}; {', '.join(f'{n} {what}' for what, n in counts.items())}."
 
 
 def make_origin_table(now: list[Record], then: list[Record]) -> Table:
@@ -79,7 +97,10 @@ def _compare_accuracy(now: ModelResults, then: ModelResults, task: TaskResults, 
         return [*shown, "", f"cannot be compared: {'other' if all(hashes) else 'unknown'} test data"]
     if now.values("test_accuracy") == then.values("test_accuracy"):
         return [*shown, "0", "same, seed by seed"]
-    verdict = "changed" if difference.is_resolved(0.0) else f"not resolved: {difference.reason or 'interval holds 0'}"
+    if not difference.is_resolved(0.0):
+        verdict = f"not resolved: {difference.reason or 'interval holds 0'}"
+    else:
+        verdict = BETTER if difference.value > 0 else WORSE
     return [*shown, format_points(difference).split(" (")[0], verdict]
 
 
@@ -96,12 +117,13 @@ def _compare_cost(cost: Cost, now: ModelResults, then: ModelResults) -> list[str
         return None
     shown = (cost.title, _show(cost, a.value), _show(cost, b.value))
     ratio = "same" if a.value == b.value else format_ratio(a.value / b.value)
+    changed = BETTER if a.value < b.value else WORSE
     if cost.cell == "counts":
-        return [*shown, ratio, "same" if a.value == b.value else "changed"]
+        return [*shown, ratio, "same" if a.value == b.value else changed]
     machines = [_find_machine(cost, model) for model in (now, then)]
     if not all(machines) or machines[0] != machines[1]:
         return [*shown, "", f"cannot be compared: {'other' if all(machines) else 'unknown'} machine"]
-    return [*shown, ratio, "changed" if _is_apart(a, b) else "not resolved: not measured side by side"]
+    return [*shown, ratio, changed if _is_apart(a, b) else "not resolved: not measured side by side"]
 
 
 def _show(cost: Cost, value: float) -> str:
