@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from dlmi_bench.errors import UsageError
 from dlmi_bench.records import Cell, Figure, Record
 from dlmi_bench.stats.estimates import estimate_mean
 from dlmi_bench.store import Store
@@ -175,3 +176,26 @@ def test_empty_store_has_no_answer(tmp_path: Path) -> None:
     assert make_answer(LockedVerdicts((), 0.05), Results({}, [], [], [])).sentences == []
     with pytest.raises(Exception, match="no finished cell"):
         print_answer(Store(tmp_path), Console())
+
+
+def test_plots_for_print_are_a_column_wide(tmp_path: Path) -> None:
+    """Each plot in each kind, 3.4 inch wide, the same bytes every time; the report's own are as they were."""
+    store = fill_store(tmp_path / "out")
+    found = [
+        write_report(store, tmp_path / name, ["md"], plots=("pdf", "png") if name != "plain" else ())
+        for name in ("a", "b", "plain")
+    ]
+    a, b, plain = ({path.name: path.read_bytes() for path in paths} for paths in found)
+    assert a == b
+    assert {name: a[name] for name in plain} == plain
+    names = {name.removesuffix(".svg") for name in plain if name.endswith(".svg")}
+    assert names
+    assert {f"{name}.{kind}" for name in names for kind in ("pdf", "png")} == set(a) - set(plain)
+    assert a["front-toy-latency.pdf"].startswith(b"%PDF")
+    width = int.from_bytes(a["front-toy-latency.png"][16:20], "big")
+    assert width == round(3.4 * 300)
+
+
+def test_other_kinds_of_plot_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--plots: no 'pfd'"):
+        write_report(fill_store(tmp_path / "out"), tmp_path, ["md"], plots=("pfd",))

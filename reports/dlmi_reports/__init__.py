@@ -44,8 +44,11 @@ def write_report(
     reference: str | None = None,
     claims: Path | None = None,
     summary: Path | None = None,
+    plots: Sequence[str] = (),
 ) -> list[Path]:
     """Write the report in each of `formats`, all by default, and a short form to `summary`; returns the files.
+
+    `plots` are kinds of file in which every plot is redrawn for print.
 
     Raises:
         StoreError: a store holds no finished cell.
@@ -61,6 +64,11 @@ def write_report(
         with summary.open("a", encoding="utf-8") as file:
             file.write(format_summary(document.page))
         written.append(summary)
+    if plots:
+        from dlmi_reports.plots.paper import write_plots
+        from dlmi_reports.results.load import load_results
+
+        written += write_plots(load_results(store, reference=reference), folder, plots)
     return written
 
 

@@ -175,6 +175,7 @@ def report(
     reference: str | None = None,
     claims: str | Path | None = None,
     summary: str | Path | None = None,
+    plots: Iterable[str] = (),
 ) -> Answer[list[Path]]:
     """Write the accuracy-versus-cost report.
 
@@ -186,6 +187,7 @@ def report(
         reference: Model that the others are compared with; by default the most accurate one of each task.
         claims: Claims in TOML; by default those of `judge_claims`. Those about tasks without results are not shown.
         summary: File to which a Markdown summary is appended.
+        plots: Any of pdf, png, svg: the plots redrawn for a column of a paper, in the folder `plots`.
 
     Returns:
         The files that were written, one a row.
@@ -213,6 +215,7 @@ def report(
         reference=reference,
         claims=Path(claims) if claims else None,
         summary=Path(summary) if summary else None,
+        plots=tuple(plots),
     )
     return Answer(written, [{"file": str(path)} for path in written], "\n".join(map(str, written)))
 

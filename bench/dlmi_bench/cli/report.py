@@ -25,6 +25,9 @@ def report(
         Path | None, typer.Option(help="Claims in TOML; by default OUT/claims.toml, or the course's about these tasks.")
     ] = None,
     summary: Annotated[Path | None, typer.Option(help="Append a Markdown summary, as to GITHUB_STEP_SUMMARY.")] = None,
+    plots: Annotated[
+        list[str] | None, typer.Option(help="pdf, png, svg: plots for a column of a paper, in TO/plots as well.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accuracy-versus-cost report."""
@@ -35,7 +38,14 @@ def report(
     if claims:
         check_names(claims, Store(out, must_exist=True))
     answer = api.report(
-        out, to=to, formats=format_ or (), against=against, reference=reference, claims=claims, summary=summary
+        out,
+        to=to,
+        formats=format_ or (),
+        against=against,
+        reference=reference,
+        claims=claims,
+        summary=summary,
+        plots=plots or (),
     )
     typer.echo(answer, err=as_json)
     if as_json:

@@ -8,7 +8,11 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlmi_reports.structure import Plot
@@ -26,6 +30,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 SALT = "dlmi-bench"  # makes the identifiers in the SVG reproducible
 NAME_LENGTH = 28
+WIDTH = 5.4  # of a figure on a page [inch]
+PRINT_WIDTH, PRINT_SIZE, PRINT_DPI = 3.4, 7, 300  # of one column of a paper [inch, points, dots an inch]
+TITLE_LETTERS = 130  # an inch of a title, times the size of its letters
+NO_DATE: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 HALO = f"paint-order: stroke; stroke: {PAPER}; stroke-width: 2.5px; stroke-linejoin: round; "
 OUTLINE = re.compile(r' d="[^"]*"')  # hundredths of a point are finer than any screen
 SETTINGS: Any = {  # matplotlib's type of it is a union of every key there is
@@ -48,6 +56,34 @@ SETTINGS: Any = {  # matplotlib's type of it is a union of every key there is
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
+
+
+@dataclass
+class Print:
+    """Files that each figure is also written to, at the size of a column of a paper."""
+
+    kinds: tuple[str, ...]
+    folder: Path
+    written: list[Path] = field(default_factory=list)
+
+    def save(self, name: str, figure: "Figure") -> None:
+        for kind in self.kinds:
+            path = self.folder / f"{name}.{kind}"
+            figure.savefig(path, format=kind, dpi=PRINT_DPI, metadata=None if kind == "png" else NO_DATE[kind])
+            self.written.append(path)
+
+
+_print: ContextVar[Print | None] = ContextVar("print", default=None)
+
+
+@contextmanager
+def printing(asked: Print) -> Iterator[Print]:
+    """Draw for print within the block."""
+    token = _print.set(asked)
+    try:
+        yield asked
+    finally:
+        _print.reset(token)
 
 
 class Canvas:
@@ -73,6 +109,8 @@ class Canvas:
         self._n_halos += 1
 
     def finish(self) -> None:
+        if asked := _print.get():
+            asked.save(self.name, self.figure)
         buffer = io.StringIO()
         self.figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
         svg = buffer.getvalue()
@@ -100,18 +138,27 @@ def canvas(name: str, title: str, *, n_rows: int = 1, n_columns: int = 1, height
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
+    width, size = (PRINT_WIDTH, PRINT_SIZE) if _print.get() else (WIDTH, SETTINGS["font.size"])
+    settings = SETTINGS | {"font.size": size, "legend.fontsize": min(size, SETTINGS["legend.fontsize"])}
+    with mpl.rc_context(settings), warnings.catch_warnings():
         # Names may be in any script: the reader's fonts draw them, even if glyphs are missing here.
         warnings.filterwarnings("ignore", message="(?s)(Glyph .* missing|Matplotlib currently does not support)")
-        figure, _ = plt.subplots(n_rows, n_columns, figsize=(5.4, height), squeeze=False)
+        figure, _ = plt.subplots(n_rows, n_columns, figsize=(width, height * width / WIDTH), squeeze=False)
         try:
             drawing = Canvas(name, title, figure)
             yield drawing
-            figure.suptitle(title, fontsize=10)
+            figure.suptitle("\n".join(wrap(title, int(TITLE_LETTERS * width / size))), fontsize=size)
             figure.tight_layout()
             drawing.finish()
         finally:
             plt.close(figure)
+
+
+def get_size() -> float:
+    """Size of the letters that are drawn now [points]."""
+    import matplotlib as mpl
+
+    return float(mpl.rcParams["font.size"])
 
 
 def shorten(name: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlmi_bench.stats.intervals import compute_front
-from dlmi_reports.plots.canvas import INK, PAPER, QUIET, canvas, shorten
+from dlmi_reports.plots.canvas import INK, PAPER, QUIET, canvas, get_size, shorten
 from dlmi_reports.results.costs import PLOTTED, Cost
 from dlmi_reports.results.load import TaskResults, make_slug
 from dlmi_reports.structure import Plot
@@ -106,7 +106,7 @@ def _draw_point(axis: "Axes", point: Point, *, is_in: bool) -> "Line2D":
         fmt="o" if is_in else "s",
         color=color,
         mfc=color if is_in else PAPER,
-        ms=6,
+        ms=0.6 * get_size(),
         lw=1,
         capsize=2,
     )
@@ -133,7 +133,7 @@ def _label_points(drawing: "Canvas", points: list[Point], is_on: list[bool]) -> 
     if len(points) > N_LABELLED:
         points = [p for p, is_in in zip(points, is_on, strict=True) if is_in][:N_LABELLED]
     axis = drawing.axis
-    texts = [axis.text(p.cost, p.accuracy, shorten(p.name), fontsize=9) for p in points]
+    texts = [axis.text(p.cost, p.accuracy, shorten(p.name), fontsize=0.9 * get_size()) for p in points]
     for text in texts:
         drawing.halo(text)
     # Points along the bars, so that labels avoid the bars too.
