@@ -199,3 +199,15 @@ def test_plots_for_print_are_a_column_wide(tmp_path: Path) -> None:
 def test_other_kinds_of_plot_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--plots: no 'pfd'"):
         write_report(fill_store(tmp_path / "out"), tmp_path, ["md"], plots=("pfd",))
+
+
+def test_columns_of_the_joined_table_can_be_chosen(tmp_path: Path) -> None:
+    """In the order that was asked for; other names, or more than fit, are refused before anything is read."""
+    store = fill_store(tmp_path)
+    document = make_document(store, columns=("training", "parameters"))
+    (glance,) = [section.glance for section in document.page.sections if section.glance]
+    assert glance.table.header == ["model", "test accuracy, %", "training, x", "parameters, x"]
+    with pytest.raises(UsageError, match="--columns: no 'latancy'"):
+        make_document(store, columns=("latancy",))
+    with pytest.raises(UsageError, match="--columns: 5 costs"):
+        make_document(store, columns=("latency", "parameters", "macs", "file", "training"))

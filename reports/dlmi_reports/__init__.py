@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 def make_document(
-    store: "Store", *, against: "Store | None" = None, reference: str | None = None, claims: Path | None = None
+    store: "Store",
+    *,
+    against: "Store | None" = None,
+    reference: str | None = None,
+    claims: Path | None = None,
+    columns: Sequence[str] = (),
 ) -> "Document":
     """Make the page and the records that the formats write.
 
@@ -18,21 +23,25 @@ def make_document(
         against: Another store to compare with, in a section of its own.
         reference: Model to compare the others with; by default the most accurate one of each task.
         claims: File of claims to judge; by default that in the folder of the store, else the course's.
+        columns: Costs in the joined tables, four at most.
 
     Raises:
         StoreError: a store holds no finished cell.
-        UsageError: no such model, or the file of claims is wrong.
+        UsageError: no such model or cost, or the file of claims is wrong.
     """
     from dlmi_bench.units import clean_line
+    from dlmi_reports.front.glance import SHOWN, check_columns
     from dlmi_reports.page import make_page
     from dlmi_reports.results.load import load_results
     from dlmi_reports.structure import Document
     from dlmi_reports.tables.changes import make_change_section
     from dlmi_reports.tables.joined import list_joined
 
+    check_columns(columns)
     results = load_results(store, reference=reference)
     extra = [make_change_section(results, load_results(against), clean_line(str(against.folder)))] if against else []
-    return Document(make_page(results, *extra, claims=claims), results.records, list_joined(results))
+    page = make_page(results, *extra, claims=claims, columns=columns or SHOWN)
+    return Document(page, results.records, list_joined(results))
 
 
 def write_report(
@@ -45,10 +54,11 @@ def write_report(
     claims: Path | None = None,
     summary: Path | None = None,
     plots: Sequence[str] = (),
+    columns: Sequence[str] = (),
 ) -> list[Path]:
     """Write the report in each of `formats`, all by default, and a short form to `summary`; returns the files.
 
-    `plots` are kinds of file in which every plot is redrawn for print.
+    `plots` are kinds of file in which every plot is redrawn for print, `columns` the costs in the joined tables.
 
     Raises:
         StoreError: a store holds no finished cell.
@@ -57,7 +67,7 @@ def write_report(
     from dlmi_reports.formats.markdown import format_summary
     from dlmi_reports.formats.registry import FORMATS
 
-    document = make_document(store, against=against, reference=reference, claims=claims)
+    document = make_document(store, against=against, reference=reference, claims=claims, columns=columns)
     folder.mkdir(parents=True, exist_ok=True)
     written = [path for name in formats or FORMATS for path in FORMATS[name](document, folder)]
     if summary:

@@ -1,6 +1,6 @@
 """The report as a plain structure, which each format writes in its own syntax."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from dlmi_reports.claims.file import load_claims, select_claims
 from dlmi_reports.claims.prose import describe_families, list_sentences, make_claim_tables
 from dlmi_reports.claims.verdicts import choose_claims, judge_claims
 from dlmi_reports.front.answer import make_answer
-from dlmi_reports.front.glance import make_glance
+from dlmi_reports.front.glance import SHOWN, make_glance
 from dlmi_reports.front.legend import move_remarks
 from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.montage import plot_montages
@@ -56,11 +56,12 @@ FOLDED: tuple[Callable[[TaskResults], list[Table]], ...] = (
 PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_curves, plot_singles, plot_montages)
 
 
-def make_page(results: Results, *extra: Section, claims: Path | None = None) -> Page:
+def make_page(results: Results, *extra: Section, claims: Path | None = None, columns: Sequence[str] = SHOWN) -> Page:
     """Make the report. Sections that do not belong to a task come before those that do.
 
     Args:
         claims: File of claims to judge; see `make_claim_section`.
+        columns: Costs in the joined tables; see `front.glance`.
     """
     reads = [n for record in results.records for n in list_test_reads(record)]
     n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
@@ -78,7 +79,7 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None) -> 
     sections = [
         *extra,
         *(imported if is_all else []),
-        *_make_task_sections(results),
+        *_make_task_sections(results, columns),
         write_claims(verdicts, n_others, results),
         *([] if is_all else imported),
         Section(
@@ -140,9 +141,9 @@ def write_claims(verdicts: LockedVerdicts, n_others: int, results: Results) -> S
     return section
 
 
-def _make_task_sections(results: Results) -> list[Section]:
+def _make_task_sections(results: Results, columns: Sequence[str]) -> list[Section]:
     """Make a section for each task, with its arms in it; an arm without its task stands alone."""
-    made = {name: _make_section(task) for name, task in results.tasks.items()}
+    made = {name: _make_section(task, columns) for name, task in results.tasks.items()}
     for name, section in made.items():
         base = name.partition(ARM)[0]
         if base != name and base in made:
@@ -169,7 +170,7 @@ def _make_import_sections(results: Results) -> list[Section]:
     return [Section("imported", "Imported benchmarks", [LEAD], tables=tables)] if tables else []
 
 
-def _make_section(task: TaskResults) -> Section:
+def _make_section(task: TaskResults, columns: Sequence[str]) -> Section:
     data, splits = task.provenance.data, task.provenance.splits
     source = f"{data.note} Source: {data.source or 'unknown'}."
     sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
@@ -187,7 +188,7 @@ def _make_section(task: TaskResults) -> Section:
         folded=folded,
         notes=[*list_remarks(task), *list_notes(task), *([f"No plots: {lack}."] if lack else [])],
         is_synthetic=task.is_synthetic,
-        glance=make_glance(task),
+        glance=make_glance(task, columns),
     )
 
 

@@ -176,6 +176,7 @@ def report(
     claims: str | Path | None = None,
     summary: str | Path | None = None,
     plots: Iterable[str] = (),
+    columns: Iterable[str] = (),
 ) -> Answer[list[Path]]:
     """Write the accuracy-versus-cost report.
 
@@ -188,6 +189,7 @@ def report(
         claims: Claims in TOML; by default those of `judge_claims`. Those about tasks without results are not shown.
         summary: File to which a Markdown summary is appended.
         plots: Any of pdf, png, svg: the plots redrawn for a column of a paper, in the folder `plots`.
+        columns: Costs in the joined tables, four at most: latency, parameters, macs, file, energy, training.
 
     Returns:
         The files that were written, one a row.
@@ -216,6 +218,7 @@ def report(
         claims=Path(claims) if claims else None,
         summary=Path(summary) if summary else None,
         plots=tuple(plots),
+        columns=tuple(columns),
     )
     return Answer(written, [{"file": str(path)} for path in written], "\n".join(map(str, written)))
 

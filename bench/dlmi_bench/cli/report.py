@@ -28,6 +28,10 @@ def report(
     plots: Annotated[
         list[str] | None, typer.Option(help="pdf, png, svg: plots for a column of a paper, in TO/plots as well.")
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(help="latency, parameters, macs, file, energy or training: costs in the joined tables."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accuracy-versus-cost report."""
@@ -46,6 +50,7 @@ def report(
         claims=claims,
         summary=summary,
         plots=plots or (),
+        columns=columns or (),
     )
     typer.echo(answer, err=as_json)
     if as_json:

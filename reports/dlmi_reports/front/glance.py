@@ -1,5 +1,8 @@
 """A task at a glance: one joined table of accuracy and relative costs, and accuracy plotted against each cost."""
 
+from collections.abc import Collection, Sequence
+
+from dlmi_bench.errors import UsageError, list_choices
 from dlmi_bench.extras import find_missing
 from dlmi_bench.units import format_number, format_percent
 from dlmi_reports.plots.front import plot_front
@@ -12,22 +15,35 @@ from dlmi_reports.tables.differences import compute_cost_ratio
 
 # Costs of the joined table, which has six columns at most, and those of the plots.
 SHOWN = ("latency", "parameters", "macs", "training")
+MAX_COSTS = 4
 PLOTTED = ("latency", "parameters", "macs", "file", "energy", "training")
 TITLES = {"macs": "MACs", "file": "bytes"}
 
 
-def make_glance(task: TaskResults) -> Glance | None:
+def check_columns(names: Collection[str]) -> None:
+    """Raise UsageError for a cost that there is not, or more of them than fit."""
+    known = [cost.name for cost in COSTS]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--columns: no {name!r}", list_choices(name, known))
+    if len(names) > MAX_COSTS:
+        raise UsageError(f"--columns: {len(names)} costs", f"a table has room for {MAX_COSTS}")
+
+
+def make_glance(task: TaskResults, columns: Sequence[str] = SHOWN) -> Glance | None:
     """Make the glance of a task; None where there are no two models to compare."""
-    table = make_joined_table(task)
+    table = make_joined_table(task, columns)
     return Glance(plot_costs(task), table) if table else None
 
 
-def make_joined_table(task: TaskResults) -> Table | None:
+def make_joined_table(task: TaskResults, columns: Sequence[str] = SHOWN) -> Table | None:
     """Make one row for each model whose costs are known: accuracy, and its costs as multiples of the reference's.
+
+    `columns` are names of COSTS.
 
     Models that were trained for their accuracies alone are in the tables below; None where there are no two others.
     """
-    shown = [cost for name in SHOWN for cost in COSTS if cost.name == name]
+    shown = [cost for name in columns for cost in COSTS if cost.name == name]
     known = [model for model in task.by_size if model.compute_accuracy() and any(c.find(model) for c in shown)]
     if len(known) < 2:
         return None
