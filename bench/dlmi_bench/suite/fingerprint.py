@@ -31,7 +31,6 @@ LEFT_OUT = {
     "dlmi_bench.jobs.plugins": "finds code of the user's, whose hash is in the fingerprint",
     "dlmi_bench.jobs.source_files": "imports files of the user's, which are in the fingerprint by what is used of them",
     "dlmi_bench.jobs.protocol": "the shape of requests and answers",
-    "dlmi_bench.jobs.profile_protocol": "the same of a profile",
     "dlmi_bench.instruments.host.provenance": "versions and machine, which are in the fingerprint",
     "dlmi_bench.extras": "which packages are here; their versions are in the fingerprint",
     "dlmi_bench.backends.needs": "whether a runtime is here, which is in the fingerprint",
