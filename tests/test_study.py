@@ -211,7 +211,8 @@ def test_finished_weights_stand_in_the_same_tables(command: Command) -> None:
         assert onnx.figure("training_s").reason == "trained elsewhere"  # type: ignore[union-attr]
         assert onnx.figure("test_accuracy", backend="eager").reason == "an ONNX file has no torch module"  # type: ignore[union-attr]
         assert weights.figure("test_accuracy", backend="eager").value is not None  # type: ignore[union-attr]
-        assert weights.figure("max_score_error").value < 1e-4  # type: ignore[union-attr,operator]
+    first = records["train/toy/weights/0"].figure("max_score_error")  # of the seed whose costs are measured
+    assert first.value < 1e-4  # type: ignore[union-attr,operator]
     counts = [records[f"counts/toy/{name}/0"] for name in ("onnx", "weights")]
     assert {record.figure("n_parameters").value for record in counts} == {323.0}  # type: ignore[union-attr]
     assert "trained elsewhere" in (command.folder / "out" / "report" / "details.md").read_text()
