@@ -26,7 +26,7 @@ from dlmi_reports.front.terminal import print_answer
 from dlmi_reports.results.load import Results, TaskResults, load_results
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
-from report_stores import fill_store
+from report_stores import fill_store, measured_records, train_record
 
 S, OPEN = "SUPPORTED", "INCONCLUSIVE"
 EQUAL = {"kind": "non_inferior", "margin": 0.01}
@@ -88,7 +88,7 @@ def test_answer_names_equals_margins_and_costs() -> None:
 def test_nothing_is_said_that_was_not_shown(verdict: str) -> None:
     """Without a supported accuracy there is no sentence, however cheap the model is."""
     answer = make_answer(judge((verdict, EQUAL | {"against": ["cnn"]}), (S, FASTER)), RESULTS)
-    assert answer.sentences == []
+    assert answer.sentences == []  # of these results there is no accuracy either
     assert sum(chip.n for chip in answer.chips) == 2
 
 
@@ -211,3 +211,21 @@ def test_columns_of_the_joined_table_can_be_chosen(tmp_path: Path) -> None:
         make_document(store, columns=("latancy",))
     with pytest.raises(UsageError, match="--columns: 5 costs"):
         make_document(store, columns=("latency", "parameters", "macs", "file", "training"))
+
+
+def test_task_without_claims_has_its_best_models_named(tmp_path: Path) -> None:
+    """The most accurate with its interval; `quick`, as accurate on 100 examples, in a tenth of its time."""
+    store = Store(tmp_path)
+    for model, test, latency_s in (("best", 0.95, 1e-4), ("quick", 0.94, 1e-5), ("poor", 0.5, 1e-6)):
+        records = [train_record(model, i, test, 1.0) for i in range(3)] + measured_records(model, 10, latency_s)
+        store.add_done([(record, "f") for record in records])
+    (sentence,) = make_document(store).page.answer.sentences
+    assert sentence.startswith("On toy (synthetic data), best is the most accurate: 95.0 [88.")
+    assert "Of those not shown to be less accurate, quick answers fastest, in 0.1" in sentence
+
+
+def test_one_model_is_named_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.add_done([(train_record("lone", i, 0.9, 1.0), "f") for i in range(2)])
+    (sentence,) = make_document(store).page.answer.sentences
+    assert sentence.startswith("On toy (synthetic data), lone was judged: 90.0 [")

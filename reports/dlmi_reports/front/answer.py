@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dlmi_reports.claims.changes import LockedVerdicts
 from dlmi_reports.claims.prose import describe_family, describe_next
 from dlmi_reports.claims.verdicts import ClaimVerdict, Judgement, Verdicts
+from dlmi_reports.front.best import list_best
 from dlmi_reports.front.standing import list_standings
 from dlmi_reports.results.load import Results
 from dlmi_reports.structure import STATES, Answer, Chip, ClaimGroup, ClaimLine
@@ -24,8 +25,10 @@ def make_answer(verdicts: LockedVerdicts, results: Results) -> Answer:
         )
         for family in verdicts.families
     ]
-    sentences = [standing.describe() for standing in list_standings(verdicts, results)[:N_SENTENCES]]
-    return Answer(sentences, count_states(verdicts.judgements, verdicts), groups)
+    standings = list_standings(verdicts, results)
+    sentences = [standing.describe() for standing in standings]
+    sentences += list_best(results, {standing.task for standing in standings})
+    return Answer(sentences[:N_SENTENCES], count_states(verdicts.judgements, verdicts), groups)
 
 
 def find_state(judged: Judgement, verdicts: Verdicts) -> str:
