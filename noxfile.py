@@ -165,7 +165,7 @@ def types(session: nox.Session) -> None:
 
 @in_env
 def gate(session: nox.Session) -> None:
-    """Judge this project's headline models, exported anew, against the committed baseline.
+    """Judge this project's headline models, exported again, against the committed baseline.
 
     What is worse, broken or not comparable stops it. What the machine did not let be judged, twice, is reported: on a
     shared machine it says nothing about the change.
@@ -256,7 +256,7 @@ def latex(session: nox.Session) -> None:
 
 @in_env
 def schema(session: nox.Session) -> None:
-    """Write docs/report.schema.json, and docs/schemas/ for what commands print with --json, anew."""
+    """Write docs/report.schema.json, and docs/schemas/ for what commands print with --json."""
     program = (
         "import json; from dlmi_reports.formats.json import make_schema; print(json.dumps(make_schema(), indent=2))"
     )

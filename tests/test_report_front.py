@@ -77,7 +77,7 @@ def test_answer_names_equals_margins_and_costs() -> None:
     )
     answer = make_answer(verdicts, RESULTS)
     (sentence,) = answer.sentences
-    equal = "is as accurate as cnn and old (within 1 point) and is at most 3 points less accurate than big."
+    equal = "is at least as accurate as cnn and old (within 1 point) and is at most 3 points less accurate than big."
     assert sentence.startswith(f"mlp {equal} Beside cnn it answers 2.0")
     assert sentence.endswith(" x as fast, with 8.46 x the parameters and 0.492 x the multiply-accumulates.")
     assert [(chip.state, chip.n) for chip in answer.chips] == [("supported", 4), ("equivalent", 1)]
@@ -229,3 +229,24 @@ def test_one_model_is_named_alone(tmp_path: Path) -> None:
     store.add_done([(train_record("lone", i, 0.9, 1.0), "f") for i in range(2)])
     (sentence,) = make_document(store).page.answer.sentences
     assert sentence.startswith("On toy (synthetic data), lone was judged: 90.0 [")
+
+
+def test_ratio_without_an_interval_says_why(tmp_path: Path) -> None:
+    """Latencies of two sessions have no interval: a bare number would look exact."""
+    store = Store(tmp_path)
+    for model, test, session in (("best", 0.95, "a"), ("other", 0.9, "b")):
+        records = [train_record(model, i, test, 1.0) for i in range(3)] + measured_records(model, 10, 1e-5, session)
+        store.add_done([(record, "f") for record in records])
+    table = make_joined_table(load_results(store).tasks["toy"])
+    assert table is not None
+    assert table.rows[1][2] == "1.00 ᵃ"
+    assert table.notes == ["ᵃ not timed in the same session."]
+
+
+def test_caption_speaks_of_latency_where_it_is_shown(tmp_path: Path) -> None:
+    task = load_results(fill_store(tmp_path)).tasks["toy"]
+    shown, other = (make_joined_table(task, columns) for columns in (("latency",), ("parameters",)))
+    assert shown is not None
+    assert other is not None
+    assert "ONNX Runtime" in shown.caption
+    assert "ONNX Runtime" not in other.caption

@@ -76,11 +76,12 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None, col
     failures, origin = make_failure_table(results), [make_environment_table(results.own), make_run_table(results)]
     imported, is_all = _make_import_sections(results), not results.tasks
     verdicts, n_others = judge(results, claims)
+    answer: Answer = clean_all(make_answer(verdicts, results))
     sections = [
         *extra,
         *(imported if is_all else []),
         *_make_task_sections(results, columns),
-        write_claims(verdicts, n_others, results),
+        write_claims(verdicts, n_others, answer),
         *([] if is_all else imported),
         Section(
             "origin",
@@ -90,7 +91,6 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None, col
             folded=[table for table in origin if table.rows],
         ),
     ]
-    answer: Answer = clean_all(make_answer(verdicts, results))
     answer.sentences[:0] = [section.lead[0] for section in extra]
     return Page("dlmi-bench report", said, [_cut(section) for section in sections], answer)
 
@@ -115,7 +115,8 @@ def cut_table(table: Table) -> Table:
 
 def make_claim_section(results: Results, file: Path | None = None) -> Section:
     """Test the claims of a file, or those of `choose_claims`; claims about tasks that have no results are counted."""
-    return write_claims(*judge(results, file), results)
+    verdicts, n_others = judge(results, file)
+    return write_claims(verdicts, n_others, make_answer(verdicts, results))
 
 
 def judge(results: Results, file: Path | None) -> tuple[LockedVerdicts, int]:
@@ -125,7 +126,7 @@ def judge(results: Results, file: Path | None) -> tuple[LockedVerdicts, int]:
     return add_changes(judge_claims(asked, results), stated, results), len(stated.claim) - len(asked.claim)
 
 
-def write_claims(verdicts: LockedVerdicts, n_others: int, results: Results) -> Section:
+def write_claims(verdicts: LockedVerdicts, n_others: int, answer: Answer) -> Section:
     """Write the verdicts as tables, as groups and in words."""
     others = [f"Not shown: {n_others} claims about tasks that have no results here."] if n_others else []
     section: Section = clean_all(
@@ -135,7 +136,7 @@ def write_claims(verdicts: LockedVerdicts, n_others: int, results: Results) -> S
             lead=[*verdicts.lock.lines, *describe_families(verdicts), *others],
             tables=make_claim_tables(verdicts, verdicts.lock.notes),
             details=list_sentences(verdicts),
-            groups=make_answer(verdicts, results).groups,
+            groups=answer.groups,
         )
     )
     return section

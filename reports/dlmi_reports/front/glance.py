@@ -5,18 +5,20 @@ from collections.abc import Collection, Sequence
 from dlmi_bench.errors import UsageError, list_choices
 from dlmi_bench.extras import find_missing
 from dlmi_bench.units import format_number, format_percent
+from dlmi_reports.front.legend import move_remarks
 from dlmi_reports.plots.front import plot_front
 from dlmi_reports.results.costs import COSTS, Cost
 from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Glance, Plot, Table
-from dlmi_reports.tables.cells import MISSING
+from dlmi_reports.tables.cells import render_gap
 from dlmi_reports.tables.differences import compute_cost_ratio
 
 # Costs of the joined table, which has six columns at most, and those of the plots.
 SHOWN = ("latency", "parameters", "macs", "training")
 MAX_COSTS = 4
 PLOTTED = ("latency", "parameters", "macs", "file", "energy", "training")
+LATENCY = " Latency of one image, ONNX Runtime, one thread, all models side by side."
 TITLES = {"macs": "MACs", "file": "bytes"}
 
 
@@ -56,11 +58,11 @@ def make_joined_table(task: TaskResults, columns: Sequence[str] = SHOWN) -> Tabl
     chosen = "" if task.chosen_reference and is_chosen else ", the most accurate of these"
     caption = (
         f"Costs are multiples of those of {reference.name}{chosen}: below 1 is cheaper. Brackets hold 95 % intervals; "
-        "counts are exact. Latency of one image, ONNX Runtime, one thread, all models side by side."
+        f"counts are exact.{LATENCY if any(cost.name == 'latency' for cost in costs) else ''}"
     )
     header = ["model", "test accuracy, %", *(f"{TITLES.get(cost.name, cost.title)}, x" for cost in costs)]
     label = ", synthetic data" if task.is_synthetic else ""
-    return Table(f"Accuracy and cost, {task.name}{label}", caption, header, rows)
+    return move_remarks(Table(f"Accuracy and cost, {task.name}{label}", caption, header, rows))
 
 
 def plot_costs(task: TaskResults) -> list[Plot]:
@@ -89,9 +91,9 @@ def _show_ratio(cost: Cost, model: ModelResults, reference: ModelResults) -> str
     own, its = cost.find(model), cost.find(reference)
     ratio = compute_cost_ratio(own, its) if own and its else None
     if ratio is None:
-        return MISSING
+        return render_gap(model, cost)
     if ratio.lo is None or ratio.hi is None or ratio.lo == ratio.hi:
-        return format_number(ratio.value)
+        return f"{format_number(ratio.value)} ({ratio.reason})" if ratio.reason else format_number(ratio.value)
     spread = (ratio.hi - ratio.lo) / 2
     value, lo, hi = (format_number(x, spread) for x in (ratio.value, ratio.lo, ratio.hi))
     return f"{value} [{lo}, {hi}]"

@@ -27,7 +27,7 @@ class Standing:
     """A model of a task, with the others that it was compared with.
 
     Attributes:
-        equals: Models that it was shown to be as accurate as, with the margins.
+        equals: Models that it was shown to be less accurate than by less than a margin, if at all; with the margins.
         behind: Models that it was shown to be at most so much less accurate than, with the margins.
         rival: The equal that its costs are compared with.
         gains: Ratios of costs that were shown, in words.
@@ -41,13 +41,16 @@ class Standing:
     rival: str = ""
     gains: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
+    is_synthetic: bool = False
 
     def describe(self) -> str:
         """Write a sentence on accuracy, and one on costs where there is something to say."""
-        parts = [f"is as accurate as {_join(self.equals)} (within {_say_margin(self.equals)})"] if self.equals else []
+        parts = []
+        if self.equals:
+            parts.append(f"is at least as accurate as {_join(self.equals)} (within {_say_margin(self.equals)})")
         if self.behind:
             parts.append(f"is at most {_say_margin(self.behind)} less accurate than {_join(self.behind)}")
-        said = f"{self.model} {_join(parts)}."
+        said = f"{f'On {self.task} (synthetic data), ' if self.is_synthetic else ''}{self.model} {_join(parts)}."
         if self.gains:
             counts = f", with {_join(self.counts)}" if self.counts else ""
             return f"{said} Beside {self.rival} it {_join(self.gains)}{counts}."
@@ -78,7 +81,8 @@ def _make_standing(task: str, model: str, verdicts: Verdicts, results: Results) 
     equals |= {other: margin for other, margin in within.items() if other not in doubted and other not in equals}
     rival = next(iter(equals), "")
     counts = _compare_counts(task, model, rival, results)
-    return Standing(task, model, equals, behind, rival, tuple(_list_gains(supported, rival)), tuple(counts))
+    gains, is_synthetic = _list_gains(supported, rival), any(j.is_synthetic for j in own)
+    return Standing(task, model, equals, behind, rival, tuple(gains), tuple(counts), is_synthetic)
 
 
 def _find_margins(judgements: Iterable[Judgement]) -> dict[str, float]:

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlmi_reports.claims.changes import add_changes
-from dlmi_reports.claims.file import load_claims, select_claims
-from dlmi_reports.claims.verdicts import choose_claims, judge_claims
 from dlmi_reports.front.answer import make_answer
 from dlmi_reports.front.glance import make_joined_table
+from dlmi_reports.page import judge
 from dlmi_reports.results.load import load_results
 from dlmi_reports.structure import Answer, Chip, Table
 
@@ -31,8 +29,7 @@ def print_answer(store: "Store", console: "Console", claims: Path | None = None)
         UsageError: the file of claims in its folder is wrong.
     """
     results = load_results(store)
-    stated = load_claims(claims) if claims else choose_claims(results)
-    verdicts = add_changes(judge_claims(select_claims(stated, results.tasks), results), stated, results)
+    verdicts, _ = judge(results, claims)
     print_parts(
         make_answer(verdicts, results), [t for t in map(make_joined_table, results.tasks.values()) if t], console
     )
@@ -71,5 +68,5 @@ def _draw(table: Table, width: int) -> object:
         drawn.add_column(escape(name), justify="right" if index else "left")
     for row in rows:
         drawn.add_row(*map(escape, row))
-    drawn.caption = escape(table.caption)
+    drawn.caption = escape(" ".join([table.caption, *table.notes]))
     return drawn

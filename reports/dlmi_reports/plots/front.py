@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from dlmi_bench.stats.intervals import compute_front
 from dlmi_reports.plots.canvas import INK, PAPER, QUIET, canvas, get_size, shorten
-from dlmi_reports.results.costs import PLOTTED, Cost
+from dlmi_reports.results.costs import Cost
 from dlmi_reports.results.load import TaskResults, make_slug
 from dlmi_reports.structure import Plot
 
@@ -35,11 +35,6 @@ class Point:
 def make_title(task: TaskResults, what: str) -> str:
     """Make the title of a plot, with its task and data, so that it can be used outside the report."""
     return f"{'SYNTHETIC DATA. ' if task.is_synthetic else ''}{shorten(task.name)}: {what}"
-
-
-def plot_fronts(task: TaskResults) -> list[Plot]:
-    """Draw one plot per cost that any model has."""
-    return [plot for cost in PLOTTED if (plot := plot_front(task, cost))]
 
 
 def plot_front(task: TaskResults, cost: Cost) -> Plot | None:

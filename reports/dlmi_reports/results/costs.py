@@ -122,5 +122,3 @@ COSTS: tuple[Cost, ...] = (
     ),
     Cost("training", "training", "training, one thread [s]", 1.0, "s", "train", _find_training),
 )
-# Costs of each inference are plotted; the file is nearly proportional to the parameters.
-PLOTTED = tuple(cost for cost in COSTS if cost.name in ("parameters", "macs", "latency", "energy"))
