@@ -212,8 +212,9 @@ def selftest(session: nox.Session) -> None:
     run(session, "python", "-m", "dlmi_bench.selftest", "--peers", str(python), *files, *session.posargs)
 
 
-# By the tests that run them; CI runs one a day, in turn.
-EXAMPLES = ("digits", "medmnist_npz", "patients", "volumes", "onnx_files", "own_training", "package", "notebook")
+# Pages of the guide that a test follows; CI takes one a day, in turn.
+GUIDE = [path for name in ("tutorials", "guide") for path in sorted((ROOT / "docs" / name).glob("*.md"))]
+FOLLOWED = ["notebook", *(path.stem for path in GUIDE if "```console" in path.read_text(encoding="utf-8"))]
 
 
 @in_env
@@ -225,7 +226,7 @@ def studies(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["env"])
 def examples(session: nox.Session) -> None:
-    """Run every example to its report, 8 minutes; `-- --today` the day's.
+    """Follow the README and every page of the guide, examples included, 15 minutes; `-- --today` the day's page.
 
     scikit-learn and Jupyter get an environment of their own, which sees the shared one: users need neither.
     """
@@ -234,8 +235,9 @@ def examples(session: nox.Session) -> None:
     session.run("python", "-m", "pip", "install", "-q", *CONSTRAINTS, *needed)
     rest = [word for word in session.posargs if word != "--today"]
     if "--today" in session.posargs:
-        rest += ["-k", EXAMPLES[date.today().toordinal() % len(EXAMPLES)]]
-    session.run("python", "-m", "pytest", "-m", "slow", "--durations=0", "tests/test_examples.py", *rest)
+        rest += ["-k", FOLLOWED[date.today().toordinal() % len(FOLLOWED)]]
+    files = ("tests/test_guide.py", "tests/test_examples.py")
+    session.run("python", "-m", "pytest", "-m", "slow", "--durations=0", *files, *rest)
 
 
 @in_env
@@ -255,6 +257,16 @@ def latex(session: nox.Session) -> None:
 
 
 @in_env
+def docs(session: nox.Session) -> None:
+    """The guide as a site, out/docs/docs/index.html; warnings are errors, and nothing may load from elsewhere."""
+    folder = ROOT / "out" / "docs"
+    shutil.rmtree(folder, ignore_errors=True)
+    run(session, "python", "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", ".", str(folder), *session.posargs)
+    run(session, "python", "-m", "pytest", "-m", "slow", "tests/test_site.py", env={"DLMI_BENCH_SITE": str(folder)})
+    session.log(f"open {folder / 'docs' / 'index.html'}")
+
+
+@in_env
 def schema(session: nox.Session) -> None:
     """Write docs/report.schema.json, and docs/schemas/ for what commands print with --json."""
     program = (
@@ -269,14 +281,14 @@ def schema(session: nox.Session) -> None:
 
 @in_env
 def reference(session: nox.Session) -> None:
-    """Write docs/reference/ anew: `nox -s reference -- STORE...`, several are merged; out/ by default."""
+    """Write docs/results/ anew: `nox -s reference -- STORE...`, several are merged; out/ by default."""
     stores = session.posargs or ["out"]
     if len(stores) > 1:
         merged = Path(session.create_tmp()).resolve() / "merged"
         shutil.rmtree(merged, ignore_errors=True)
         run(session, "dlmi-bench", "merge", *stores, "--to", str(merged))
         stores = [str(merged)]
-    folder = ROOT / "docs" / "reference"
+    folder = ROOT / "docs" / "results"
     shutil.rmtree(folder, ignore_errors=True)
     formats = ("--format", "md", "--format", "html")  # what is read; figures for machines would outgrow a repository
     run(session, "dlmi-bench", "report", "--out", stores[0], "--to", str(folder), *formats)

@@ -64,14 +64,14 @@ class Browser:
         message: dict[str, Any] = json.loads(text)
         return message
 
-    def open(self, path: Path, *, width: int = 1300, is_dark: bool = False) -> None:
+    def open(self, path: Path, *, width: int = 1300, is_dark: bool = False, query: str = "") -> None:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}]
         self.send("Emulation.setEmulatedMedia", media="screen", features=scheme)
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
         )
         self.events.clear()
-        self.send("Page.navigate", url=path.as_uri())
+        self.send("Page.navigate", url=path.as_uri() + query)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dlmi_bench.backends.export import write_torch
+from dlmi_bench.errors import UnavailableError
 from dlmi_bench.instruments.counts.weights import compute_safetensors_bytes
 from dlmi_bench.jobs.counting import run_counts_job
 from dlmi_bench.jobs.protocol import CountsRequest
@@ -56,8 +57,11 @@ def test_store_of_counts_alone_is_shown_in_every_format(tmp_path: Path) -> None:
         store.add_done([(shown, "f")])
         written = write_report(store, store.folder / "report", list(FORMATS))
         assert "softmax" in next(path for path in written if path.name == "details.md").read_text(encoding="utf-8")
-        assert write_export(store, store.folder / "export", list(EXPORTS))
+        assert write_export(store, store.folder / "export", [name for name in EXPORTS if name != "onnx"])
         judge_store(store, None)
+        store.close()
+    with pytest.raises(UnavailableError, match="no training left an ONNX file"):
+        write_export(Store(tmp_path / "alone", must_exist=True), tmp_path, ["onnx"])
 
 
 @pytest.mark.slow

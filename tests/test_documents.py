@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dlmi_reports.front.methods import METHODS
+
 ROOT = Path(__file__).parent.parent
 NAME = re.compile(r"\bdlmi_(?:bench|models|tasks|reports)(?:\.[A-Za-z_]\w*)+")
 PATH = re.compile(r"`((?:bench|models|tasks|reports|tests|docs)/[\w/.]+)`")
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/method/*.md"), *ROOT.glob("*/README.md")]
 
 
 def find(name: str) -> bool:
@@ -35,3 +37,11 @@ def test_names_in_documents_are_there() -> None:
     assert len(names) > 5
     assert not sorted(name for name in names if not find(name))
     assert not sorted(path for path in paths if not (ROOT / path).exists())
+
+
+@pytest.mark.skipif(not DOCUMENTS, reason="not a checkout")
+@pytest.mark.parametrize("name", METHODS)
+def test_reports_explain_figures_as_the_method_does(name: str) -> None:
+    """The paragraph that opens in a report is the first one of the method's page."""
+    first = (ROOT / "docs" / "method" / f"{name}.md").read_text(encoding="utf-8").split("\n\n")[1]
+    assert " ".join(first.split()) == METHODS[name]

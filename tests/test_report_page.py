@@ -11,6 +11,7 @@ import pytest
 
 from browser import Browser, find_browser
 from dlmi_reports import write_report
+from dlmi_reports.front.methods import METHODS
 from report_stores import fill_store
 
 pytestmark = pytest.mark.slow
@@ -144,6 +145,21 @@ def test_claims_are_filtered_by_state(browser: Browser, page: Path) -> None:
         said = browser.run(f"document.querySelectorAll('.filter button')[{index}].textContent")
         shown = browser.run("[...document.querySelectorAll('.claim')].filter(claim => !claim.hidden).length")
         assert said.endswith(f"({shown})")
+
+
+def test_method_opens_where_a_figure_stands(browser: Browser, page: Path) -> None:
+    """By keyboard, each button the paragraph of its name; Escape closes it."""
+    browser.open(page)
+    names = browser.run("[...new Set([...document.querySelectorAll('.how button')].map(b => b.textContent))]")
+    assert {"accuracy", "latency", "counts", "claims"} <= set(names)
+    visible = "[...document.querySelectorAll('.method')].filter(e => e.matches(':popover-open')).map(e => e.innerText)"
+    for name in ("accuracy", "latency"):
+        browser.run(f"[...document.querySelectorAll('.how button')].find(b => b.textContent === '{name}').focus()")
+        browser.press("Enter", 13, "\r")
+        (text,) = browser.run(visible)
+        assert METHODS[name] in " ".join(text.split())
+        browser.press("Escape", 27)
+        assert browser.run(visible) == []
 
 
 @pytest.mark.parametrize("is_dark", [False, True])

@@ -53,6 +53,21 @@ FOLDED: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_class_tables,
     make_tuning_tables,
 )
+# How their figures are measured: names of METHODS.
+BEHIND: dict[Callable[[TaskResults], list[Table]], tuple[str, ...]] = {
+    make_tables: ("accuracy", "training", "latency", "counts"),
+    make_training_tables: ("training",),
+    make_agreement_tables: ("accuracy",),
+    make_latency_tables: ("latency",),
+    make_calibration_tables: ("latency",),
+    make_energy_tables: ("energy",),
+    make_difference_tables: ("comparing",),
+    make_efficiency_tables: ("comparing", "training"),
+    make_front_tables: ("comparing",),
+    make_observer_tables: ("accuracy",),
+    make_class_tables: ("accuracy",),
+    make_tuning_tables: ("accuracy",),
+}
 PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_curves, plot_singles, plot_montages)
 
 
@@ -67,7 +82,7 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None, col
     n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
     lead = (
         f"{len(results.records)} cells, {len(results.failures)} failed attempts. {n_files} artifacts were evaluated on "
-        f"a test split, with {n_reads} reads of it, at most {most} for one artifact. METHOD.md explains every figure."
+        f"a test split, with {n_reads} reads of it, at most {most} for one artifact."
     )
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
@@ -134,7 +149,7 @@ def write_claims(verdicts: LockedVerdicts, n_others: int, answer: Answer) -> Sec
             name="claims",
             title="Claims",
             lead=[*verdicts.lock.lines, *describe_families(verdicts), *others],
-            tables=make_claim_tables(verdicts, verdicts.lock.notes),
+            tables=[replace(table, methods=("claims",)) for table in make_claim_tables(verdicts, verdicts.lock.notes)],
             details=list_sentences(verdicts),
             groups=answer.groups,
         )
@@ -176,7 +191,9 @@ def _make_section(task: TaskResults, columns: Sequence[str]) -> Section:
     source = f"{data.note} Source: {data.source or 'unknown'}."
     sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
     first = " in the first fold" if task.provenance.folds else ""
-    tables, folded = ([table for make in makers for table in make(task)] for makers in (TABLES, FOLDED))
+    tables, folded = (
+        [replace(table, methods=BEHIND[make]) for make in makers for table in make(task)] for makers in (TABLES, FOLDED)
+    )
     lack = find_missing("plots")
     if task.is_synthetic:
         tables, folded = ([_mark_synthetic(table) for table in found] for found in (tables, folded))

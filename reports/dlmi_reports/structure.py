@@ -7,13 +7,14 @@ from dlmi_bench.records import Record
 
 @dataclass
 class Table:
-    """A table of text, with a caption that explains it and notes under it."""
+    """A table of text, with a caption that explains it, notes under it, and the names of the methods behind it."""
 
     title: str
     caption: str
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+    methods: tuple[str, ...] = ()
 
 
 @dataclass

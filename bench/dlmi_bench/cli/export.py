@@ -11,13 +11,13 @@ from dlmi_bench.cli.options import JsonOption, OutOption, print_json
 def export(
     format_: Annotated[
         list[str],
-        typer.Option("--format", help="jsonl, csv, parquet, boamps, mlbom or model-card; may be repeated."),
+        typer.Option("--format", help="onnx, jsonl, csv, parquet, boamps, mlbom or model-card; may be repeated."),
     ],
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the files; OUT/export by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the results for other tools: long form, model cards, ML-BOM, energy reports."""
+    """Write the results for other tools: ONNX files, long form, model cards, ML-BOM, energy reports."""
     from dlmi_bench.cli.answers import FilesAnswer
     from dlmi_bench.store import Store
     from dlmi_reports import write_export

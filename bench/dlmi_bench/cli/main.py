@@ -15,6 +15,7 @@ from dlmi_bench.cli.data import data
 from dlmi_bench.cli.doctor import doctor
 from dlmi_bench.cli.export import export
 from dlmi_bench.cli.gate import baseline_app, gate
+from dlmi_bench.cli.grouped import Grouped
 from dlmi_bench.cli.import_benchmark import import_benchmark
 from dlmi_bench.cli.init import init
 from dlmi_bench.cli.list import list_
@@ -65,7 +66,7 @@ app = typer.Typer(
     epilog="Example: dlmi-bench run --suite smoke --report",
 )
 for _name, (_command, _example) in COMMANDS.items():
-    app.command(_name, epilog=f"Example: dlmi-bench {_example}")(_command)
+    app.command(_name, cls=Grouped, epilog=f"Example: dlmi-bench {_example}")(_command)
 app.add_typer(baseline_app, name="baseline", epilog="Example: dlmi-bench baseline list")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from dlmi_bench.files import write_text
 from dlmi_bench.units import parse_quantity
 from dlmi_reports.front.legend import strip_letters
+from dlmi_reports.front.methods import METHODS
 from dlmi_reports.structure import Document
 
 
@@ -15,7 +16,7 @@ def write_html(document: Document, folder: Path) -> list[Path]:
     loader = PackageLoader("dlmi_reports.formats", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["sort_key"] = _format_key
-    text = environment.get_template("report.html.j2").render(page=document.page)
+    text = environment.get_template("report.html.j2").render(page=document.page, methods=METHODS)
     return [write_text(folder / "report.html", text)]
 
 

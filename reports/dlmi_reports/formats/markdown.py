@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dlmi_bench.files import write_text
 from dlmi_bench.units import escape_markdown
+from dlmi_reports.front.methods import METHODS
 from dlmi_reports.plots.canvas import PAPER
 from dlmi_reports.structure import STATES, Chip, ClaimGroup, Document, Page, Plot, Section, Table
 
@@ -25,6 +26,9 @@ def write_markdown(document: Document, folder: Path) -> list[Path]:
     details = [f"# {page.title}, details", *map(escape_markdown, page.lead), _format_contents(page)]
     for number, section in enumerate(page.sections, 1):
         details += [f'<a id="section-{number}"></a>', *_format_section(section, 2)]
+    used = [table for section in page.sections for table in _list_tables(section)]
+    behind = [name for name in METHODS if any(name in table.methods for table in used)]
+    details += ["## How it was measured", *(f"**{name}.** {escape_markdown(METHODS[name])}" for name in behind)]
     texts = {"report.md": format_summary(page, has_plots=True), DETAILS: "\n\n".join(details) + "\n"}
     return [*(write_text(folder / name, text) for name, text in texts.items()), *svg]
 
@@ -34,6 +38,12 @@ def _list_plots(section: Section) -> Iterator[Plot]:
     yield from section.plots
     for part in section.parts:
         yield from _list_plots(part)
+
+
+def _list_tables(section: Section) -> Iterator[Table]:
+    yield from section.all_tables
+    for part in section.parts:
+        yield from _list_tables(part)
 
 
 def _format_section(section: Section, level: int) -> list[str]:

@@ -12,6 +12,7 @@ from dlmi_reports.formats.latex import write_latex
 from dlmi_reports.formats.longform import write_csv, write_jsonl, write_parquet
 from dlmi_reports.formats.markdown import write_markdown
 from dlmi_reports.formats.mlbom import write_mlboms
+from dlmi_reports.formats.onnx import write_onnx
 from dlmi_reports.formats.table import write_tables
 from dlmi_reports.results.load import Results
 from dlmi_reports.structure import Document
@@ -33,6 +34,7 @@ EXPORTS: dict[str, Callable[[Results, Path], list[Path]]] = {
     "boamps": write_boamps,
     "mlbom": write_mlboms,
     "model-card": write_cards,
+    "onnx": write_onnx,
 }
 
 

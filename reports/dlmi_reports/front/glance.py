@@ -6,6 +6,7 @@ from dlmi_bench.errors import UsageError, list_choices
 from dlmi_bench.extras import find_missing
 from dlmi_bench.units import format_number, format_percent
 from dlmi_reports.front.legend import move_remarks
+from dlmi_reports.front.methods import METHODS
 from dlmi_reports.plots.front import plot_front
 from dlmi_reports.results.costs import COSTS, Cost
 from dlmi_reports.results.load import TaskResults
@@ -20,6 +21,7 @@ MAX_COSTS = 4
 PLOTTED = ("latency", "parameters", "macs", "file", "energy", "training")
 LATENCY = " Latency of one image, ONNX Runtime, one thread, all models side by side."
 TITLES = {"macs": "MACs", "file": "bytes"}
+BEHIND = {cost.name: cost.name if cost.name in METHODS else "counts" for cost in COSTS}
 
 
 def check_columns(names: Collection[str]) -> None:
@@ -62,7 +64,8 @@ def make_joined_table(task: TaskResults, columns: Sequence[str] = SHOWN) -> Tabl
     )
     header = ["model", "test accuracy, %", *(f"{TITLES.get(cost.name, cost.title)}, x" for cost in costs)]
     label = ", synthetic data" if task.is_synthetic else ""
-    return move_remarks(Table(f"Accuracy and cost, {task.name}{label}", caption, header, rows))
+    behind = ("accuracy", *dict.fromkeys(BEHIND[cost.name] for cost in costs))
+    return move_remarks(Table(f"Accuracy and cost, {task.name}{label}", caption, header, rows, methods=behind))
 
 
 def plot_costs(task: TaskResults) -> list[Plot]:
