@@ -178,6 +178,13 @@ def test_empty_store_has_no_answer(tmp_path: Path) -> None:
         print_answer(Store(tmp_path), Console())
 
 
+def test_terminal_says_first_what_changed(tmp_path: Path) -> None:
+    """With another store the first line compares the two."""
+    out, store = io.StringIO(), fill_store(tmp_path / "a")
+    print_answer(store, Console(file=out, width=200), against=fill_store(tmp_path / "b"))
+    assert out.getvalue().startswith(f"Compared with {tmp_path / 'b'}: better: nothing; worse: nothing; ")
+
+
 def test_plots_for_print_are_a_column_wide(tmp_path: Path) -> None:
     """Each plot in each kind, 3.4 inch wide, the same bytes every time; the report's own are as they were."""
     store = fill_store(tmp_path / "out")

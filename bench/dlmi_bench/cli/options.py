@@ -38,7 +38,7 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(clean_text(text), err=err)
 
 
-def show_answer(out: Path, claims: Path | None = None) -> None:
+def show_answer(out: Path, claims: Path | None = None, against: Path | None = None) -> None:
     """Show what the results in a folder say, on a terminal in colours; nothing where they say nothing yet."""
     from rich.console import Console
 
@@ -49,7 +49,8 @@ def show_answer(out: Path, claims: Path | None = None) -> None:
     if not console.is_terminal:
         console = Console(width=WIDTH)
     with suppress(StoreError):
-        print_answer(Store(out, must_exist=True), console, claims)
+        other = Store(against, must_exist=True) if against else None
+        print_answer(Store(out, must_exist=True), console, claims, other)
 
 
 def print_json(answer: "JsonAnswer") -> None:

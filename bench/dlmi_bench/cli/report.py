@@ -56,4 +56,4 @@ def report(
     if as_json:
         print_json(FilesAnswer(files=tuple(map(str, answer.content))))
     else:
-        show_answer(out, claims=claims)
+        show_answer(out, claims=claims, against=against)

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlmi_bench.units import clean_all, clean_line
 from dlmi_reports.front.answer import make_answer
 from dlmi_reports.front.glance import make_joined_table
 from dlmi_reports.page import judge
 from dlmi_reports.results.load import load_results
 from dlmi_reports.structure import Answer, Chip, Table
+from dlmi_reports.tables.changes import make_change_table, summarise
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,11 +20,14 @@ STYLES = {"supported": "green", "refuted": "red", "equivalent": "cyan", "open": 
 WIDTH = 80  # where there is no terminal
 
 
-def print_answer(store: "Store", console: "Console", claims: Path | None = None) -> None:
+def print_answer(
+    store: "Store", console: "Console", claims: Path | None = None, against: "Store | None" = None
+) -> None:
     """Print what the results of a store say.
 
     Args:
         claims: File of claims; by default those of `choose_claims`.
+        against: Another store, what has changed since which is said first.
 
     Raises:
         StoreError: no finished cell, or a damaged file.
@@ -30,9 +35,11 @@ def print_answer(store: "Store", console: "Console", claims: Path | None = None)
     """
     results = load_results(store)
     verdicts, _ = judge(results, claims)
-    print_parts(
-        make_answer(verdicts, results), [t for t in map(make_joined_table, results.tasks.values()) if t], console
-    )
+    answer: Answer = clean_all(make_answer(verdicts, results))
+    if against:
+        label = clean_line(str(against.folder))
+        answer.sentences[:0] = [summarise(make_change_table(results, load_results(against)), label)]
+    print_parts(answer, [table for table in map(make_joined_table, results.tasks.values()) if table], console)
 
 
 def print_parts(answer: Answer, tables: list[Table], console: "Console") -> None:
