@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dlmi_bench.records import Record
 from dlmi_bench.units import format_quantity, format_share
-from dlmi_reports.plots.canvas import INK, canvas, get_style, shorten
+from dlmi_reports.plots.canvas import INK, canvas, get_size, get_style, shorten
 from dlmi_reports.plots.front import make_title
 from dlmi_reports.results.load import TaskResults, make_slug
 from dlmi_reports.results.model import ModelResults
@@ -54,13 +54,13 @@ def plot_learning(task: TaskResults) -> Plot | None:
                 )
             if target:
                 axis.axhline(100 * target, color=INK, lw=0.6, ls=(0, (1, 2)))
-            axis.set_title(shorten(model.name), fontsize=9)
+            axis.set_title(shorten(model.name), fontsize=0.9 * get_size())
             axis.set_ylim(max(0.0, min(lows, default=0.0) - 2), 101)
-            axis.tick_params(labelsize=8)
+            axis.tick_params(labelsize=0.8 * get_size())
         for axis in axes[len(shown) :]:
             axis.remove()
-        drawing.figure.supxlabel("training time [s]", fontsize=10)
-        drawing.figure.supylabel("validation accuracy [%]", fontsize=10)
+        drawing.figure.supxlabel("training time [s]", fontsize=get_size())
+        drawing.figure.supylabel("validation accuracy [%]", fontsize=get_size())
     goal = f" The dotted line is the target of {format_share(target)}." if target else ""
     ends = "; ".join(f"{m.name} {_describe_ends(m)}" for m in shown)
     return drawing.to_plot(
@@ -89,7 +89,7 @@ def plot_survival(task: TaskResults) -> Plot | None:
         axis.set_xlim(left=0)
         axis.set_xlabel("training time [s]")
         axis.set_ylabel("share that reached the target")
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.26), ncols=2)
     said = "; ".join(f"{m.name} {_describe_reach(m)}" for m in shown)
     return drawing.to_plot(
         f"Share of trainings on {task.name} that have reached the validation target, over the training time "

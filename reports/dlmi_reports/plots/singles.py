@@ -136,9 +136,9 @@ def plot_calibration(task: TaskResults) -> Plot | None:
         axis.set_xticks(list(expected.values()), [f"{name}\n{share:g}" for name, share in expected.items()])
         axis.set_yticks(list(expected.values()), [f"{share:g}" for share in expected.values()])
         axis.minorticks_off()
-        axis.set_xlabel("expected share of calls above the percentile of one process [%]")
+        axis.set_xlabel("expected share of calls above the percentile\nof one process [%]")
         axis.set_ylabel("observed share in the others [%]")
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.4), ncols=3)
     said = "; ".join(
         f"{m}: " + ", ".join(f"{n} {_render(s)}" for n, s in shares.items()) for m, shares in shown.items()
     )
