@@ -102,7 +102,8 @@ def check_reports(folder: Path) -> int:
         store = Store(path.parent.parent, must_exist=True)
         is_synthetic = any(task.is_synthetic for task in load_results(store).tasks.values())
         assert ("synthetic data" in path.read_text(encoding="utf-8").lower()) == is_synthetic, path
-        assert {judged.verdict.value for judged in judge_store(store, None).judgements} - {"NOT MEASURED"}, path
+        verdicts = {judged.verdict.value for judged in judge_store(store, None).judgements}
+        assert verdicts != {"NOT MEASURED"}, path
     return len(reports)
 
 
