@@ -48,12 +48,14 @@ from dlmi_tasks.spec import Task
 from dlmi_tasks.spect.anatomy.grid import SHAPE
 from dlmi_tasks.spect.cohort.cohort import CohortSpec, sample_patient
 from dlmi_tasks.spect.cohort.synthesis import Visit
-from dlmi_tasks.spect.ppmi.tables import load_tables
-from dlmi_tasks.spect.ppmi.volumes import load_volume
 from dlmi_tasks.spect.ppmi.writer import Scan, write_dicom, write_nifti
+from dlmi_tasks.spect.tables.load import load_tables
+from dlmi_tasks.spect.volumes.read import read_volume
 from dlmi_tasks.usps.files import load_rows
 from report_stores import keep_answers, keep_pictures, train_record
 from stand_ins import write_product
+from study_tables import REGIONS, write_book
+from study_tables import write as write_table
 
 SUITE = """
 tasks = ["usps"]
@@ -126,6 +128,27 @@ def _save_arrays(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def make_workbook(folder: Path) -> Path:
+    return write_book(folder, stages=[line.split(",") for line in STAGES.splitlines()])
+
+
+def read_workbook(path: Path) -> object:
+    """Its stages. A file that cannot be read is listed in its account, which here counts as refused."""
+    tables = load_tables(path.parent)
+    if any(file.role == "unreadable" for file in tables.files):
+        raise_seen()
+    return tables.stages
+
+
+def make_study(folder: Path) -> Path:
+    """Images, groups and ratios beside stages; the collection is the one that is damaged."""
+    columns = ",".join(f"{name}_REF_CWM" for name in REGIONS)
+    write_table(folder, "Xing.csv", f"PATNO,EVENT_ID,DATSCAN_LIGAND,{columns}", "80001,BL,,1,2,3,4")
+    write_table(folder, "Status.csv", "PATNO,COHORT", "80001,1")
+    rows = ("I1,80001,PD,F,61,Baseline,3/1/2016,Recon", "I2,80001,PD,F,62,Month 12,3/21/2017,Recon")
+    return write_table(folder, "c.csv", "Image Data ID,Subject,Group,Sex,Age,Visit,Acq Date,Description", *rows)
 
 
 def make_baseline(folder: Path) -> Path:
@@ -278,7 +301,7 @@ def make_packed_scan(folder: Path) -> Path:
 
 
 def read_scan(path: Path) -> object:
-    return _digest(load_volume(path))
+    return _digest(read_volume(path).volume)
 
 
 def make_cached(folder: Path) -> Path:
@@ -404,6 +427,8 @@ FORMATS = {
     "table .csv": Format(
         lambda folder: _write("MDS_UPDRS_Part_III.csv", STAGES)(folder), lambda path: load_tables(path.parent)
     ),
+    "table .xlsx": Format(make_workbook, read_workbook, is_checked=True, weight=0.5),
+    "study tables": Format(make_study, lambda path: load_tables(path.parent)),
     "own .npz": Format(
         _write("mine.npz", _save_arrays(images=np.arange(240.0).reshape(12, 4, 5), labels=np.arange(12) % 2)),
         read_task,

@@ -116,7 +116,11 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        program = folder / ".bin" / "dlmi-bench"  # this interpreter's environment may lack the command
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m dlmi_bench "$@"\n', encoding="utf-8")
+        program.chmod(0o755)
+        path = os.pathsep.join([str(program.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
         packages = str(folder / "packages")  # what the reader installs leaves this environment as it is
         self.environment = os.environ | {
             "PATH": path,

@@ -10,6 +10,7 @@ from dlmi_bench.records import UNTIMED, Cell, Figure, Note, Record, unavailable
 from dlmi_bench.stats.intervals import compute_cost_per_success
 from dlmi_bench.store import Store
 from dlmi_reports.claims.ratios import pair_seeds
+from dlmi_reports.claims.verdicts import choose_claims
 from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.montage import plot_montages
 from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
@@ -24,6 +25,7 @@ from dlmi_reports.tables.efficiency import make_efficiency_tables, render_succes
 from dlmi_reports.tables.fronts import draw_task, make_front_tables
 from dlmi_reports.tables.latency import make_latency_tables
 from dlmi_reports.tables.overview import list_notes, make_inference_table, make_training_table
+from dlmi_reports.tables.scans import make_scan_tables
 from report_stores import keep_answers, keep_pictures, keep_singles, measured_records, train_record
 
 
@@ -313,3 +315,42 @@ def test_damaged_picture_is_named(tmp_path: Path) -> None:
     record.details["pictures"][0]["image"] = "AAAA"  # type: ignore[index, call-overload]
     with pytest.raises(StoreError, match="train/toy/m/0: pictures"):
         plot_montages(load(tmp_path, record))
+
+
+def test_scans_are_counted_and_nobody_is_named(tmp_path: Path) -> None:
+    """Who is in by class, group and join, who is out by reason; data that are no folder of scans have no such table."""
+    record = train_record("small", 0, 0.9, 1.0)
+    assert make_scan_tables(load(tmp_path / "plain", record)) == []
+    scans = {
+        "n_scans": 3,
+        "n_subjects": 2,
+        "subjects_by_class": {"1": 1, "2": 1},
+        "by_group": {"PD": 3},
+        "stages_joined": {"visit": 3},
+        "out": [{"n": 4, "reason": "group HC: not asked about"}],
+    }
+    data = record.provenance["data"] | {"scans": scans}  # type: ignore[operator]
+    record = record.model_copy(update={"provenance": record.provenance | {"data": data}})
+    (table,) = make_scan_tables(load(tmp_path / "scans", record))
+    assert table.rows == [
+        ["used", "3", "of 2 subjects"],
+        ["subjects", "1", "class 1"],
+        ["subjects", "1", "class 2"],
+        ["used", "3", "group PD"],
+        ["used", "3", "stage by visit"],
+        ["left out", "4", "group HC: not asked about"],
+    ]
+
+
+def test_the_course_claims_nothing_of_another_question(tmp_path: Path) -> None:
+    """Its claims are about three stages: of controls against patients it says nothing."""
+    record = train_record("vgg16-c", 0, 0.9, 1.0)
+    data = record.provenance["data"] | {"question": "hc-pd"}  # type: ignore[operator]
+    asked = {"plain": record, "other": record.model_copy(update={"provenance": record.provenance | {"data": data}})}
+    chosen = {}
+    for name, found in asked.items():
+        store = Store(tmp_path / name)
+        store.add_done([(found.model_copy(update={"cell": found.cell.model_copy(update={"task": "spect"})}), "f")])
+        chosen[name] = len(choose_claims(load_results(store)).claim)
+    assert chosen["plain"] > 10
+    assert chosen["other"] == 0

@@ -92,7 +92,7 @@ def test_one_door_for_both_sources(ppmi_original: Path, spect_cache: Path) -> No
     found = json.loads(json.dumps(describe(data, cache=spect_cache)))
     assert found["name"] == "spect-ppmi"
     assert found["reference"]["accuracy_ceiling_of_ratios"] is None
-    assert found["report"]["n_images_found"] > 9
+    assert found["report"]["found"]["scans"] > 9
 
 
 def test_import_is_light() -> None:

@@ -8,8 +8,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "energy": ("codecarbon", "pynvml"),
     "plots": ("matplotlib", "adjustText"),
     "spect": ("nibabel", "pydicom"),
+    "register": ("SimpleITK",),
     "openvino": ("openvino",),
     "parquet": ("pyarrow",),
+    "xlsx": ("openpyxl",),
 }
 
 

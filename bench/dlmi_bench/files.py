@@ -36,16 +36,25 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     Raises:
         OSError: it cannot be read, is no regular file, or is larger than `max_bytes`.
     """
+    content = read_head(path, max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", str(path))
+    return content
+
+
+def read_head(path: Path, n_bytes: int) -> bytes:
+    """First bytes of a regular file; all of it where it has fewer.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", str(path))
-    return content
+        return file.read(n_bytes)
 
 
 def decode_text(content: bytes) -> str:

@@ -32,6 +32,7 @@ from dlmi_reports.tables.latency import make_latency_tables
 from dlmi_reports.tables.origins import make_environment_table, make_failure_table, make_run_table
 from dlmi_reports.tables.overview import list_notes, list_test_reads, make_tables, make_training_tables
 from dlmi_reports.tables.references import make_observer_tables
+from dlmi_reports.tables.scans import make_scan_tables
 from dlmi_reports.tables.splits import list_leaks, list_remarks, list_splits
 from dlmi_reports.tables.tuning import make_tuning_tables
 
@@ -52,6 +53,7 @@ FOLDED: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_observer_tables,
     make_class_tables,
     make_tuning_tables,
+    make_scan_tables,
 )
 # How their figures are measured: names of METHODS.
 BEHIND: dict[Callable[[TaskResults], list[Table]], tuple[str, ...]] = {
@@ -67,6 +69,7 @@ BEHIND: dict[Callable[[TaskResults], list[Table]], tuple[str, ...]] = {
     make_observer_tables: ("accuracy",),
     make_class_tables: ("accuracy",),
     make_tuning_tables: ("accuracy",),
+    make_scan_tables: (),
 }
 PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_curves, plot_singles, plot_montages)
 

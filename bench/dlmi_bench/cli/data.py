@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlmi_bench.cli.options import JsonOption, QuietOption, check_places, print_json, say
-from dlmi_bench.errors import UsageError, list_choices
+from dlmi_bench.cli.options import (
+    AssumeOption,
+    GroupingOption,
+    JsonOption,
+    QuietOption,
+    RegisterOption,
+    check_places,
+    name_scan_options,
+    print_json,
+    say,
+)
+from dlmi_bench.errors import DataError, UsageError, list_choices
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +43,9 @@ def data(
     source: Annotated[Source, typer.Option(help="Where from; auto takes the first that works.")] = Source.auto,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the official files.")] = None,
     preset: Annotated[Preset, typer.Option(help="spect: which synthetic cohort.")] = Preset.course,
+    grouping: GroupingOption = None,
+    assume_pd: AssumeOption = False,
+    register: RegisterOption = False,
     audit: Annotated[bool, typer.Option("--audit", help="spect: look for leaks between splits.")] = False,
     montage: Annotated[Path | None, typer.Option(help="spect: write a picture of the synthetic slices.")] = None,
     quiet: QuietOption = False,
@@ -40,6 +53,7 @@ def data(
 ) -> None:
     """Get a task's data and describe them; published data are verified, your own are audited."""
     check_places(montage)
+    name_scan_options(grouping, assume_pd=assume_pd, register=register)
     if source is Source.folder and data_dir is None:
         raise UsageError("--source folder needs a folder", "name it with --data-dir")
     from rich.console import Console
@@ -61,6 +75,9 @@ def data(
         else _load(entry, source, data_dir, console)
     )
     _show(task, described, is_tree=bool(entry.inspect) or "n_per_class" in described, as_json=as_json)
+    fault: Any = described.get("error")
+    if fault:
+        raise DataError(fault["cause"], fault["remedy"])
 
 
 def _show(task: str, described: dict[str, Any], *, is_tree: bool, as_json: bool) -> None:
@@ -70,10 +87,17 @@ def _show(task: str, described: dict[str, Any], *, is_tree: bool, as_json: bool)
     if as_json:
         print_json(DataAnswer(tasks={task: described}))
     elif is_tree:
-        # The manifest is for machines; it has a line for every patient.
-        say(format_tree({name: part for name, part in described.items() if name != "manifest"}))
+        say(format_tree(_shorten(described)))
     else:
         say(format_data(described))
+
+
+def _shorten(described: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is for machines, with a line for every patient or file, and the error, which is said last."""
+    shown = {name: part for name, part in described.items() if name not in ("manifest", "error")}
+    if "report" in shown:
+        shown["report"] = {name: part for name, part in shown["report"].items() if name != "left_out"}
+    return shown
 
 
 def _show_study(path: Path, *, as_json: bool) -> None:

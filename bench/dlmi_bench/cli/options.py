@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the results.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+GroupingOption = Annotated[
+    str | None,
+    typer.Option("--grouping", help="Scans in a folder: stage, phase, 1-2+, hc-pd, visual, nsd-iss, or FILE.toml."),
+]
+AssumeOption = Annotated[
+    bool, typer.Option("--assume-pd", help="Scans in a folder: who is in no table of groups is a patient.")
+]
+RegisterOption = Annotated[
+    bool, typer.Option("--register", help="Scans in a folder: align each to the template before it is cut.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
 
@@ -31,6 +41,18 @@ def check_places(*paths: Path | None) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not path.absolute().parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def name_scan_options(grouping: str | None, *, assume_pd: bool, register: bool) -> None:
+    """Name how a folder of scans is read, before its task is loaded; workers inherit it.
+
+    Raises:
+        UsageError: there is no such grouping.
+    """
+    if grouping or assume_pd or register:
+        from dlmi_tasks.spect.ppmi.options import Options, name_options
+
+        name_options(Options(grouping or "stage", assume_pd, register))
 
 
 def say(text: str, *, err: bool = False) -> None:

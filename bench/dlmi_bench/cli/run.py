@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dlmi_bench import api
-from dlmi_bench.cli.options import JsonOption, OutOption, QuietOption, print_json, say, show_answer
+from dlmi_bench.cli.options import (
+    AssumeOption,
+    GroupingOption,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    RegisterOption,
+    name_scan_options,
+    print_json,
+    say,
+    show_answer,
+)
 from dlmi_bench.errors import UsageError, list_choices
 
 if TYPE_CHECKING:
@@ -32,6 +43,9 @@ def run(
     backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each model.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="spect: folder of a PPMI download.")] = None,
+    grouping: GroupingOption = None,
+    assume_pd: AssumeOption = False,
+    register: RegisterOption = False,
     weights_dir: Annotated[
         Path | None, typer.Option(help="Folder of ImageNet weights: NAME.pth, NAME.safetensors.")
     ] = None,
@@ -65,6 +79,7 @@ def run(
 
     folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)
+    name_scan_options(grouping, assume_pd=assume_pd, register=register)
     file, kinds = _split_words(words or [])
     if kinds and not fresh:
         raise _refuse_word(kinds[0])

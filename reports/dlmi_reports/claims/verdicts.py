@@ -133,11 +133,14 @@ def judge_store(store: Store, path: Path | None = None) -> Verdicts:
 def choose_claims(results: Results) -> ClaimFile:
     """Choose the claims that the folder of the results holds, otherwise the course's about its tasks.
 
+    The course claims nothing of scans of which something else is asked.
+
     Raises:
         UsageError: the file in the folder is wrong.
     """
     own = find_claims(results.folder)
-    return load_claims(own) if own else select_claims(load_claims(), results.tasks)
+    asked = [name for name, task in results.tasks.items() if not task.provenance.data.question]
+    return load_claims(own) if own else select_claims(load_claims(), asked)
 
 
 def _find_command(claim: OnTask, results: Results) -> str:

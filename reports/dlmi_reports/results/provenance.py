@@ -11,14 +11,37 @@ class Kept(BaseModel, frozen=True):
     """Fields that reports and the gate read; other fields are ignored."""
 
 
+class LeftOut(Kept):
+    """Scans that are out for one reason."""
+
+    n: int = 0
+    reason: str = ""
+
+
+class Scans(Kept):
+    """Who is in a folder of scans, and who is out and why; nothing in it names a person."""
+
+    n_scans: int = 0
+    n_subjects: int = 0
+    subjects_by_class: dict[str, int] = {}
+    by_group: dict[str, int] = {}
+    stages_joined: dict[str, int] = {}
+    out: tuple[LeftOut, ...] = ()
+
+
 class Data(Kept):
-    """Data that a model was trained and tested on; `sha256` by part."""
+    """Data that a model was trained and tested on; `sha256` by part.
+
+    `question` is what is asked of them, where it is not what the task asks by itself; `scans` says who is in and out.
+    """
 
     name: str = ""
     source: str = ""
     note: str = ""
     is_synthetic: bool = False
     sha256: dict[str, str] = {}
+    question: str = ""
+    scans: Scans = Scans()
 
 
 class Target(Kept):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dlmi_bench.errors import DataError
 from dlmi_tasks.files import folders
 from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.spect.anatomy.anatomy import Regions, load_regions
@@ -16,8 +17,10 @@ from dlmi_tasks.spect.cohort.cohort import CohortSpec
 from dlmi_tasks.spect.cohort.synthesis import Count
 from dlmi_tasks.spect.data import SIZES, SpectDataset, SyntheticDataset, load_synthetic, summarise
 from dlmi_tasks.spect.manifest import load_key, make_manifest
-from dlmi_tasks.spect.observer import CHANCE, compute_ceiling, compute_efficiency, measure_lda
-from dlmi_tasks.spect.ppmi.dataset import PpmiDataset, load_ppmi
+from dlmi_tasks.spect.observer import compute_ceiling, compute_efficiency, measure_lda
+from dlmi_tasks.spect.ppmi.dataset import PpmiDataset, load_ppmi, make_dataset, read_scans
+from dlmi_tasks.spect.ppmi.download import inspect_download
+from dlmi_tasks.spect.ppmi.options import Options, find_options
 from dlmi_tasks.spect.preprocess import Preprocessing, compute_image_snr, compute_pooled_snr, normalise
 
 
@@ -25,7 +28,7 @@ def load_spect(
     preset: str = "course",
     *,
     data_dir: Path | None = None,
-    grouping: str = "stage",
+    options: Options | None = None,
     separation: float = 1.0,
     sizes: tuple[int, int, int] = SIZES,
     preprocessing: Preprocessing | None = None,
@@ -38,7 +41,7 @@ def load_spect(
     Args:
         preset: `course` or `realistic`; without meaning for real data, as are `separation` and `sizes`.
         data_dir: Folder of a PPMI download.
-        grouping: Classes of real data, a name in matching.GROUPINGS.
+        options: How real data are read; those of the environment by default.
 
     Raises:
         DataError: see load_ppmi.
@@ -47,7 +50,7 @@ def load_spect(
     if data_dir is not None:
         return load_ppmi(
             data_dir,
-            grouping=grouping,
+            options=options or find_options(),
             preprocessing=preprocessing,
             cache=cache,
             on_progress=on_progress,
@@ -64,14 +67,35 @@ def inspect(
 ) -> dict[str, object]:
     """Describe a PPMI folder where one is named, else the synthetic cohort, whose slices `montage` then shows.
 
+    A folder of which no data set can be made is described all the same, with the error in `error`.
+
     Raises:
         DataError, FetchError: the data cannot be obtained.
     """
-    data = load_spect(preset, data_dir=data_dir or folders.find_folder(folders.PPMI), on_scan=on_scan)
+    if folder := data_dir or folders.find_folder(folders.PPMI):
+        return inspect_folder(folder, find_options(), has_audit=has_audit, on_scan=on_scan)
+    data = load_spect(preset, on_scan=on_scan)
     if montage:
         from dlmi_tasks.spect.cohort.montage import write_montage
 
         write_montage(montage, CohortSpec(preset))
+    return describe(data, has_audit=has_audit)
+
+
+def inspect_folder(folder: Path, options: Options, *, has_audit: bool, on_scan: Progress) -> dict[str, object]:
+    """Describe what a folder holds, who is in and who is out, then the data set that is made of it, or why none is.
+
+    Raises:
+        DataError: not a folder.
+        FetchError: the archive with the reference regions cannot be obtained.
+    """
+    preprocessing = Preprocessing()
+    found = inspect_download(folder, options)
+    download, extracts = read_scans(found, preprocessing, has_slices=has_audit, on_scan=on_scan)
+    try:
+        data = make_dataset(download, extracts, preprocessing)
+    except DataError as error:
+        return {"report": download.describe(), "error": {"cause": error.cause, "remedy": error.remedy}}
     return describe(data, has_audit=has_audit)
 
 
@@ -111,7 +135,7 @@ def describe_reference(data: SpectDataset) -> dict[str, object]:
         bound = compute_ceiling(data.spec.preset, data.spec.separation, has_gradient=True)
         efficiency = None if lda is None else compute_efficiency(lda, ceiling)
     return {
-        "accuracy_uniform_chance": CHANCE,
+        "accuracy_uniform_chance": 1 / len(data.class_names),
         "accuracy_majority_class": float((data.test.labels == majority).mean()),
         "accuracy_lda_on_measured_ratios": lda,
         "efficiency_lda_on_measured_ratios": efficiency,

@@ -83,7 +83,7 @@ def measure_lda(
     None where there are too few training scans for a covariance.
     """
     features = make_measured_features(train.ratios)
-    if len(features) - len(STAGES) < features.shape[1]:
+    if len(features) - len(np.unique(train_labels)) < features.shape[1]:
         return None
     predict = fit_lda(features, train_labels)
     return compute_accuracy(predict, make_measured_features(test.ratios), labels)

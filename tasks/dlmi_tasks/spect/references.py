@@ -12,9 +12,9 @@ from dlmi_bench.records import Conditions, Figure, unavailable
 from dlmi_bench.stats.confusion import compute_balanced_accuracy, count_confusion
 from dlmi_tasks.spect.anatomy.anatomy import load_regions
 from dlmi_tasks.spect.cohort.cohort import find_patient
-from dlmi_tasks.spect.data import Scans, SpectDataset, SyntheticDataset
+from dlmi_tasks.spect.data import CLASS_NAMES, Scans, SpectDataset, SyntheticDataset
 from dlmi_tasks.spect.learners import fit_lda, fit_logistic
-from dlmi_tasks.spect.observer import CHANCE, compute_ceiling, make_measured_features, observe
+from dlmi_tasks.spect.observer import compute_ceiling, make_measured_features, observe
 from dlmi_tasks.spect.preprocess import compute_image_snr, compute_left_out_snr, compute_pooled_snr, normalise
 
 COURSE_BASELINE = 0.25
@@ -27,10 +27,11 @@ def describe_references(data: SpectDataset) -> list[Figure]:
 
 
 def _list_constants(data: SpectDataset) -> Iterator[Figure]:
-    constants = {
-        "the course's baseline": (COURSE_BASELINE, "course", "below chance: three balanced classes give 33.3 %"),
-        "uniform chance": (CHANCE, "arithmetic", "one of three classes at random"),
-    }
+    n_classes = len(data.class_names)
+    constants = {"uniform chance": (1 / n_classes, "arithmetic", f"one of {n_classes} classes at random")}
+    if data.class_names == CLASS_NAMES:
+        how = "below chance: three balanced classes give 33.3 %"
+        constants["the course's baseline"] = (COURSE_BASELINE, "course", how)
     if isinstance(data, SyntheticDataset):
         ceiling = compute_ceiling(data.spec.preset, data.spec.separation)
         bound = compute_ceiling(data.spec.preset, data.spec.separation, has_gradient=True)

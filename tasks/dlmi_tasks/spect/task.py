@@ -15,8 +15,9 @@ from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.spec import Distortion, Recipe, Target, Task
 from dlmi_tasks.spect.anatomy.grid import CROP, SHAPE
 from dlmi_tasks.spect.cohort.pool import load_pool
-from dlmi_tasks.spect.data import CLASS_NAMES, SIZES, SpectDataset
+from dlmi_tasks.spect.data import SIZES, SpectDataset
 from dlmi_tasks.spect.inspection import inspect, load_spect
+from dlmi_tasks.spect.ppmi.options import find_options
 from dlmi_tasks.spect.preprocess import Preprocessing
 from dlmi_tasks.spect.references import COURSE_BASELINE, describe_references
 
@@ -71,6 +72,8 @@ def make_task(
     sizes: tuple[int, int, int] = SIZES,
 ) -> Task:
     preprocessing = preprocessing or Preprocessing()
+    options = find_options()
+    is_staged = options.grouping == "stage"
     height, width = (preprocessing.crop, preprocessing.crop) if preprocessing.crop else SHAPE[1:]
     return Task(
         name=name,
@@ -78,14 +81,14 @@ def make_task(
         default_models=("vgg16-c", "resnet-c", "vit-c"),
         load=partial(load, preset, preprocessing, sizes),
         input_shape=(1, height, width),
-        class_names=CLASS_NAMES,
+        class_names=options.classes.classes,
         n_validation=None,
-        target=TARGET,
+        target=TARGET if is_staged else None,
         time_limit_s=1800.0,
         eval_every_epochs=1,
         distortion=DISTORTION,
         recipes=RECIPES,
-        is_ordinal=True,
+        is_ordinal=options.classes.is_ordinal,
         n_pictured=2,
         references=describe_references,
         load_pool=partial(load_pool, preset, preprocessing),

@@ -4,22 +4,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmi_tasks.spect.anatomy.anatomy import REGIONS
-from dlmi_tasks.spect.ppmi.matching import Match
+from dlmi_tasks.spect.ppmi.joining import Scan
 
 Ratios = dict[tuple[str, str], tuple[float, ...]]  # (subject, event) -> by REGIONS
 MIN_SCANS = 3  # a correlation of fewer says nothing
 
 
-def compare_ratios(published: Ratios, matches: list[Match], measured: NDArray[np.float32]) -> dict[str, object] | None:
+def compare_ratios(published: Ratios, scans: list[Scan], measured: NDArray[np.float32]) -> dict[str, object] | None:
     """Compare our ratios with the published ones, by region; None where no scan has both.
 
     Args:
-        measured: One row for each match, (n, 4).
+        measured: One row for each scan, (n, 4).
     """
-    rows = [i for i, match in enumerate(matches) if (match.image.subject, match.event) in published]
+    rows = [i for i, scan in enumerate(scans) if (scan.image.subject, scan.event) in published]
     if not rows:
         return None
-    theirs = np.array([published[matches[i].image.subject, matches[i].event] for i in rows])
+    theirs = np.array([published[scans[i].image.subject, scans[i].event] for i in rows])
     ours = measured[rows].astype(np.float64)
     return {
         "n_scans": len(rows),

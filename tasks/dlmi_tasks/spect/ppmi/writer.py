@@ -19,20 +19,21 @@ from dlmi_tasks.spect.cohort.template import Template
 from dlmi_tasks.spect.ppmi.layout import (
     COLLECTION_COLUMNS,
     DESCRIPTION,
-    EVENTS,
     MODALITY,
     NM_STORAGE,
     SEARCH_COLUMNS,
     STAGE_COLUMNS,
 )
 
-Layout = Literal["current", "older"]
+Layout = Literal["current", "older", "flat", "visits", "converted", "bids"]
 Format = Literal["dicom", "nifti", "nifti-gz"]
 
 SUFFIXES: dict[Format, str] = {"dicom": ".dcm", "nifti": ".nii", "nifti-gz": ".nii.gz"}
 VISIT_NAMES = ("Screening", "Month 12", "Month 24", "Month 48")
-COLLECTION_FILE = {"current": "Reconstructed_DaTSCAN_collection.csv", "older": "idaSearch.csv"}
-STAGE_FILE = {"current": "MDS-UPDRS_Part_III_05Jan2026.csv", "older": "MDS_UPDRS_Part_III__Post_Dose_.csv"}
+COLLECTION_FILE, SEARCH_FILE = "Reconstructed_DaTSCAN_collection.csv", "idaSearch.csv"
+STAGE_FILE: dict[str, str] = {"older": "MDS_UPDRS_Part_III__Post_Dose_.csv"}
+STAGE_FILE_NOW = "MDS-UPDRS_Part_III_05Jan2026.csv"
+EVENTS = ("SC", "V04", "V06", "V10")
 FIRST_DATE = date(2011, 1, 10)
 NIFTI_AFFINE = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]])
 
@@ -55,7 +56,7 @@ class Scan:
 
     @property
     def event(self) -> str:
-        return EVENTS[VISIT_NAMES[self.visit.number]]
+        return EVENTS[self.visit.number]
 
     @property
     def age(self) -> float:
@@ -74,7 +75,8 @@ def write_cohort(
 
     Args:
         layout: `current` has a folder per image and the collection table; `older` a folder per series and the search
-            export.
+            export; `flat` names like <subject>_I<image>, `visits` the same in folders of visits, `converted` names as
+            dcm2niix gives them, `bids` a tree of subjects and sessions.
         file_format: One multi-frame NM DICOM per scan, or one NIfTI, plain or compressed.
     """
     scans = [Scan(visit, number) for number, visit in enumerate(visits)]
@@ -93,6 +95,22 @@ def write_cohort(
 
 
 def _make_path(scan: Scan, layout: Layout, suffix: str) -> Path:
+    subject, stamp = scan.visit.patient.subject, f"{scan.day:%Y%m%d}103000"
+    short = f"{subject}_{scan.image_id}{suffix}"
+    session = "BL" if scan.event == "SC" else scan.event
+    others = {
+        "flat": Path(short),
+        "visits": Path(scan.event, short),
+        "converted": Path(f"{scan.image_id}_{DESCRIPTION}_{stamp}_1{suffix}"),
+        "bids": Path(
+            f"sub-PPMI{subject}", f"ses-{session}", "spect", f"sub-PPMI{subject}_ses-{session}_DaTSCAN{suffix}"
+        ),
+    }
+    return others.get(layout) or _make_download_path(scan, layout, suffix)
+
+
+def _make_download_path(scan: Scan, layout: Layout, suffix: str) -> Path:
+    """Path as the image archive unpacks it."""
     subject = scan.visit.patient.subject
     moment = f"{scan.day.isoformat()}_10_30_00.0"
     inner = scan.image_id if layout == "current" else f"S{200_000 + scan.number}"
@@ -176,11 +194,12 @@ def _describe_pixels(shape: tuple[int, ...]) -> dict[str, object]:
 
 
 def write_tables(scans: list[Scan], folder: Path, layout: Layout) -> None:
-    if layout == "current":
-        _write_csv(folder / COLLECTION_FILE[layout], COLLECTION_COLUMNS, map(_make_collection_row, scans))
+    if layout == "older":
+        _write_csv(folder / SEARCH_FILE, SEARCH_COLUMNS, map(_make_search_row, scans))
     else:
-        _write_csv(folder / COLLECTION_FILE[layout], SEARCH_COLUMNS, map(_make_search_row, scans))
-    _write_csv(folder / STAGE_FILE[layout], STAGE_COLUMNS, (row for scan in scans for row in _make_stage_rows(scan)))
+        _write_csv(folder / COLLECTION_FILE, COLLECTION_COLUMNS, map(_make_collection_row, scans))
+    stages = folder / STAGE_FILE.get(layout, STAGE_FILE_NOW)
+    _write_csv(stages, STAGE_COLUMNS, (row for scan in scans for row in _make_stage_rows(scan)))
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:

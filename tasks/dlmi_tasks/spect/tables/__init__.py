@@ -1,0 +1,1 @@
+"""Tables of the PPMI study and of its image archive, recognised by their columns."""
