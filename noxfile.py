@@ -281,7 +281,7 @@ def schema(session: nox.Session) -> None:
 
 @in_env
 def reference(session: nox.Session) -> None:
-    """Write docs/results/ anew: `nox -s reference -- STORE...`, several are merged; out/ by default."""
+    """Write docs/results/ again: `nox -s reference -- STORE...`, several are merged; out/ by default."""
     stores = session.posargs or ["out"]
     if len(stores) > 1:
         merged = Path(session.create_tmp()).resolve() / "merged"
@@ -311,7 +311,7 @@ def microbench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
-    """Write constraints.txt anew: exact versions that hold for every supported Python and platform."""
+    """Write constraints.txt again: exact versions that hold for every supported Python and platform."""
     session.install("uv")
     path = ROOT / "constraints.txt"
     extras = [word for name in ("dev", "examples") for word in ("--extra", name)]

@@ -10,10 +10,11 @@ import pytest
 
 from dlmi_bench.errors import DataError
 from dlmi_tasks.spect.ppmi.gather import gather
-from dlmi_tasks.spect.ppmi.headers import Header, is_ioflupane, read_header
+from dlmi_tasks.spect.ppmi.headers import Header, read_header
 from dlmi_tasks.spect.ppmi.identity import ImageFile, choose_files, identify
 from dlmi_tasks.spect.ppmi.walk import walk
 from dlmi_tasks.spect.tables.records import Problem
+from dlmi_tasks.spect.tables.values import IOFLUPANE, parse_tracer
 from stand_ins import plant
 
 NM = Header(modality="NM", subject="3001")
@@ -113,7 +114,7 @@ def test_folder_of_links_is_followed(ppmi_original: Path, tmp_path: Path) -> Non
 
 
 def test_header_is_read_without_the_voxels(ppmi_original: Path, tmp_path: Path) -> None:
-    """Of a file that is cut after its header too; one without the prefix is named."""
+    """The header of a file that is cut after it is read too; a file without the prefix is named."""
     (first, *_) = walk(ppmi_original).images
     whole = read_header(first)
     assert (whole.modality, whole.description) == ("NM", "Reconstructed DaTSCAN")
@@ -143,6 +144,13 @@ def test_slices_of_another_modality_are_passed_over(ppmi_original: Path, tmp_pat
     assert found.problems == []
 
 
-@pytest.mark.parametrize(("tracer", "expected"), [("", True), ("I-123 Ioflupane", True), ("99mTc-TRODAT-1", False)])
+@pytest.mark.parametrize(
+    ("tracer", "expected"),
+    [
+        *(("", True), ("I-123 Ioflupane", True), ("DaTSCAN", True), ("123I-FP-CIT", True), ("I-123", True)),
+        *(("99mTc-TRODAT-1", False), ("123I-beta-CIT", False)),
+    ],
+)
 def test_other_tracers_are_told_apart(tracer: str, expected: bool) -> None:
-    assert is_ioflupane(tracer) is expected
+    """The isotope alone may be ioflupane; a name of another tracer with it is not."""
+    assert (parse_tracer(tracer) == IOFLUPANE) is expected

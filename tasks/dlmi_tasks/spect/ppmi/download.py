@@ -15,7 +15,6 @@ from dlmi_tasks.spect.tables.load import load_tables
 from dlmi_tasks.spect.tables.records import Problem, Tables
 
 ZIPPED = "unpack it here, with its folders"
-BARE = "{} XML files lie apart from images; that is how the archive hands them out"
 
 
 @dataclass(frozen=True)

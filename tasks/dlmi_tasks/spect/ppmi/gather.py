@@ -7,10 +7,11 @@ from itertools import groupby
 from pathlib import Path
 
 from dlmi_bench.errors import DataError
-from dlmi_tasks.spect.ppmi.headers import Header, is_ioflupane, read_header
+from dlmi_tasks.spect.ppmi.headers import Header, read_header
 from dlmi_tasks.spect.ppmi.identity import ImageFile, choose_files, identify
 from dlmi_tasks.spect.ppmi.layout import MODALITY
 from dlmi_tasks.spect.tables.records import Problem
+from dlmi_tasks.spect.tables.values import IOFLUPANE, parse_tracer
 
 MANY = 12  # DICOM files in one folder: slices of one series, of which two headers are read
 
@@ -45,7 +46,7 @@ def gather(paths: list[Path], known: dict[str, str]) -> Gathered:
             problems.append(header)
         elif header and header.modality not in ("", MODALITY):
             elsewhere[header.modality] += 1
-        elif header and not is_ioflupane(header.tracer):
+        elif header and parse_tracer(header.tracer) != IOFLUPANE:
             problems.append(Problem(str(path), f"another tracer, {header.tracer}: not DaTSCAN"))
         else:
             image = identify(path, header, known)

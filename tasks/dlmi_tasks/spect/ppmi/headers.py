@@ -7,8 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlmi_bench.errors import DataError
 from dlmi_bench.files import parsing, read_head
+from dlmi_tasks.spect.volumes.dicom import BIG_ENDIAN, EXPLICIT, IMPLICIT, RUN_LENGTH, read_meta
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -20,9 +20,7 @@ TAGS = (
     "Rows Columns RadiopharmaceuticalInformationSequence RotationInformationSequence"
 ).split()
 PIXELS = 0x7FE00010
-META_GROUP = 2
-PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")  # implicit, explicit, big endian
-IOFLUPANE = ("ioflupane", "fp-cit", "fpcit", "datscan", "i-123", "123i", "i123")
+JPEG = "1.2.840.10008.1.2.4"  # and what follows it: compressed voxels under a plain header
 
 
 @dataclass(frozen=True)
@@ -56,20 +54,14 @@ def read_header(path: Path) -> Header:
 
 def _parse(path: Path, content: bytes) -> "Dataset":
     from pydicom.dataset import Dataset
-    from pydicom.errors import InvalidDicomError
-    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.filereader import read_dataset
     from pydicom.tag import BaseTag, Tag
 
     stream = io.BytesIO(content)
-    try:
-        read_preamble(stream, force=False)
-    except InvalidDicomError:
-        raise DataError(f"{path}: not a DICOM file (no DICM prefix)", REMEDY) from None
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >> 16 != META_GROUP)
-    syntax = meta.get("TransferSyntaxUID")
-    if syntax not in PLAIN and not str(syntax).startswith("1.2.840.10008.1.2.4") and syntax != "1.2.840.10008.1.2.5":
+    syntax = str(read_meta(path, stream).get("TransferSyntaxUID"))
+    if syntax not in (IMPLICIT, EXPLICIT, BIG_ENDIAN, RUN_LENGTH) and not syntax.startswith(JPEG):
         return Dataset()
-    form = syntax == PLAIN[0], syntax != PLAIN[2]
+    form = syntax == IMPLICIT, syntax != BIG_ENDIAN
     try:
         tags: list[BaseTag | int] = [Tag(name) for name in TAGS]
         return read_dataset(stream, *form, stop_when=lambda tag, *_: tag >= PIXELS, specific_tags=tags)
@@ -103,8 +95,3 @@ def _find_tracer(dataset: "Dataset") -> str:
         if name := str(item.get("Radiopharmaceutical") or ""):
             return name
     return ""
-
-
-def is_ioflupane(tracer: str) -> bool:
-    """Whether a tracer is the one of DaTSCAN, by any of its names; what is not said counts as it."""
-    return not tracer or any(name in tracer.lower() for name in IOFLUPANE)

@@ -10,10 +10,9 @@ from datetime import date
 from typing import TypeVar
 
 from dlmi_tasks.spect.ppmi.grouping import Case, Grouping
-from dlmi_tasks.spect.ppmi.headers import is_ioflupane
 from dlmi_tasks.spect.ppmi.identity import ImageFile
 from dlmi_tasks.spect.tables.records import ImageRow, Problem, StageRow, Tables, Visit
-from dlmi_tasks.spect.tables.values import parse_group
+from dlmi_tasks.spect.tables.values import IOFLUPANE, parse_group, parse_tracer
 from dlmi_tasks.spect.tables.visits import ALSO_AT, find_event
 
 T = TypeVar("T")
@@ -100,7 +99,7 @@ def _find_fault(image: ImageFile, row: ImageRow | None, event: str, day: date | 
     if _find(tables.acceptable, image.subject, event, day) is False:
         return "field DATSCAN_IMAGE_ACCEPTABLE says that it is not"
     tracer = (row.tracer if row else "") or _find(tables.tracers, image.subject, event, day) or ""
-    return "" if is_ioflupane(tracer) else f"another tracer, {tracer}: not DaTSCAN"
+    return "" if parse_tracer(tracer) == IOFLUPANE else f"another tracer, {tracer}: not DaTSCAN"
 
 
 def _find(said: Mapping[Visit, T], subject: str, event: str, day: date | None) -> T | None:

@@ -13,6 +13,8 @@ YES, NO = ("yes", "y", "1", "true"), ("no", "n", "0", "false")
 POSITIVE, NEGATIVE = ("positive", "pos", "abnormal"), ("negative", "neg", "normal")
 SEXES = {"0": "F", "f": "F", "female": "F", "1": "M", "m": "M", "male": "M"}
 IOFLUPANE = "ioflupane"
+# Its names, and the isotope alone; 123I-beta-CIT is another tracer.
+IOFLUPANES = re.compile(r"ioflupane|datscan|fp-?cit|^\W*(?:123-?i|i-?123)\W*$", re.IGNORECASE)
 # Normalised group by what files write; any other text is kept.
 GROUPS = {
     **dict.fromkeys(("1", "pd", "parkinson's disease", "parkinsons disease", "parkinson disease"), "PD"),
@@ -88,8 +90,7 @@ def parse_choice(text: str, yes: tuple[str, ...], no: tuple[str, ...]) -> bool |
 def parse_tracer(text: str) -> str:
     """Name of the tracer. A blank is ioflupane, which all centres but a few use."""
     word = text.strip()
-    is_ioflupane = not word or any(name in word.casefold() for name in (IOFLUPANE, "datscan", "fp-cit"))
-    return IOFLUPANE if is_ioflupane else word
+    return IOFLUPANE if not word or IOFLUPANES.search(word) else word
 
 
 def parse_nsd(text: str) -> str:

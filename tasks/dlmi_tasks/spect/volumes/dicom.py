@@ -22,6 +22,7 @@ from dlmi_tasks.spect.volumes.stored import REMEDY, Stored, check_matrix
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
+    from pydicom.dataset import FileMetaDataset
 
 # Transfer syntaxes that are read: plain values, all of the file deflated, run-length coding. The size that any other
 # decodes to is known to its decoder alone.
@@ -68,18 +69,30 @@ def _rescale(path: Path, dataset: "FileDataset", frames: Volume) -> Volume:
     return frames
 
 
-def _parse_dicom(path: Path, content: bytes) -> "FileDataset":
-    """Parse as pydicom.dcmread does, which would inflate without limit."""
-    from pydicom.dataset import FileDataset, FileMetaDataset
+def read_meta(path: Path, stream: io.BytesIO) -> "FileMetaDataset":
+    """Read what stands before a file's data set, where the stream then stands.
+
+    Raises:
+        DataError: not a DICOM file.
+    """
+    from pydicom.dataset import FileMetaDataset
     from pydicom.errors import InvalidDicomError
     from pydicom.filereader import read_dataset, read_preamble
 
-    stream = io.BytesIO(content)
     try:
         read_preamble(stream, force=False)
     except InvalidDicomError:
         raise DataError(f"{path}: not a DICOM file (no DICM prefix)", REMEDY) from None
-    meta = FileMetaDataset(read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >> 16 != META_GROUP))
+    return FileMetaDataset(read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >> 16 != META_GROUP))
+
+
+def _parse_dicom(path: Path, content: bytes) -> "FileDataset":
+    """Parse as pydicom.dcmread does, which would inflate without limit."""
+    from pydicom.dataset import FileDataset
+    from pydicom.filereader import read_dataset
+
+    stream = io.BytesIO(content)
+    meta = read_meta(path, stream)
     syntax = meta.get("TransferSyntaxUID")
     if syntax is None:
         raise DataError(f"{path}: field TransferSyntaxUID is missing; truncated?", REMEDY)
