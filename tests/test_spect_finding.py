@@ -12,9 +12,9 @@ from dlmi_bench.errors import DataError
 from dlmi_tasks.spect.ppmi.gather import gather
 from dlmi_tasks.spect.ppmi.headers import Header, read_header
 from dlmi_tasks.spect.ppmi.identity import ImageFile, choose_files, identify
-from dlmi_tasks.spect.ppmi.walk import walk
 from dlmi_tasks.spect.tables.records import Problem
 from dlmi_tasks.spect.tables.values import IOFLUPANE, parse_tracer
+from dlmi_tasks.spect.walk import walk
 from stand_ins import plant
 
 NM = Header(modality="NM", subject="3001")

@@ -10,9 +10,9 @@ from dlmi_tasks.spect.ppmi.gather import Gathered, gather
 from dlmi_tasks.spect.ppmi.grouping import GROUPINGS, Grouping
 from dlmi_tasks.spect.ppmi.joining import Joined, Scan, join
 from dlmi_tasks.spect.ppmi.options import Options
-from dlmi_tasks.spect.ppmi.walk import Walked, walk
 from dlmi_tasks.spect.tables.load import load_tables
 from dlmi_tasks.spect.tables.records import Problem, Tables
+from dlmi_tasks.spect.walk import Walked, walk
 
 ZIPPED = "unpack it here, with its folders"
 

@@ -1,6 +1,5 @@
 """Tables below a folder, read as a whole. Nothing in them is fatal: each file has its account, each loss its reason."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -12,14 +11,14 @@ from dlmi_tasks.spect.tables.figures import Figures, read_figures
 from dlmi_tasks.spect.tables.images import ImageEntry, read_images
 from dlmi_tasks.spect.tables.merging import Entry
 from dlmi_tasks.spect.tables.people import People, read_people
-from dlmi_tasks.spect.tables.reading import SUFFIXES, Table, read_table
+from dlmi_tasks.spect.tables.reading import Table, read_table
 from dlmi_tasks.spect.tables.records import Problem, ReadRow, TableFile, Tables
 from dlmi_tasks.spect.tables.releases import find_older, find_release
 from dlmi_tasks.spect.tables.roles import EXPECTED, IMAGES, UNKNOWN, list_labs
 from dlmi_tasks.spect.tables.stages import Stages, read_stages
+from dlmi_tasks.spect.walk import walk
 
 UNREADABLE = "unreadable"
-JUNK = ("._", "~$")  # what a Mac leaves on a foreign disk, and a spreadsheet beside an open file
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Contents:
 
 def load_tables(folder_or_paths: Path | Iterable[Path]) -> Tables:
     """Read every table below a folder, or those named, by their columns. No stages at all is no error here."""
-    named = find_tables(folder_or_paths) if isinstance(folder_or_paths, Path) else folder_or_paths
+    named = walk(folder_or_paths).tables if isinstance(folder_or_paths, Path) else folder_or_paths
     paths = [path for path in named if path.is_file()]  # a pipe would never end
     read = [(path, read_table(path)) for path in paths]
     tables = [table for _, table in read if isinstance(table, Table)]
@@ -62,19 +61,6 @@ def load_tables(folder_or_paths: Path | Iterable[Path]) -> Tables:
     sources = contents.list_sources()
     files = [_describe_file(path, found, older, sources) for path, found in read]
     return _make_tables(contents, files, problems)
-
-
-def find_tables(folder: Path) -> list[Path]:
-    """Files below a folder whose suffix is that of a table, links followed, each folder once."""
-    found, seen = [], set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        here = Path(root)
-        if (real := here.resolve()) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        found += [here / name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(JUNK)]
-    return sorted(path for path in found if path.is_file())
 
 
 def _read_contents(tables: list[Table], releases: dict[Path, date]) -> tuple[Contents, list[Problem]]:

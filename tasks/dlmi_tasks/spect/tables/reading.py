@@ -19,7 +19,6 @@ from dlmi_tasks.spect.tables.records import Problem
 from dlmi_tasks.spect.tables.roles import UNKNOWN, explain_unknown, find_role
 from dlmi_tasks.spect.tables.workbook import list_sheets
 
-SUFFIXES = (".csv", ".tsv", ".xlsx")
 DELIMITERS = ",;\t"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 DATE_COLUMNS = ("Acq Date", "INFODT", "DATSCAN_DATE", "LAST_UPDATE")

@@ -16,7 +16,8 @@ from dlmi_tasks.spect.tables.records import Problem
 IMAGES = (".dcm", ".ima", ".nii", ".nii.gz")
 TABLES = (".csv", ".tsv", ".xlsx")
 ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.gz|7z|rar)(\.[a-z]{2}|\.\d{2,3})?$|\.z\d{2}$", re.IGNORECASE)
-# What systems leave beside files, and the index of a DICOM medium.
+# What systems leave beside files: a Mac ._x beside x, a spreadsheet ~$x beside one that is open; a DICOM medium's index.
+PREFIXES = ("._", "~$")
 LEFTOVERS = {".ds_store", "thumbs.db", "desktop.ini", "dicomdir"}
 DICOM_MAGIC, MAGIC_AT = b"DICM", 128
 
@@ -83,7 +84,7 @@ def _sort(path: Path, found: Walked) -> None:
     if not path.is_file():
         dead = path.is_symlink() and not path.exists()
         found.problems.append(Problem(str(path), "a link that leads nowhere" if dead else "not a regular file"))
-    elif name in LEFTOVERS or name.startswith("._"):
+    elif name in LEFTOVERS or name.startswith(PREFIXES):
         found.n_leftovers += 1
     elif name.endswith(IMAGES):
         found.images.append(path)
