@@ -16,7 +16,7 @@ from dlmi_tasks.spect.tables.records import Problem
 IMAGES = (".dcm", ".ima", ".nii", ".nii.gz")
 TABLES = (".csv", ".tsv", ".xlsx")
 ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.gz|7z|rar)(\.[a-z]{2}|\.\d{2,3})?$|\.z\d{2}$", re.IGNORECASE)
-# What systems leave beside files: a Mac ._x beside x, a spreadsheet ~$x beside one that is open; a DICOM medium's index.
+# What systems leave beside files: a Mac ._x beside x, a spreadsheet ~$x beside one that is open; a DICOM index.
 PREFIXES = ("._", "~$")
 LEFTOVERS = {".ds_store", "thumbs.db", "desktop.ini", "dicomdir"}
 DICOM_MAGIC, MAGIC_AT = b"DICM", 128
