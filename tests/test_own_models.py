@@ -179,7 +179,9 @@ def test_entry_of_a_file_says_what_the_file_has(tmp_path: Path, monkeypatch: pyt
 
 
 def test_images_go_to_no_net_of_volumes() -> None:
-    """Registered models that flatten take volumes, and every model of the user's is tried."""
+    """Registered models that flatten take volumes, as do those made for them; every model of the user's is tried."""
     takes = {name for name, entry in MODELS.items() if entry.fits((1, 8, 32, 32))}
-    assert takes == {"softmax", "mlp-24-16", "mlp-64-32", "mlp-512-256"}
+    assert takes == {"softmax", "mlp-24-16", "mlp-64-32", "mlp-512-256", "cnn3d-8"}
+    assert not MODELS["cnn3d-8"].fits((1, 32, 32))
+    assert not MODELS["cnn3d-8"].fits((1, 4, 32, 32))
     assert ModelEntry("m", "f", "mine", is_own=True).fits((1, 8, 32, 32))

@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from dlmi_bench.errors import DataError, UsageError
+from dlmi_bench.errors import DataError
 from dlmi_tasks.audit import count_exact, find_near
+from dlmi_tasks.own.examples import Examples
+from dlmi_tasks.own.options import DEFAULTS
+from dlmi_tasks.own.plan import make_plan
+from dlmi_tasks.spec import Groups, Labels
 from dlmi_tasks.spect.audit import audit_leakage, measure_inflation
 from dlmi_tasks.spect.data import CLASS_NAMES, NOTE, Scans, SpectDataset
 from dlmi_tasks.spect.manifest import check_splits, hash_subject, load_key, make_manifest
+from dlmi_tasks.spect.ppmi.dataset import TEST_SHARE, VALIDATION_SHARE
 from dlmi_tasks.spect.preprocess import Extracts, Preprocessing
-from dlmi_tasks.spect.splits import split_patients
 
 
 def make_scans(rng: np.random.Generator, subjects: list[str], own: float = 0.0) -> Scans:
@@ -27,6 +32,7 @@ def make_scans(rng: np.random.Generator, subjects: list[str], own: float = 0.0) 
     extracts = Extracts(
         planes=np.zeros((n, 1, 1), np.float32),
         slices=slices.astype(np.float32),
+        stack=np.zeros((n, 0, 50, 50), np.float32),
         occipital=np.ones(n, np.float32),
         ratios=np.ones((n, 4), np.float32),
     )
@@ -39,13 +45,19 @@ def make_data(own: float = 0.0, n: int = 30) -> SpectDataset:
     return SpectDataset("x", "made up", train, test, True, NOTE, validation, Preprocessing(), CLASS_NAMES)
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2)), min_size=1, max_size=120), st.integers(0, 100))
+def split_patients(subjects: Groups, labels: Labels) -> tuple[NDArray[np.intp], ...]:
+    """The splits of a folder of scans, one part held out."""
+    examples = Examples("x", "", "", (1, 50, 50), labels, CLASS_NAMES, groups=subjects)
+    return make_plan(examples, {**DEFAULTS, "test_share": TEST_SHARE, "validation_share": VALIDATION_SHARE}).cut()
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2)), min_size=1, max_size=120))
 @settings(max_examples=50, deadline=None)
-def test_no_patient_is_ever_in_two_splits(scans: list[tuple[int, int]], seed: int) -> None:
+def test_no_patient_is_ever_in_two_splits(scans: list[tuple[int, int]]) -> None:
     """Whatever scans there are, each is in exactly one split, and so is each patient."""
     scans = scans + [(100 + 10 * c + i, c) for c in range(3) for i in range(3)]
     subjects, labels = np.array([str(s) for s, _ in scans]), np.array([c for _, c in scans])
-    parts = split_patients(subjects, labels, CLASS_NAMES, seed=seed)
+    parts = split_patients(subjects, labels)
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(scans)))
     owners = [set(subjects[part]) for part in parts]
     assert len(set.union(*owners)) == sum(map(len, owners))
@@ -55,20 +67,16 @@ def test_no_patient_is_ever_in_two_splits(scans: list[tuple[int, int]], seed: in
 def test_splits_are_stratified_and_repeatable() -> None:
     """Of 50 patients a class, 30, 10 and 10 go to the splits, the same ones each time."""
     subjects, labels = np.array([f"{i:03}" for i in range(150)]), np.repeat([0, 1, 2], 50)
-    parts = split_patients(subjects, labels, CLASS_NAMES)
+    parts = split_patients(subjects, labels)
     assert [np.bincount(labels[part]).tolist() for part in parts] == [[30] * 3, [10] * 3, [10] * 3]
-    again = split_patients(subjects, labels, CLASS_NAMES)
+    again = split_patients(subjects, labels)
     assert all((a == b).all() for a, b in zip(parts, again, strict=True))
 
 
-def test_small_and_impossible_splits() -> None:
-    """Three patients give one to each split; two are an error; shares must add up."""
+def test_small_splits() -> None:
+    """Three patients of a class give one to each split."""
     subjects, labels = np.array(list("abcdefghi")), np.repeat([0, 1, 2], 3)
-    assert [len(part) for part in split_patients(subjects, labels, CLASS_NAMES)] == [3, 3, 3]
-    with pytest.raises(DataError, match=r"class '1' \(field NHY\) has 2 patients"):
-        split_patients(subjects[1:], labels[1:], CLASS_NAMES)
-    with pytest.raises(UsageError, match="do not add up"):
-        split_patients(subjects, labels, CLASS_NAMES, fractions=(0.5, 0.2, 0.2))
+    assert [len(part) for part in split_patients(subjects, labels)] == [3, 3, 3]
 
 
 def test_manifest_hides_who_and_proves_disjoint() -> None:

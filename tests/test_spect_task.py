@@ -71,10 +71,12 @@ def test_arms_cover_the_grid_once() -> None:
     assert len(set(SPECT_ARMS)) == 9 + 2
     assert get_task("spect+hottest").input_shape == (1, 50, 50)
     assert get_task("spect+none-full").input_shape == (1, 109, 91)
+    assert get_task("spect+channels").input_shape == (14, 50, 50)
+    assert get_task("spect+volume").input_shape == (1, 14, 50, 50)
     assert get_task("spect").input_shape == get_task("spect+zscore-crop").input_shape == (1, 50, 50)
 
 
-@pytest.mark.parametrize("slices", ["single", "hottest"])
+@pytest.mark.parametrize("slices", ["single", "hottest", "channels", "volume"])
 def test_arms_of_slices_differ_in_nothing_else(slices: str) -> None:
     """The choice of slices is the arm's, normalisation and crop are those of the task itself."""
     load = get_task(f"spect+{slices}").load

@@ -17,7 +17,7 @@ Start = Literal["scratch", "synthetic", "imagenet"]
 
 
 class Problem(NamedTuple):
-    """Shape of one example, (channel, height, width), and number of classes."""
+    """Shape of one example, (channel, height, width) or (channel, depth, height, width), and number of classes."""
 
     input_shape: tuple[int, ...]
     n_classes: int
@@ -25,6 +25,7 @@ class Problem(NamedTuple):
 
 DIGITS = Problem((1, 16, 16), 10)
 SLICES = Problem((1, 50, 50), 3)
+VOLUMES = Problem((1, 14, 50, 50), 3)
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,14 @@ class ModelEntry:
 
     Attributes:
         usual: Problem assumed where none is stated: by `count MODEL`, and by weights files that name no input shape.
-        min_side: Smallest height and width it takes [pixels].
+        min_side: Smallest side it takes [pixels].
         only_shape: The one input shape it takes; None where every image from `min_side` on fits.
         starts: Other starts of its weights; each is registered as two more models, fine-tuned and frozen.
         is_large: Whether its training takes hours on a CPU.
         start: Source of the weights before training; see dlmi_tasks/training/start.py.
         is_frozen: Whether only the last layer is trained.
         takes_volumes: Whether it takes examples of more axes than an image has.
+        takes_images: Whether it takes images.
         is_own: Whether it is a user's: `factory` is then a key of the module's MODELS, or an attribute.
         definition: A user's model that no other process can import, as those of a notebook.
     """
@@ -56,6 +58,7 @@ class ModelEntry:
     start: Start = "scratch"
     is_frozen: bool = False
     takes_volumes: bool = False
+    takes_images: bool = True
     is_own: bool = False
     definition: "Model | None" = None
 
@@ -80,7 +83,7 @@ class ModelEntry:
         """Tell whether the architecture takes examples of this shape; of a user's only building it can tell."""
         if self.is_own:
             return True
-        if len(input_shape) > 3 and not self.takes_volumes:
+        if not (self.takes_volumes if len(input_shape) > 3 else self.takes_images):
             return False
         if self.only_shape:
             return tuple(input_shape) == self.only_shape
@@ -141,6 +144,16 @@ MODELS: dict[str, ModelEntry] = {
     "cnn-4": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 4 channels", {"n_channels": 4}, min_side=4),
     "cnn-16": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 16 channels", {"n_channels": 16}, min_side=4),
     "cnn-32": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 32 channels", {"n_channels": 32}, min_side=4),
+    "cnn3d-8": ModelEntry(
+        "dlmi_models.cnn3d",
+        "CNN3D",
+        "three convolutions of volumes, 8 channels",
+        {"n_channels": 8},
+        VOLUMES,
+        8,
+        takes_volumes=True,
+        takes_images=False,
+    ),
     "vgg16-c": ModelEntry("dlmi_models.vgg", "VGG", "VGG16, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)),
     "resnet-c": ModelEntry(
         "dlmi_models.resnet", "ResNet", "ResNet-18, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)

@@ -15,6 +15,8 @@ SPECT_ARMS = (
     *tuple(f"spect+{n}-{e}" for n in NORMALISATIONS for e in EXTENTS)[1:],  # the first is `spect` itself
     *(f"spect+{slices}" for slices in SLICES),
 )
+# All slices of the window, side by side as channels or behind each other as a volume, where the task averages them.
+STACKS = ("channels", "volume")
 
 # name -> the module whose TASKS holds it, `module:attribute`, or a user's task of this process. Modules are imported on
 # use, so that listing names loads no data code.
@@ -24,7 +26,7 @@ TASKS: "dict[str, str | Task]" = {
     "spect": "dlmi_tasks.spect.task",
     "spect-realistic": "dlmi_tasks.spect.task",
     "spect-small": "dlmi_tasks.spect.task",
-    **dict.fromkeys(SPECT_ARMS, "dlmi_tasks.spect.task"),
+    **dict.fromkeys((*SPECT_ARMS, *(f"spect+{stack}" for stack in STACKS)), "dlmi_tasks.spect.task"),
 }
 
 

@@ -8,10 +8,12 @@ import typer
 
 from dlmi_bench.cli.options import (
     AssumeOption,
+    FoldsOption,
     GroupingOption,
     JsonOption,
     QuietOption,
     RegisterOption,
+    SitesOption,
     check_places,
     name_scan_options,
     print_json,
@@ -46,6 +48,8 @@ def data(
     grouping: GroupingOption = None,
     assume_pd: AssumeOption = False,
     register: RegisterOption = False,
+    folds: FoldsOption = None,
+    hold_out_sites: SitesOption = False,
     audit: Annotated[bool, typer.Option("--audit", help="spect: look for leaks between splits.")] = False,
     montage: Annotated[Path | None, typer.Option(help="spect: write a picture of the synthetic slices.")] = None,
     quiet: QuietOption = False,
@@ -53,7 +57,8 @@ def data(
 ) -> None:
     """Get a task's data and describe them; published data are verified, your own are audited."""
     check_places(montage)
-    name_scan_options(grouping, assume_pd=assume_pd, register=register)
+    folder = data_dir if data_dir and data_dir.is_dir() else None  # else the task says so in its own words
+    name_scan_options(folder, grouping, assume_pd=assume_pd, register=register, n_folds=folds, sites=hold_out_sites)
     if source is Source.folder and data_dir is None:
         raise UsageError("--source folder needs a folder", "name it with --data-dir")
     from rich.console import Console

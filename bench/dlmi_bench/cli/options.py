@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlmi_bench.errors import StoreError
+from dlmi_bench.errors import StoreError, UsageError
 from dlmi_bench.units import clean_text
 
 if TYPE_CHECKING:
@@ -19,13 +19,21 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder of the results.")
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 GroupingOption = Annotated[
     str | None,
-    typer.Option("--grouping", help="Scans in a folder: stage, phase, 1-2+, hc-pd, visual, nsd-iss, or FILE.toml."),
+    typer.Option(
+        "--grouping", help="Scans in a folder: stage, phase, 1-2+, hc-pd, visual, nsd-iss, labels, or FILE.toml."
+    ),
 ]
 AssumeOption = Annotated[
     bool, typer.Option("--assume-pd", help="Scans in a folder: who is in no table of groups is a patient.")
 ]
 RegisterOption = Annotated[
     bool, typer.Option("--register", help="Scans in a folder: align each to the template before it is cut.")
+]
+FoldsOption = Annotated[
+    int | None, typer.Option("--folds", min=2, help="Scans in a folder: folds by patient, each tested once.")
+]
+SitesOption = Annotated[
+    bool, typer.Option("--hold-out-sites", help="Scans in a folder: test on each site, learn from the others.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
@@ -43,16 +51,24 @@ def check_places(*paths: Path | None) -> None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
-def name_scan_options(grouping: str | None, *, assume_pd: bool, register: bool) -> None:
-    """Name how a folder of scans is read, before its task is loaded; workers inherit it.
+def name_scan_options(
+    folder: Path | None, grouping: str | None, *, assume_pd: bool, register: bool, n_folds: int | None, sites: bool
+) -> None:
+    """Name a folder of scans and how it is read, before its task is loaded; workers inherit both.
 
     Raises:
-        UsageError: there is no such grouping.
+        UsageError: there is no such grouping or folder, or none is named.
     """
-    if grouping or assume_pd or register:
+    from dlmi_tasks.files import folders
+
+    folders.name_folder(folders.PPMI, folder)
+    if grouping or assume_pd or register or n_folds or sites:
         from dlmi_tasks.spect.ppmi.options import Options, name_options
 
-        name_options(Options(grouping or "stage", assume_pd, register))
+        if folders.find_folder(folders.PPMI) is None:
+            cause = "--grouping, --assume-pd, --register, --folds and --hold-out-sites are for scans in a folder"
+            raise UsageError(cause, "name a folder that exists with --data-dir")
+        name_options(Options(grouping or "", assume_pd, register, n_folds or 1, sites))
 
 
 def say(text: str, *, err: bool = False) -> None:

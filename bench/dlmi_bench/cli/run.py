@@ -9,11 +9,13 @@ import typer
 from dlmi_bench import api
 from dlmi_bench.cli.options import (
     AssumeOption,
+    FoldsOption,
     GroupingOption,
     JsonOption,
     OutOption,
     QuietOption,
     RegisterOption,
+    SitesOption,
     name_scan_options,
     print_json,
     say,
@@ -42,10 +44,12 @@ def run(
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     backend: Annotated[list[str] | None, typer.Option(help="Only this backend; may be repeated.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each model.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="spect: folder of a PPMI download.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="spect: folder of scans, such as a download of PPMI.")] = None,
     grouping: GroupingOption = None,
     assume_pd: AssumeOption = False,
     register: RegisterOption = False,
+    folds: FoldsOption = None,
+    hold_out_sites: SitesOption = False,
     weights_dir: Annotated[
         Path | None, typer.Option(help="Folder of ImageNet weights: NAME.pth, NAME.safetensors.")
     ] = None,
@@ -77,9 +81,8 @@ def run(
     from dlmi_bench.suite.suites import parse_shard
     from dlmi_tasks.files import folders
 
-    folders.name_folder(folders.PPMI, data_dir)
     folders.name_folder(folders.WEIGHTS, weights_dir)
-    name_scan_options(grouping, assume_pd=assume_pd, register=register)
+    name_scan_options(data_dir, grouping, assume_pd=assume_pd, register=register, n_folds=folds, sites=hold_out_sites)
     file, kinds = _split_words(words or [])
     if kinds and not fresh:
         raise _refuse_word(kinds[0])

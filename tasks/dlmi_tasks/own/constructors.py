@@ -8,14 +8,15 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
     from dlmi_tasks.own.options import CommonOptions, Options
-    from dlmi_tasks.spec import Task
+    from dlmi_tasks.spec import Recipe, Task
 
 
 class Constructors:
     """Ways to make a task of your own data.
 
-    All take the options of dlmi_tasks.own.options.Options as keywords, and raise DataError, which names the file, row
-    or field that cannot be used, or UsageError for an option that does not exist or does not suit the data.
+    All but from_spect take the options of dlmi_tasks.own.options.Options as keywords. They raise DataError, which names
+    the file, row or field that cannot be used, or UsageError for an option that does not exist or does not suit the
+    data.
     """
 
     @classmethod
@@ -85,6 +86,51 @@ class Constructors:
         from dlmi_tasks.own.sources.manifest import from_csv
 
         return from_csv(manifest, image=image, label=label, group=group, split=split, site=site, root=root, **options)
+
+    @classmethod
+    def from_spect(
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        grouping: str = "",
+        assume_pd: bool = False,
+        register: bool = False,
+        n_folds: int = 1,
+        held_out_sites: bool = False,
+        slices: Literal["window", "single", "hottest", "channels", "volume"] = "window",
+        recipes: "dict[str, Recipe] | None" = None,
+    ) -> "Task":
+        """Make a task of a folder of DaT-SPECT scans, as the task `spect` reads them.
+
+        Args:
+            path: Images and tables at any depth: a download of PPMI, a BIDS tree, or anything with a table in the
+                folder itself that lists images (columns path and subject; label, site, session, group, sex and age
+                where they are known).
+            name: Name of the task; else that of the folder.
+            grouping: stage, phase, 1-2+, hc-pd, visual, nsd-iss, labels, or a TOML file with stages by class. Else the
+                labels of a table that lists images, or the stages.
+            assume_pd: Whether subjects of whom no table names the group are patients.
+            register: Whether each scan is aligned to the template.
+            n_folds: Folds by patient; each training of a seed tests on another one.
+            held_out_sites: Whether each training tests on one site and learns from all others.
+            slices: Mean of the window, one slice, the 14 with most uptake, or all 14 of the window as channels of an
+                image or as a volume.
+            recipes: Recipes by model that replace those of the task `spect`.
+        """
+        from dlmi_tasks.spect.task import from_spect
+
+        return from_spect(
+            path,
+            name=name,
+            grouping=grouping,
+            assume_pd=assume_pd,
+            register=register,
+            n_folds=n_folds,
+            held_out_sites=held_out_sites,
+            slices=slices,
+            recipes=recipes,
+        )
 
     @classmethod
     def from_datasets(

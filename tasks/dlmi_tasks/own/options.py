@@ -131,7 +131,7 @@ def complete(options: CommonOptions, name: str | None = None) -> Options:
     if unknown:
         raise UsageError(f"option {unknown[0]!r} does not exist", f"the options are {', '.join(DEFAULTS)}")
     full: Options = {**DEFAULTS, **options}
-    full["name"] = _check_name(full["name"] or name)
+    full["name"] = check_name(full["name"] or name)
     _check_choice("normalisation", full["normalisation"], ("standard", "minmax", "none"))
     _check_choice("n_dims", full["n_dims"], (None, 2, 3))
     for key, kinds, remedy in TYPES:
@@ -160,7 +160,7 @@ def add_split(options: Options, where: str, split: ArrayLike) -> Options:
     return {**options, "split": split}
 
 
-def _check_name(name: str | None) -> str:
+def check_name(name: str | None) -> str:
     if name is None or not NAME.fullmatch(name):
         raise UsageError(f"name {name!r} cannot name a task", "state name=: letters, digits, '.', '_' and '-'")
     return name

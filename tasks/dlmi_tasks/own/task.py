@@ -20,6 +20,7 @@ from dlmi_tasks.spec import Images, Recipe, Target, Task
 DEFAULT_RECIPE = Recipe(n_epochs=20, peak_lr=4e-3, augmentation="none")
 DEFAULT_MODELS = ("softmax", "mlp-64-32", "cnn-4", "cnn-32")
 VOLUME_MODELS = ("softmax", "mlp-64-32")
+CONVOLUTIONAL, MIN_SIDE = ("cnn3d-8",), 8  # of volumes, and the smallest side it takes
 
 Make = Callable[[Progress | None], OwnDataset]
 
@@ -66,12 +67,12 @@ def build_task(
     options: Options, shape: tuple[int, ...], class_names: tuple[str, ...], n_folds: int, make: Make
 ) -> Task:
     """Task with these options; `make` makes its data."""
-    name, distortion, is_volume = options["name"], options["distortion"], len(shape) > 3
+    name, distortion = options["name"], options["distortion"]
     assert name is not None
     return Task(
         name=name,
         title=options["title"] or name,
-        default_models=tuple(options["default_models"] or (VOLUME_MODELS if is_volume else DEFAULT_MODELS)),
+        default_models=tuple(options["default_models"] or _choose_models(shape)),
         load=Loader(make, name),
         input_shape=shape,
         class_names=class_names,
@@ -85,6 +86,12 @@ def build_task(
         n_folds=n_folds,
         fit=options["fit"],
     )
+
+
+def _choose_models(shape: tuple[int, ...]) -> tuple[str, ...]:
+    if len(shape) <= 3:
+        return DEFAULT_MODELS
+    return VOLUME_MODELS + (CONVOLUTIONAL if min(shape[1:]) >= MIN_SIDE else ())
 
 
 def _make_target(target: float | Target | None) -> Target | None:

@@ -12,7 +12,7 @@ from dlmi_bench.errors import DataError
 from dlmi_tasks.files import folders
 from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.spect.anatomy.anatomy import Regions, load_regions
-from dlmi_tasks.spect.audit import audit_leakage
+from dlmi_tasks.spect.audit import audit_leakage, measure_inflation
 from dlmi_tasks.spect.cohort.cohort import CohortSpec
 from dlmi_tasks.spect.cohort.synthesis import Count
 from dlmi_tasks.spect.data import SIZES, SpectDataset, SyntheticDataset, load_synthetic, summarise
@@ -91,12 +91,14 @@ def inspect_folder(folder: Path, options: Options, *, has_audit: bool, on_scan: 
     """
     preprocessing = Preprocessing()
     found = inspect_download(folder, options)
-    download, extracts = read_scans(found, preprocessing, has_slices=has_audit, on_scan=on_scan)
+    has_folds = options.n_folds > 1 or options.holds_out_sites
+    download, extracts = read_scans(found, preprocessing, has_slices=has_audit or has_folds, on_scan=on_scan)
     try:
         data = make_dataset(download, extracts, preprocessing)
     except DataError as error:
         return {"report": download.describe(), "error": {"cause": error.cause, "remedy": error.remedy}}
-    return describe(data, has_audit=has_audit)
+    described = describe(data, has_audit=has_audit)
+    return described | {"random_folds": measure_inflation(data)} if has_folds and not has_audit else described
 
 
 def describe(data: SpectDataset, *, has_audit: bool = False, cache: Path | None = None) -> dict[str, object]:

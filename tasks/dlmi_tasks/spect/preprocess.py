@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from dlmi_bench.errors import UsageError
 from dlmi_tasks.spect.anatomy.anatomy import Regions
-from dlmi_tasks.spect.anatomy.grid import CROP, Mask, crop_center
+from dlmi_tasks.spect.anatomy.grid import CROP, SHAPE, Mask, crop_center
 
 Planes = NDArray[np.float32]  # (n, 109, 91)
+Stacks = NDArray[np.float32]  # (n, 14, 50, 50)
 
 WINDOW = slice(35, 49)  # the slices the literature averages: the striatum, 35-48
 SINGLE = 41
@@ -27,7 +28,8 @@ class Preprocessing:
     """Settings for making images.
 
     Args:
-        slices: `window` (mean of 35-48), `single` (41) or `hottest` (mean of the 14 with most uptake).
+        slices: `window` (mean of 35-48), `single` (41), `hottest` (mean of the 14 with most uptake), or the slices of
+            the window as they are: `channels` of an image, or a `volume`.
         normalisation: `occipital` (specific binding: over the reference, less 1), `max`, `zscore`, `minmax`, `none`.
         crop: Side of the central square, or None for the whole slice [pixels].
     """
@@ -36,10 +38,25 @@ class Preprocessing:
     normalisation: str = "occipital"
     crop: int | None = CROP
 
+    @property
+    def is_stack(self) -> bool:
+        """Whether slices are kept apart, which is done for the central crop of specific binding alone."""
+        return self.slices in STACKS
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one image, (channel, height, width), or (channel, depth, height, width) of a volume."""
+        if self.is_stack:
+            return STACKS[self.slices]
+        return (1, self.crop, self.crop) if self.crop else (1, *SHAPE[1:])
+
     def __post_init__(self) -> None:
         for field, value, known in (("slices", self.slices, PLANES), ("normalisation", self.normalisation, NORMALISE)):
             if value not in known:
                 raise UsageError(f"{field} {value!r} does not exist", f"use one of {', '.join(known)}")
+        if self.is_stack and (self.normalisation, self.crop) != ("occipital", CROP):
+            cause = f"slices {self.slices!r} with normalisation {self.normalisation!r} and crop {self.crop}"
+            raise UsageError(cause, f"use the normalisation occipital and the crop {CROP}")
 
 
 @dataclass(frozen=True)
@@ -49,17 +66,19 @@ class Extracts:
     Attributes:
         planes: Chosen slices, averaged, (n, 109, 91).
         slices: Central crops of AUDIT_SLICES, (n, 5, 50, 50).
+        stack: Central crops of the window's slices, (n, 14, 50, 50); (n, 0, 50, 50) where they are averaged.
         occipital: Mean of the reference region, (n,).
         ratios: Measured binding ratios by anatomy.REGIONS, (n, 4).
     """
 
     planes: Planes
     slices: NDArray[np.float32]
+    stack: Stacks
     occipital: NDArray[np.float32]
     ratios: NDArray[np.float32]
 
     def take(self, index: NDArray[np.intp]) -> "Extracts":
-        return Extracts(self.planes[index], self.slices[index], self.occipital[index], self.ratios[index])
+        return Extracts(*(values[index] for values in vars(self).values()))
 
 
 def extract(volumes: list[NDArray[Any]], slices: str, regions: Regions) -> Extracts:
@@ -67,8 +86,10 @@ def extract(volumes: list[NDArray[Any]], slices: str, regions: Regions) -> Extra
     occipital = np.array([v[regions.occipital].mean(dtype=np.float64) for v in volumes], dtype=np.float32)
     planes = np.array([PLANES[slices](v) for v in volumes], dtype=np.float32)
     crops = np.array([crop_center(v[list(AUDIT_SLICES)].astype(np.float32)) for v in volumes])
+    kept = WINDOW if slices in STACKS else slice(0)
+    stack = np.array([crop_center(v[kept].astype(np.float32)) for v in volumes])
     ratios = np.array([measure_ratios(v, regions) for v in volumes], dtype=np.float32)
-    return Extracts(planes, crops, occipital, ratios)
+    return Extracts(planes, crops, stack, occipital, ratios)
 
 
 def measure_ratios(volume: NDArray[Any], regions: Regions) -> NDArray[np.float64]:
@@ -78,8 +99,7 @@ def measure_ratios(volume: NDArray[Any], regions: Regions) -> NDArray[np.float64
 
 
 def join_extracts(parts: list[Extracts]) -> Extracts:
-    names = ("planes", "slices", "occipital", "ratios")
-    return Extracts(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return Extracts(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def _average_hottest(volume: NDArray[Any]) -> NDArray[np.float32]:
@@ -91,8 +111,15 @@ def _average_hottest(volume: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(volume[first : first + width].mean(0, dtype=np.float32))
 
 
+def _average_window(volume: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(volume[WINDOW].mean(0, dtype=np.float32))
+
+
+# Of a stack the averaged slices serve its references, so that these stay those of the task.
+STACKS = {"channels": (WINDOW.stop - WINDOW.start, CROP, CROP), "volume": (1, WINDOW.stop - WINDOW.start, CROP, CROP)}
 PLANES: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
-    "window": lambda volume: volume[WINDOW].mean(0, dtype=np.float32),
+    "window": _average_window,
+    **dict.fromkeys(STACKS, _average_window),
     "single": lambda volume: volume[SINGLE].astype(np.float32),
     "hottest": _average_hottest,
 }
@@ -127,7 +154,10 @@ def normalise(extracts: Extracts, normalisation: str) -> Planes:
 
 
 def make_images(extracts: Extracts, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Model input (n, 1, height, width)."""
+    """Model input (n, 1, height, width), or as Preprocessing.input_shape says."""
+    if preprocessing.is_stack:
+        stack = extracts.stack / extracts.occipital[:, None, None, None] - 1
+        return stack.astype(np.float32).reshape(len(stack), *preprocessing.input_shape)
     planes = normalise(extracts, preprocessing.normalisation)
     if preprocessing.crop is not None:
         planes = crop_center(planes, preprocessing.crop)

@@ -9,15 +9,18 @@ from functools import partial
 from pathlib import Path
 
 from dlmi_bench.records import ARM
-from dlmi_tasks import SLICES, SPECT_ARMS
+from dlmi_tasks import SLICES, SPECT_ARMS, STACKS
 from dlmi_tasks.files import folders
 from dlmi_tasks.files.archives import Progress
+from dlmi_tasks.own.options import check_name
 from dlmi_tasks.spec import Distortion, Recipe, Target, Task
-from dlmi_tasks.spect.anatomy.grid import CROP, SHAPE
+from dlmi_tasks.spect.anatomy.grid import CROP
 from dlmi_tasks.spect.cohort.pool import load_pool
 from dlmi_tasks.spect.data import SIZES, SpectDataset
 from dlmi_tasks.spect.inspection import inspect, load_spect
-from dlmi_tasks.spect.ppmi.options import find_options
+from dlmi_tasks.spect.ppmi.grouping import COURSE
+from dlmi_tasks.spect.ppmi.options import Options, find_options
+from dlmi_tasks.spect.ppmi.question import find_question
 from dlmi_tasks.spect.preprocess import Preprocessing
 from dlmi_tasks.spect.references import COURSE_BASELINE, describe_references
 
@@ -37,30 +40,45 @@ RECIPES = {
     "vgg16-c": COMPACT,
     "resnet-c": replace(COMPACT, peak_lr=1e-2),
     "vit-c": replace(COMPACT, n_epochs=60, is_channels_last=False),
+    "cnn3d-8": COMPACT,
     "efficientnet-lite0": COMPACT,
     "efficientnet-lite0+imagenet": replace(COMPACT, peak_lr=1e-3),
     "efficientnet-lite0+imagenet-frozen": replace(COMPACT, peak_lr=1e-2),
 }
-SLICE_TITLES = {"single": "one slice", "hottest": "the slices with most uptake"}
+VOLUME_MODELS = ("softmax", "mlp-64-32", "cnn3d-8")
+SLICE_TITLES = {
+    "single": "one slice",
+    "hottest": "the slices with most uptake",
+    "channels": "14 slices as channels",
+    "volume": "14 slices as a volume",
+}
 
 
 def load(
     preset: str,
     preprocessing: Preprocessing,
     sizes: tuple[int, int, int],
+    folder: Path | None = None,
+    options: Options | None = None,
     *,
     source: str = "auto",
     data_dir: Path | None = None,
     on_progress: Progress | None = None,
 ) -> SpectDataset:
-    """PPMI's files where a folder is named, here or in the environment; else the synthetic cohort.
+    """Scans in a folder where one is named, here or in the environment; else the synthetic cohort.
 
     Raises:
         DataError, FetchError: see load_spect.
     """
-    folder = data_dir or folders.find_folder(folders.PPMI)
+    folder = data_dir or folder or folders.find_folder(folders.PPMI)
     return load_spect(
-        preset, data_dir=folder, sizes=sizes, preprocessing=preprocessing, on_progress=on_progress, on_scan=on_progress
+        preset,
+        data_dir=folder,
+        options=options,
+        sizes=sizes,
+        preprocessing=preprocessing,
+        on_progress=on_progress,
+        on_scan=on_progress,
     )
 
 
@@ -70,34 +88,70 @@ def make_task(
     preset: str = "course",
     preprocessing: Preprocessing | None = None,
     sizes: tuple[int, int, int] = SIZES,
+    *,
+    folder: Path | None = None,
+    options: Options | None = None,
 ) -> Task:
+    """Make the task with other images, or of scans in a folder.
+
+    Args:
+        folder: Else the one that the environment names, or the synthetic cohort.
+        options: How the folder is read; else those of the environment.
+
+    Raises:
+        DataError, UsageError: see find_question.
+    """
     preprocessing = preprocessing or Preprocessing()
-    options = find_options()
-    is_staged = options.grouping == "stage"
-    height, width = (preprocessing.crop, preprocessing.crop) if preprocessing.crop else SHAPE[1:]
+    grouping, n_folds = find_question(folder or folders.find_folder(folders.PPMI), options or find_options())
     return Task(
         name=name,
         title=title,
-        default_models=("vgg16-c", "resnet-c", "vit-c"),
-        load=partial(load, preset, preprocessing, sizes),
-        input_shape=(1, height, width),
-        class_names=options.classes.classes,
+        default_models=VOLUME_MODELS if preprocessing.slices == "volume" else ("vgg16-c", "resnet-c", "vit-c"),
+        load=partial(load, preset, preprocessing, sizes, folder, options),
+        input_shape=preprocessing.input_shape,
+        class_names=grouping.classes,
         n_validation=None,
-        target=TARGET if is_staged else None,
+        target=TARGET if grouping is COURSE else None,
         time_limit_s=1800.0,
         eval_every_epochs=1,
         distortion=DISTORTION,
         recipes=RECIPES,
-        is_ordinal=options.classes.is_ordinal,
+        is_ordinal=grouping.is_ordinal,
         n_pictured=2,
         references=describe_references,
         load_pool=partial(load_pool, preset, preprocessing),
+        n_folds=n_folds,
     )
+
+
+def from_spect(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    grouping: str = "",
+    assume_pd: bool = False,
+    register: bool = False,
+    n_folds: int = 1,
+    held_out_sites: bool = False,
+    slices: str = "window",
+    recipes: dict[str, Recipe] | None = None,
+) -> Task:
+    """See Task.from_spect."""
+    folder = Path(path).resolve()
+    options = Options(grouping, assume_pd, register, n_folds, held_out_sites)
+    task = make_task(
+        check_name(name or folder.name),
+        f"DaT-SPECT scans in {folder.name}",
+        preprocessing=Preprocessing(slices=slices),
+        folder=folder,
+        options=options,
+    )
+    return replace(task, recipes=task.recipes | (recipes or {}))
 
 
 def _make_arm(name: str) -> Task:
     arm = name.partition(ARM)[2]
-    if arm in SLICES:
+    if arm in (*SLICES, *STACKS):
         return make_task(name, f"Parkinson stages, {SLICE_TITLES[arm]}", preprocessing=Preprocessing(slices=arm))
     normalisation, extent = arm.split("-")
     crop = CROP if extent == "crop" else None
@@ -109,5 +163,5 @@ TASKS: dict[str, Task] = {
     "spect": replace(make_task("spect", "Parkinson stages from DaT-SPECT slices, cohort `course`"), inspect=inspect),
     "spect-realistic": make_task("spect-realistic", "the same, cohort `realistic`", preset="realistic"),
     "spect-small": make_task("spect-small", f"the first {sum(SMALL)} patients of `spect`, to try it out", sizes=SMALL),
-    **{name: _make_arm(name) for name in SPECT_ARMS},
+    **{name: _make_arm(name) for name in (*SPECT_ARMS, *(f"spect+{stack}" for stack in STACKS))},
 }

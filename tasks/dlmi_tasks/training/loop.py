@@ -97,7 +97,7 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     network = build()
     if recipe.is_channels_last:
-        network = network.to(memory_format=torch.channels_last)
+        put_channels_last(network)
     check_batches(network, len(splits.train), recipe)
     source = open_source(splits.train, recipe, task.distortion)
     weights = weigh_classes(splits.train.labels, recipe, task.n_classes)
@@ -132,6 +132,14 @@ def train(
         samples_to_target=hit.epoch * n_examples if hit else None,
         is_timed_out=is_timed_out,
     )
+
+
+def put_channels_last(network: nn.Module) -> None:
+    """Lay kernels of images and of volumes out with channels last; other weights stay as they are."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for weight in network.parameters():
+        if layout := layouts.get(weight.ndim):
+            weight.data = weight.data.to(memory_format=layout)
 
 
 def check_batches(network: nn.Module, n_examples: int, recipe: Recipe) -> None:

@@ -10,17 +10,22 @@ import numpy as np
 
 from dlmi_bench.errors import DataError
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.spec import SPLIT_SEED
+from dlmi_tasks.own.examples import Examples
+from dlmi_tasks.own.options import DEFAULTS
+from dlmi_tasks.own.options import Options as PlanOptions
+from dlmi_tasks.own.plan import Index, Plan, make_plan
+from dlmi_tasks.spec import Arrays, HeldOut, Splits
 from dlmi_tasks.spect.anatomy.anatomy import load_regions
 from dlmi_tasks.spect.cohort.synthesis import Count
-from dlmi_tasks.spect.data import Scans, SpectDataset
+from dlmi_tasks.spect.data import SPLITS, Scans, SpectDataset
 from dlmi_tasks.spect.ppmi.analysis import compare_ratios
 from dlmi_tasks.spect.ppmi.download import Download, count_reasons, inspect_download
+from dlmi_tasks.spect.ppmi.grouping import COURSE
+from dlmi_tasks.spect.ppmi.joining import Scan
 from dlmi_tasks.spect.ppmi.layout import EXPECTED
 from dlmi_tasks.spect.ppmi.options import Options
 from dlmi_tasks.spect.ppmi.prepared import Preparation
 from dlmi_tasks.spect.preprocess import Extracts, Preprocessing, join_extracts, make_images
-from dlmi_tasks.spect.splits import FRACTIONS, split_patients
 from dlmi_tasks.spect.tables.records import Problem
 from dlmi_tasks.spect.volumes.guard import load_reference
 
@@ -29,17 +34,34 @@ NOTE = (
     "the terms on which they were obtained."
 )
 ADD_STAGES = "add the study's table of stages, MDS-UPDRS_Part_III_<date>.csv (columns PATNO and NHY), beside the images"
+TEST_SHARE, VALIDATION_SHARE = 0.2, 0.25  # of all, and of the others
 N_REASONS = 3  # in an error, the most frequent ones
 SHOW = "`dlmi-bench data spect --data-dir {}` shows what was found, and why the rest is out"
 
 
 @dataclass(frozen=True)
 class PpmiDataset(SpectDataset):
-    """A data set from files, with the report of how it came about."""
+    """A data set from files, with the report of how it came about.
 
+    Attributes:
+        plan: How scans are split; a training of folds has splits of its own.
+        everything: All scans, where there are folds.
+        question: What is asked of the scans, where it is not the course's three stages.
+    """
+
+    plan: Plan | None = None
+    everything: Arrays | None = None
     report: dict[str, object] = field(default_factory=dict)
     summary: dict[str, object] = field(default_factory=dict)
-    question: str = ""  # what is asked of the scans, where it is not the course's three stages
+    question: str = ""
+
+    def split(self, n_validation: int | None, index: int = 0) -> Splits:
+        """Splits of training number `index`, which are those of the data where there are no folds."""
+        if self.plan is None or self.everything is None:
+            return super().split(n_validation, index)
+        cut, place = self.plan.cut(index), self.plan.place(index)
+        train, validation, test = (self.everything.take(part) for part in cut)
+        return Splits(train, validation, HeldOut(test), test_index=cut.test.astype(np.int64), folds=place)
 
     def describe(self) -> dict[str, object]:
         """Describe it as any data set, with how many are in, and how many are out and why."""
@@ -51,17 +73,14 @@ def load_ppmi(
     *,
     options: Options | None = None,
     preprocessing: Preprocessing | None = None,
-    fractions: tuple[float, float, float] = FRACTIONS,
-    seed: int = SPLIT_SEED,
     cache: Path | None = None,
     on_progress: Progress | None = None,
     on_scan: Count | None = None,
 ) -> PpmiDataset:
-    """Read a PPMI download.
+    """Read a folder of scans.
 
     Args:
         folder: Holds images and tables at any depth.
-        fractions: Shares of the patients for training, validation and test.
 
     Raises:
         DataError: no scan can be used, or a class has too few patients for the splits.
@@ -70,7 +89,7 @@ def load_ppmi(
     preprocessing = preprocessing or Preprocessing()
     download = inspect_download(folder, options or Options())
     download, extracts = read_scans(download, preprocessing, cache, on_progress=on_progress, on_scan=on_scan)
-    return make_dataset(download, extracts, preprocessing, fractions=fractions, seed=seed)
+    return make_dataset(download, extracts, preprocessing)
 
 
 def read_scans(
@@ -101,14 +120,7 @@ def read_scans(
     return replace(download, unreadable=tuple(problems)), extracts
 
 
-def make_dataset(
-    download: Download,
-    extracts: list[Extracts],
-    preprocessing: Preprocessing,
-    *,
-    fractions: tuple[float, float, float] = FRACTIONS,
-    seed: int = SPLIT_SEED,
-) -> PpmiDataset:
+def make_dataset(download: Download, extracts: list[Extracts], preprocessing: Preprocessing) -> PpmiDataset:
     """Put the scans of a download, whose extracts are given in their order, into splits.
 
     The extracts are taken out of their list, since those of thousands of scans would not fit twice.
@@ -121,22 +133,11 @@ def make_dataset(
         cause = f"{download.folder}: no scan can be used: {_list_reasons(download)}"
         lacks_stages = download.grouping.field == "stage" and not download.tables.stages
         raise DataError(cause, ADD_STAGES if lacks_stages else SHOW.format(download.folder))
-    names = download.grouping.classes
-    labels = np.array([scan.label for scan in used], dtype=np.int64)
-    subjects = np.array([scan.image.subject for scan in used])
+    plan = plan_splits(download, used, preprocessing.input_shape)
     measured = np.concatenate([found.ratios for found in extracts])
-    try:
-        parts = split_patients(subjects, labels, names, fractions=fractions, seed=seed)
-    except DataError as error:
-        others = [name for name in download.list_groupings(len(fractions)) if name != download.options.grouping]
-        remedy = f"add scans of it, or try --grouping {' or '.join(others)}" if others else "add scans of it"
-        raise DataError(error.cause, remedy) from None
     kept = dict(enumerate(extracts))
     extracts.clear()
-    splits = []
-    for part in parts:
-        joined = join_extracts([kept.pop(int(i)) for i in part])
-        splits.append(Scans(make_images(joined, preprocessing), labels[part], subjects[part], joined))
+    splits = [_take(kept, part, plan.examples, preprocessing) for part in plan.cut()]
     train, validation, test = splits
     ratios = {lab: compare_ratios(theirs, used, measured) for lab, theirs in download.tables.ratios.items()}
     return PpmiDataset(
@@ -148,11 +149,77 @@ def make_dataset(
         note=NOTE,
         validation=validation,
         preprocessing=preprocessing,
-        class_names=names,
-        question="" if download.options.grouping == Options().grouping else download.options.grouping,
+        class_names=plan.examples.class_names,
+        plan=plan,
+        everything=_join_splits(splits, plan) if plan.n_folds > 1 else None,
+        question="" if download.grouping is COURSE else download.grouping.name,
         summary=download.summarise(),
         report=download.describe() | {"published_ratios": {lab: found for lab, found in ratios.items() if found}},
     )
+
+
+def plan_splits(download: Download, used: list[Scan], shape: tuple[int, ...]) -> Plan:
+    """Plan splits by patient, stratified by class: one part held out, folds, or sites held out.
+
+    Raises:
+        DataError: a class has too few patients, a patient was scanned at two sites, or a scan has no site.
+    """
+    options, names = download.options, download.grouping.classes
+    sites = np.array([scan.site for scan in used])
+    if options.holds_out_sites and not sites.all():
+        where = used[int(np.argmin(sites != ""))].image.path
+        raise DataError(f"{where}: no table says at which site it was taken", "add a column site, or use --folds")
+    _check_classes(download, used)
+    examples = Examples(
+        where=str(download.folder),
+        source="",
+        note="",
+        shape=shape,
+        labels=np.array([scan.label for scan in used], dtype=np.int64),
+        class_names=names,
+        groups=np.array([scan.image.subject for scan in used]),
+        sites=sites if options.holds_out_sites else None,
+    )
+    settings: PlanOptions = {
+        **DEFAULTS,
+        "n_folds": options.n_folds,
+        "held_out_sites": options.holds_out_sites,
+        "test_share": TEST_SHARE,
+        "validation_share": VALIDATION_SHARE,
+    }
+    plan = make_plan(examples, settings)
+    plan.cut()
+    return plan
+
+
+def _check_classes(download: Download, used: list[Scan]) -> None:
+    """Check that there are classes to tell apart, with enough patients each."""
+    names = download.grouping.classes
+    if len(names) < 2:  # nothing to tell apart
+        cause = f"{download.folder}: the grouping {download.grouping.name!r} has {len(names)} classes"
+        raise DataError(cause, "label two classes or more")
+    patients = {(scan.image.subject, scan.label) for scan in used}
+    counts = {name: sum(label == i for _, label in patients) for i, name in enumerate(names)}
+    fewest = min(counts, key=lambda name: counts[name])
+    if counts[fewest] < len(SPLITS):
+        others = [name for name in download.list_groupings(len(SPLITS)) if name != download.grouping.name]
+        remedy = f"add scans of it, or try --grouping {' or '.join(others)}" if others else "add scans of it"
+        cause = f"class {fewest!r}, by {download.grouping.needs}, has {counts[fewest]} patients"
+        raise DataError(f"{cause}; {len(SPLITS)} splits need one each", remedy)
+
+
+def _take(kept: dict[int, Extracts], part: Index, examples: Examples, preprocessing: Preprocessing) -> Scans:
+    """Take the scans of a split out of those that are kept, so that none is in memory twice."""
+    assert examples.groups is not None
+    joined = join_extracts([kept.pop(int(i)) for i in part])
+    return Scans(make_images(joined, preprocessing), examples.labels[part], examples.groups[part], joined)
+
+
+def _join_splits(splits: list[Scans], plan: Plan) -> Arrays:
+    """Join the splits of training 0 to all scans, in their order."""
+    order = np.argsort(np.concatenate(plan.cut()))
+    images = np.concatenate([scans.images for scans in splits])[order]
+    return Arrays(images, plan.examples.labels, groups=plan.examples.groups)
 
 
 def _list_reasons(download: Download) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlmi_tasks.spect.ppmi.gather import Gathered, gather
-from dlmi_tasks.spect.ppmi.grouping import GROUPINGS, Grouping
+from dlmi_tasks.spect.ppmi.grouping import COURSE, GROUPINGS, LABELS, Grouping, load_grouping, name_labels
 from dlmi_tasks.spect.ppmi.joining import Joined, Scan, join
 from dlmi_tasks.spect.ppmi.options import Options
 from dlmi_tasks.spect.tables.load import load_tables
@@ -22,20 +22,18 @@ class Download:
     """A folder of scans, inspected.
 
     Attributes:
+        grouping: What is asked of the scans.
         unreadable: Scans whose voxels could not be read or trusted; empty before they are.
     """
 
     folder: Path
     options: Options
+    grouping: Grouping
     walked: Walked
     tables: Tables
     gathered: Gathered
     joined: Joined
     unreadable: tuple[Problem, ...] = ()
-
-    @property
-    def grouping(self) -> Grouping:
-        return self.options.classes
 
     @property
     def left_out(self) -> list[Problem]:
@@ -52,7 +50,7 @@ class Download:
     def count_subjects(self) -> dict[str, dict[str, int]]:
         """Count subjects by class, each by the highest, as each grouping would have them."""
         counts = {}
-        for name, grouping in GROUPINGS.items():
+        for name, grouping in (GROUPINGS | {self.grouping.name: self.grouping}).items():
             highest: dict[str, int] = {}
             for scan in self.joined.scans:
                 label = grouping.find_label(scan.case)
@@ -72,7 +70,7 @@ class Download:
         scans = {"scans": len(self.gathered.images), "copies of scans": self.gathered.n_copies}
         return {
             "folder": str(self.folder),
-            "grouping": self.options.grouping,
+            "grouping": self.grouping.name,
             "found": self.walked.describe() | elsewhere | scans,
             "tables": {
                 self._shorten(str(file.path)): f"{file.role}, {file.n_rows} rows: {file.why}"
@@ -110,6 +108,7 @@ class Download:
             "subjects_by_class": {
                 name: len({scan.image.subject for scan in used if scan.label == i}) for i, name in enumerate(classes)
             },
+            "by_site": _count(scan.site for scan in used if scan.site),
             "by_visit": _count(scan.event or "unknown" for scan in used),
             "stages_joined": _count(scan.method for scan in used if scan.method),
         }
@@ -122,10 +121,19 @@ def inspect_download(folder: Path, options: Options) -> Download:
         DataError: not a folder.
     """
     walked = walk(folder)
-    tables = load_tables(walked.tables)
-    gathered = gather(walked.images, {image_id: row.subject for image_id, row in tables.images.items()})
-    joined = join(gathered.images, tables, options.classes, assumes_pd=options.assumes_pd)
-    return Download(folder, options, walked, tables, gathered, joined)
+    tables = load_tables(walked.tables, root=folder)
+    grouping = choose_grouping(options, tables)
+    gathered = gather(walked.images, tables)
+    joined = join(gathered.images, tables, grouping, assumes_pd=options.assumes_pd)
+    return Download(folder, options, grouping, walked, tables, gathered, joined)
+
+
+def choose_grouping(options: Options, tables: Tables) -> Grouping:
+    """Choose what is asked: the named grouping, else the labels that the user lists, else the course's stages."""
+    labels = [image.label for image in tables.listed.values()]
+    if options.grouping == LABELS or (not options.grouping and any(labels)):
+        return name_labels(labels)
+    return load_grouping(options.grouping) if options.grouping else COURSE
 
 
 def count_reasons(problems: Iterable[Problem], folder: Path) -> list[dict[str, object]]:

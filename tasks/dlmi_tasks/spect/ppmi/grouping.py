@@ -1,7 +1,7 @@
 """What is asked of a scan: classes by stage, group, visual reading or biological stage, or the user's own."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class Case:
     stage: float | None = None
     is_positive: bool | None = None
     nsd: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,24 @@ def _make_groupings() -> dict[str, Grouping]:
 
 
 GROUPINGS = _make_groupings()
+COURSE = GROUPINGS["stage"]
+LABELS = "labels"
+
+
+def name_labels(labels: Iterable[str]) -> Grouping:
+    """Make a grouping by the labels of a listing: numbers by their value, which are an order, or words."""
+    found = set(labels) - {""}
+    is_ordinal = all(label.isascii() and label.isdigit() for label in found)
+    classes = sorted(found, key=lambda label: (int(label) if is_ordinal else 0, label))
+    return Grouping(
+        LABELS,
+        tuple(classes),
+        lambda case: case.label,
+        field="label",
+        needs="label of the listing",
+        groups=(),
+        is_ordinal=is_ordinal,
+    )
 
 
 def load_grouping(name: str) -> Grouping:

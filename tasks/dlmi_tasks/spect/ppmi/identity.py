@@ -16,7 +16,8 @@ from pathlib import Path
 
 from dlmi_tasks.spect.ppmi.headers import Header
 from dlmi_tasks.spect.ppmi.layout import EXPECTED
-from dlmi_tasks.spect.tables.records import Problem
+from dlmi_tasks.spect.tables.records import ListedImage, Problem
+from dlmi_tasks.spect.tables.visits import find_event
 
 MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(_\d{2}_\d{2}_\d{2}(\.\d+)?)?", re.ASCII)
 IMAGE_FOLDER = re.compile(r"I(\d+)", re.ASCII)
@@ -30,6 +31,7 @@ SUBJECT_NAMES = (
 SESSION = re.compile(r"^ses-(\w+)$|^(SC|BL|ST|PW|RS1|RS2|U\d\d|V\d\d|R\d\d)$", re.ASCII)
 MASKED_YEAR = 9999  # what the archive writes in place of some dates
 STAMP = re.compile(r"_(\d{4})(\d{2})(\d{2})\d{6}", re.ASCII)
+PROJECTIONS = "raw projections: take the collection Reconstructed DaTSCAN, or reconstruct them first"
 OURS = re.compile(r"datscan|dat-?spect|[/\\]spect[/\\]", re.IGNORECASE)
 
 
@@ -40,6 +42,7 @@ class ImageFile:
     Attributes:
         day: Date of the scan, where its path, name or header tells.
         session: Code of the visit, where its path tells.
+        listed: Entry of the user's listing, which decides whose it is.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class ImageFile:
     day: date | None
     session: str = ""
     header: Header = field(default_factory=Header)
+    listed: ListedImage | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -67,8 +71,7 @@ def identify(path: Path, header: Header | None, known: dict[str, str]) -> ImageF
     if header is None and not (OURS.search(str(path)) or image_id):
         return Problem(str(path), "nothing in its path says that it is a DaT-SPECT scan (DaTSCAN, spect, I<image>)")
     if header and header.is_projection:
-        reason = "raw projections: take the collection Reconstructed DaTSCAN, or reconstruct them first"
-        return Problem(str(path), reason)
+        return Problem(str(path), PROJECTIONS)
     said = {"its path": _find_subject(parts), "PatientID": _clean_subject(header.subject if header else "")}
     named = {subject for subject in said.values() if subject}
     if len(named) > 1:
@@ -77,6 +80,16 @@ def identify(path: Path, header: Header | None, known: dict[str, str]) -> ImageF
     if not subject:
         return Problem(str(path), f"its path, name and header name no subject; {EXPECTED}")
     return ImageFile(path, subject, image_id, _find_day(parts, header), _find_session(parts), header or Header())
+
+
+def identify_listed(path: Path, header: Header | None, listed: ListedImage) -> ImageFile | Problem:
+    """Take a scan for whose the user says it is."""
+    if header and header.is_projection:
+        return Problem(str(path), PROJECTIONS)
+    parts = re.split(r"[\\/]", str(path.absolute()))
+    session = find_event(listed.session) or listed.session.upper() or _find_session(parts)
+    day = _find_day(parts, header)
+    return ImageFile(path, listed.subject, _find_image_id(parts), day, session, header or Header(), listed)
 
 
 def _find_image_id(parts: list[str]) -> str:

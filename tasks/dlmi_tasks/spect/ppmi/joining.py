@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from dlmi_tasks.spect.ppmi.grouping import Case, Grouping
 from dlmi_tasks.spect.ppmi.identity import ImageFile
-from dlmi_tasks.spect.tables.records import ImageRow, Problem, StageRow, Tables, Visit
+from dlmi_tasks.spect.tables.records import ImageRow, ListedImage, Problem, StageRow, Tables, Visit
 from dlmi_tasks.spect.tables.values import IOFLUPANE, parse_group, parse_tracer
 from dlmi_tasks.spect.tables.visits import ALSO_AT, find_event
 
@@ -30,6 +30,7 @@ class Scan:
 
     Attributes:
         event: Code of the visit; empty where neither table nor path names it.
+        site: Where it was taken; empty where no table tells.
         method: How the stage was found; empty where there is none.
         days_apart: Days between scan and examination, where joined by date.
         label: Index of its class; None where `reason` says why it has none.
@@ -39,6 +40,7 @@ class Scan:
     image: ImageFile
     event: str
     case: Case
+    site: str = ""
     method: str = ""
     days_apart: int | None = None
     label: int | None = None
@@ -73,21 +75,24 @@ def _join(image: ImageFile, tables: Tables, stages: list[StageRow], grouping: Gr
     row = tables.images.get(image.image_id)
     event = (find_event(row.visit) if row else None) or image.session
     day = (row.day if row else None) or image.day
-    group = tables.groups.get(image.subject) or (parse_group(row.group) if row else "")
+    listed = image.listed or ListedImage(image.subject)
+    group = listed.group or tables.groups.get(image.subject) or (parse_group(row.group) if row else "")
     group = group or (ASSUMED if assumes_pd else "")
     found = _find_by_visit(event, stages) or _find_by_date(image.subject, day, stages)
     stage = None if isinstance(found, str) else found.row.stage
     reading, nsd = _find_reading(tables, image.subject, day), _find(tables.nsd, image.subject, event, day) or ""
-    case = Case(group, stage, reading, nsd)
+    case = Case(group, stage, reading, nsd, listed.label)
+    site = listed.site or tables.sites.get(image.subject, "")
     if fault := _find_fault(image, row, event, day, tables):
-        return Scan(image, event, case, reason=fault, is_faulty=True)
+        return Scan(image, event, case, site, reason=fault, is_faulty=True)
     needs_group = bool(grouping.groups) and not group
     answer = UNKNOWN_GROUP.format(image.subject) if needs_group else grouping.find_label(case)
     if isinstance(answer, str):
-        return Scan(image, event, case, reason=found if answer == grouping.lack and isinstance(found, str) else answer)
+        is_unjoined = answer == grouping.lack and grouping.field == "stage" and isinstance(found, str)
+        return Scan(image, event, case, site, reason=str(found) if is_unjoined else answer)
     if isinstance(found, str):
-        return Scan(image, event, case, label=answer)
-    return Scan(image, event, case, found.method, found.days_apart, answer)
+        return Scan(image, event, case, site, label=answer)
+    return Scan(image, event, case, site, found.method, found.days_apart, answer)
 
 
 def _find_fault(image: ImageFile, row: ImageRow | None, event: str, day: date | None, tables: Tables) -> str:

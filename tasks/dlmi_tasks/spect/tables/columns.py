@@ -7,7 +7,11 @@ from collections.abc import Sequence
 # Name used here -> names in files, the preferred one first.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "Image Data ID": ("Image Data ID", "Image ID"),
-    "PATNO": ("PATNO", "Subject", "Subject ID", "Participant ID"),
+    "PATNO": ("PATNO", "Subject", "Subject ID", "Participant ID", "Patient", "Patient ID"),
+    "Path": ("Path", "File", "Filename"),
+    "UID": ("UID",),
+    "Label": ("Label", "Class", "is_pathologic"),
+    "Session": ("Session", "Session ID"),
     "Group": ("Group", "Research Group"),
     "Visit": ("Visit", "Visit Name"),
     "Acq Date": ("Acq Date", "Acquisition Date", "Study Date", "Scan Date"),
@@ -30,7 +34,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "COHORT": ("COHORT", "COHORT_DEFINITION"),
     "BIRTHDT": ("BIRTHDT",),
     "AGE_AT_VISIT": ("AGE_AT_VISIT",),
-    "SITE": ("SITE",),
+    "SITE": ("SITE", "Center", "Centre"),
     "NSD": ("NSD_STAGE", "NSD_STAGING", "NSD_ISS", "NSD_ISS_STAGE", "NSD"),
     "TESTNAME": ("TESTNAME",),
 }

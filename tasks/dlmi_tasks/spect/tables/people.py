@@ -10,7 +10,7 @@ from dlmi_tasks.spect.tables.records import Problem
 from dlmi_tasks.spect.tables.values import parse_group, parse_sex, parse_subject
 
 BySubject = dict[str, Entry[str, str]]
-ROLES = ("status", "demographics", "curated")
+ROLES = ("status", "participants", "demographics", "curated")
 # Groups of the archive that say more than the cohort of the study.
 FINER = {"GenCohort PD": "PD", "GenReg PD": "PD", "GenCohort Unaff": "Prodromal", "GenReg Unaff": "Prodromal"}
 
@@ -33,7 +33,7 @@ def read_people(ranked: list[tuple[object, Table]], images: Iterable[ImageEntry]
     ]
     images = list(images)
     problems: list[Problem] = []
-    cohorts = _collect(keyed, "COHORT", problems)
+    cohorts = _collect(keyed, "Group", problems) | _collect(keyed, "COHORT", problems)
     archived = _read_archived(images, "group", problems)
     sexes = _read_archived(images, "sex", problems) | _collect(keyed, "Sex", problems)
     groups, changed = _join_groups(cohorts, archived)
@@ -41,7 +41,7 @@ def read_people(ranked: list[tuple[object, Table]], images: Iterable[ImageEntry]
 
 
 def _collect(keyed: Keyed[str], column: str, problems: list[Problem]) -> BySubject:
-    parse = {"COHORT": parse_group, "Sex": parse_sex}.get(column, str)
+    parse = {"COHORT": parse_group, "Group": parse_group, "Sex": parse_sex}.get(column, str)
     tables = [row for row in keyed if column in row[1].columns]
     found, bad = collect_values(tables, lambda line: parse(line.fields[column]) or None, f"field {column}")
     problems += bad

@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from dlmi_bench.errors import BenchError
@@ -16,7 +16,7 @@ from dlmi_tasks.files.limits import list_lines
 from dlmi_tasks.spect.tables.columns import find_doubled, match_columns
 from dlmi_tasks.spect.tables.dates import read_serial
 from dlmi_tasks.spect.tables.records import Problem
-from dlmi_tasks.spect.tables.roles import UNKNOWN, explain_unknown, find_role
+from dlmi_tasks.spect.tables.roles import LISTING, UNKNOWN, explain_unknown, find_role
 from dlmi_tasks.spect.tables.workbook import list_sheets
 
 DELIMITERS = ",;\t"
@@ -24,6 +24,7 @@ UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 DATE_COLUMNS = ("Acq Date", "INFODT", "DATSCAN_DATE", "LAST_UPDATE")
 # Of a table that is read; the study's largest of these kinds has some 40 000 rows.
 MAX_LINES, MAX_LINE_CHARS, MAX_CHARS = 500_000, 1 << 20, 1 << 28
+MAX_HEADER_LINES = 10  # of which all but the last may be blank
 REMEDY = "download the table again as it is; do not edit or re-save it"
 
 Rows = Iterator[tuple[int, list[str]]]  # number of the line, fields
@@ -65,6 +66,22 @@ def read_table(path: Path) -> Table | Problem:
             return _read_workbook(path) if path.suffix.lower() == ".xlsx" else _read_text(path)
     except BenchError as error:
         return Problem(str(path), error.cause)
+
+
+def is_listing(path: Path) -> bool:
+    """Tell whether a table lists images, by its header alone; what cannot be read does not."""
+    try:
+        with parsing(f"{path}: cannot be read as a table", REMEDY):
+            rows = next(iter(list_sheets(path))).rows if path.suffix.lower() == ".xlsx" else _read_header(path)
+            return find_role(match_columns(next((row for _, row in rows if any(map(str.strip, row))), []))) == LISTING
+    except (BenchError, StopIteration):
+        return False
+
+
+def _read_header(path: Path) -> Rows:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        line = next((line for line in islice(file, MAX_HEADER_LINES) if line.strip()), "")
+    return iter([(1, next(csv.reader([line], delimiter=find_delimiter(line)), []))])
 
 
 def _read_text(path: Path) -> Table:

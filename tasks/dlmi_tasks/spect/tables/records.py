@@ -41,6 +41,19 @@ class ImageRow:
 
 
 @dataclass(frozen=True)
+class ListedImage:
+    """Entry of a user's listing for one image; fields are as written, and empty where it says nothing."""
+
+    subject: str
+    label: str = ""
+    site: str = ""
+    session: str = ""
+    group: str = ""
+    sex: str = ""
+    age: float | None = None
+
+
+@dataclass(frozen=True)
 class StageRow:
     """One motor examination with its Hoehn & Yahr stage.
 
@@ -88,6 +101,7 @@ class Tables:
         tracers: Tracer by visit; a blank in the table is ioflupane.
         nsd: Biological stage by visit, such as 2B.
         n_missing_stages: Rows whose stage is blank, 101 or UR.
+        listed: Images by path, as the user lists them.
     """
 
     images: dict[str, ImageRow] = field(default_factory=dict)
@@ -105,3 +119,4 @@ class Tables:
     files: list[TableFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     n_missing_stages: int = 0
+    listed: dict[Path, ListedImage] = field(default_factory=dict)

@@ -4,11 +4,13 @@ from collections.abc import Collection
 
 from dlmi_tasks.spect.tables.columns import LABS
 
-UNKNOWN = "unknown"
+UNKNOWN, LISTING = "unknown", "listing"
 IMAGES = ("collection", "search")
 
 # In this order: the first whose columns are all there.
 ROLES: tuple[tuple[str, frozenset[str]], ...] = (
+    (LISTING, frozenset({"Path", "PATNO"})),
+    (LISTING, frozenset({"UID", "Label"})),
     ("search", frozenset({"Image Data ID", "PATNO", "Imaging Protocol"})),
     ("collection", frozenset({"Image Data ID", "PATNO"})),
     ("curated", frozenset({"PATNO", "EVENT_ID", "COHORT", "NHY"})),
@@ -18,6 +20,7 @@ ROLES: tuple[tuple[str, frozenset[str]], ...] = (
     ("reads", frozenset({"PATNO", "DATSCAN_VISINTRP"})),
     ("ages", frozenset({"PATNO", "EVENT_ID", "AGE_AT_VISIT"})),
     ("status", frozenset({"PATNO", "COHORT"})),
+    ("participants", frozenset({"PATNO", "Group"})),
     ("demographics", frozenset({"PATNO", "Sex"})),
     ("demographics", frozenset({"PATNO", "BIRTHDT"})),
 )
