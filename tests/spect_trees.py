@@ -112,6 +112,8 @@ tree("current, DICOM")(lambda kit, to: kit.copy(to) and None)
 for _layout, _format in (
     *(("older", "dicom"), ("current", "nifti"), ("flat", "nifti-gz"), ("visits", "nifti"), ("converted", "nifti-gz")),
     ("bids", "nifti-gz"),
+    ("hospital", "dicom"),
+    ("hospital", "nifti-gz"),
 ):
     tree(f"{_layout}, {_format}")(lambda kit, to, layout=_layout, form=_format: kit.write(to, layout, form))  # type: ignore[misc]
 
@@ -424,6 +426,48 @@ def doubled_column(kit: Kit, to: Path) -> None:
     kit.copy(to)
     text = (to / STAGES).read_text().replace("PDSTATE", "NHY", 1)
     (to / STAGES).write_text(text)
+
+
+# Listings
+
+
+def edit_listing(kit: Kit, folder: Path, change: Callable[[Rows], Rows], **form: Any) -> None:
+    kit.write(folder, "hospital", "nifti")
+    edit_table(folder / "images.csv", change, **form)
+
+
+@tree("a listing with other names, semicolons and a workbook's numbers")
+def listing_names(kit: Kit, to: Path) -> None:
+    names = {"path": "File", "subject": "participant_id", "label": "Class", "site": "Centre"}
+
+    def change(rows: Rows) -> Rows:
+        return [{names.get(key, key): value for key, value in row.items()} for row in rows]
+
+    edit_listing(kit, to, change, delimiter=";", to="list of scans.csv")
+
+
+@tree("a listing that names what is not there, twice, and outside", 2, "listed, and no images", "with different fields")
+def listing_faults(kit: Kit, to: Path) -> None:
+    def change(rows: Rows) -> Rows:
+        outside = rows[0] | {"path": "../elsewhere.nii"}
+        twice = rows[1] | {"label": "2" if rows[1]["label"] == "1" else "1"}
+        return [rows[0] | {"path": "scans/nobody.nii"}, outside, *rows[1:], twice]
+
+    edit_listing(kit, to, change)
+
+
+@tree("a listing without labels beside the study's tables")
+def listing_bare(kit: Kit, to: Path) -> None:
+    kit.write(to, "hospital", "dicom")
+    edit_table(
+        to / "images.csv", lambda rows: [{k: r[k] for k in ("path", "subject", "session", "group")} for r in rows]
+    )
+    shutil.copy(kit.original / STAGES, to / STAGES)
+
+
+@tree("a listing deeper down", -1, "nothing in its path says")
+def listing_deep(kit: Kit, to: Path) -> None:
+    kit.write(to / "deeper", "hospital", "nifti")
 
 
 def list_images(folder: Path) -> set[Path]:

@@ -12,7 +12,7 @@ from dlmi_bench.errors import DataError
 from dlmi_tasks.spect.ppmi.gather import gather
 from dlmi_tasks.spect.ppmi.headers import Header, read_header
 from dlmi_tasks.spect.ppmi.identity import ImageFile, choose_files, identify
-from dlmi_tasks.spect.tables.records import Problem
+from dlmi_tasks.spect.tables.records import Problem, Tables
 from dlmi_tasks.spect.tables.values import IOFLUPANE, parse_tracer
 from dlmi_tasks.spect.walk import walk
 from stand_ins import plant
@@ -138,7 +138,7 @@ def test_slices_of_another_modality_are_passed_over(ppmi_original: Path, tmp_pat
             dataset.save_as(tmp_path / folder / f"{i:03}.dcm")
     shutil.copy(first, tmp_path / "few" / first.name)
     os.truncate(tmp_path / "many" / "015.dcm", 200)  # is not opened
-    found = gather(walk(tmp_path).images, {})
+    found = gather(walk(tmp_path).images, Tables())
     assert found.elsewhere == {"MR": 33}
     assert [image.path.name for image in found.images] == [first.name]
     assert found.problems == []

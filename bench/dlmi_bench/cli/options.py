@@ -35,6 +35,9 @@ FoldsOption = Annotated[
 SitesOption = Annotated[
     bool, typer.Option("--hold-out-sites", help="Scans in a folder: test on each site, learn from the others.")
 ]
+PicturesOption = Annotated[
+    bool, typer.Option("--pictures", help="Scans in a folder: the report shows some, which are those of participants.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 
 
@@ -52,7 +55,14 @@ def check_places(*paths: Path | None) -> None:
 
 
 def name_scan_options(
-    folder: Path | None, grouping: str | None, *, assume_pd: bool, register: bool, n_folds: int | None, sites: bool
+    folder: Path | None,
+    grouping: str | None,
+    *,
+    assume_pd: bool,
+    register: bool,
+    n_folds: int | None,
+    sites: bool,
+    pictures: bool = False,
 ) -> None:
     """Name a folder of scans and how it is read, before its task is loaded; workers inherit both.
 
@@ -62,13 +72,13 @@ def name_scan_options(
     from dlmi_tasks.files import folders
 
     folders.name_folder(folders.PPMI, folder)
-    if grouping or assume_pd or register or n_folds or sites:
+    if grouping or assume_pd or register or n_folds or sites or pictures:
         from dlmi_tasks.spect.ppmi.options import Options, name_options
 
         if folders.find_folder(folders.PPMI) is None:
-            cause = "--grouping, --assume-pd, --register, --folds and --hold-out-sites are for scans in a folder"
-            raise UsageError(cause, "name a folder that exists with --data-dir")
-        name_options(Options(grouping or "", assume_pd, register, n_folds or 1, sites))
+            named = "--grouping, --assume-pd, --register, --folds, --hold-out-sites and --pictures"
+            raise UsageError(f"{named} are for scans in a folder", "name a folder that exists with --data-dir")
+        name_options(Options(grouping or "", assume_pd, register, n_folds or 1, sites, pictures))
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -13,6 +13,7 @@ from dlmi_bench.cli.options import (
     GroupingOption,
     JsonOption,
     OutOption,
+    PicturesOption,
     QuietOption,
     RegisterOption,
     SitesOption,
@@ -50,6 +51,7 @@ def run(
     register: RegisterOption = False,
     folds: FoldsOption = None,
     hold_out_sites: SitesOption = False,
+    pictures: PicturesOption = False,
     weights_dir: Annotated[
         Path | None, typer.Option(help="Folder of ImageNet weights: NAME.pth, NAME.safetensors.")
     ] = None,
@@ -82,7 +84,15 @@ def run(
     from dlmi_tasks.files import folders
 
     folders.name_folder(folders.WEIGHTS, weights_dir)
-    name_scan_options(data_dir, grouping, assume_pd=assume_pd, register=register, n_folds=folds, sites=hold_out_sites)
+    name_scan_options(
+        data_dir,
+        grouping,
+        assume_pd=assume_pd,
+        register=register,
+        n_folds=folds,
+        sites=hold_out_sites,
+        pictures=pictures,
+    )
     file, kinds = _split_words(words or [])
     if kinds and not fresh:
         raise _refuse_word(kinds[0])

@@ -14,7 +14,7 @@ from dlmi_bench.closure import hash_code, hash_distribution, hash_objects, list_
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.jobs.source_files import PREFIX
 from dlmi_bench.records import UNTIMED, Cell, CellKind
-from dlmi_bench.suite.measures import MEASURES
+from dlmi_bench.suite.measures import MEASURED_SEED, MEASURES
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
@@ -81,7 +81,7 @@ def compute_fingerprint(
         parts["target"] = asdict(task.target) if task.target else None
         parts["limits"] = [task.n_validation, task.time_limit_s, task.eval_every_epochs]
         parts["distortion"] = asdict(task.distortion) if task.distortion else None
-        parts["pictured"] = task.n_pictured
+        parts["pictured"] = task.n_pictured if cell.seed_index == MEASURED_SEED else 0
         parts["network"] = [task.input_shape, task.n_classes]  # the architecture is built for them
         parts["folds"] = task.n_folds
         parts["own"] = _describe_own(cell, task)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 N_COLUMNS = 2  # examples side by side, each with its map
+PARTICIPANTS = (
+    "These are images of the participants whose scans were named; they fall under the terms on which those were "
+    "obtained, so that this report is not to be passed on. "
+)
 N_GROUPS = 40  # of right or of wrong answers: the first 20 classes
 
 
@@ -65,8 +69,9 @@ def plot_montage(task: TaskResults, model: ModelResults, pictures: list[Picture]
             said = "right" if row[0].is_right else "wrong"
             line[0].set_ylabel(f"truth {names[row[0].truth]}\n{said}", fontsize=8)
     said = "; ".join(_describe(group, names) for group in groups)
+    whose = PARTICIPANTS if task.provenance.data.scans.n_scans else ""
     return drawing.to_plot(
-        f"{sum(map(len, groups))} test images of {task.name} with the answers of {model.name}, first seed: for "
+        f"{whose}{sum(map(len, groups))} test images of {task.name} with the answers of {model.name}, first seed: for "
         "each class the first correct and the first wrong answers, in the order of the test split. Next to each image "
         "is the magnitude of the gradient of the answer's score, averaged over noisy copies (SmoothGrad), on a "
         f"separate scale. Bright pixels influence the score; they need not be its cause. {said}."

@@ -98,6 +98,7 @@ class Constructors:
         register: bool = False,
         n_folds: int = 1,
         held_out_sites: bool = False,
+        pictures: bool = False,
         slices: Literal["window", "single", "hottest", "channels", "volume"] = "window",
         recipes: "dict[str, Recipe] | None" = None,
     ) -> "Task":
@@ -114,6 +115,7 @@ class Constructors:
             register: Whether each scan is aligned to the template.
             n_folds: Folds by patient; each training of a seed tests on another one.
             held_out_sites: Whether each training tests on one site and learns from all others.
+            pictures: Whether reports show scans, which are those of participants.
             slices: Mean of the window, one slice, the 14 with most uptake, or all 14 of the window as channels of an
                 image or as a volume.
             recipes: Recipes by model that replace those of the task `spect`.
@@ -128,6 +130,7 @@ class Constructors:
             register=register,
             n_folds=n_folds,
             held_out_sites=held_out_sites,
+            pictures=pictures,
             slices=slices,
             recipes=recipes,
         )

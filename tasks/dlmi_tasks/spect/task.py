@@ -34,6 +34,7 @@ DISTORTION = Distortion(math.radians(8), scale=0.08, shear=0.05, shift_pixels=2.
 COMPACT = Recipe(
     n_epochs=30, peak_lr=4e-3, weight_decay=0.05, batch_size=32, label_smoothing=0.1, is_channels_last=True
 )
+N_PICTURED = 2  # of each class, right ones and as many wrong ones
 SMALL = (60, 30, 60)  # patients that suffice to see everything work; their scans take seconds, not minutes
 RECIPES = {
     "*": replace(COMPACT, n_epochs=40, peak_lr=1e-4),  # for the full-size nets; not tuned
@@ -102,7 +103,8 @@ def make_task(
         DataError, UsageError: see find_question.
     """
     preprocessing = preprocessing or Preprocessing()
-    grouping, n_folds = find_question(folder or folders.find_folder(folders.PPMI), options or find_options())
+    named, asked = folder or folders.find_folder(folders.PPMI), options or find_options()
+    grouping, n_folds = find_question(named, asked)
     return Task(
         name=name,
         title=title,
@@ -117,7 +119,7 @@ def make_task(
         distortion=DISTORTION,
         recipes=RECIPES,
         is_ordinal=grouping.is_ordinal,
-        n_pictured=2,
+        n_pictured=N_PICTURED if named is None or asked.shows_pictures else 0,
         references=describe_references,
         load_pool=partial(load_pool, preset, preprocessing),
         n_folds=n_folds,
@@ -133,12 +135,13 @@ def from_spect(
     register: bool = False,
     n_folds: int = 1,
     held_out_sites: bool = False,
+    pictures: bool = False,
     slices: str = "window",
     recipes: dict[str, Recipe] | None = None,
 ) -> Task:
     """See Task.from_spect."""
     folder = Path(path).resolve()
-    options = Options(grouping, assume_pd, register, n_folds, held_out_sites)
+    options = Options(grouping, assume_pd, register, n_folds, held_out_sites, pictures)
     task = make_task(
         check_name(name or folder.name),
         f"DaT-SPECT scans in {folder.name}",

@@ -139,7 +139,10 @@ def make_dataset(download: Download, extracts: list[Extracts], preprocessing: Pr
     extracts.clear()
     splits = [_take(kept, part, plan.examples, preprocessing) for part in plan.cut()]
     train, validation, test = splits
-    ratios = {lab: compare_ratios(theirs, used, measured) for lab, theirs in download.tables.ratios.items()}
+    ratios = {
+        lab: compare_ratios(theirs, used, measured, download.tables.sides)
+        for lab, theirs in download.tables.ratios.items()
+    }
     return PpmiDataset(
         name="spect-ppmi",
         source=f"folder {download.folder}",

@@ -57,7 +57,9 @@ def _gather_listed(paths: list[Path], listed: dict[Path, ListedImage]) -> Gather
         image = header if isinstance(header, Problem) else identify_listed(found[0], header, entry)
         (problems if isinstance(image, Problem) else images).append(image)  # type: ignore[arg-type]
     problems += [
-        Problem(str(path), "the table that lists images does not list it") for path in paths if path not in taken
+        Problem(str(path), "not in the table that lists images, or twice with different fields")
+        for path in paths
+        if path not in taken
     ]
     return Gathered(images, problems, 0, Counter())
 

@@ -31,6 +31,10 @@ SUBJECT_NAMES = (
 SESSION = re.compile(r"^ses-(\w+)$|^(SC|BL|ST|PW|RS1|RS2|U\d\d|V\d\d|R\d\d)$", re.ASCII)
 MASKED_YEAR = 9999  # what the archive writes in place of some dates
 STAMP = re.compile(r"_(\d{4})(\d{2})(\d{2})\d{6}", re.ASCII)
+UNKNOWN = (
+    "nothing in its path says that it is a DaT-SPECT scan (DaTSCAN, spect, I<image>): list it with its subject in "
+    "images.csv (path, subject, label)"
+)
 PROJECTIONS = "raw projections: take the collection Reconstructed DaTSCAN, or reconstruct them first"
 OURS = re.compile(r"datscan|dat-?spect|[/\\]spect[/\\]", re.IGNORECASE)
 
@@ -69,7 +73,7 @@ def identify(path: Path, header: Header | None, known: dict[str, str]) -> ImageF
     parts = re.split(r"[\\/]", str(path.absolute()))
     image_id = _find_image_id(parts)
     if header is None and not (OURS.search(str(path)) or image_id):
-        return Problem(str(path), "nothing in its path says that it is a DaT-SPECT scan (DaTSCAN, spect, I<image>)")
+        return Problem(str(path), UNKNOWN)
     if header and header.is_projection:
         return Problem(str(path), PROJECTIONS)
     said = {"its path": _find_subject(parts), "PatientID": _clean_subject(header.subject if header else "")}

@@ -33,4 +33,5 @@ SEARCH_COLUMNS = (
     "Imaging Protocol",
     "Image ID",
 )
+LISTING_COLUMNS = ("path", "subject", "label", "site", "session", "group", "sex", "age")
 STAGE_COLUMNS = ("PATNO", "EVENT_ID", "PAG_NAME", "INFODT", "PDSTATE", "NHY")

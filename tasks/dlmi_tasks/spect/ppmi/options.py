@@ -20,6 +20,7 @@ class Options:
         registers: Whether scans are aligned to the template.
         n_folds: Folds by patient; 1 holds one part out.
         holds_out_sites: Whether each training tests on one site and learns from all others.
+        shows_pictures: Whether reports show scans, which are those of participants.
     """
 
     grouping: str = ""
@@ -27,6 +28,7 @@ class Options:
     registers: bool = False
     n_folds: int = 1
     holds_out_sites: bool = False
+    shows_pictures: bool = False
 
     def __post_init__(self) -> None:
         """Check what can be checked without the folder.

@@ -16,16 +16,18 @@ from dlmi_tasks.spect.cohort.imaging import Counts, image_patient
 from dlmi_tasks.spect.cohort.population import CONTROL, VISIT_YEARS
 from dlmi_tasks.spect.cohort.synthesis import Visit
 from dlmi_tasks.spect.cohort.template import Template
+from dlmi_tasks.spect.data import CLASS_NAMES
 from dlmi_tasks.spect.ppmi.layout import (
     COLLECTION_COLUMNS,
     DESCRIPTION,
+    LISTING_COLUMNS,
     MODALITY,
     NM_STORAGE,
     SEARCH_COLUMNS,
     STAGE_COLUMNS,
 )
 
-Layout = Literal["current", "older", "flat", "visits", "converted", "bids"]
+Layout = Literal["current", "older", "flat", "visits", "converted", "bids", "hospital", "challenge"]
 Format = Literal["dicom", "nifti", "nifti-gz"]
 
 SUFFIXES: dict[Format, str] = {"dicom": ".dcm", "nifti": ".nii", "nifti-gz": ".nii.gz"}
@@ -44,10 +46,15 @@ class Scan:
 
     visit: Visit
     number: int
+    suffix: str = ".dcm"
 
     @property
     def image_id(self) -> str:
         return f"I{1_000_000 + self.number}"
+
+    @property
+    def uid(self) -> str:
+        return f"case{self.number:05}"
 
     @property
     def day(self) -> date:
@@ -76,13 +83,14 @@ def write_cohort(
     Args:
         layout: `current` has a folder per image and the collection table; `older` a folder per series and the search
             export; `flat` names like <subject>_I<image>, `visits` the same in folders of visits, `converted` names as
-            dcm2niix gives them, `bids` a tree of subjects and sessions.
+            dcm2niix gives them, `bids` a tree of subjects and sessions; `hospital` a table images.csv that lists files,
+            and `challenge` one that labels names of files.
         file_format: One multi-frame NM DICOM per scan, or one NIfTI, plain or compressed.
     """
-    scans = [Scan(visit, number) for number, visit in enumerate(visits)]
+    scans = [Scan(visit, number, SUFFIXES[file_format]) for number, visit in enumerate(visits)]
     paths = []
     for scan in scans:
-        path = folder / _make_path(scan, layout, SUFFIXES[file_format])
+        path = folder / _make_path(scan, layout)
         path.parent.mkdir(parents=True, exist_ok=True)
         volume = image_patient(scan.visit.patient, templates, visit=scan.visit.number)
         if file_format == "dicom":
@@ -94,7 +102,8 @@ def write_cohort(
     return paths
 
 
-def _make_path(scan: Scan, layout: Layout, suffix: str) -> Path:
+def _make_path(scan: Scan, layout: Layout) -> Path:
+    suffix = scan.suffix
     subject, stamp = scan.visit.patient.subject, f"{scan.day:%Y%m%d}103000"
     short = f"{subject}_{scan.image_id}{suffix}"
     session = "BL" if scan.event == "SC" else scan.event
@@ -102,19 +111,21 @@ def _make_path(scan: Scan, layout: Layout, suffix: str) -> Path:
         "flat": Path(short),
         "visits": Path(scan.event, short),
         "converted": Path(f"{scan.image_id}_{DESCRIPTION}_{stamp}_1{suffix}"),
+        "hospital": Path("scans", f"{scan.number:04}{suffix}"),
+        "challenge": Path("train", f"{scan.uid}{suffix}"),
         "bids": Path(
             f"sub-PPMI{subject}", f"ses-{session}", "spect", f"sub-PPMI{subject}_ses-{session}_DaTSCAN{suffix}"
         ),
     }
-    return others.get(layout) or _make_download_path(scan, layout, suffix)
+    return others.get(layout) or _make_download_path(scan, layout)
 
 
-def _make_download_path(scan: Scan, layout: Layout, suffix: str) -> Path:
+def _make_download_path(scan: Scan, layout: Layout) -> Path:
     """Path as the image archive unpacks it."""
     subject = scan.visit.patient.subject
     moment = f"{scan.day.isoformat()}_10_30_00.0"
     inner = scan.image_id if layout == "current" else f"S{200_000 + scan.number}"
-    name = f"PPMI_{subject}_NM_{DESCRIPTION}_Br_{scan.day:%Y%m%d}103000_{scan.number}_{scan.image_id}{suffix}"
+    name = f"PPMI_{subject}_NM_{DESCRIPTION}_Br_{scan.day:%Y%m%d}103000_{scan.number}_{scan.image_id}{scan.suffix}"
     return Path("PPMI", subject, DESCRIPTION, moment, inner, name)
 
 
@@ -194,6 +205,13 @@ def _describe_pixels(shape: tuple[int, ...]) -> dict[str, object]:
 
 
 def write_tables(scans: list[Scan], folder: Path, layout: Layout) -> None:
+    if layout == "hospital":
+        _write_csv(folder / "images.csv", LISTING_COLUMNS, map(_make_listing_row, scans))
+        return
+    if layout == "challenge":
+        rows = ((scan.uid, int(scan.visit.patient.stage != CONTROL)) for scan in scans)
+        _write_csv(folder / "train_labels.csv", ("uid", "is_pathologic"), rows)
+        return
     if layout == "older":
         _write_csv(folder / SEARCH_FILE, SEARCH_COLUMNS, map(_make_search_row, scans))
     else:
@@ -215,6 +233,15 @@ def _make_collection_row(scan: Scan) -> tuple[object, ...]:
     who = (scan.image_id, patient.subject, _name_group(scan), patient.sex, round(scan.age))
     what = (VISIT_NAMES[scan.visit.number], "SPECT", DESCRIPTION.replace("_", " "), "Pre-processed")
     return (*who, *what, moment, "DCM", moment)
+
+
+def _make_listing_row(scan: Scan) -> tuple[object, ...]:
+    """Files by number, stages as words; a control has none."""
+    patient = scan.visit.patient
+    label = "" if patient.stage == CONTROL else CLASS_NAMES[patient.stage - 1]
+    path = _make_path(scan, "hospital").as_posix()
+    who = (path, patient.subject, label, f"site {patient.site + 1}", scan.event)
+    return (*who, _name_group(scan), patient.sex, round(scan.age))
 
 
 def _make_search_row(scan: Scan) -> tuple[object, ...]:

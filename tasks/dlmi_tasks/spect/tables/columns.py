@@ -32,6 +32,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "DATSCAN_VISINTRP": ("DATSCAN_VISINTRP", "DATSCAN_VISUAL_INTERPRETATION", "Visual Interpretation"),
     "DATSCAN_IMAGE_ACCEPTABLE": ("DATSCAN_IMAGE_ACCEPTABLE",),
     "COHORT": ("COHORT", "COHORT_DEFINITION"),
+    "DOMSIDE": ("DOMSIDE",),
     "BIRTHDT": ("BIRTHDT",),
     "AGE_AT_VISIT": ("AGE_AT_VISIT",),
     "SITE": ("SITE", "Center", "Centre"),

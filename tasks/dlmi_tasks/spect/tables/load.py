@@ -36,7 +36,7 @@ class Contents:
         """Files from which at least one value is."""
         figures, people = self.figures, self.people
         parts: list[Iterable[Entry[Any, Any]]] = [
-            *(found.values() for found in (people.groups, people.sexes, people.sites)),
+            *(found.values() for found in (people.groups, people.sexes, people.sites, people.sides)),
             *(found.values() for found in (figures.tracers, figures.nsd)),
             *(found.values() for found in figures.ratios.values()),
             figures.acceptable.values(),
@@ -130,6 +130,7 @@ def _make_tables(contents: Contents, files: list[TableFile], problems: list[Prob
         tracers={key: entry.value for key, entry in figures.tracers.items()},
         nsd={key: entry.value for key, entry in figures.nsd.items()},
         sites={key: entry.value for key, entry in people.sites.items()},
+        sides={key: entry.value for key, entry in people.sides.items()},
         sexes={key: entry.value for key, entry in people.sexes.items()},
         ages={key: entry.value for key, entry in figures.ages.items()},
         files=files,

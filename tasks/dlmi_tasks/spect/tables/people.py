@@ -1,4 +1,4 @@
-"""People: group, sex and site of each subject."""
+"""People: group, sex, site and side of the first symptoms of each subject."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,10 +7,11 @@ from dlmi_tasks.spect.tables.images import ImageEntry
 from dlmi_tasks.spect.tables.merging import Entry, Keyed, collect_values, merge_entries, settle_entries
 from dlmi_tasks.spect.tables.reading import Table
 from dlmi_tasks.spect.tables.records import Problem
-from dlmi_tasks.spect.tables.values import parse_group, parse_sex, parse_subject
+from dlmi_tasks.spect.tables.values import parse_group, parse_sex, parse_side, parse_subject
 
 BySubject = dict[str, Entry[str, str]]
-ROLES = ("status", "participants", "demographics", "curated")
+ROLES = ("status", "participants", "history", "demographics", "curated")
+PARSERS = {"COHORT": parse_group, "Group": parse_group, "Sex": parse_sex, "DOMSIDE": parse_side}
 # Groups of the archive that say more than the cohort of the study.
 FINER = {"GenCohort PD": "PD", "GenReg PD": "PD", "GenCohort Unaff": "Prodromal", "GenReg Unaff": "Prodromal"}
 
@@ -22,6 +23,7 @@ class People:
     groups: BySubject = field(default_factory=dict)
     sexes: BySubject = field(default_factory=dict)
     sites: BySubject = field(default_factory=dict)
+    sides: BySubject = field(default_factory=dict)
 
 
 def read_people(ranked: list[tuple[object, Table]], images: Iterable[ImageEntry]) -> tuple[People, list[Problem]]:
@@ -37,11 +39,12 @@ def read_people(ranked: list[tuple[object, Table]], images: Iterable[ImageEntry]
     archived = _read_archived(images, "group", problems)
     sexes = _read_archived(images, "sex", problems) | _collect(keyed, "Sex", problems)
     groups, changed = _join_groups(cohorts, archived)
-    return People(groups, sexes, _collect(keyed, "SITE", problems)), problems + changed
+    sites, sides = (_collect(keyed, column, problems) for column in ("SITE", "DOMSIDE"))
+    return People(groups, sexes, sites, sides), problems + changed
 
 
 def _collect(keyed: Keyed[str], column: str, problems: list[Problem]) -> BySubject:
-    parse = {"COHORT": parse_group, "Group": parse_group, "Sex": parse_sex}.get(column, str)
+    parse = PARSERS.get(column, str)
     tables = [row for row in keyed if column in row[1].columns]
     found, bad = collect_values(tables, lambda line: parse(line.fields[column]) or None, f"field {column}")
     problems += bad

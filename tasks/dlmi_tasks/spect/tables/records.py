@@ -102,6 +102,7 @@ class Tables:
         nsd: Biological stage by visit, such as 2B.
         n_missing_stages: Rows whose stage is blank, 101 or UR.
         listed: Images by path, as the user lists them.
+        sides: Side of the body, L or R, that the first symptoms were on.
     """
 
     images: dict[str, ImageRow] = field(default_factory=dict)
@@ -120,3 +121,4 @@ class Tables:
     problems: list[Problem] = field(default_factory=list)
     n_missing_stages: int = 0
     listed: dict[Path, ListedImage] = field(default_factory=dict)
+    sides: dict[str, str] = field(default_factory=dict)

@@ -21,6 +21,7 @@ ROLES: tuple[tuple[str, frozenset[str]], ...] = (
     ("ages", frozenset({"PATNO", "EVENT_ID", "AGE_AT_VISIT"})),
     ("status", frozenset({"PATNO", "COHORT"})),
     ("participants", frozenset({"PATNO", "Group"})),
+    ("history", frozenset({"PATNO", "DOMSIDE"})),
     ("demographics", frozenset({"PATNO", "Sex"})),
     ("demographics", frozenset({"PATNO", "BIRTHDT"})),
 )

@@ -12,6 +12,7 @@ MISSING_STAGES = ("", "UR", "101")
 YES, NO = ("yes", "y", "1", "true"), ("no", "n", "0", "false")
 POSITIVE, NEGATIVE = ("positive", "pos", "abnormal"), ("negative", "neg", "normal")
 SEXES = {"0": "F", "f": "F", "female": "F", "1": "M", "m": "M", "male": "M"}
+SIDES = {"1": "L", "l": "L", "left": "L", "2": "R", "r": "R", "right": "R"}
 IOFLUPANE = "ioflupane"
 # Its names, and the isotope alone; 123I-beta-CIT is another tracer.
 IOFLUPANES = re.compile(r"ioflupane|datscan|fp-?cit|^\W*(?:123-?i|i-?123)\W*$", re.IGNORECASE)
@@ -79,6 +80,11 @@ def parse_group(text: str) -> str:
 def parse_sex(text: str) -> str:
     """F or M; empty where it is neither."""
     return SEXES.get(text.casefold().removesuffix(".0"), "")
+
+
+def parse_side(text: str) -> str:
+    """L or R; empty where it is both or neither."""
+    return SIDES.get(text.casefold().removesuffix(".0"), "")
 
 
 def parse_choice(text: str, yes: tuple[str, ...], no: tuple[str, ...]) -> bool | None:
