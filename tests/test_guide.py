@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from dlmi_bench.cli.main import app
+from dlmi_tasks.spect.ppmi.writer import write_cohort
 from pages import Reader, check_reports, find_difference, list_steps
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +52,7 @@ train, test = items[:40], items[40:]
 split = ["test" if i % 5 == 0 else "train" for i in range(60)]
 patients, hospitals = np.arange(60) // 2, np.where(np.arange(60) < 30, "a", "b")
 """,
+    "scans": "",
     "compare": "import matplotlib\nmatplotlib.use('agg')\n",
 }
 
@@ -101,6 +103,9 @@ def test_every_command_on_a_page_is_one() -> None:
 def test_page_does_what_it_says(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """From its first line to its last; data that a page has been trained on stay those that it says."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__", "out"))
+    if page.stem == "scans":
+        visits, templates = map(request.getfixturevalue, ("ppmi_visits", "templates"))
+        write_cohort(visits, templates, tmp_path / "ward", layout="hospital", file_format="nifti")
     if page.stem == "ppmi":
         shutil.copytree(request.getfixturevalue("ppmi_original"), tmp_path / "PPMI")
     if page.stem == "digits":

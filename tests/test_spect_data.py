@@ -90,7 +90,7 @@ def test_one_door_for_both_sources(ppmi_original: Path, spect_cache: Path) -> No
     assert load_spect(sizes=SMALL, cache=spect_cache).name == "spect-course"
     data = load_spect(data_dir=ppmi_original, cache=spect_cache)
     found = json.loads(json.dumps(describe(data, cache=spect_cache)))
-    assert found["name"] == "spect-ppmi"
+    assert found["name"] == "spect-folder"
     assert found["reference"]["accuracy_ceiling_of_ratios"] is None
     assert found["report"]["found"]["scans"] > 9
 

@@ -30,8 +30,8 @@ from dlmi_tasks.spect.tables.records import Problem
 from dlmi_tasks.spect.volumes.guard import load_reference
 
 NOTE = (
-    "Images and stages from the folder given by the user, in PPMI's layout. They stay on this machine and fall under "
-    "the terms on which they were obtained."
+    "Images and classes from the folder given by the user. They stay on this machine and fall under the terms on which "
+    "they were obtained."
 )
 ADD_STAGES = "add the study's table of stages, MDS-UPDRS_Part_III_<date>.csv (columns PATNO and NHY), beside the images"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.25  # of all, and of the others
@@ -144,8 +144,8 @@ def make_dataset(download: Download, extracts: list[Extracts], preprocessing: Pr
         for lab, theirs in download.tables.ratios.items()
     }
     return PpmiDataset(
-        name="spect-ppmi",
-        source=f"folder {download.folder}",
+        name="spect-folder",
+        source=f"folder {download.folder.resolve().name}",
         train=train,
         test=test,
         is_synthetic=False,

@@ -63,7 +63,8 @@ class Preparation:
         key = hashlib.sha256(f"{self._key}{digest}".encode()).hexdigest()[:32]
         kept = load_or_make(f"scans/{key[:2]}/{key}", lambda: self._make(path), cache=self.cache)
         found = Extracts(**kept)
-        return found if self.has_slices else replace(found, slices=found.slices[:, :0])
+        # A copy: a view, though empty, would keep all of it in memory.
+        return found if self.has_slices else replace(found, slices=found.slices[:, :0].copy())
 
     def _make(self, path: Path) -> ArrayDict:
         volume = read_volume(path, register=self.registers, reference=self.reference).volume

@@ -1,6 +1,7 @@
 """Guard against volumes that lie elsewhere than their header says: resemblance to the mean of synthetic people."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from dlmi_bench.errors import DataError
 from dlmi_tasks.files.cache import ArrayDict, compute_key, load_or_make
 from dlmi_tasks.spect.anatomy.anatomy import load_anatomies
-from dlmi_tasks.spect.anatomy.grid import VOXEL_MM, Volume
+from dlmi_tasks.spect.anatomy.grid import VOXEL_MM, Mask, Volume
 from dlmi_tasks.spect.cohort.cohort import (
     N_ANATOMIES,
     CohortSpec,
@@ -39,18 +40,45 @@ def compute_score(volume: Volume, reference: Volume) -> float:
     swapped scores as high as the right one: heads are symmetric and either side may be the worse, so no content tells
     them apart, and the header alone decides.
     """
-    coarse = _coarsen(reference)
-    head = coarse > MIN_SHARE * coarse.max()
-    seen, expected = (np.sqrt(np.maximum(_smooth(values)[head], 0)) for values in (_coarsen(volume), coarse))
+    head, expected = _expect(_Key(reference))
+    seen = _take_roots(_coarsen(volume), head)
     if seen.min() == seen.max():
         return 0.0
     return float(np.corrcoef(seen, expected)[0, 1])
 
 
+@dataclass(frozen=True, eq=False)
+class _Key:
+    """A volume that is compared by being the same one."""
+
+    volume: Volume
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.volume is self.volume
+
+    def __hash__(self) -> int:
+        return id(self.volume)
+
+
+@lru_cache(maxsize=2)  # a thousand scans are compared with one
+def _expect(reference: _Key) -> tuple[Mask, NDArray[np.float64]]:
+    """Where the reference has its head, and what is there."""
+    coarse = _coarsen(reference.volume)
+    head = coarse > MIN_SHARE * coarse.max()
+    return head, _take_roots(coarse, head)
+
+
+def _take_roots(coarse: NDArray[np.float64], head: Mask) -> NDArray[np.float64]:
+    return np.asarray(np.sqrt(np.maximum(_smooth(coarse)[head], 0)))
+
+
 def _coarsen(volume: Volume) -> NDArray[np.float64]:
     """Means of eight neighbours, which cost an eighth to smooth."""
-    a, b, c = (n // 2 for n in volume.shape)
-    return np.asarray(volume[: 2 * a, : 2 * b, : 2 * c].reshape(a, 2, b, 2, c, 2).mean((1, 3, 5), dtype=np.float64))
+    a, b, c = (2 * (n // 2) for n in volume.shape)
+    total = np.zeros((a // 2, b // 2, c // 2))
+    for i, j, k in np.ndindex(2, 2, 2):  # a mean over three axes at once takes three times as long
+        total += volume[i:a:2, j:b:2, k:c:2]
+    return total / 8
 
 
 def _smooth(coarse: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -79,11 +79,14 @@ def check_spacing(path: Path, spacing_mm: float, field: str) -> None:
 
 def check_content(path: Path, voxels: Volume) -> None:
     """Refuse voxels that hold no image."""
-    n_bad = int(voxels.size - np.isfinite(voxels).sum())
-    if n_bad:
+    if not np.isfinite(voxels.sum(dtype=np.float64)):  # a float64 holds the sum of any finite float32 values
+        n_bad = int(voxels.size - np.isfinite(voxels).sum())
         raise DataError(f"{path}: field PixelData holds {n_bad} voxels that are not finite", REMEDY)
-    if voxels.min() == voxels.max():
+    lowest = voxels.min()
+    if lowest == voxels.max():
         raise DataError(f"{path}: field PixelData is constant ({voxels.flat[0]:g})", REMEDY)
+    if lowest >= 0:
+        return
     negative = -float(np.minimum(voxels, 0).sum(dtype=np.float64))
     positive = float(np.maximum(voxels, 0).sum(dtype=np.float64))
     if negative > MAX_NEGATIVE_SHARE * positive:
