@@ -89,7 +89,9 @@ def test_reports_pass_on_no_hostile_text(text: str, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("hostile")
     store = fill_hostile(folder / "store", text)
     paths = write_report(store, folder / "report", against=store, summary=folder / "summary.md")
-    paths += write_export(store, folder / "export", ("jsonl", "csv", "boamps", "mlbom", "model-card"))
+    paths += write_export(
+        store, folder / "export", ("jsonl", "csv", "boamps", "mlbom", "model-card", "checklist", "methods-text")
+    )
     store.close()
     for path in paths:
         assert all(map(is_clean, list_texts(path))), path

@@ -11,13 +11,16 @@ from dlmi_bench.cli.options import JsonOption, OutOption, print_json
 def export(
     format_: Annotated[
         list[str],
-        typer.Option("--format", help="onnx, jsonl, csv, parquet, boamps, mlbom or model-card; may be repeated."),
+        typer.Option(
+            "--format",
+            help="onnx, jsonl, csv, parquet, boamps, mlbom, model-card, checklist or methods-text; may be repeated.",
+        ),
     ],
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the files; OUT/export by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the results for other tools: ONNX files, long form, model cards, ML-BOM, energy reports."""
+    """Write the results for other tools: ONNX files, long form, model cards, checklists of a paper, ML-BOM, energy."""
     from dlmi_bench.cli.answers import FilesAnswer
     from dlmi_bench.store import Store
     from dlmi_reports import write_export

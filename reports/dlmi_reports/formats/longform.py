@@ -30,11 +30,11 @@ def write_csv(document: HasRecords, folder: Path) -> list[Path]:
     writer.writerow(COLUMNS)
     for row in list_rows(document.records):
         values = flatten_row(row).values()
-        writer.writerow([_to_cell(json.dumps(v) if isinstance(v, dict | list) else v) for v in values])
+        writer.writerow([to_cell(json.dumps(v) if isinstance(v, dict | list) else v) for v in values])
     return [write_text(folder / "figures.csv", text.getvalue())]
 
 
-def _to_cell(value: JsonValue) -> JsonValue:
+def to_cell(value: JsonValue) -> JsonValue:
     """Mark text that a spreadsheet would run as a formula; a sign alone is none."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_SIGNS) and len(value) > 1 else value
 

@@ -14,6 +14,8 @@ from dlmi_reports.formats.markdown import write_markdown
 from dlmi_reports.formats.mlbom import write_mlboms
 from dlmi_reports.formats.onnx import write_onnx
 from dlmi_reports.formats.table import write_tables
+from dlmi_reports.paper.checklist import write_checklists
+from dlmi_reports.paper.prose import write_methods_texts
 from dlmi_reports.results.load import Results
 from dlmi_reports.structure import Document
 
@@ -35,6 +37,8 @@ EXPORTS: dict[str, Callable[[Results, Path], list[Path]]] = {
     "mlbom": write_mlboms,
     "model-card": write_cards,
     "onnx": write_onnx,
+    "checklist": write_checklists,
+    "methods-text": write_methods_texts,
 }
 
 

@@ -3,7 +3,7 @@
 Splits are by patient, always: no person has images on both sides of a border.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,6 +60,10 @@ class SpectDataset(Dataset):
         """Take the data's own validation split."""
         assert n_validation is None
         return Splits(self.train, self.validation, HeldOut(self.test))
+
+    def describe(self) -> dict[str, object]:
+        """Describe it as any data set, with its preprocessing."""
+        return super().describe() | {"preprocessing": asdict(self.preprocessing)}
 
     @property
     def splits(self) -> dict[str, Scans]:
