@@ -21,6 +21,7 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from dlmi_bench.api import judge, judge_accuracies
 from dlmi_bench.gating.settings import load_settings
 from dlmi_bench.gating.sides.baseline import MANIFEST, load_baseline, load_predictions, put_file, to_npy
 from dlmi_bench.gating.sides.files import load_labelled
@@ -34,6 +35,8 @@ from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifac
 from dlmi_bench.store.pytest_benchmark import import_benchmarks
 from dlmi_bench.store.rows import StoredRow
 from dlmi_bench.suite.suites import load_suite
+from dlmi_reports.answers.costs import read_costs
+from dlmi_reports.answers.table import load_table
 from dlmi_reports.claims.changes import judge_results
 from dlmi_reports.claims.file import NAME as CLAIMS_NAME
 from dlmi_reports.claims.file import load_claims
@@ -392,6 +395,19 @@ def read_pixels(path: Path) -> object:
     return _digest(read_image(path, Layout(2, channels_last=True)))
 
 
+ANSWERS = (
+    "case_id;ground_truth;patient;net;soft@1:ill;soft@1:well\n"
+    "c1;ill;p1;ill;0,75;0,25\nc2;well;p1;ill;.2;.8\nc3;well;p2;well;1;0\n"
+)
+ACCURACIES = "algorithm,accuracy,n\nnew,0.92,500\nold,0.9,500\n"
+COSTS = "algorithm,parameters,latency_s,latency_lo_s,latency_hi_s,energy_j,source\nnet,10,.1,.09,.11,2,NVML\n"
+
+
+def read_answers(path: Path) -> object:
+    """What the command prints, which reads, keeps and judges all of it."""
+    return str(judge(path))
+
+
 def read_import(path: Path) -> object:
     """Figures, without what the name of the imported cell carries of the file's hash."""
     return re.sub("mine-[0-9a-f]{8}", "", repr(import_benchmarks(path, path.parent / "out").figures))
@@ -433,6 +449,19 @@ FORMATS = {
         _write("mine.npz", _save_arrays(images=np.arange(240.0).reshape(12, 4, 5), labels=np.arange(12) % 2)),
         read_task,
         is_checked=True,
+    ),
+    "answers .csv": Format(_write("answers.csv", ANSWERS), read_answers, weight=0.3),
+    "answers .npz": Format(
+        _write(
+            "a.npz", _save_arrays(case_id=np.arange(9), ground_truth=np.arange(9) % 3, net=np.eye(3)[np.arange(9) % 3])
+        ),
+        read_answers,
+        is_checked=True,
+        weight=0.3,
+    ),
+    "accuracies": Format(_write("paper.csv", ACCURACIES), lambda path: str(judge_accuracies(path)), weight=0.3),
+    "costs": Format(
+        _write("costs.csv", COSTS), lambda path: [r.figures for r in read_costs(load_table(path), "t", ["net"])]
     ),
     "own manifest": Format(make_manifest, read_task),
     **{

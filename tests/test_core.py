@@ -73,6 +73,15 @@ def test_a_file_is_counted(files: Path) -> None:
     assert (done.returncode, "2 560" in done.stdout) == (0, True), done.stderr
 
 
+def test_predictions_are_judged(files: Path) -> None:
+    """With a report, whose plots need an extra and say so."""
+    rows = "".join(f"{i},{i % 2},{i % 2},{i % 3 % 2}\n" for i in range(60))
+    (files / "answers.csv").write_text(f"case_id,ground_truth,a,b\n{rows}")
+    done = run("judge", "answers.csv", "--report", "judged", where=files)
+    assert (done.returncode, "a is better" in done.stdout) == (0, True), done.stderr
+    assert (files / "judged" / "report.html").is_file()
+
+
 def test_a_file_is_profiled(files: Path) -> None:
     """8-bit integers too, which are made on the spot; what comes with an extra says so in its row."""
     done = run("profile", "right.onnx", "--seconds", "0", where=files)

@@ -53,6 +53,7 @@ split = ["test" if i % 5 == 0 else "train" for i in range(60)]
 patients, hospitals = np.arange(60) // 2, np.where(np.arange(60) < 30, "a", "b")
 """,
     "scans": "",
+    "judge": "",
     "compare": "import matplotlib\nmatplotlib.use('agg')\n",
 }
 

@@ -28,6 +28,13 @@ LINES = [
     *(("claims", "--file", file) for file in FILES),
     *(("gate", "--settings", file) for file in FILES),
     *(("import-benchmark", file) for file in (*FILES, "deep.json", "nan.json")),
+    *(("judge", *words, file) for words in ((), ("--table",)) for file in (*FILES, "zip.npz", "junk.parquet")),
+    *(("judge", "cases.csv", option, file) for option in ("--costs", "--claims") for file in FILES),
+    *(("judge", "cases.csv", option, "x") for option in ("--group", "--by", "--ignore", "--missing", "--case-id")),
+    ("judge", "cases.csv", "--margin", "nan"),
+    ("judge", "cases.csv", "--out", "junk.onnx"),
+    ("judge", "cases.csv", "--report", "junk.onnx"),
+    ("judge", "o\udcff.csv"),
     *(("baseline", "save", "--reason", "r", "--onnx", "junk.onnx", "--test", file) for file in ("zip.npz", *FILES)),
     *(("data", "spect", "--data-dir", place) for place in ("empty", "nope", "junk.onnx", "deep.toml")),
     *(("data", "usps", "--source", "folder", "--data-dir", place) for place in ("empty", "nope", "junk.onnx")),
@@ -63,6 +70,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "empty.onnx": b"",
         "junk.onnx": b"\x08\x07junk",
         "zip.npz": b"PK\x03\x04",
+        "junk.parquet": b"PAR1junkPAR1",
+        "cases.csv": b"case_id,ground_truth,a,b\n1,x,x,y\n2,y,y,y\n",
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)

@@ -25,6 +25,7 @@ from dlmi_bench.stats import percentiles
 from dlmi_bench.stats.estimates import estimate_difference, estimate_mean
 from dlmi_bench.stats.intervals import Survival, compute_t_interval
 from dlmi_reports.claims import ratios
+from dlmi_reports.results import answers
 from dlmi_reports.tables import differences
 
 
@@ -178,7 +179,7 @@ def test_coverage_sees_a_wrong_order_statistic(monkeypatch: pytest.MonkeyPatch) 
     [
         ("their medians", differences, "compute_t_interval", lambda logs, _: compute_t_interval(logs, 0.1)),
         ("claimed", ratios, "estimate_mean", lambda logs, what: estimate_mean(2 * logs, what)),
-        ("arms", differences, "estimate_difference", lambda x, y, **_: estimate_difference(x, y, is_paired=False)),
+        ("arms", answers, "estimate_difference", lambda x, y, **_: estimate_difference(x, y, is_paired=False)),
         ("Bonferroni", differences, "ALPHA", 6 * differences.ALPHA),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

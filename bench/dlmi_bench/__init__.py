@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dlmi_bench.api import compare_files as compare_files
     from dlmi_bench.api import count as count
     from dlmi_bench.api import gate as gate
+    from dlmi_bench.api import judge as judge
+    from dlmi_bench.api import judge_accuracies as judge_accuracies
     from dlmi_bench.api import judge_claims as judge_claims
     from dlmi_bench.api import load_results as load_results
     from dlmi_bench.api import lock_claims as lock_claims
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from dlmi_tasks.spec import Task as Task
 
 _PLACES = {
-    **dict.fromkeys(("Answer", "compare_files", "count", "gate", "judge_claims"), "dlmi_bench.api"),
+    **dict.fromkeys(("Answer", "compare_files", "count", "gate", "judge", "judge_claims"), "dlmi_bench.api"),
+    "judge_accuracies": "dlmi_bench.api",
     **dict.fromkeys(("load_results", "lock_claims", "plan", "profile", "report", "run", "tune"), "dlmi_bench.api"),
     "BenchError": "dlmi_bench.errors",
     "Suite": "dlmi_bench.suite.suites",

@@ -32,6 +32,7 @@ from dlmi_reports.tables.latency import make_latency_tables
 from dlmi_reports.tables.origins import make_environment_table, make_failure_table, make_run_table
 from dlmi_reports.tables.overview import list_notes, list_test_reads, make_tables, make_training_tables
 from dlmi_reports.tables.references import make_observer_tables
+from dlmi_reports.tables.reported import make_reported_tables
 from dlmi_reports.tables.scans import make_scan_tables
 from dlmi_reports.tables.splits import list_leaks, list_remarks, list_splits
 from dlmi_reports.tables.tuning import make_tuning_tables
@@ -71,6 +72,9 @@ BEHIND: dict[Callable[[TaskResults], list[Table]], tuple[str, ...]] = {
     make_tuning_tables: ("accuracy",),
     make_scan_tables: (),
 }
+# Tables of a task whose answers others reported.
+REPORTED: tuple[Callable[[TaskResults], list[Table]], ...] = (make_reported_tables,)
+REPORTED_FOLDED = (make_difference_tables, make_front_tables, make_class_tables)
 PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_curves, plot_singles, plot_montages)
 
 
@@ -83,10 +87,10 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None, col
     """
     reads = [n for record in results.records for n in list_test_reads(record)]
     n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
-    lead = (
-        f"{len(results.records)} cells, {len(results.failures)} failed attempts. {n_files} artifacts were evaluated on "
-        f"a test split, with {n_reads} reads of it, at most {most} for one artifact."
-    )
+    tested = f" {n_files} artifacts were evaluated on a test split, with {n_reads} reads of it, at most {most} for one"
+    tested += " artifact."
+    lead = f"{len(results.records)} cells, {len(results.failures)} failed attempts."
+    lead += "" if results.tasks and all(task.is_reported for task in results.tasks.values()) else tested
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
     said += [leak for task in results.tasks.values() for leak in list_leaks(task)]
@@ -194,8 +198,14 @@ def _make_section(task: TaskResults, columns: Sequence[str]) -> Section:
     source = f"{data.note} Source: {data.source or 'unknown'}."
     sizes = ", ".join(f"{n} {name}" for name, n in splits.items())
     first = " in the first fold" if task.provenance.folds else ""
+    chosen = (REPORTED, REPORTED_FOLDED) if task.is_reported else (TABLES, FOLDED)
     tables, folded = (
-        [replace(table, methods=BEHIND[make]) for make in makers for table in make(task)] for makers in (TABLES, FOLDED)
+        [
+            replace(table, methods=("reported",) if task.is_reported else BEHIND[make])
+            for make in makers
+            for table in make(task)
+        ]
+        for makers in chosen
     )
     lack = find_missing("plots")
     if task.is_synthetic:
@@ -207,7 +217,11 @@ def _make_section(task: TaskResults, columns: Sequence[str]) -> Section:
         plots=[] if lack else [plot for draw in PLOTS for plot in draw(task)],
         tables=tables,
         folded=folded,
-        notes=[*list_remarks(task), *list_notes(task), *([f"No plots: {lack}."] if lack else [])],
+        notes=[
+            *list_remarks(task),
+            *list_notes(task),
+            *([f"No plots: {lack}."] if lack else []),
+        ],
         is_synthetic=task.is_synthetic,
         glance=make_glance(task, columns),
     )

@@ -5,6 +5,8 @@ Each returns an `Answer`: the object behind it, a table, and text. The command l
 
 from dlmi_bench.api.answer import Answer as Answer
 from dlmi_bench.api.gate import gate as gate
+from dlmi_bench.api.judging import judge as judge
+from dlmi_bench.api.judging import judge_accuracies as judge_accuracies
 from dlmi_bench.api.lock import lock_claims as lock_claims
 from dlmi_bench.api.models import compare_files as compare_files
 from dlmi_bench.api.models import count as count

@@ -162,6 +162,41 @@ class ClaimsAnswer(JsonAnswer):
     lock: tuple[str, ...] = ()
 
 
+class JudgedAlgorithm(Plain):
+    """An algorithm with its test accuracy; `n_effective` independent cases say as much where groups are units."""
+
+    name: str
+    n_seeds: int
+    n_cases: int
+    n_effective: float
+    accuracy: float
+    accuracy_lo: float
+    accuracy_hi: float
+
+
+class ReportedFalseClaim(Plain):
+    """Probability that the first is no better than the second; bounds are over all congruences."""
+
+    first: str
+    second: str
+    congruence: float
+    probability: float
+    lo: float
+    hi: float
+
+
+class JudgeAnswer(ClaimsAnswer):
+    """Verdicts on what others report, the most accurate algorithm first, and what was assumed.
+
+    `false_claims` are given where accuracies alone are known.
+    """
+
+    task: str
+    algorithms: tuple[JudgedAlgorithm, ...]
+    notes: tuple[str, ...]
+    false_claims: tuple[ReportedFalseClaim, ...] = ()
+
+
 class LockAnswer(JsonAnswer):
     """The lock that was written, and its file."""
 

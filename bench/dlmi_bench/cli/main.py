@@ -18,6 +18,7 @@ from dlmi_bench.cli.gate import baseline_app, gate
 from dlmi_bench.cli.grouped import Grouped
 from dlmi_bench.cli.import_benchmark import import_benchmark
 from dlmi_bench.cli.init import init
+from dlmi_bench.cli.judge import judge
 from dlmi_bench.cli.list import list_
 from dlmi_bench.cli.merge import merge
 from dlmi_bench.cli.options import say
@@ -42,6 +43,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "report": (report, "report --format html --to my-report"),
     "export": (export, "export --format csv --format model-card"),
     "claims": (claims, "claims --file claims.toml"),
+    "judge": (judge, "judge answers.csv --report my-report"),
     "count": (count, "count mlp-64-32"),
     "profile": (profile, "profile softmax --backend onnxruntime --seconds 5"),
     "compare": (compare, "compare a.onnx b.onnx --test test.npz"),

@@ -146,11 +146,12 @@ def estimate_mean(values: Sequence[float], what: str) -> Mean:
     return Mean(fmean(values), (_make_source(values, what),))
 
 
-def estimate_accuracy(table: Table) -> Mean:
+def estimate_accuracy(table: Table, what: str = "examples") -> Mean:
     """Mean of a table of correctness, which varies with the seed and with the example.
 
     Args:
-        table: (seed, example), 1 where right and 0 where wrong; at least two seeds.
+        table: (seed, example), 1 where right and 0 where wrong. One seed is a network as it is: only examples vary.
+        what: Name of the columns, for instance groups of examples.
 
     Two right and two wrong examples are added to the spread over examples, so that a net without errors is not taken
     for certain.
@@ -159,26 +160,32 @@ def estimate_accuracy(table: Table) -> Mean:
     Statistician 52 (1998) 119-126 (four more).
     """
     examples = np.concatenate([table.mean(0), [1.0, 1.0, 0.0, 0.0]])
-    sources = (_make_source(table.mean(1), "seeds"), _make_source(examples, "examples"))
-    return Mean(float(table.mean()), sources, (_make_noise(table),))
+    seeds, noise = _vary_by_seed([table])
+    return Mean(float(table.mean()), (*seeds, _make_source(examples, what)), noise)
 
 
-def estimate_difference(first: Table, second: Table, *, is_paired: bool) -> Mean:
+def estimate_difference(first: Table, second: Table, *, is_paired: bool, what: str = "examples") -> Mean:
     """Difference of two mean accuracies over the same examples, first less second.
 
     Args:
-        first: (seed, example).
+        first: (seed, example). One seed is a network as it is: only examples vary.
         second: (seed, example), the same examples in the same order.
         is_paired: Whether equal rows share a seed; else seeds vary apart on each side.
+        what: Name of the columns, for instance groups of examples.
 
     One example gained and one lost are added to the spread over examples.
 
     Source: as above; D. G. Bonett, R. M. Price, Journal of Educational and Behavioral Statistics 37 (2012) 479-488.
     """
     shift = np.concatenate([first.mean(0) - second.mean(0), [1.0, -1.0]])
-    tables = [first - second] if is_paired else [first, second]
-    sources = (*(_make_source(table.mean(1), "seeds") for table in tables), _make_source(shift, "examples"))
-    return Mean(float(first.mean() - second.mean()), sources, tuple(map(_make_noise, tables)))
+    seeds, noise = _vary_by_seed([first - second] if is_paired else [first, second])
+    return Mean(float(first.mean() - second.mean()), (*seeds, _make_source(shift, what)), noise)
+
+
+def _vary_by_seed(tables: Sequence[Table]) -> tuple[list[VarianceSource], tuple[VarianceSource, ...]]:
+    """Variation over the seeds of tables that have several, and what it shares with that over examples."""
+    several = [table for table in tables if len(table) > 1]
+    return [_make_source(table.mean(1), SEEDS) for table in several], tuple(map(_make_noise, several))
 
 
 def _make_noise(table: Table) -> VarianceSource:

@@ -8,12 +8,12 @@ from statistics import NormalDist, median
 Z95 = NormalDist().inv_cdf(0.975)
 
 
-def compute_wilson(n_success: float, n: int, z: float = Z95) -> tuple[float, float]:
+def compute_wilson(n_success: float, n: float, z: float = Z95) -> tuple[float, float]:
     """Wilson score interval of a proportion.
 
     Args:
         n_success: Successes; a mean over seeds may be fractional.
-        n: Trials, at least 1.
+        n: Trials, at least 1; an effective number may be fractional.
         z: Normal quantile; the default gives 95 %.
 
     Source: E. B. Wilson, JASA 22 (1927) 209-212.

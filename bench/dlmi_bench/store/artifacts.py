@@ -1,11 +1,16 @@
 """Files of a store under their hash, which is checked at every reading."""
 
 import hashlib
+import io
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dlmi_bench.errors import DataError, StoreError, describe_cause
 from dlmi_bench.files import atomic_file, read_bytes, resolve_inside
 from dlmi_bench.records import Artifact
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 AGAIN = "the same `dlmi-bench run` makes it again"
 
@@ -52,3 +57,12 @@ def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifa
     with atomic_file(path) as file:
         file.write(content)
     return artifact
+
+
+def put_array(folder: Path, role: str, array: "NDArray[Any]") -> Artifact:
+    """Keep an array of numbers or text under its hash."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return put_artifact(folder, role, buffer.getvalue(), ".npy")

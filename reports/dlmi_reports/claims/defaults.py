@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
+from itertools import combinations
 
 MARGIN = 0.02
 BLOCK = """
@@ -47,6 +49,52 @@ def make_default_claims(task: str, mine: str, others: list[str], *, prefix: str 
         for other in dict.fromkeys(others)
         if other != mine
         for question, (sentence, test) in QUESTIONS.items()
+    ).lstrip()
+
+
+POINT = 0.01
+PAIR = """
+[[claim]]
+id = {id}
+kind = "paired"
+task = {task}
+model = {first}
+control_model = {second}
+sentence = {better}
+source = "dlmi-bench, default question"
+nearest = {alike_id}
+
+[[claim]]
+id = {alike_id}
+kind = "bounded"
+role = "secondary"
+task = {task}
+model = {first}
+control_model = {second}
+margin = {margin}
+sentence = {alike}
+source = "dlmi-bench, default question"
+"""
+
+
+def make_pair_claims(task: str, names: Sequence[str], margin: float = POINT) -> str:
+    """Ask of each pair: is the first more accurate than the second, and do they differ by less than a margin?
+
+    Where the first is not, the refutation says that the second is: so the order must not depend on what was observed.
+    """
+    points = f"{100 * margin:.4g} {'point' if margin == POINT else 'points'}"
+    return "".join(
+        PAIR.format(
+            id=_quote(f"{_make_id(first)}-better-than-{_make_id(second)}"),
+            alike_id=_quote(f"{_make_id(first)}-alike-{_make_id(second)}"),
+            task=_quote(task),
+            first=_quote(first),
+            second=_quote(second),
+            better=_quote(f"{first} is more accurate than {second}."),
+            alike=_quote(f"The accuracies of {first} and {second} differ by less than {points}, either way."),
+            margin=margin,
+        )
+        for first, second in combinations(names, 2)
     ).lstrip()
 
 

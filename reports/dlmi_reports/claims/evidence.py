@@ -82,7 +82,7 @@ class Evidence:
     def _compare_tuning(self, claim: OnTask) -> list[str]:
         """Say that the models' recipes had unequal budgets, or that nobody counted them."""
         models = self._results.tasks[claim.task].models
-        names = [name for name in claim.list_population("model") if name in models]
+        names = [n for n in claim.list_population("model") if n in models and not models[n].is_reported]
         found = {name: describe_tuning(models[name]) for name in names}
         counts = {name: tuning.n_trials if tuning else None for name, (tuning, _) in found.items()}
         if len(set(counts.values())) > 1:

@@ -4,12 +4,13 @@ import math
 
 from dlmi_bench.records import UNTIMED, Figure
 from dlmi_bench.stats.estimates import Estimate, MedianEstimate, estimate_mean
+from dlmi_bench.stats.reported import estimate_reported
 from dlmi_bench.store.rounds import find_session
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import Conditions
 from dlmi_reports.results.answers import UnmeasuredError
 from dlmi_reports.results.costs import list_machines
-from dlmi_reports.results.model import ModelResults
+from dlmi_reports.results.model import REPORTED, ModelResults
 
 EPOCHS = "epochs_to_target"  # a count, the same on every machine and beside others
 TIMED = "timed seeds"  # of which no more are trained to decide a claim
@@ -27,6 +28,25 @@ def pair_processes(claim: Conditions, evidence: Evidence, metric: str, other: st
             f"{metric}: fewer than two pairs of processes, so no spread", "use a suite with n_processes of 2 or more"
         )
     return [math.log(y / x) for x, y in zip(own.samples, its.samples, strict=True)]
+
+
+def compare_reported(claim: Conditions, evidence: Evidence, metric: str, other: str) -> Estimate | None:
+    """Compare costs that others reported, other over model, by their bounds; None where they were measured here.
+
+    Raises:
+        UnmeasuredError: one has no bounds, or one alone was measured here.
+    """
+    own, its = (evidence.find_figure(claim, metric, name)[0] for name in (claim.model, other))
+    reported = [figure.conditions.get("backend") == REPORTED for figure in (own, its)]
+    if not any(reported):
+        return None
+    if not all(reported):
+        raise UnmeasuredError(f"{metric}: one of the two was reported by others", "compare costs of one origin")
+    bounds = [(f.value, f.lo, f.hi) for f in (its, own)]
+    known = [float(x) for triple in bounds for x in triple if x]
+    if len(known) < 2 * len(bounds[0]) or any(f.lo == f.hi for f in (own, its)):
+        raise UnmeasuredError(f"{metric} was reported without bounds", "add their columns to the table of costs")
+    return estimate_reported(*known)
 
 
 def _check_measured(*figures: Figure) -> None:

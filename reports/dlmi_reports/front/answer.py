@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from dlmi_reports.answers.pairs import describe_pairs, list_pairs
 from dlmi_reports.claims.changes import LockedVerdicts
 from dlmi_reports.claims.prose import describe_family, describe_next
 from dlmi_reports.claims.verdicts import ClaimVerdict, Judgement, Verdicts
@@ -28,7 +29,9 @@ def make_answer(verdicts: LockedVerdicts, results: Results) -> Answer:
     standings = list_standings(verdicts, results)
     sentences = [standing.describe() for standing in standings]
     sentences += list_best(results, {standing.task for standing in standings})
-    return Answer(sentences[:N_SENTENCES], count_states(verdicts.judgements, verdicts), groups)
+    if any(task.is_reported for task in results.tasks.values()):
+        sentences.append(" ".join(describe_pairs(list_pairs(verdicts))))
+    return Answer([*filter(None, sentences)][:N_SENTENCES], count_states(verdicts.judgements, verdicts), groups)
 
 
 def find_state(judged: Judgement, verdicts: Verdicts) -> str:

@@ -1,6 +1,7 @@
 """A task at a glance: one joined table of accuracy and relative costs, and accuracy plotted against each cost."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from dlmi_bench.errors import UsageError, list_choices
 from dlmi_bench.extras import find_missing
@@ -20,6 +21,11 @@ SHOWN = ("latency", "parameters", "macs", "training")
 MAX_COSTS = 4
 PLOTTED = ("latency", "parameters", "macs", "file", "energy", "training")
 LATENCY = " Latency of one image, ONNX Runtime, one thread, all models side by side."
+OF_OTHERS = " Costs are as others reported them, with bounds taken as 95 % intervals."
+REPORTED_AXES = {
+    "latency": "latency, reported by others [us]",
+    "energy": "energy of 1 000 inferences, reported by others [J]",
+}
 TITLES = {"macs": "MACs", "file": "bytes"}
 BEHIND = {cost.name: cost.name if cost.name in METHODS else "counts" for cost in COSTS}
 
@@ -58,13 +64,16 @@ def make_joined_table(task: TaskResults, columns: Sequence[str] = SHOWN) -> Tabl
         [model.name, _show_accuracy(model), *(_show_ratio(cost, model, reference) for cost in costs)] for model in known
     ]
     chosen = "" if task.chosen_reference and is_chosen else ", the most accurate of these"
+    side_by_side = any(cost.name == "latency" for cost in costs) and not task.is_reported
     caption = (
         f"Costs are multiples of those of {reference.name}{chosen}: below 1 is cheaper. Brackets hold 95 % intervals; "
-        f"counts are exact.{LATENCY if any(cost.name == 'latency' for cost in costs) else ''}"
+        f"counts are exact.{LATENCY if side_by_side else ''}{OF_OTHERS if task.is_reported else ''}"
     )
     header = ["model", "test accuracy, %", *(f"{TITLES.get(cost.name, cost.title)}, x" for cost in costs)]
     label = ", synthetic data" if task.is_synthetic else ""
     behind = ("accuracy", *dict.fromkeys(BEHIND[cost.name] for cost in costs))
+    if task.is_reported:
+        behind = ("reported",)
     return move_remarks(Table(f"Accuracy and cost, {task.name}{label}", caption, header, rows, methods=behind))
 
 
@@ -73,6 +82,8 @@ def plot_costs(task: TaskResults) -> list[Plot]:
     if find_missing("plots"):
         return []
     costs = [cost for name in PLOTTED for cost in COSTS if cost.name == name]
+    if task.is_reported:
+        costs = [replace(cost, axis=REPORTED_AXES.get(cost.name, cost.axis)) for cost in costs]
     return [plot for cost in costs if (plot := plot_front(task, cost))]
 
 

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from dlmi_bench.errors import BenchError, StoreError
 from dlmi_bench.files import parsing
 from dlmi_bench.records import Artifact, Record
-from dlmi_bench.stats.estimates import Table
+from dlmi_bench.stats.clusters import sum_by_group
+from dlmi_bench.stats.estimates import (
+    Mean,
+    Table,
+    estimate_accuracy,
+    estimate_difference,
+)
+from dlmi_bench.stats.reported import estimate_apart
 from dlmi_bench.store.artifacts import artifact_path, read_artifact
 from dlmi_reports.results.folds import Repeat, read_folds
 from dlmi_reports.results.model import ModelResults
@@ -22,7 +29,11 @@ SPLITS = {
     "validation_accuracy": "validation",
     "generalisation_gap": "test",
 }
-KEPT = ["test_index", *(f"{split}_{what}" for split in ("test", "validation") for what in ("scores", "labels"))]
+KEPT = [
+    "test_index",
+    "test_groups",
+    *(f"{split}_{what}" for split in ("test", "validation") for what in ("scores", "labels")),
+]
 N_KEPT = 512  # arrays; a file's name is the hash of its content, so none is ever outdated
 
 
@@ -34,12 +45,31 @@ class UnmeasuredError(BenchError):
 
 
 class Answers:
-    """A metric by seed and example, with the labels and seeds by which two of them are paired."""
+    """A metric by seed and example, with the labels and seeds by which two of them are paired.
 
-    def __init__(self, table: Table, labels: NDArray[Any], seeds: tuple[int, ...]) -> None:
+    Args:
+        table: (seed, example), or (seed, group) where `what` says so.
+    """
+
+    def __init__(self, table: Table, labels: NDArray[Any], seeds: tuple[int, ...], what: str = "examples") -> None:
         self.table = table
         self.labels = labels
         self.seeds = seeds
+        self.what = what
+
+    def estimate(self) -> Mean:
+        """Estimate the mean over seeds and examples."""
+        return estimate_accuracy(self.table, self.what)
+
+    def subtract(self, other: "Answers") -> Mean:
+        """Estimate the mean minus that of the other, on the same examples.
+
+        Raises:
+            UnmeasuredError: the examples differ.
+        """
+        self.check_same_examples(other)
+        is_paired = self.seeds == other.seeds
+        return estimate_difference(self.table, other.table, is_paired=is_paired, what=self.what)
 
     def check_same_examples(self, other: "Answers") -> None:
         """Raise UnmeasuredError if the examples differ."""
@@ -49,21 +79,42 @@ class Answers:
             )
 
 
+class ReportedAnswers(Answers):
+    """An accuracy that others reported, without the answers behind it: two of them are independent samples."""
+
+    def __init__(self, accuracy: float, n: int) -> None:
+        super().__init__(np.full((1, 1), accuracy), np.array([]), (0,))
+        self.n = n
+
+    def estimate(self) -> Mean:
+        n_right = round(self.table.item() * self.n)
+        return estimate_accuracy((np.arange(self.n) < n_right)[None, :].astype(float))
+
+    def subtract(self, other: Answers) -> Mean:
+        if not isinstance(other, ReportedAnswers):
+            raise UnmeasuredError("only the accuracy of one of the two is known", "give the answers of both")
+        return estimate_apart((self.table.item(), self.n), (other.table.item(), other.n))
+
+
 def read_answers(results: ModelResults, metric: str) -> Answers:
     """Read the metric by seed and example; the mean of the table is the figure that the report shows.
 
     The folds of a complete repeat are one row, ordered by their places in the whole data set, with the seed of fold 0.
+    Examples of one group are one unit where the groups were kept. Answers of others may be of one seed: what is said
+    of them is said of that network.
 
     Raises:
-        UnmeasuredError: fewer than two seeds, or a store that keeps no labels.
+        UnmeasuredError: fewer than two seeds of a training, or a store that keeps no labels.
         StoreError: a file is damaged.
     """
     repeats = results.repeats
-    if len(repeats) < 2:
+    if len(repeats) < 2 and not results.is_reported:
         n, where = len(repeats), f"{results.name} on {results.task}"
         what = "complete repeat of the folds" if any(map(read_folds, results.trainings)) else "seed"
         remedy = "give the weights of two trainings or more" if results.is_from_elsewhere else ""
         raise UnmeasuredError(f"{n} {what} of {where}: the spread needs at least two", remedy)
+    if results.is_reported and not repeats[0][0].artifacts:
+        return _read_reported(repeats[0][0], metric)
     rows, labels = [], None
     for repeat in repeats:
         row, own = _read_repeat(repeat, metric, results)
@@ -72,7 +123,25 @@ def read_answers(results: ModelResults, metric: str) -> Answers:
         labels = own
         rows.append(_weigh(row, own) if metric == "test_balanced_accuracy" else row)
     assert labels is not None
-    return Answers(np.stack(rows), labels, tuple(repeat[0].cell.seed for repeat in repeats))
+    table, seeds = np.stack(rows), tuple(repeat[0].cell.seed for repeat in repeats)
+    groups = _find_groups(repeats[0], metric, results)
+    if groups is None or groups.shape != labels.shape:
+        return Answers(table, labels, seeds)
+    return Answers(sum_by_group(table, groups), labels, seeds, "groups")
+
+
+def _read_reported(record: Record, metric: str) -> Answers:
+    figure = record.figure(metric)
+    if figure is None or figure.value is None:
+        what = metric.replace("_", " ")
+        raise UnmeasuredError(f"no {what} of {record.cell.model} was reported", "give the answers case by case")
+    return ReportedAnswers(figure.value, figure.n)
+
+
+def _find_groups(repeat: Repeat, metric: str, results: ModelResults) -> NDArray[Any] | None:
+    """Find the group of each test example; None where none was kept, or the examples are others."""
+    is_kept = len(repeat) == 1 and any(artifact.role == "test_groups" for artifact in repeat[0].artifacts)
+    return _find(repeat[0], "test_groups", results) if is_kept and SPLITS[metric] == "test" else None
 
 
 def _read_repeat(repeat: Repeat, metric: str, results: ModelResults) -> tuple[NDArray[np.float64], NDArray[Any]]:

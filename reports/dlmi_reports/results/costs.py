@@ -8,7 +8,7 @@ from statistics import median
 from dlmi_bench.records import CellKind, Figure, Record
 from dlmi_bench.store.rounds import find_session
 from dlmi_reports.results.marks import find_invalid
-from dlmi_reports.results.model import ModelResults
+from dlmi_reports.results.model import REPORTED, ModelResults
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class CostSample:
 
     Without `samples` the cost is exact. Samples with a `session` are process medians, which are paired with those of
     the same session and never compared with others; those without are independent. Costs of several `machines` have
-    no ratio.
+    no ratio. Those that others reported have bounds at most, which count as a 95 % interval.
     """
 
     value: float
@@ -26,6 +26,7 @@ class CostSample:
     samples: tuple[float, ...] = ()
     session: str = ""
     machines: frozenset[str] = frozenset()
+    is_reported: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def _make_sampled(figure: Figure | None) -> CostSample | None:
         return None
     lo = figure.value if figure.lo is None else figure.lo
     hi = figure.value if figure.hi is None else figure.hi
-    return CostSample(figure.value, lo, hi, figure.samples or (figure.value,))
+    is_reported = figure.conditions.get("backend") == REPORTED
+    return CostSample(figure.value, lo, hi, figure.samples or (figure.value,), is_reported=is_reported)
 
 
 ENERGY = "energy of 1 000 inferences, processor, measured"

@@ -21,6 +21,7 @@ CLUSTERED = (
     "images of one group are counted as independent, so that the intervals of accuracies and of their differences are "
     "too narrow"
 )
+AS_UNITS = "a group of images is one unit of the intervals of accuracies and of their differences"
 RANKED = ("latency_s", "inference_energy_j")
 
 
@@ -55,6 +56,11 @@ class TaskResults:
     def provenance(self) -> Provenance:
         """Data, splits and target of the first training; empty if there is none."""
         return next(map(read_provenance, self.trainings), Provenance())
+
+    @property
+    def is_reported(self) -> bool:
+        """Tell whether its answers are those that others reported."""
+        return any(model.is_reported for model in self.models.values())
 
     @property
     def is_synthetic(self) -> bool:
@@ -194,7 +200,8 @@ def _carry_clusters(model: ModelResults) -> None:
         return
     n_groups, n_examples = sum(c.n_groups for c in clusters), sum(c.n_examples for c in clusters)
     counts = f"{format_count(n_groups)} groups, {format_count(n_examples)} images"
-    note = Note(Mark.CLUSTERED, f"{CLUSTERED} ({counts})")
+    is_unit = all(c.n_effective for c in clusters)
+    note = Note(None, f"{AS_UNITS} ({counts})") if is_unit else Note(Mark.CLUSTERED, f"{CLUSTERED} ({counts})")
     for index, record in enumerate(model.trainings):
         marked = {name: record.figure(name) for name in ("test_accuracy", *METRICS)}
         figures = tuple(

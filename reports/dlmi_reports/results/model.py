@@ -10,6 +10,8 @@ from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_s
 from dlmi_reports.results.folds import Repeat, count_examples, group_repeats, is_pooled, pool_figure
 from dlmi_reports.results.provenance import read_provenance
 
+REPORTED = "reported by others"  # source of answers that no training here gave
+
 
 @dataclass
 class ModelResults:
@@ -35,8 +37,9 @@ class ModelResults:
         return record.figure(name, **conditions) if record else None
 
     def find_latency(self) -> Figure | None:
-        """Find the latency by which models are compared: ONNX Runtime, one example, one thread."""
-        return self.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
+        """Find the latency by which models are compared: ONNX Runtime, one example, one thread; or the reported one."""
+        own = self.find("latency", "latency_s", backend="onnxruntime", batch=1, threads=1)
+        return own or self.find("latency", "latency_s", backend=REPORTED)
 
     @cached_property
     def repeats(self) -> list[Repeat]:
@@ -54,6 +57,12 @@ class ModelResults:
     def is_from_elsewhere(self) -> bool:
         return bool(self.trainings) and read_provenance(self.trainings[0]).start.get("source") == "elsewhere"
 
+    @property
+    def is_reported(self) -> bool:
+        """Tell whether its answers are those that others reported."""
+        start = self.trainings[0].provenance.get("start") if self.trainings else None
+        return isinstance(start, dict) and start.get("source") == REPORTED
+
     def values(self, name: str) -> list[float]:
         """List the figure's value in each training that has one, in the order of the seeds; accuracies by repeat."""
         if name not in self._values:  # thousands of trainings, and every table asks
@@ -67,8 +76,15 @@ class ModelResults:
         if not values:
             return None
         n = next(count_examples(repeat, name) for repeat in self.repeats if pool_figure(repeat, name) is not None)
-        lo, hi = compute_wilson(fmean(values) * n, n)
-        return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values))
+        n_effective = self._find_effective_n(name) or float(n)
+        lo, hi = compute_wilson(fmean(values) * n_effective, n_effective)
+        return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values), n_effective)
+
+    def _find_effective_n(self, name: str) -> float | None:
+        """Smallest effective number of test examples of all seeds; None where they do not come in known groups."""
+        records = [record for record in self.trainings if record.provenance.get("clusters")]
+        clusters = [read_provenance(record).clusters for record in records] if name.startswith("test_") else []
+        return min((c.n_effective for c in clusters if c and c.n_effective), default=None)
 
     def compute_reach(self) -> "Reach":
         """Compute how many trainings reached the target, and when the timed ones did; the others of them are censored.
@@ -109,7 +125,10 @@ def has_reached(record: Record) -> bool:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Mean accuracy over seeds, or repeats of folds; sd over them; Wilson interval of sampling `n` examples."""
+    """Mean accuracy over seeds, or repeats of folds; sd over them; Wilson interval of sampling `n` examples.
+
+    `n_effective` is the number of independent examples that say as much, where those of a group are one unit.
+    """
 
     mean: float
     sd: float | None
@@ -117,6 +136,7 @@ class Accuracy:
     hi: float
     n: int
     n_seeds: int
+    n_effective: float
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,14 @@ class Audit(Kept):
 
 
 class Clusters(Kept):
-    """Groups of the test split, and the images in them."""
+    """Groups of the test split, and the images in them.
+
+    `n_effective` is the number of independent images that say as much, where intervals have a group as their unit.
+    """
 
     n_groups: int
     n_examples: int
+    n_effective: float | None = None
 
 
 class Plugin(Kept):
@@ -95,7 +99,7 @@ class Plugin(Kept):
 
 
 class Provenance(Kept):
-    """Machine, versions, code and data of a record; `splits` counts examples."""
+    """Machine, versions, code and data of a record; `splits` counts examples, `notes` say what was assumed."""
 
     data: Data = Data()
     splits: dict[str, int] = {}
@@ -104,6 +108,7 @@ class Provenance(Kept):
     audit: Audit | None = None
     clusters: Clusters | None = None
     loading: str = ""
+    notes: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
     machine: dict[str, JsonValue] = {}
     machine_id: str | None = None

@@ -7,8 +7,8 @@ from itertools import combinations
 from statistics import NormalDist
 from typing import TypeVar
 
-from dlmi_bench.stats.estimates import estimate_difference
 from dlmi_bench.stats.intervals import compute_t_interval, compute_welch_interval
+from dlmi_bench.stats.reported import estimate_reported
 from dlmi_bench.units import format_number, format_ratio
 from dlmi_reports.results.answers import Answers, UnmeasuredError, read_answers
 from dlmi_reports.results.costs import COSTS, Cost, CostSample
@@ -44,7 +44,7 @@ def compute_accuracy_difference(a: ModelResults, b: ModelResults, alpha: float =
     x, y = a.compute_accuracy(), b.compute_accuracy()
     if x is None or y is None:
         return None
-    if x.n_seeds < 2 or y.n_seeds < 2:
+    if any(side.n_seeds < 2 and not model.is_reported for side, model in ((x, a), (y, b))):
         return Difference(x.mean - y.mean, None, None, "needs two seeds of each")
     return _compare_answers(a, b, alpha) or _compare_means(a, b, x, y, alpha)
 
@@ -53,15 +53,14 @@ def _compare_answers(a: ModelResults, b: ModelResults, alpha: float) -> Differen
     """Compare the answers to each example; None if they were not kept, or the examples differ."""
     try:
         x, y = (read_answers(model, "test_accuracy") for model in (a, b))
-        x.check_same_examples(y)
+        return compare_answers(x, y, alpha)
     except UnmeasuredError:
         return None
-    return compare_answers(x, y, alpha)
 
 
 def compare_answers(x: Answers, y: Answers, alpha: float = ALPHA) -> Difference:
     """Compute the mean of `x` minus that of `y` on the same examples; paired by seed if the seeds are the same."""
-    estimate = estimate_difference(x.table, y.table, is_paired=x.seeds == y.seeds)
+    estimate = x.subtract(y)
     return Difference(estimate.value, *estimate.compute_interval(alpha))
 
 
@@ -81,6 +80,8 @@ def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Di
     if not a.samples and not b.samples:
         ratio = a.value / b.value
         return Difference(ratio, ratio, ratio)
+    if a.is_reported or b.is_reported:
+        return _compare_reported(a, b, alpha)
     x, y = ([math.log(v) for v in sample.samples] for sample in (a, b))
     if len(a.machines | b.machines) > 1:
         return Difference(a.value / b.value, None, None, "measured on different kinds of machine")
@@ -94,6 +95,15 @@ def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Di
     else:
         value, lo, hi = compute_welch_interval(x, y, alpha / 2)
     return Difference(math.exp(value), math.exp(lo), math.exp(hi))
+
+
+def _compare_reported(a: CostSample, b: CostSample, alpha: float) -> Difference:
+    """Compare costs of which bounds are known at most; the two are taken as independent."""
+    if min(a.hi - a.lo, b.hi - b.lo) <= 0:
+        return Difference(a.value / b.value, None, None, "reported without bounds")
+    ratio = estimate_reported(a.value, a.lo, a.hi, b.value, b.lo, b.hi)
+    lo, hi = ratio.compute_interval(alpha)
+    return Difference(math.exp(ratio.value), math.exp(lo), math.exp(hi))
 
 
 def make_difference_tables(task: TaskResults) -> list[Table]:

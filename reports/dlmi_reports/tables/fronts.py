@@ -70,7 +70,7 @@ def draw_accuracies(model: ModelResults, generator: "Generator") -> Floats:
     values, accuracy = np.array(model.values("test_accuracy")), model.compute_accuracy()
     assert accuracy is not None
     means = values[generator.integers(len(values), size=(N_DRAWS, len(values)))].mean(1)
-    return generator.beta(means * accuracy.n + 0.5, (1 - means) * accuracy.n + 0.5)
+    return generator.beta(means * accuracy.n_effective + 0.5, (1 - means) * accuracy.n_effective + 0.5)
 
 
 def make_front_tables(task: TaskResults) -> list[Table]:

@@ -79,6 +79,6 @@ def _list_audits(task: TaskResults) -> list[Audit]:
 
 
 def list_remarks(task: TaskResults) -> list[str]:
-    """Say what the folds share, and how the data was loaded."""
+    """Say what the folds share, how the data was loaded, and what was assumed of it."""
     loading = dict.fromkeys(str(said) for record in task.trainings if (said := record.provenance.get("loading")))
-    return [*([OVERLAP] if list_folds(task) else []), *(f"Data: {said}." for said in loading)]
+    return [*task.provenance.notes, *([OVERLAP] if list_folds(task) else []), *(f"Data: {said}." for said in loading)]

@@ -4,7 +4,6 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from dlmi_bench.stats.estimates import estimate_accuracy
 from dlmi_reports.claims.comparisons import Comparison, Finding, say, show_percent
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import Accuracy, OnTask
@@ -29,6 +28,10 @@ class Above(OnTask):
         answers = evidence.read_table(self, self.metric)
         limit = evidence.find_observer(self.task, self.observer) if self.value is None else self.value
         name = f" ({self.observer})" if self.observer else ""
-        label = f"{say(self.metric)} of {self.model}, {len(answers.table)} seeds"
+        label = f"{say(self.metric)} of {self.model}, {_count(len(answers.table))}"
         wanted = f", claimed: above {100 * limit:.4g} %{name}"
-        return Finding((Comparison(label, estimate_accuracy(answers.table), limit, show_percent, wanted),))
+        return Finding((Comparison(label, answers.estimate(), limit, show_percent, wanted),))
+
+
+def _count(n_seeds: int) -> str:
+    return f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'}"

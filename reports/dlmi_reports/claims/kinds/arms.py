@@ -4,7 +4,6 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from dlmi_bench.stats.estimates import estimate_difference
 from dlmi_reports.claims.comparisons import Comparison, say, show_log, show_points
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.fluctuation import NAME, pair_fluctuations
@@ -62,9 +61,7 @@ class Arms(OnTask):
         difference, quotient = " minus ".join(names), " over ".join(reversed(names))
         if self.effect == "mean":
             own, its = evidence.read_table(self, self.metric), evidence.read_table(self, self.metric, *self.control)
-            own.check_same_examples(its)
-            estimate = estimate_difference(own.table, its.table, is_paired=own.seeds == its.seeds)
-            return Comparison(f"{say(self.metric)}, {difference}", estimate, 0.0, show_points, "")
+            return Comparison(f"{say(self.metric)}, {difference}", own.subtract(its), 0.0, show_points, "")
         sides = evidence.find_model(self), evidence.find_model(self, *self.control)
         is_stability = self.effect == "stability"
         values = pair_fluctuations(*sides) if is_stability else pair_seeds(*sides, self.metric)

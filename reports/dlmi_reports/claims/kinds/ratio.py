@@ -10,9 +10,10 @@ from dlmi_reports.claims.comparisons import Comparison, Finding, say, say_counts
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.kinds.non_inferior import compare_accuracy
 from dlmi_reports.claims.predicate import Conditions, Count
-from dlmi_reports.claims.ratios import TIMED, estimate_ratio, pair_processes, pair_seeds
+from dlmi_reports.claims.ratios import TIMED, compare_reported, estimate_ratio, pair_processes, pair_seeds
 from dlmi_reports.results.answers import UnmeasuredError
 
+Inference = Literal["latency_s", "inference_energy_j"]
 Measured = Literal["latency_s", "training_s", "time_to_target_s", "inference_energy_j", "training_energy_j"]
 
 
@@ -58,10 +59,12 @@ class Ratio(Conditions):
             counts = {name: evidence.find_count(self, self.metric, name) for name in (self.model, other)}
             ratio = Exact(counts[other] / counts[self.model])
             return Comparison(say_counts(self.metric, counts), ratio, self.factor, show_factor, wanted, may_refute)
-        if self.metric in ("latency_s", "inference_energy_j"):
+        label = f"{say(self.metric)}, {other} over {self.model}"
+        if self.metric in get_args(Inference) and (found := compare_reported(self, evidence, self.metric, other)):
+            return Comparison(label, found, math.log(self.factor), show_log, wanted, may_refute)
+        if self.metric in get_args(Inference):
             values, what = pair_processes(self, evidence, self.metric, other), "processes"
         else:
             first, second = evidence.find_model(self), evidence.find_model(self, other)
             values, what = pair_seeds(first, second, self.metric), TIMED
-        label = f"{say(self.metric)}, {other} over {self.model}"
         return Comparison(label, estimate_ratio(values, what), math.log(self.factor), show_log, wanted, may_refute)
