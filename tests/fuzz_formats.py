@@ -23,7 +23,7 @@ from PIL import Image
 
 from dlmi_bench.api import judge, judge_accuracies
 from dlmi_bench.gating.settings import load_settings
-from dlmi_bench.gating.sides.baseline import MANIFEST, load_baseline, load_predictions, put_file, to_npy
+from dlmi_bench.gating.sides.baseline import MANIFEST, load_baseline, load_predictions, put_file
 from dlmi_bench.gating.sides.files import load_labelled
 from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
 from dlmi_bench.instruments.onnx.contents import count_operators, count_parameters
@@ -31,7 +31,7 @@ from dlmi_bench.instruments.onnx.loading import load_graph
 from dlmi_bench.instruments.onnx.ports import find_input_shape
 from dlmi_bench.records import Artifact
 from dlmi_bench.store import FILENAME, Store
-from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifact
+from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifact, to_npy
 from dlmi_bench.store.pytest_benchmark import import_benchmarks
 from dlmi_bench.store.rows import StoredRow
 from dlmi_bench.suite.suites import load_suite

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Figure, Record, unavailable
 from dlmi_bench.store import Store
-from dlmi_bench.store.artifacts import put_artifact
+from dlmi_bench.store.artifacts import put_array
 from dlmi_bench.store.pictures import make_pictures
 
 CPU: dict[str, str | int | float | bool] = {"component": "cpu", "idle_subtracted": False}
@@ -68,7 +67,7 @@ def keep_answers(folder: Path, record: Record, wrong: Sequence[int], *, first: i
     scores = np.eye(2, dtype=np.float32)[labels]
     scores[list(wrong)] = scores[list(wrong), ::-1]
     arrays = {"test_scores": scores, "test_labels": labels}
-    kept = tuple(put_artifact(folder, role, to_npy(array), ".npy") for role, array in arrays.items())
+    kept = tuple(put_array(folder, role, array) for role, array in arrays.items())
     return record.model_copy(update={"artifacts": (*record.artifacts, *kept)})
 
 

@@ -11,10 +11,9 @@ from typer.testing import CliRunner
 
 from dlmi_bench.cli.main import app
 from dlmi_bench.errors import UsageError
-from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store import Store
-from dlmi_bench.store.artifacts import put_artifact
+from dlmi_bench.store.artifacts import put_array
 from dlmi_bench.toml import find_line
 from dlmi_models import MODELS
 from dlmi_reports.claims.dump import to_json
@@ -47,7 +46,7 @@ def make_training(folder: Path, model: str, index: int, n_wrong: int, *, task: s
     scores = np.eye(4, dtype=np.float32)[LABELS]
     scores[N - n_wrong :] = np.roll(scores[N - n_wrong :], 1, axis=1)
     arrays = {"test_scores": scores, "test_labels": LABELS.astype(np.uint8)}
-    artifacts: list[Artifact] = [put_artifact(folder, role, to_npy(a), ".npy") for role, a in arrays.items()]
+    artifacts: list[Artifact] = [put_array(folder, role, a) for role, a in arrays.items()]
     time_s = scale * (4 + 0.1 * index)
     censored = model == "slow" and index % 2
     reached = (

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from dlmi_bench.stats.confusion import (
-    bootstrap_interval,
     compute_balanced_accuracy,
     compute_macro_f1,
     compute_quadratic_kappa,
     count_confusion,
+    draw_interval,
 )
 
 # truth: 10 of class 0, 20 of class 1, 10 of class 2
@@ -52,6 +52,6 @@ def test_interval_covers_as_it_says() -> None:
     n_covered = 0
     for _ in range(300):
         drawn = np.stack([rng.multinomial(100, share) for share in shares])
-        lo, hi = bootstrap_interval(drawn, compute_balanced_accuracy)
+        lo, hi = draw_interval(drawn, compute_balanced_accuracy)
         n_covered += lo <= truth <= hi
     assert 275 <= n_covered <= 297

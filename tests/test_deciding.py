@@ -14,10 +14,9 @@ from dlmi_bench.deciding.arms import Arm, is_trainable, list_arms, select_decida
 from dlmi_bench.deciding.limits import Limits, check_looks, choose_limits, list_allowed, parse_duration
 from dlmi_bench.deciding.session import decide
 from dlmi_bench.errors import UsageError
-from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Figure, Record
 from dlmi_bench.store import Store
-from dlmi_bench.store.artifacts import put_artifact
+from dlmi_bench.store.artifacts import put_array
 from dlmi_bench.suite.runner import Outcome
 from dlmi_bench.suite.suites import Suite
 from dlmi_reports.claims.file import ClaimFile, load_claims
@@ -67,7 +66,7 @@ class DrawnRunner:
         scores = np.eye(10, dtype=np.float32)[LABELS]
         scores[wrong] = np.roll(scores[wrong], 1, axis=1)
         arrays = {"test_scores": scores, "test_labels": LABELS.astype(np.uint8)}
-        kept = tuple(put_artifact(self.store.folder, role, to_npy(a), ".npy") for role, a in arrays.items())
+        kept = tuple(put_array(self.store.folder, role, a) for role, a in arrays.items())
         found = Figure(name="test_accuracy", value=1 - len(wrong) / N, kind="measured", source="file", n=N)
         return Record(cell=cell, figures=(found,), artifacts=kept, provenance=PROVENANCE)
 

@@ -19,10 +19,9 @@ from torch import nn
 from dlmi_bench.backends import BACKENDS, predict
 from dlmi_bench.backends.export import write_onnx
 from dlmi_bench.gating.sides.baseline import save_baseline
-from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Record
 from dlmi_bench.store import Store
-from dlmi_bench.store.artifacts import artifact_path, put_artifact
+from dlmi_bench.store.artifacts import artifact_path, put_array, put_artifact
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Splits
@@ -72,7 +71,7 @@ def add_training(folder: Path, index: int, onnx_path: Path, *, is_other: bool) -
     scores = predict(BACKENDS["onnxruntime"].load(onnx_path), get_task("usps").load().test.images)
     new = {
         "onnx": put_artifact(folder, "onnx", onnx_path.read_bytes(), ".onnx"),
-        "test_scores": put_artifact(folder, "test_scores", to_npy(scores), ".npy"),
+        "test_scores": put_array(folder, "test_scores", scores),
     }
     if is_other:
         new["torch"] = put_artifact(folder, "torch", save({"w": np.array([index])}), ".safetensors")

@@ -10,7 +10,7 @@ from scipy import stats
 
 import dlmi_bench as db
 from dlmi_bench.errors import UsageError
-from dlmi_bench.stats.clusters import compute_effective_n, sum_by_group
+from dlmi_bench.stats.clusters import sum_by_group
 from dlmi_bench.stats.estimates import (
     estimate_accuracy,
     estimate_difference,
@@ -65,17 +65,6 @@ def test_groups_are_units_of_the_mean_and_its_error() -> None:
     by_hand = 30 / 29 * (residuals**2).sum() / len(groups) ** 2
     assert sum_by_group(table[:1], groups).var(ddof=1) / 30 == pytest.approx(by_hand)
     assert sum_by_group(table, np.arange(len(groups))) == pytest.approx(table)
-
-
-def test_effective_number_of_cases() -> None:
-    """Copies of one case count once, independent ones nearly in full, and certainty counts groups."""
-    rng = np.random.default_rng(3)
-    right = (rng.random(200) < 0.8).astype(float)
-    assert compute_effective_n(np.repeat(right, 5), np.repeat(np.arange(200), 5)) == pytest.approx(200, rel=0.03)
-    assert compute_effective_n(right, np.arange(200)) == pytest.approx(200, rel=0.01)
-    assert compute_effective_n(np.ones(40), np.arange(40) // 4) == 10
-    assert compute_effective_n(right, np.zeros(200, int)) == 1
-    assert compute_effective_n(np.array([1.0, 1.0, 0.0]), np.array([0, 0, 1])) == 1
 
 
 def test_intervals_of_grouped_cases_cover() -> None:

@@ -162,3 +162,21 @@ def test_vacuous_parity_is_said() -> None:
     assert "same to every input" in notes(constant.astype(np.float32), constant)
     same = np.random.default_rng(0).random((5, 3)) + np.array([0, 0, 9])
     assert "same class" in notes(same.astype(np.float32), same)
+
+
+def test_groups_of_test_examples_are_sampled_as_one(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    """Eight patients of five images: figures say so, numbers instead of names are kept, and bounds are wider."""
+    test, names = make_split(2), np.repeat([f"patient {i}" for i in range(8)], 5)
+    grouped = replace(test, images=np.repeat(test.images[::5], 5, axis=0), labels=np.repeat(test.labels[::5], 5))
+    found = {}
+    for groups in (None, names):
+        splits = Splits(make_split(0), make_split(1), HeldOut(replace(grouped, groups=groups)))
+        found[groups is None] = evaluate(artifacts, splits, TASK, tmp_path, (), is_compared=False)
+    for name in ("test_accuracy", "test_balanced_accuracy", "test_mcc"):
+        alone, together = (find(found[is_alone].figures, name, "onnxruntime") for is_alone in (True, False))
+        assert alone.value == together.value
+        assert ("groups" in alone.interval, "groups" in together.interval) == (False, True)
+        assert together.hi - together.lo > 1.3 * (alone.hi - alone.lo)  # type: ignore[operator]
+    kept = {artifact.role: artifact for artifact in found[False].artifacts}
+    assert np.load(artifact_path(tmp_path, kept["test_groups"])).tolist() == np.repeat(np.arange(8), 5).tolist()
+    assert "test_groups" not in {artifact.role for artifact in found[True].artifacts}

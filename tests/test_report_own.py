@@ -7,11 +7,10 @@ import pytest
 from pydantic import JsonValue
 
 from dlmi_bench.errors import StoreError
-from dlmi_bench.jobs.evaluation import to_npy
 from dlmi_bench.records import Cell, Figure, Record, unavailable
 from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_bench.store import Store
-from dlmi_bench.store.artifacts import put_artifact
+from dlmi_bench.store.artifacts import put_array
 from dlmi_reports import write_export, write_report
 from dlmi_reports.formats.registry import EXPORTS
 from dlmi_reports.page import make_page
@@ -61,7 +60,7 @@ def fold_record(folder: Path, model: str, repeat: int, fold: int) -> Record:
         for name, value in (("test_accuracy", is_right.mean()), ("test_balanced_accuracy", balanced))
     ]
     arrays = {"test_scores": np.eye(2, dtype=np.float32)[answers], "test_labels": labels, "test_index": index}
-    kept = tuple(put_artifact(folder, role, to_npy(array), ".npy") for role, array in arrays.items())
+    kept = tuple(put_array(folder, role, array) for role, array in arrays.items())
     folds: JsonValue = {"n_folds": 2, "fold": fold, "repeat": repeat, "by": "patient", "is_held_out_site": False}
     return Record(
         cell=Cell(kind="train", task="toy", model=model, seed_index=2 * repeat + fold),
@@ -127,7 +126,7 @@ def test_incomplete_repeats_do_not_count(tmp_path: Path) -> None:
 
 def test_doubled_example_is_damage(tmp_path: Path) -> None:
     """Folds that claim the same example are no test of the data set, even if all repeats agree on it."""
-    doubled = put_artifact(tmp_path, "test_index", to_npy(np.array([8, 4, 6, 8])), ".npy")
+    doubled = put_array(tmp_path, "test_index", np.array([8, 4, 6, 8]))
     records = [fold_record(tmp_path, "m", 0, fold) for fold in (0, 1)]
     kept = tuple(a for a in records[1].artifacts if a.role != "test_index")
     records[1] = records[1].model_copy(update={"artifacts": (*kept, doubled)})

@@ -4,23 +4,26 @@ import json
 import math
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import fmean, median
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from dlmi_bench.instruments.clock import Block, Clock
 from dlmi_bench.jobs import parity
 from dlmi_bench.selftest import __main__ as program
-from dlmi_bench.selftest import bias, detection
+from dlmi_bench.selftest import bias, classes, detection, metrics
 from dlmi_bench.selftest.coverage import METHODS, Method, check_coverage
 from dlmi_bench.selftest.fakes import FakeClock
 from dlmi_bench.selftest.markdown import format_page
 from dlmi_bench.selftest.peers import Comparison, compute_mean
 from dlmi_bench.selftest.rows import Row, make_bias, make_share
 from dlmi_bench.selftest.spins import TAIL_SHARE, compute_median, draw_durations
+from dlmi_bench.selftest.worlds import SETTINGS
 from dlmi_bench.stats import percentiles
 from dlmi_bench.stats.estimates import estimate_difference, estimate_mean
 from dlmi_bench.stats.intervals import Survival, compute_t_interval
@@ -64,6 +67,43 @@ def test_every_interval_is_simulated(method: Method) -> None:
     """Of 200 sessions, the same every time, each method holds 91 to 99 %, or more where it promises 95 % at least."""
     (row,) = check_coverage(200, (method,))
     assert row.lowest - 0.02 <= row.value <= row.highest + 0.02
+
+
+def test_every_interval_of_answers_is_simulated() -> None:
+    """Over all settings, 30 worlds each, every figure's interval holds the truth in at least 92 %."""
+    held: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for row in metrics.check_metrics(30):
+        held[row.subject.partition(",")[0]].append((row.value * row.n, row.n))
+        assert row.lowest == metrics.LOWEST
+        assert (row.highest == 1) == bool(row.remark)
+    assert len(held) == 17
+    shares = {name: sum(k for k, _ in rows) / sum(n for _, n in rows) for name, rows in held.items()}
+    assert min(shares.values()) >= 0.92, shares
+
+
+def test_every_difference_of_areas_is_simulated() -> None:
+    """Over all settings, 40 worlds each, bounds of a difference hold the truth in at least 92 %."""
+    rows = list(metrics.check_differences(40))
+    assert len(rows) == 16
+    for name in ("one training each", "5 seeds"):
+        assert np.mean([row.value for row in rows if name in row.subject]) >= 0.92
+
+
+def test_every_interval_of_three_classes_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over two settings, 60 worlds each, every figure's interval holds the truth in at least 90 %."""
+    monkeypatch.setattr(classes, "N_TRUTH", 30_000)
+    classes.compute_truths.cache_clear()
+    rows = list(classes.check_classes(60, SETTINGS[:2]))
+    classes.compute_truths.cache_clear()
+    assert len(rows) == 12
+    for name in {row.subject.partition(",")[0] for row in rows}:
+        assert np.mean([row.value for row in rows if row.subject.startswith(f"{name},")]) >= 0.9, name
+
+
+def test_bias_of_answers() -> None:
+    """Calibrated probabilities have an error of less than .01, and DeLong's variance is that of all pairs."""
+    rows = [*metrics.check_calibration_bias(200), *metrics.check_delong(3)]
+    assert all(row.is_met for row in rows), rows
 
 
 @pytest.mark.parametrize(("width", "share"), [(1.3, 0.806), (2.6, 0.991)])

@@ -16,6 +16,7 @@ from dlmi_reports.front.glance import SHOWN, make_glance
 from dlmi_reports.front.legend import move_remarks
 from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.montage import plot_montages
+from dlmi_reports.plots.probabilities import plot_probabilities
 from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
 from dlmi_reports.results.answers import list_damaged
 from dlmi_reports.results.load import Results, TaskResults
@@ -24,6 +25,7 @@ from dlmi_reports.tables.ablation import make_ablation_table
 from dlmi_reports.tables.agreement import make_agreement_tables
 from dlmi_reports.tables.classes import make_class_tables
 from dlmi_reports.tables.differences import make_difference_tables
+from dlmi_reports.tables.discrimination import make_discrimination_tables
 from dlmi_reports.tables.efficiency import make_efficiency_tables
 from dlmi_reports.tables.energy import make_energy_tables
 from dlmi_reports.tables.fronts import make_front_tables
@@ -35,6 +37,7 @@ from dlmi_reports.tables.references import make_observer_tables
 from dlmi_reports.tables.reported import make_reported_tables
 from dlmi_reports.tables.scans import make_scan_tables
 from dlmi_reports.tables.splits import list_leaks, list_remarks, list_splits
+from dlmi_reports.tables.subgroups import make_subgroup_tables
 from dlmi_reports.tables.tuning import make_tuning_tables
 
 # Longer tables are unreadable, and too large for a browser or a pull request.
@@ -53,6 +56,8 @@ FOLDED: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_front_tables,
     make_observer_tables,
     make_class_tables,
+    make_discrimination_tables,
+    make_subgroup_tables,
     make_tuning_tables,
     make_scan_tables,
 )
@@ -69,13 +74,21 @@ BEHIND: dict[Callable[[TaskResults], list[Table]], tuple[str, ...]] = {
     make_front_tables: ("comparing",),
     make_observer_tables: ("accuracy",),
     make_class_tables: ("accuracy",),
+    make_discrimination_tables: ("answers",),
+    make_subgroup_tables: ("answers",),
     make_tuning_tables: ("accuracy",),
     make_scan_tables: (),
 }
 # Tables of a task whose answers others reported.
 REPORTED: tuple[Callable[[TaskResults], list[Table]], ...] = (make_reported_tables,)
-REPORTED_FOLDED = (make_difference_tables, make_front_tables, make_class_tables)
-PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_curves, plot_singles, plot_montages)
+REPORTED_FOLDED = (
+    make_difference_tables,
+    make_front_tables,
+    make_class_tables,
+    make_discrimination_tables,
+    make_subgroup_tables,
+)
+PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_curves, plot_singles, plot_probabilities, plot_montages)
 
 
 def make_page(results: Results, *extra: Section, claims: Path | None = None, columns: Sequence[str] = SHOWN) -> Page:

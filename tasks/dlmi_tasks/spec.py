@@ -25,18 +25,28 @@ SPLIT_SEED = 20261123
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images and labels of one split; `groups` says whose they are, where that is known."""
+    """Images and labels of one split.
+
+    Attributes:
+        groups: Whose they are, (n,), where that is known.
+        traits: What else is known of each, such as site or sex, by name, (n,): subgroups of the test split.
+    """
 
     images: Images
     labels: Labels
     groups: Groups | None = field(default=None, kw_only=True)
+    traits: dict[str, Groups] = field(default_factory=dict, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: NDArray[np.intp]) -> "Arrays":
         groups = None if self.groups is None else self.groups[index]
-        return Arrays(self.images[index], self.labels[index], groups=groups)
+        return Arrays(self.images[index], self.labels[index], groups=groups, traits=take_traits(self.traits, index))
+
+
+def take_traits(traits: dict[str, Groups], index: NDArray[np.intp]) -> dict[str, Groups]:
+    return {name: words[index] for name, words in traits.items()}
 
 
 class Stream(Protocol):
@@ -146,6 +156,11 @@ class HeldOut:
     def groups(self) -> Groups | None:
         """Whose the examples are, (n,), where that is known; reading it is no look at them."""
         return self._arrays.groups
+
+    @property
+    def traits(self) -> dict[str, Groups]:
+        """What else is known of the examples; reading it is no look at them."""
+        return self._arrays.traits
 
     def read(self, artifact_sha256: str) -> Arrays:
         """The test split, for the artifact that will be judged by it.

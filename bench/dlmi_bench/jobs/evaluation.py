@@ -1,6 +1,5 @@
 """The one look at the test split: accuracy of each artifact, and parity of each runtime with eager in float64."""
 
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +16,24 @@ from dlmi_bench.jobs.inputs import load_examples
 from dlmi_bench.jobs.parity import Answer, make_parity
 from dlmi_bench.jobs.protocol import NOT_FINITE, OnProgress, PredictRequest, scores_role
 from dlmi_bench.jobs.worker import Worker
+from dlmi_bench.metrics import describe_answers
 from dlmi_bench.records import Artifact, Conditions, Figure, unavailable
 from dlmi_bench.stats.confusion import (
     Counts,
     Metric,
     compute_balanced_accuracy,
+    compute_design,
     compute_macro_f1,
     compute_quadratic_kappa,
     count_confusion,
 )
-from dlmi_bench.store.artifacts import artifact_path, put_artifact
+from dlmi_bench.stats.linear import Units
+from dlmi_bench.store.artifacts import TRAIT, artifact_path, put_array
 from dlmi_bench.store.pictures import Picture, make_pictures, pick_examples
-from dlmi_tasks.spec import Arrays, HeldOut, Labels, Splits, Stream, Task
+from dlmi_tasks.spec import Arrays, Groups, HeldOut, Labels, Splits, Stream, Task
 
 REFERENCE_BATCH = 64
+EXPORTED = "exported file"
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,24 @@ def evaluate(
         _make_accuracy("train_accuracy", answers[0], seen, splits.train.labels),
         _make_accuracy("validation_accuracy", answers[0], answers[0].validation, splits.validation.labels),
     ]
-    figures += [_make_accuracy("test_accuracy", answer, answer.test, test.labels) for answer in answers]
+    groups = find_groups(splits.test)
+    figures += [_make_accuracy("test_accuracy", answer, answer.test, test.labels, groups) for answer in answers]
     figures += _compare_all(answers, paths.get("torch"), test.images) if is_compared else []
     figures += _count_reads(splits.test, {role: artifacts[role] for role in roles})
     confusion = count_confusion(test.labels, answers[0].test.argmax(1), task.n_classes)
-    figures += _describe_confusion(confusion, answers[0], task)
+    figures += _describe_confusion(confusion, answers[0], task, Units(test.labels, groups, task.n_classes))
+    figures += describe_answers(
+        answers[0].test,
+        test.labels,
+        class_names=task.class_names,
+        is_ordinal=task.is_ordinal,
+        groups=groups,
+        validation=(answers[0].validation, splits.validation.labels),
+        source=EXPORTED,
+        conditions={"backend": answers[0].backend},
+    )
     kept = _keep_scores(answers, splits.validation.labels, test.labels, out)
+    kept += _keep_columns(groups, splits.test.traits, out)
     pictures = _picture(paths["torch"], test, answers[0].test, n_pictured) if n_pictured and "torch" in paths else []
     return Evaluation(figures, kept, confusion, pictures)
 
@@ -134,7 +149,18 @@ def _picture(path: Path, test: Arrays, scores: Scores, n_each: int) -> list[Pict
     return make_pictures(examples, images.mean(1), saliency, test.labels[examples], scores)
 
 
-def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[Figure]:
+def find_groups(test: HeldOut) -> NDArray[np.int64] | None:
+    """Number the groups of the test examples, (n,); None where none has several, or nobody knows.
+
+    Numbers, because names of patients do not belong into results.
+    """
+    if test.groups is None:
+        return None
+    names, groups = np.unique(test.groups, return_inverse=True)
+    return groups.astype(np.int64) if len(names) < len(groups) else None
+
+
+def _describe_confusion(confusion: Counts, answer: Answer, task: Task, units: Units) -> list[Figure]:
     """Compute what accuracy hides: figures in which every class, or every step between stages, counts."""
     metrics: dict[str, Metric] = {
         "test_balanced_accuracy": compute_balanced_accuracy,
@@ -144,10 +170,21 @@ def _describe_confusion(confusion: Counts, answer: Answer, task: Task) -> list[F
         metrics["test_quadratic_kappa"] = compute_quadratic_kappa
     if not np.isfinite(answer.test).all():
         return [unavailable(name, NOT_FINITE, backend=answer.backend) for name in metrics]
+    is_grouped, decisions = units.n_units < len(units.labels), answer.test.argmax(1)
+    designs = {name: compute_design(decisions, units, metric) for name, metric in metrics.items() if is_grouped}
     return [
-        make_confusion_figure(name, confusion, metric, source="exported file", backend=answer.backend)
+        make_confusion_figure(
+            name, confusion, metric, source=EXPORTED, design=designs.get(name), backend=answer.backend
+        )
         for name, metric in metrics.items()
     ]
+
+
+def _keep_columns(groups: NDArray[np.int64] | None, traits: Mapping[str, Groups], out: Path) -> list[Artifact]:
+    """Keep whose the test examples are, as numbers, and the subgroups they belong to, as words."""
+    found = {} if groups is None else {"test_groups": groups}
+    columns = found | {f"{TRAIT}{i}": words for i, words in enumerate(traits.values())}
+    return [put_array(out, role, column) for role, column in columns.items()]
 
 
 def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: Labels, out: Path) -> list[Artifact]:
@@ -161,13 +198,7 @@ def _keep_scores(answers: list[Answer], validation_labels: Labels, test_labels: 
     for answer in answers:
         if not answer.reason:
             kept[scores_role(answer.backend)] = answer.validation
-    return [put_artifact(out, role, to_npy(array), ".npy") for role, array in kept.items()]
-
-
-def to_npy(array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+    return [put_array(out, role, array) for role, array in kept.items()]
 
 
 def compute_reference(path: Path, images: Batch) -> NDArray[np.float64]:
@@ -217,9 +248,12 @@ def run_predict_job(request: PredictRequest, _: OnProgress) -> Conditions:
     return dict(runner.conditions)
 
 
-def _make_accuracy(name: str, answer: Answer, scores: Scores, labels: Labels) -> Figure:
+def _make_accuracy(
+    name: str, answer: Answer, scores: Scores, labels: Labels, groups: NDArray[np.int64] | None = None
+) -> Figure:
     if answer.reason:
         return unavailable(name, answer.reason, backend=answer.backend)
     if not np.isfinite(scores).all():
         return unavailable(name, NOT_FINITE, backend=answer.backend)
-    return make_accuracy_figure(name, scores.argmax(1) == labels, source="exported file", conditions=answer.conditions)
+    is_right = scores.argmax(1) == labels
+    return make_accuracy_figure(name, is_right, source=EXPORTED, conditions=answer.conditions, groups=groups)

@@ -21,13 +21,13 @@ from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.energy import EnergySample, measure_energy
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
 from dlmi_bench.instruments.pinning import CpuHopper
-from dlmi_bench.jobs.evaluation import evaluate, to_npy
+from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.finished import check_onnx, list_missing_figures, load_checkpoint, read_checkpoint
 from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
 from dlmi_bench.jobs.training_figures import make_duration, make_training_figures
 from dlmi_bench.records import UNTIMED, Artifact, Cell, Figure, Record, unavailable
-from dlmi_bench.store.artifacts import put_artifact
+from dlmi_bench.store.artifacts import put_array, put_artifact
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Splits, Stream, Task
@@ -104,6 +104,7 @@ def _describe_splits(splits: Splits) -> dict[str, JsonValue]:
     groups = splits.test.groups
     if groups is not None and (n_groups := len(np.unique(groups))) < len(groups):
         found["clusters"] = {"n_groups": n_groups, "n_examples": len(groups)}
+    found["traits"] = list(splits.test.traits)
     return found | {"loading": IN_MEMORY if isinstance(splits.train, Arrays) else splits.train.loading}
 
 
@@ -111,7 +112,7 @@ def _keep_index(splits: Splits, out: Path) -> list[Artifact]:
     """Keep which examples were tested, where each training tests others."""
     if splits.test_index is None:
         return []
-    return [put_artifact(out, "test_index", to_npy(splits.test_index.astype(np.int64)), ".npy")]
+    return [put_array(out, "test_index", splits.test_index.astype(np.int64))]
 
 
 def _train_here(

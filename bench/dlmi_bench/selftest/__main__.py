@@ -18,7 +18,7 @@ from dlmi_bench.instruments.host.provenance import (
     describe_machine,
     describe_versions,
 )
-from dlmi_bench.selftest import bias, coverage, detection, studies
+from dlmi_bench.selftest import bias, classes, coverage, detection, metrics, studies
 from dlmi_bench.selftest.markdown import format_page
 from dlmi_bench.selftest.peers import Comparison, compare_peers
 from dlmi_bench.selftest.rows import Row
@@ -26,8 +26,14 @@ from dlmi_bench.units import format_share
 
 EXIT_MISSED, EXIT_INTERRUPTED = 1, 130
 PARTS: dict[str, tuple[Callable[[], Iterator[Row]], ...]] = {
-    "bias": (bias.check_simulated, bias.check_real, detection.check_time_to_target),
-    "coverage": (coverage.check_coverage,),
+    "bias": (
+        bias.check_simulated,
+        bias.check_real,
+        detection.check_time_to_target,
+        metrics.check_calibration_bias,
+        metrics.check_delong,
+    ),
+    "coverage": (coverage.check_coverage, metrics.check_metrics, metrics.check_differences, classes.check_classes),
     "detection": (
         detection.check_macs,
         detection.check_leaks,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.selftest.rows import ALPHA, Bounds, Simulate
-from dlmi_bench.stats.confusion import Metric, bootstrap_interval
+from dlmi_bench.stats.confusion import Metric, draw_interval
 from dlmi_bench.stats.estimates import MedianEstimate, Share, estimate_accuracy
 from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports.claims.kinds.paired import estimate_gain
@@ -191,7 +191,7 @@ def simulate_confusion(metric: Metric) -> Simulate:
 
     def simulate(rng: Generator) -> Bounds:
         rows = [rng.multinomial(n, recall) for n, recall in zip(N_OF_CLASS, RECALLS, strict=True)]
-        return *bootstrap_interval(np.stack(rows).astype(np.int64), metric), truth
+        return *draw_interval(np.stack(rows).astype(np.int64), metric), truth
 
     return simulate
 

@@ -59,10 +59,17 @@ def put_artifact(folder: Path, role: str, content: bytes, suffix: str) -> Artifa
     return artifact
 
 
+TRAIT = "test_trait."  # role of the subgroups of test examples, before a number; provenance has the names
+
+
 def put_array(folder: Path, role: str, array: "NDArray[Any]") -> Artifact:
     """Keep an array of numbers or text under its hash."""
+    return put_artifact(folder, role, to_npy(array), ".npy")
+
+
+def to_npy(array: "NDArray[Any]") -> bytes:
     import numpy as np
 
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    return put_artifact(folder, role, buffer.getvalue(), ".npy")
+    return buffer.getvalue()

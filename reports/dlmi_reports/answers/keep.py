@@ -13,24 +13,22 @@ from pydantic import JsonValue
 
 from dlmi_bench.errors import UsageError
 from dlmi_bench.instruments.accuracy import make_accuracy_figure, make_confusion_figure
+from dlmi_bench.metrics import describe_answers
 from dlmi_bench.records import ARM, Cell, Figure, Record, unavailable
-from dlmi_bench.stats.clusters import compute_effective_n
 from dlmi_bench.stats.confusion import (
     Counts,
     compute_balanced_accuracy,
+    compute_design,
     compute_macro_f1,
     count_confusion,
 )
-from dlmi_bench.stats.intervals import compute_wilson
+from dlmi_bench.stats.linear import Units
 from dlmi_bench.store import FILENAME, Store
-from dlmi_bench.store.artifacts import put_array
+from dlmi_bench.store.artifacts import TRAIT, put_array
 from dlmi_reports.answers.columns import Algorithm
 from dlmi_reports.answers.predictions import Predictions
-from dlmi_reports.answers.scores import Scores
+from dlmi_reports.answers.scores import Scores, are_probabilities
 from dlmi_reports.results.model import REPORTED
-from dlmi_reports.results.provenance import Clusters
-
-Rights = NDArray[np.bool_]
 
 
 def make_records(read: Predictions, folder: Path, task: str) -> list[Record]:
@@ -38,17 +36,16 @@ def make_records(read: Predictions, folder: Path, task: str) -> list[Record]:
     common = [put_array(folder, "test_labels", read.labels)]
     if read.groups is not None:
         common.append(put_array(folder, "test_groups", read.groups))
-    common += [put_array(folder, f"test_trait.{i}", np.array(cells)) for i, cells in enumerate(read.traits.values())]
+    common += [put_array(folder, f"{TRAIT}{i}", np.array(cells)) for i, cells in enumerate(read.traits.values())]
     records = []
     for index, (algorithm, scores) in _number_seeds(read.scores):
         has_answer, decisions = np.isfinite(scores).all(1), scores.argmax(1)
-        clusters = _count_clusters((decisions == read.labels) & has_answer, read.groups)
         confusion = count_confusion(read.labels, decisions, len(read.class_names)) if has_answer.all() else None
         content = {
             "cell": Cell(kind="train", task=clean_task(task), model=algorithm.name, seed_index=index),
-            "figures": list_figures(read, scores, confusion, clusters),
+            "figures": list_figures(read, scores, confusion),
             "artifacts": [*common, put_array(folder, "test_scores", scores)],
-            "provenance": _describe(read, algorithm, task) | {"clusters": clusters and clusters.model_dump()},
+            "provenance": _describe(read, algorithm, task) | {"clusters": _count_clusters(read.groups)},
             "details": {"class_names": list(read.class_names)} | _list_confusion(confusion),
         }
         records.append(Record.model_validate(content))
@@ -75,30 +72,34 @@ def keep_records(records: Sequence[Record], folder: Path) -> Store:
     return store
 
 
-def list_figures(
-    read: Predictions, scores: Scores, confusion: Counts | None, clusters: Clusters | None
-) -> list[Figure]:
-    """List the figures of one set of answers. Those of other metrics belong here too, from the same scores.
+def list_figures(read: Predictions, scores: Scores, confusion: Counts | None) -> list[Figure]:
+    """List the figures of one set of answers, as of a training; those of probabilities where there are any.
 
     Scores are logarithms of probabilities where `are_probabilities` says so, otherwise 1 for the class that was named.
     """
     is_right = (scores.argmax(1) == read.labels) & np.isfinite(scores).all(1)
-    accuracy = make_accuracy_figure("test_accuracy", is_right, source=REPORTED, conditions={})
-    if clusters and clusters.n_effective:
-        lo, hi = compute_wilson((accuracy.value or 0.0) * clusters.n_effective, clusters.n_effective)
-        interval = "Wilson 95 %, sampling of groups, by the effective number of examples"
-        accuracy = accuracy.model_copy(update={"lo": lo, "hi": hi, "interval": interval})
+    groups = read.groups
+    accuracy = make_accuracy_figure("test_accuracy", is_right, source=REPORTED, conditions={}, groups=groups)
     metrics = {"test_balanced_accuracy": compute_balanced_accuracy, "test_macro_f1": compute_macro_f1}
     if confusion is None:
         return [accuracy, *(unavailable(name, "some cases have no answer") for name in metrics)]
-    return [accuracy, *(make_confusion_figure(n, confusion, m, source=REPORTED) for n, m in metrics.items())]
+    units, decisions = Units(read.labels, groups, len(read.class_names)), scores.argmax(1)
+    designs = {n: compute_design(decisions, units, m) for n, m in metrics.items() if groups is not None}
+    found = [make_confusion_figure(n, confusion, m, source=REPORTED, design=designs.get(n)) for n, m in metrics.items()]
+    return [accuracy, *found, *_describe_probabilities(read, scores)]
 
 
-def _count_clusters(is_right: Rights, groups: NDArray[np.int64] | None) -> Clusters | None:
-    if groups is None:
-        return None
-    n_effective = compute_effective_n(is_right.astype(float), groups)
-    return Clusters(n_groups=int(groups.max()) + 1, n_examples=len(groups), n_effective=n_effective)
+def _describe_probabilities(read: Predictions, scores: Scores) -> list[Figure]:
+    """Make figures of discrimination and calibration; none of answers that name classes alone."""
+    if not are_probabilities(scores):
+        return []
+    return describe_answers(
+        scores, read.labels, class_names=read.class_names, groups=read.groups, source=REPORTED, conditions={}
+    )
+
+
+def _count_clusters(groups: NDArray[np.int64] | None) -> JsonValue:
+    return None if groups is None else {"n_groups": int(groups.max()) + 1, "n_examples": len(groups)}
 
 
 def _list_confusion(confusion: Counts | None) -> dict[str, JsonValue]:

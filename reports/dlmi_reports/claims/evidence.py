@@ -6,7 +6,7 @@ from dlmi_bench.errors import StoreError
 from dlmi_bench.records import CellKind, Figure, Mark, Record
 from dlmi_bench.store.artifacts import find_artifact
 from dlmi_reports.claims.predicate import Conditions, OnTask
-from dlmi_reports.results.answers import SPLITS, Answers, UnmeasuredError, read_answers
+from dlmi_reports.results.answers import SPLITS, Answers, Examples, UnmeasuredError, read_answers, read_metric
 from dlmi_reports.results.folds import OVERLAP
 from dlmi_reports.results.load import Results
 from dlmi_reports.results.marks import find_invalid
@@ -72,6 +72,10 @@ class Evidence:
             StoreError: a file is damaged.
         """
         return read_answers(self.find_model(claim, model, task), metric)
+
+    def read_examples(self, claim: OnTask, metric: str, model: str = "") -> Examples:
+        """Read the metric by seed and example, groups apart; raises as above."""
+        return read_metric(self.find_model(claim, model), metric)
 
     def list_doubts(self, claim: OnTask) -> list[str]:
         """List what makes intervals of test accuracies too narrow, groups of images and folds, and unequal tuning."""

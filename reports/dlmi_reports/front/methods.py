@@ -7,6 +7,13 @@ METHODS = {
         "that was launched counts. The interval says how much another test sample of this size would differ "
         "(Wilson, 95 %), the standard deviation over seeds how much another training would."
     ),
+    "answers": (
+        "Areas, thresholds and calibration come from the scores that the exported file gave in the one read of the "
+        "test split. A threshold is fixed on validation. The positive class is the second of two; of several "
+        "classes each stands against the rest. Examples of one group, such as the images of a patient, are sampled "
+        "as one; without groups each example is taken for independent. Intervals are for one network and another "
+        "test sample."
+    ),
     "training": (
         "The clock runs while the network learns, on one pinned thread that has the machine to itself; evaluation "
         "and loading have clocks of their own. The target counts as reached at the first evaluation that meets it. "

@@ -9,6 +9,7 @@ from dlmi_reports.front.glance import plot_costs
 from dlmi_reports.plots.canvas import Print, printing
 from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.montage import plot_montages
+from dlmi_reports.plots.probabilities import plot_probabilities
 from dlmi_reports.plots.singles import plot_singles
 from dlmi_reports.results.load import Results
 
@@ -36,6 +37,6 @@ def write_plots(results: Results, folder: Path, kinds: Collection[str]) -> list[
     to.mkdir(parents=True, exist_ok=True)
     with printing(Print(tuple(kinds), to)) as asked:
         for task in results.tasks.values():
-            for draw in (plot_costs, plot_curves, plot_singles, plot_montages):
+            for draw in (plot_costs, plot_curves, plot_singles, plot_probabilities, plot_montages):
                 draw(task)
     return asked.written

@@ -1,6 +1,8 @@
 """Correct and wrong answers by seed and example, from the scores and labels that a run kept."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 
 from dlmi_bench.errors import BenchError, StoreError
 from dlmi_bench.files import parsing
+from dlmi_bench.metrics.discrimination import rank_all
+from dlmi_bench.metrics.predictions import Predictions
 from dlmi_bench.records import Artifact, Record
 from dlmi_bench.stats.clusters import sum_by_group
 from dlmi_bench.stats.estimates import (
@@ -26,6 +30,9 @@ from dlmi_reports.results.model import ModelResults
 SPLITS = {
     "test_accuracy": "test",
     "test_balanced_accuracy": "test",
+    "test_auc": "test",
+    "test_sensitivity": "test",
+    "test_ece": "test",
     "validation_accuracy": "validation",
     "generalisation_gap": "test",
 }
@@ -72,8 +79,9 @@ class Answers:
         return estimate_difference(self.table, other.table, is_paired=is_paired, what=self.what)
 
     def check_same_examples(self, other: "Answers") -> None:
-        """Raise UnmeasuredError if the examples differ."""
-        if not np.array_equal(self.labels, other.labels):
+        """Raise UnmeasuredError if the examples differ, or groups of them are known for one only."""
+        is_same = self.table.shape[1] == other.table.shape[1]
+        if not is_same or not np.array_equal(self.labels, other.labels):
             raise UnmeasuredError(
                 "the two were evaluated on different examples", "run both on the same data, with --fresh"
             )
@@ -96,8 +104,39 @@ class ReportedAnswers(Answers):
         return estimate_apart((self.table.item(), self.n), (other.table.item(), other.n))
 
 
+@dataclass(frozen=True)
+class Examples:
+    """A metric by seed and example, before the examples of a group are added up.
+
+    Attributes:
+        groups: Whose each example is, (n,); None where that is not kept.
+    """
+
+    table: Table
+    labels: NDArray[Any]
+    groups: NDArray[Any] | None
+    seeds: tuple[int, ...]
+
+    def pool(self, is_kept: NDArray[np.bool_] | None = None) -> Answers:
+        """Add up the examples of each group, so that groups are what is sampled; the means of the rows stay.
+
+        Args:
+            is_kept: Examples to take, (n,); all by default.
+        """
+        kept = np.full(len(self.labels), True) if is_kept is None else is_kept
+        table, labels = self.table[:, kept], self.labels[kept]
+        if self.groups is None:
+            return Answers(table, labels, self.seeds)
+        _, first, index = np.unique(self.groups[kept], return_index=True, return_inverse=True)
+        places = np.argsort(np.argsort(first))[index]  # by first example: numbers of groups differ between trainings
+        return Answers(sum_by_group(table, places), labels, self.seeds, "groups")
+
+
+Compute = Callable[[Record, NDArray[Any], NDArray[Any]], NDArray[np.float64]]  # of scores and labels: a row
+
+
 def read_answers(results: ModelResults, metric: str) -> Answers:
-    """Read the metric by seed and example; the mean of the table is the figure that the report shows.
+    """Read the metric by seed and example, or group; the mean of the table is the figure that the report shows.
 
     The folds of a complete repeat are one row, ordered by their places in the whole data set, with the seed of fold 0.
     Examples of one group are one unit where the groups were kept. Answers of others may be of one seed: what is said
@@ -107,27 +146,33 @@ def read_answers(results: ModelResults, metric: str) -> Answers:
         UnmeasuredError: fewer than two seeds of a training, or a store that keeps no labels.
         StoreError: a file is damaged.
     """
+    if results.is_reported and not results.trainings[0].artifacts:
+        return _read_reported(results.trainings[0], metric)
+    return read_metric(results, metric).pool()
+
+
+def read_metric(results: ModelResults, metric: str) -> Examples:
+    """Read the metric by seed and example; raises as above."""
+    return read_examples(results, partial(_compute_row, metric), SPLITS[metric], metric)
+
+
+def read_examples(results: ModelResults, compute: Compute, split: str = "test", metric: str = "") -> Examples:
+    """Read what `compute` makes of the scores of each training, by seed and example; raises as above."""
     repeats = results.repeats
     if len(repeats) < 2 and not results.is_reported:
         n, where = len(repeats), f"{results.name} on {results.task}"
         what = "complete repeat of the folds" if any(map(read_folds, results.trainings)) else "seed"
         remedy = "give the weights of two trainings or more" if results.is_from_elsewhere else ""
         raise UnmeasuredError(f"{n} {what} of {where}: the spread needs at least two", remedy)
-    if results.is_reported and not repeats[0][0].artifacts:
-        return _read_reported(repeats[0][0], metric)
-    rows, labels = [], None
+    rows, labels, groups = [], None, None
     for repeat in repeats:
-        row, own = _read_repeat(repeat, metric, results)
+        row, own, found = _read_repeat(repeat, compute, split, results)
         if not (labels is None or np.array_equal(labels, own)):
             raise _make_mismatch(repeat[0])
-        labels = own
+        labels, groups = own, groups if found is None else found
         rows.append(_weigh(row, own) if metric == "test_balanced_accuracy" else row)
     assert labels is not None
-    table, seeds = np.stack(rows), tuple(repeat[0].cell.seed for repeat in repeats)
-    groups = _find_groups(repeats[0], metric, results)
-    if groups is None or groups.shape != labels.shape:
-        return Answers(table, labels, seeds)
-    return Answers(sum_by_group(table, groups), labels, seeds, "groups")
+    return Examples(np.stack(rows), labels, groups, tuple(repeat[0].cell.seed for repeat in repeats))
 
 
 def _read_reported(record: Record, metric: str) -> Answers:
@@ -138,39 +183,102 @@ def _read_reported(record: Record, metric: str) -> Answers:
     return ReportedAnswers(figure.value, figure.n)
 
 
-def _find_groups(repeat: Repeat, metric: str, results: ModelResults) -> NDArray[Any] | None:
-    """Find the group of each test example; None where none was kept, or the examples are others."""
-    is_kept = len(repeat) == 1 and any(artifact.role == "test_groups" for artifact in repeat[0].artifacts)
-    return _find(repeat[0], "test_groups", results) if is_kept and SPLITS[metric] == "test" else None
-
-
-def _read_repeat(repeat: Repeat, metric: str, results: ModelResults) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Read the metric and the label of every example; those of folds in the order of the whole data set."""
+def _read_repeat(
+    repeat: Repeat, compute: Compute, split: str, results: ModelResults
+) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any] | None]:
+    """Read the metric, label and group of every example; those of folds in the order of the whole data set."""
     is_folded = read_folds(repeat[0]) is not None
-    if is_folded and SPLITS[metric] != "test":
+    if is_folded and split != "test":
         raise UnmeasuredError("the validation examples differ between folds", "claim the test accuracy instead")
-    rows, labels = zip(*(_read_training(record, metric, results) for record in repeat), strict=True)
+    rows, labels = zip(*(_read_training(record, compute, split, results) for record in repeat), strict=True)
+    groups = _read_groups(repeat, results) if split == "test" else None
     row, label = np.concatenate(rows), np.concatenate(labels)
     if not is_folded:
-        return row, label
-    index = np.concatenate([_find(record, "test_index", results) for record in repeat])
+        return row, label, groups
+    index = np.concatenate([find_array(record, "test_index", results) for record in repeat])
     if index.shape != label.shape or len(np.unique(index)) < len(index):
         raise _make_mismatch(repeat[0])
     order = np.argsort(index)
-    return row[order], label[order]
+    return row[order], label[order], None if groups is None else groups[order]
 
 
-def _read_training(record: Record, metric: str, results: ModelResults) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    scores, labels = (_find(record, f"{SPLITS[metric]}_{what}", results) for what in ("scores", "labels"))
+def _read_groups(repeat: Repeat, results: ModelResults) -> NDArray[Any] | None:
+    """Read the group of each test example, numbered apart in each fold; None where they are not kept."""
+    try:
+        found = [find_array(record, "test_groups", results) for record in repeat]
+    except UnmeasuredError:
+        return None
+    return np.concatenate([groups + i * sum(map(len, found)) for i, groups in enumerate(found)])
+
+
+def _read_training(
+    record: Record, compute: Compute, split: str, results: ModelResults
+) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    scores, labels = (find_array(record, f"{split}_{what}", results) for what in ("scores", "labels"))
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
         raise _make_mismatch(record)
+    return compute(record, scores, labels), labels
+
+
+def _compute_row(metric: str, record: Record, scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Compute the metric of each example."""
+    if metric == "test_auc":
+        return compute_area_row(scores, labels)
     right = (scores.argmax(1) == labels) & np.isfinite(scores).all(1)  # a score that is not finite is no answer
     if metric != "generalisation_gap":
-        return right.astype(float), labels
+        return right.astype(float)
     seen = record.figure("train_accuracy")
     if seen is None or seen.value is None:
         raise UnmeasuredError("no accuracy on the training examples")
-    return seen.value - right, labels
+    return seen.value - right
+
+
+def compute_area_row(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """What each example adds to the area under the ROC curve; the mean is the area, its variance DeLong's."""
+    found = Predictions(scores.astype(float), labels.astype(np.int64), ("",) * scores.shape[1], None, "", {})
+    if not np.isfinite(scores).all():
+        raise UnmeasuredError("scores that are not finite have no area under the curve")
+    if len(found.classes) < 2:
+        raise UnmeasuredError("test examples of one class have no area under the curve")
+    return rank_all(found).spread()
+
+
+def read_scores(results: ModelResults) -> list[tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]]:
+    """Read scores (n, class), labels (n,) and groups (n,) of the test examples of each training.
+
+    Raises:
+        UnmeasuredError: a training kept none.
+        StoreError: a file is damaged.
+    """
+    found = []
+    for record in results.trainings:
+        scores, labels = (find_array(record, f"test_{what}", results) for what in ("scores", "labels"))
+        if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+            raise _make_mismatch(record)
+        found.append((scores, labels, _read_groups((record,), results)))
+    return found
+
+
+def read_probabilities(results: ModelResults) -> tuple[NDArray[np.float64], NDArray[np.bool_], int] | None:
+    """Read the probability of the second of two classes and which test examples are of it, all trainings in a row.
+
+    The third item is the number of trainings. None where scores were not kept, are not finite, are no probabilities
+    (answers of others may name classes alone) or have other classes, or where all examples are of one class.
+    """
+    from scipy.special import softmax
+
+    chances, truths = [], []
+    for record in results.trainings:
+        if results.is_reported and not record.figure("test_log_loss"):
+            continue
+        try:
+            scores, labels = (find_array(record, f"test_{what}", results) for what in ("scores", "labels"))
+        except (UnmeasuredError, StoreError):
+            continue
+        if scores.shape == (len(labels), 2) and len(np.unique(labels)) == 2 and np.isfinite(scores).all():
+            chances.append(softmax(scores.astype(float), axis=1)[:, 1])
+            truths.append(labels == 1)
+    return (np.concatenate(chances), np.concatenate(truths), len(chances)) if chances else None
 
 
 def _make_mismatch(record: Record) -> StoreError:
@@ -183,7 +291,7 @@ def list_damaged(results: ModelResults) -> list[str]:
     for record in results.trainings:
         for role in KEPT:
             try:
-                _find(record, role, results)
+                find_array(record, role, results)
             except UnmeasuredError as error:
                 found += [error.cause] if error.remedy else []  # without one, the run kept no such file
             except StoreError as error:
@@ -191,7 +299,12 @@ def list_damaged(results: ModelResults) -> list[str]:
     return found
 
 
-def _find(record: Record, role: str, results: ModelResults) -> NDArray[Any]:
+def find_array(record: Record, role: str, results: ModelResults) -> NDArray[Any]:
+    """Find an array that a training kept.
+
+    Raises:
+        UnmeasuredError: it kept none, or the file is gone.
+    """
     try:
         artifact = record.artifact(role)
     except KeyError:

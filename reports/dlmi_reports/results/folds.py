@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dlmi_bench.metrics.answers import NAMES
 from dlmi_bench.records import Record
 from dlmi_bench.stats.confusion import (
     Counts,
@@ -47,7 +48,7 @@ def group_repeats(trainings: Sequence[Record]) -> list[Repeat]:
 
 def is_pooled(name: str) -> bool:
     """Whether a figure is one of the examples, and not of the training."""
-    return name.endswith("accuracy") or name in METRICS
+    return name.endswith("accuracy") or name in METRICS or name in NAMES
 
 
 def pool_figure(repeat: Repeat, name: str) -> float | None:

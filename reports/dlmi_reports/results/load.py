@@ -14,7 +14,7 @@ from dlmi_bench.store.rows import Attempt
 from dlmi_bench.units import clean_all, clean_line, clean_text, format_count
 from dlmi_reports.results.folds import METRICS, group_repeats
 from dlmi_reports.results.marks import find_invalid
-from dlmi_reports.results.model import ModelResults
+from dlmi_reports.results.model import ModelResults, is_grouped
 from dlmi_reports.results.provenance import Provenance, read_provenance
 
 CLUSTERED = (
@@ -193,19 +193,21 @@ def _carry_invalid(model: ModelResults) -> None:
 
 
 def _carry_clusters(model: ModelResults) -> None:
-    """Mark test figures whose images come in groups, with how many there are in one repeat."""
+    """Say of test figures whose images come in groups whether these are units, with how many there are."""
     first = next(iter(group_repeats(model.trainings)), ())
     clusters = [c for record in first if (c := read_provenance(record).clusters)]
     if not clusters:
         return
     n_groups, n_examples = sum(c.n_groups for c in clusters), sum(c.n_examples for c in clusters)
     counts = f"{format_count(n_groups)} groups, {format_count(n_examples)} images"
-    is_unit = all(c.n_effective for c in clusters)
-    note = Note(None, f"{AS_UNITS} ({counts})") if is_unit else Note(Mark.CLUSTERED, f"{CLUSTERED} ({counts})")
+    known, unknown = Note(None, f"{AS_UNITS} ({counts})"), Note(Mark.CLUSTERED, f"{CLUSTERED} ({counts})")
     for index, record in enumerate(model.trainings):
         marked = {name: record.figure(name) for name in ("test_accuracy", *METRICS)}
         figures = tuple(
-            f.model_copy(update={"notes": (*f.notes, note)}) if f is marked.get(f.name) else f for f in record.figures
+            f.model_copy(update={"notes": (*f.notes, known if is_grouped(f) else unknown)})
+            if f is marked.get(f.name)
+            else f
+            for f in record.figures
         )
         model.trainings[index] = record.model_copy(update={"figures": figures})
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import fmean
 
 from dlmi_bench.records import CellKind, Figure, Record
-from dlmi_bench.stats.intervals import Survival, compute_kaplan_meier, compute_sd, compute_wilson
+from dlmi_bench.stats.intervals import Z95, Survival, compute_kaplan_meier, compute_sd, compute_wilson
+from dlmi_bench.stats.linear import compute_score_interval
 from dlmi_reports.results.folds import Repeat, count_examples, group_repeats, is_pooled, pool_figure
 from dlmi_reports.results.provenance import read_provenance
 
@@ -76,15 +77,27 @@ class ModelResults:
         if not values:
             return None
         n = next(count_examples(repeat, name) for repeat in self.repeats if pool_figure(repeat, name) is not None)
-        n_effective = self._find_effective_n(name) or float(n)
-        lo, hi = compute_wilson(fmean(values) * n_effective, n_effective)
+        n_effective = n / self._compute_design(name)
+        lo, hi = compute_score_interval(fmean(values), n_effective, Z95)
         return Accuracy(fmean(values), compute_sd(values), lo, hi, n, len(values), n_effective)
 
-    def _find_effective_n(self, name: str) -> float | None:
-        """Smallest effective number of test examples of all seeds; None where they do not come in known groups."""
-        records = [record for record in self.trainings if record.provenance.get("clusters")]
-        clusters = [read_provenance(record).clusters for record in records] if name.startswith("test_") else []
-        return min((c.n_effective for c in clusters if c and c.n_effective), default=None)
+    def _compute_design(self, name: str) -> float:
+        """Compute how much less an example is worth because others are of the same group: mean over trainings."""
+        figures = [f for record in self.trainings if (f := record.figure(name)) and is_grouped(f)]
+        designs = []
+        for figure in figures:
+            if figure.value is not None and figure.lo is not None and figure.hi is not None:
+                lo, hi = compute_wilson(figure.value * figure.n, figure.n)
+                designs.append(max(1.0, ((figure.hi - figure.lo) / (hi - lo)) ** 2))
+        return fmean(designs) if designs else 1.0
+
+    def compute_bounds(self, name: str) -> tuple[float, float] | None:
+        """Mean bounds of a figure over trainings, as wide as those of one network; None of folds or without bounds."""
+        figures = [f for record in self.trainings if (f := record.figure(name)) and f.value is not None]
+        pairs = [(f.lo, f.hi) for f in figures if f.lo is not None and f.hi is not None]
+        if not pairs or len(pairs) < len(figures) or any(len(repeat) > 1 for repeat in self.repeats):
+            return None
+        return fmean(lo for lo, _ in pairs), fmean(hi for _, hi in pairs)
 
     def compute_reach(self) -> "Reach":
         """Compute how many trainings reached the target, and when the timed ones did; the others of them are censored.
@@ -117,6 +130,11 @@ class ModelResults:
         return found
 
 
+def is_grouped(figure: Figure) -> bool:
+    """Tell whether the interval of a figure counts groups of examples as one."""
+    return "groups" in figure.interval
+
+
 def has_reached(record: Record) -> bool:
     """Tell whether a training reached the target."""
     hit = record.figure("epochs_to_target")
@@ -127,7 +145,8 @@ def has_reached(record: Record) -> bool:
 class Accuracy:
     """Mean accuracy over seeds, or repeats of folds; sd over them; Wilson interval of sampling `n` examples.
 
-    `n_effective` is the number of independent examples that say as much, where those of a group are one unit.
+    Attributes:
+        n_effective: Independent examples that say as much: fewer than `n` where they come in groups.
     """
 
     mean: float

@@ -88,7 +88,6 @@ class Clusters(Kept):
 
     n_groups: int
     n_examples: int
-    n_effective: float | None = None
 
 
 class Plugin(Kept):

@@ -57,7 +57,9 @@ class OwnDataset(Dataset):
         """Examples at these positions, in memory."""
         examples, images = self.plan.examples, self.fetch(index)
         groups = None if examples.groups is None else examples.groups[index]
-        return Arrays(normaliser(images) if normaliser else images, examples.labels[index], groups=groups)
+        traits = {} if examples.sites is None else {"site": examples.sites[index]}
+        images = normaliser(images) if normaliser else images
+        return Arrays(images, examples.labels[index], groups=groups, traits=traits)
 
     def split(self, n_validation: int | None = None, index: int = 0) -> Splits:
         """Splits of training number `index`, normalised by its training split.

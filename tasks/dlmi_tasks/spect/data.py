@@ -3,6 +3,7 @@
 Splits are by patient, always: no person has images on both sides of a border.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from dlmi_bench.errors import UsageError
 from dlmi_tasks.files.archives import Progress
-from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Splits, compute_hashes
+from dlmi_tasks.spec import Arrays, Dataset, Groups, HeldOut, Splits, compute_hashes, take_traits
 from dlmi_tasks.spect.cohort.cohort import CohortSpec
 from dlmi_tasks.spect.cohort.synthesis import Count, Visit, load_cohort
 from dlmi_tasks.spect.preprocess import Extracts, Preprocessing, make_images
@@ -37,7 +38,8 @@ class Scans(Arrays):
         object.__setattr__(self, "groups", self.subjects)
 
     def take(self, index: NDArray[np.intp]) -> "Scans":
-        return Scans(self.images[index], self.labels[index], self.subjects[index], self.extracts.take(index))
+        parts = self.images[index], self.labels[index], self.subjects[index], self.extracts.take(index)
+        return Scans(*parts, traits=take_traits(self.traits, index))
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,19 @@ def load_synthetic(
 def _label(visits: list[Visit], extracts: Extracts, preprocessing: Preprocessing) -> Scans:
     labels = np.array([visit.patient.stage - 1 for visit in visits], dtype=np.int64)
     subjects = np.array([visit.patient.subject for visit in visits])
-    return Scans(make_images(extracts, preprocessing), labels, subjects, extracts)
+    who = [visit.patient for visit in visits]
+    traits = make_traits([f"site {p.site + 1}" for p in who], [p.sex for p in who], [p.age for p in who])
+    return Scans(make_images(extracts, preprocessing), labels, subjects, extracts, traits=traits)
+
+
+def make_traits(sites: Sequence[str], sexes: Sequence[str], ages: Sequence[float | None]) -> dict[str, Groups]:
+    """Subgroups of scans by site, sex and age in decades; a column that says nothing is left out.
+
+    Decades, because ages in years beside the results would say more of participants than subgroups need.
+    """
+    decades = ["" if age is None else f"{int(age) // 10 * 10}-{int(age) // 10 * 10 + 9}" for age in ages]
+    columns = {"site": sites, "sex": sexes, "age": decades}
+    return {name: np.array(words) for name, words in columns.items() if any(words)}
 
 
 def summarise(scans: Scans, class_names: tuple[str, ...]) -> dict[str, object]:

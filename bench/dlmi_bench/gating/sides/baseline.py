@@ -26,7 +26,7 @@ from dlmi_bench.instruments.onnx.loading import load_graph
 from dlmi_bench.instruments.onnx.ports import find_input_shape
 from dlmi_bench.records import Artifact, FigureKind, ModelName, Name, Plain, Record
 from dlmi_bench.store import Store
-from dlmi_bench.store.artifacts import find_artifact, read_artifact
+from dlmi_bench.store.artifacts import find_artifact, read_artifact, to_npy
 from dlmi_reports.results.provenance import read_provenance
 
 SCHEMA_VERSION = 1
@@ -244,12 +244,6 @@ def to_classes(scores: NDArray[np.float32]) -> Predictions:
         raise DataError("scores of the test examples are not finite", "the model is broken: check its training")
     classes: Predictions = scores.argmax(1).astype(np.min_scalar_type(scores.shape[1] - 1))
     return classes
-
-
-def to_npy(array: Predictions) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def file_path(folder: Path, artifact: Artifact) -> Path:

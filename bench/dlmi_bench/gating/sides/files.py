@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dlmi_bench.backends import JUDGED_BACKEND
 from dlmi_bench.errors import DataError, UsageError
 from dlmi_bench.files import read_bytes
-from dlmi_bench.gating.sides.baseline import Baseline, Entry, Training, put_file, to_classes, to_npy, write_baseline
+from dlmi_bench.gating.sides.baseline import Baseline, Entry, Training, put_file, to_classes, write_baseline
 from dlmi_bench.gating.sides.candidate import Candidate
 from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
 from dlmi_bench.instruments.onnx.contents import count_operators, count_parameters
@@ -23,6 +23,7 @@ from dlmi_bench.jobs.inputs import LabelledSet, load_labelled, save_examples
 from dlmi_bench.jobs.protocol import PredictRequest
 from dlmi_bench.jobs.worker import JobError, Worker
 from dlmi_bench.records import Artifact
+from dlmi_bench.store.artifacts import to_npy
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from dlmi_reports.claims.comparisons import Comparison, Finding, say, show_points
 from dlmi_reports.claims.evidence import Evidence
-from dlmi_reports.claims.predicate import Accuracy, OnTask
+from dlmi_reports.claims.predicate import Accuracy, Area, OnTask
 
 
 class NonInferior(OnTask):
@@ -27,7 +27,9 @@ class NonInferior(OnTask):
         return Finding(tuple(found))
 
 
-def compare_accuracy(claim: OnTask, evidence: Evidence, other: str, metric: Accuracy, margin: float) -> Comparison:
+def compare_accuracy(
+    claim: OnTask, evidence: Evidence, other: str, metric: Accuracy | Area, margin: float
+) -> Comparison:
     """Compare the model's accuracy minus the other's with `margin`; of a gap, the other's minus the model's."""
     own, its = evidence.read_table(claim, metric), evidence.read_table(claim, metric, other)
     is_gap = metric == "generalisation_gap"

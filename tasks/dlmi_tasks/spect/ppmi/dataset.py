@@ -14,10 +14,10 @@ from dlmi_tasks.own.examples import Examples
 from dlmi_tasks.own.options import DEFAULTS
 from dlmi_tasks.own.options import Options as PlanOptions
 from dlmi_tasks.own.plan import Index, Plan, make_plan
-from dlmi_tasks.spec import Arrays, HeldOut, Splits
+from dlmi_tasks.spec import Arrays, Groups, HeldOut, Splits, take_traits
 from dlmi_tasks.spect.anatomy.anatomy import load_regions
 from dlmi_tasks.spect.cohort.synthesis import Count
-from dlmi_tasks.spect.data import SPLITS, Scans, SpectDataset
+from dlmi_tasks.spect.data import SPLITS, Scans, SpectDataset, make_traits
 from dlmi_tasks.spect.ppmi.analysis import compare_ratios
 from dlmi_tasks.spect.ppmi.download import Download, count_reasons, inspect_download
 from dlmi_tasks.spect.ppmi.grouping import COURSE
@@ -137,7 +137,8 @@ def make_dataset(download: Download, extracts: list[Extracts], preprocessing: Pr
     measured = np.concatenate([found.ratios for found in extracts])
     kept = dict(enumerate(extracts))
     extracts.clear()
-    splits = [_take(kept, part, plan.examples, preprocessing) for part in plan.cut()]
+    traits = make_traits([s.site for s in used], [s.sex for s in used], [s.age for s in used])
+    splits = [_take(kept, part, plan.examples, preprocessing, traits) for part in plan.cut()]
     train, validation, test = splits
     ratios = {
         lab: compare_ratios(theirs, used, measured, download.tables.sides)
@@ -211,18 +212,27 @@ def _check_classes(download: Download, used: list[Scan]) -> None:
         raise DataError(f"{cause}; {len(SPLITS)} splits need one each", remedy)
 
 
-def _take(kept: dict[int, Extracts], part: Index, examples: Examples, preprocessing: Preprocessing) -> Scans:
+def _take(
+    kept: dict[int, Extracts],
+    part: Index,
+    examples: Examples,
+    preprocessing: Preprocessing,
+    traits: dict[str, Groups],
+) -> Scans:
     """Take the scans of a split out of those that are kept, so that none is in memory twice."""
     assert examples.groups is not None
     joined = join_extracts([kept.pop(int(i)) for i in part])
-    return Scans(make_images(joined, preprocessing), examples.labels[part], examples.groups[part], joined)
+    images, own = make_images(joined, preprocessing), take_traits(traits, part)
+    return Scans(images, examples.labels[part], examples.groups[part], joined, traits=own)
 
 
 def _join_splits(splits: list[Scans], plan: Plan) -> Arrays:
     """Join the splits of training 0 to all scans, in their order."""
     order = np.argsort(np.concatenate(plan.cut()))
     images = np.concatenate([scans.images for scans in splits])[order]
-    return Arrays(images, plan.examples.labels, groups=plan.examples.groups)
+    names = {name for scans in splits for name in scans.traits}
+    traits = {name: np.concatenate([scans.traits[name] for scans in splits])[order] for name in sorted(names)}
+    return Arrays(images, plan.examples.labels, groups=plan.examples.groups, traits=traits)
 
 
 def _list_reasons(download: Download) -> str:

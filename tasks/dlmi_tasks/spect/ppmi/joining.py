@@ -5,7 +5,7 @@ Nothing is guessed: a scan without an answer is listed with the reason.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TypeVar
 
@@ -35,6 +35,8 @@ class Scan:
         days_apart: Days between scan and examination, where joined by date.
         label: Index of its class; None where `reason` says why it has none.
         is_faulty: Whether it is out whatever is asked.
+        sex: F, M, or empty where no table tells.
+        age: At the scan [years].
     """
 
     image: ImageFile
@@ -46,6 +48,8 @@ class Scan:
     label: int | None = None
     reason: str = ""
     is_faulty: bool = False
+    sex: str = ""
+    age: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,19 @@ def _join(image: ImageFile, tables: Tables, stages: list[StageRow], grouping: Gr
     reading, nsd = _find_reading(tables, image.subject, day), _find(tables.nsd, image.subject, event, day) or ""
     case = Case(group, stage, reading, nsd, listed.label)
     site = listed.site or tables.sites.get(image.subject, "")
+    sex = listed.sex or tables.sexes.get(image.subject, "")
+    age = listed.age or tables.ages.get((image.subject, event)) or (row.age if row else None)
+    scan = Scan(image, event, case, site, sex=sex, age=age)
     if fault := _find_fault(image, row, event, day, tables):
-        return Scan(image, event, case, site, reason=fault, is_faulty=True)
+        return replace(scan, reason=fault, is_faulty=True)
     needs_group = bool(grouping.groups) and not group
     answer = UNKNOWN_GROUP.format(image.subject) if needs_group else grouping.find_label(case)
     if isinstance(answer, str):
         is_unjoined = answer == grouping.lack and grouping.field == "stage" and isinstance(found, str)
-        return Scan(image, event, case, site, reason=str(found) if is_unjoined else answer)
+        return replace(scan, reason=str(found) if is_unjoined else answer)
     if isinstance(found, str):
-        return Scan(image, event, case, site, label=answer)
-    return Scan(image, event, case, site, found.method, found.days_apart, answer)
+        return replace(scan, label=answer)
+    return replace(scan, method=found.method, days_apart=found.days_apart, label=answer)
 
 
 def _find_fault(image: ImageFile, row: ImageRow | None, event: str, day: date | None, tables: Tables) -> str:

@@ -1,0 +1,101 @@
+"""Plots of probabilities of two classes: calibration by bins, and net benefit of decisions."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmi_bench.metrics.curves import compute_net_benefit, compute_reliability
+from dlmi_bench.stats.intervals import compute_wilson
+from dlmi_reports.plots.canvas import INK, QUIET, canvas, get_style, shorten
+from dlmi_reports.plots.front import make_title
+from dlmi_reports.results.answers import read_probabilities
+from dlmi_reports.results.load import TaskResults, make_slug
+from dlmi_reports.structure import Plot
+from dlmi_reports.tables.classes import read_classes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from dlmi_reports.plots.canvas import Canvas
+
+N_MODELS = 6  # per plot, fewest parameters first
+THRESHOLDS = np.linspace(0.01, 0.99, 99)
+
+Known = dict[
+    str, tuple[NDArray[np.float64], NDArray[Any], int]
+]  # probabilities and truth of all seeds, number of seeds
+
+
+def plot_probabilities(task: TaskResults) -> list[Plot]:
+    """Draw both plots; none of more or fewer than two classes, or where no scores were kept."""
+    if len(read_classes(task)) != 2:
+        return []
+    known = {model.name: found for model in task.by_size if (found := read_probabilities(model))}
+    shown = dict(list(known.items())[:N_MODELS])
+    return [_plot_reliability(task, shown), _plot_net_benefit(task, shown)] if shown else []
+
+
+def _plot_reliability(task: TaskResults, known: Known) -> Plot:
+    """Draw the share of positive examples against the mean probability, by bin."""
+    title, name = make_title(task, "calibration"), read_classes(task)[1]
+    with canvas(f"reliability-{make_slug(task.name)}", title, height=4.6) as drawing:
+        axis = drawing.axis
+        axis.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls=(0, (1, 2)))
+        for index, (model, found) in enumerate(known.items()):
+            _draw_reliability(drawing, model, found, index)
+        axis.set_xlim(-0.02, 1.02)
+        axis.set_ylim(-0.02, 1.02)
+        axis.set_xlabel(f"probability of {shorten(name)}")
+        axis.set_ylabel(f"share that are {shorten(name)}")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    return drawing.to_plot(
+        f"Calibration on {task.name}: share of test examples that are {name} against their mean probability, in ten "
+        "bins of equal size, all seeds together. Bars are Wilson 95 % intervals for the examples of one seed. On the "
+        f"dotted line probabilities are right. Models: {', '.join(known)}."
+    )
+
+
+def _draw_reliability(drawing: "Canvas", model: str, found: Any, index: int) -> None:
+    probabilities, is_positive, n_seeds = found
+    bins, style = compute_reliability(probabilities, is_positive), get_style(index)
+    sizes = np.maximum(1, bins.n // n_seeds).tolist()
+    bounds = np.array([compute_wilson(share * n, n) for share, n in zip(bins.observed.tolist(), sizes, strict=True)])
+    drawing.axis.vlines(bins.expected, bounds[:, 0], bounds[:, 1], color=style.color, lw=0.6, alpha=0.6)
+    (line,) = drawing.axis.plot(
+        bins.expected, bins.observed, color=style.color, marker=style.marker, linestyle=style.line, lw=1, ms=4,
+        label=shorten(model),
+    )  # fmt: skip
+    drawing.hover(line, f"{model}: {len(bins.n)} bins of {int(bins.n.sum())} answers")
+
+
+def _plot_net_benefit(task: TaskResults, known: Known) -> Plot:
+    """Draw the net benefit of each model's decisions against the threshold, beside those of treating all or none."""
+    title = make_title(task, "net benefit of decisions")
+    with canvas(f"benefit-{make_slug(task.name)}", title, height=4.6) as drawing:
+        axis = drawing.axis
+        highest = _draw_default(axis, next(iter(known.values()))[1])
+        for index, (model, (probabilities, is_positive, _)) in enumerate(known.items()):
+            style, benefit = get_style(index), compute_net_benefit(probabilities, is_positive, THRESHOLDS)
+            (line,) = axis.plot(
+                THRESHOLDS, benefit, color=style.color, linestyle=style.line, lw=1.2, label=shorten(model)
+            )
+            drawing.hover(line, f"{model}: {benefit.max():.3f} at most")
+        axis.set_xlim(0, 1)
+        axis.set_ylim(-0.1 * highest, 1.1 * highest)
+        axis.set_xlabel("probability from which one acts")
+        axis.set_ylabel("net benefit")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    return drawing.to_plot(
+        f"Net benefit on {task.name}: share of test examples that are rightly acted on, less those wrongly acted on "
+        "weighed by the odds of the threshold, against that threshold; all seeds together. The quiet lines are acting "
+        f"on all and on none. Models: {', '.join(known)}."
+    )
+
+
+def _draw_default(axis: "Axes", is_positive: NDArray[Any]) -> float:
+    """Draw the benefit of acting on all and on none; return the largest there can be."""
+    share = float(is_positive.mean())
+    axis.axhline(0, color=INK, lw=0.6)
+    axis.plot(THRESHOLDS, share - (1 - share) * THRESHOLDS / (1 - THRESHOLDS), color=QUIET, lw=1, label="act on all")
+    return share
