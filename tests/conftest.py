@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -27,6 +28,14 @@ n_rounds = 10
 batches = [1, 4]
 energy_window_s = 0.2
 """
+
+
+@pytest.fixture(autouse=True)
+def unchanged_settings() -> Iterator[None]:
+    """Fail a test that leaves a setting of ours in the environment, where every later test would find it."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("DLMI_")}
+    yield
+    assert {name: value for name, value in os.environ.items() if name.startswith("DLMI_")} == before
 
 
 @pytest.fixture

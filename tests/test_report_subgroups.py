@@ -29,8 +29,11 @@ def test_judged_answers_have_subgroups(command: Command) -> None:
         site = "small" if i < 6 else "ab"[i % 2]
         rows.append(f"c{i},{i // 2 % 2},{site},{i // 2 % 2 if site != 'b' or i % 3 else 1 - i // 2 % 2}")
     (command.folder / "answers.csv").write_text("\n".join(rows))
-    done = command("judge", "answers.csv", "--report", "report")
+    done = command("judge", "answers.csv", "--report", "report", "--out", "out")
     assert done.returncode == 0, done.stderr
+    assert command("report", "--out", "out", "--format", "table", "--to", "paper").returncode == 0
+    (paper,) = (command.folder / "paper").glob("table-*-by-site*.tex")
+    assert r"\label{tab:table-" in paper.read_text(encoding="utf-8")
     text = (command.folder / "report" / "details.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("| net | ")]
     by_site = {line.split(" | ")[1]: line for line in lines if line.split(" | ")[1] in ("a", "b", "small")}

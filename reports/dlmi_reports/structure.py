@@ -7,7 +7,12 @@ from dlmi_bench.records import Record
 
 @dataclass
 class Table:
-    """A table of text, with a caption that explains it, notes under it, and the names of the methods behind it."""
+    """A table of text, with a caption that explains it and notes under it.
+
+    Attributes:
+        methods: Names of the methods behind it.
+        is_for_paper: Whether it is also written on its own, beside the joined table.
+    """
 
     title: str
     caption: str
@@ -15,6 +20,7 @@ class Table:
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
     methods: tuple[str, ...] = ()
+    is_for_paper: bool = False
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The joined table of each task in files of its own: Markdown, numbers as CSV, and LaTeX for a column of a paper."""
+"""Tables of each task in files of their own: Markdown, LaTeX for a column of a paper, and CSV of the joined one."""
 
 import csv
 import io
@@ -12,13 +12,17 @@ from dlmi_reports.structure import Document, Section, Table
 
 
 def write_tables(document: Document, folder: Path) -> list[Path]:
-    """Write table-TASK.md, table-TASK.csv and table-TASK.tex for each task with models to compare."""
-    return [
-        path
-        for section in document.page.sections
-        if section.glance
-        for path in _write(section, section.glance.table, document, folder)
-    ]
+    """Write table-TASK.md, .csv and .tex for each task with models to compare, and the tables of its answers."""
+    paths = []
+    for section in document.page.sections:
+        if section.glance:
+            paths += _write(section, section.glance.table, document, folder)
+        for table in section.folded:
+            if table.is_for_paper:
+                name = f"table-{make_slug(section.name)}-{make_slug(table.title.lower())}"
+                texts = {".md": format_markdown(table) + "\n", ".tex": format_paper(table, name)}
+                paths += [write_text(folder / f"{name}{suffix}", text) for suffix, text in texts.items()]
+    return paths
 
 
 def _write(section: Section, table: Table, document: Document, folder: Path) -> list[Path]:

@@ -50,7 +50,8 @@ def _make_bounded_table(task: TaskResults) -> Table:
         "Mean over seeds; brackets hold the 95 % interval of sampling test examples, for one network. The calibration "
         f"error is without the part that chance adds, and its interval is wide on purpose.{at} {assumed}"
     )
-    return Table("Discrimination and calibration", caption, ["model", *(BOUNDED[name] for name in names)], rows)
+    header = ["model", *(BOUNDED[name] for name in names)]
+    return Table("Discrimination and calibration", caption, header, rows, is_for_paper=True)
 
 
 def _render(model: ModelResults, name: str) -> str:
@@ -71,7 +72,8 @@ def _make_other_table(task: TaskResults) -> Table:
         "Means over seeds; their intervals are in figures.csv. Most certain 90 %: accuracy among the examples with the "
         f"largest probabilities. A slope below 1 means that probabilities are too extreme.{off}"
     )
-    return Table("Decisions and probabilities", caption, ["model", *(OTHERS[name][0] for name in names)], rows)
+    header = ["model", *(OTHERS[name][0] for name in names)]
+    return Table("Decisions and probabilities", caption, header, rows, is_for_paper=True)
 
 
 def _render_mean(model: ModelResults, name: str) -> str:

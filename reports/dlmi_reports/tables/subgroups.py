@@ -34,7 +34,7 @@ def make_subgroup_tables(task: TaskResults) -> list[Table]:
     for index, name in enumerate(names):
         rows = [row for model in task.by_size[:N_MODELS] for row in _list_rows(model, index, read_classes(task))]
         if rows:
-            tables.append(Table(f"By {name}", CAPTION.format(name=name), header, rows))
+            tables.append(Table(f"By {name}", CAPTION.format(name=name), header, rows, is_for_paper=True))
     return tables
 
 
