@@ -39,6 +39,15 @@ def unchanged_settings() -> Iterator[None]:
 
 
 @pytest.fixture
+def own_settings() -> Iterator[None]:
+    """For commands and studies in this process, which name settings for their workers: put back afterwards."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
 

@@ -90,6 +90,7 @@ def test_numbers_that_json_lacks_are_null(capsys: pytest.CaptureFixture[str]) ->
     assert answer["tasks"] == {"a": {"b": [None, 1.5, {"c": None}]}}
 
 
+@pytest.mark.usefixtures("own_settings")
 @pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line)[:50].encode("ascii", "replace").decode())
 def test_line_ends_in_words(line: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of this program or of the parser of arguments, or a verdict's exit code; nothing else is raised."""
