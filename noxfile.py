@@ -102,16 +102,16 @@ def find_missing(prefix: list[str]) -> str:
 
 @in_env
 def processors(session: nox.Session) -> None:
-    """The fast tests as on other machines, an hour; `-- --only NAME` on one, `-- --today` a third of the day's."""
+    """The fast tests as on other machines, an hour; `-- --only NAME` on one, `-- --today` a fifth of the day's."""
     parser = argparse.ArgumentParser(prog="nox -s processors --")
     parser.add_argument("--only", choices=PROCESSORS, action="append", default=[])
     parser.add_argument("--today", action="store_true")
     asked, rest = parser.parse_known_args(session.posargs)
     names, red = list(PROCESSORS), []
-    if asked.today:  # another third when its turn comes again
+    if asked.today:  # another fifth when its turn comes again
         turn, day = divmod(date.today().toordinal(), len(names))
         asked.only.append(names[day])
-        rest += map(str, sorted(Path("tests").glob("test_*.py"))[turn % 3 :: 3])
+        rest += map(str, sorted(Path("tests").glob("test_*.py"))[turn % 5 :: 5])
     for name in asked.only or names:
         variables, prefix = PROCESSORS[name]
         if missing := find_missing(prefix):
