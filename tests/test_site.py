@@ -18,7 +18,7 @@ LOADING = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"
 # The list of what was found, as soon as something is in it.
 FOUND = """new Promise(done => {
   const results = document.querySelector("#search-results");
-  const look = () => results.querySelector("li a") && done(results.innerText);
+  const look = () => results.innerText.includes("Search finished") && done(results.innerText);
   new MutationObserver(look).observe(results, { childList: true, subtree: true });
   look();
   setTimeout(() => done("nothing was found"), 30000);
