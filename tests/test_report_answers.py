@@ -39,10 +39,10 @@ def test_tables_hold_means_and_mean_bounds(tmp_path: Path) -> None:
 
 
 def test_several_classes_have_no_single_sensitivity(tmp_path: Path) -> None:
-    """Three classes: average precision in its place, and no plots of two."""
+    """Three classes: average precision in its place, and of the plots the one that is not of two."""
     task = load(tmp_path, n_classes=3)
     assert make_discrimination_tables(task)[0].header == ["model", "AUC %", "AUPRC %", "calibration error %"]
-    assert plot_probabilities(task) == []
+    assert [plot.name for plot in plot_probabilities(task)] == ["errors-toy"]
 
 
 def test_older_stores_have_no_such_tables(tmp_path: Path) -> None:
@@ -53,14 +53,14 @@ def test_older_stores_have_no_such_tables(tmp_path: Path) -> None:
 
 
 def test_plots_say_what_they_show(tmp_path: Path) -> None:
-    """Calibration and net benefit of both models, from the scores of all seeds."""
+    """Calibration, net benefit and errors of both models, from the scores of all seeds."""
     task = load(tmp_path)
     found = read_probabilities(task.models["plain"])
     assert found is not None
-    assert (found[0].shape, found[2]) == ((600,), 3)
-    reliability, benefit = plot_probabilities(task)
-    assert (reliability.name, benefit.name) == ("reliability-toy", "benefit-toy")
-    for plot in (reliability, benefit):
+    assert (found[0].shape, found[2]) == ((600, 2), 3)
+    plots = plot_probabilities(task)
+    assert [plot.name for plot in plots] == ["reliability-toy", "benefit-toy", "errors-toy"]
+    for plot in plots:
         assert "plain" in plot.svg
         assert "Models: plain, better." in plot.alt
 

@@ -1,11 +1,11 @@
-"""Plots of probabilities of two classes: calibration by bins, and net benefit of decisions."""
+"""Plots of probabilities: errors among the most certain; of two classes calibration by bins, and net benefit."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmi_bench.metrics.curves import compute_net_benefit, compute_reliability
+from dlmi_bench.metrics.curves import compute_net_benefit, compute_reliability, compute_risk_coverage
 from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports.plots.canvas import INK, QUIET, canvas, get_style, shorten
 from dlmi_reports.plots.front import make_title
@@ -25,15 +25,43 @@ THRESHOLDS = np.linspace(0.01, 0.99, 99)
 Known = dict[
     str, tuple[NDArray[np.float64], NDArray[Any], int]
 ]  # probabilities and truth of all seeds, number of seeds
+FEWEST = 0.1  # share of the examples from which the curve of errors is drawn; of fewer it says nothing
 
 
 def plot_probabilities(task: TaskResults) -> list[Plot]:
-    """Draw both plots; none of more or fewer than two classes, or where no scores were kept."""
-    if len(read_classes(task)) != 2:
-        return []
+    """Draw the errors among the most certain, and of two classes both other plots; none where no scores were kept."""
     known = {model.name: found for model in task.by_size if (found := read_probabilities(model))}
     shown = dict(list(known.items())[:N_MODELS])
-    return [_plot_reliability(task, shown), _plot_net_benefit(task, shown)] if shown else []
+    plots = [_plot_errors(task, shown)] if shown else []
+    binary = {name: (p[:, 1], labels == 1, n) for name, (p, labels, n) in shown.items() if len(np.unique(labels)) == 2}
+    if len(read_classes(task)) != 2 or not binary:
+        return plots
+    return [_plot_reliability(task, binary), _plot_net_benefit(task, binary), *plots]
+
+
+def _plot_errors(task: TaskResults, known: Known) -> Plot:
+    """Draw the share of wrong answers among those that a model is most certain of, against how many these are."""
+    with canvas(
+        f"errors-{make_slug(task.name)}", make_title(task, "errors among the most certain"), height=4.6
+    ) as drawing:
+        axis = drawing.axis
+        for index, (model, (probabilities, labels, _)) in enumerate(known.items()):
+            style, is_right = get_style(index), probabilities.argmax(1) == labels
+            coverage, risk = compute_risk_coverage(probabilities.max(1), is_right)
+            shown = np.unique(np.linspace(int(FEWEST * len(risk)), len(risk) - 1, 200).astype(int))
+            (line,) = axis.plot(
+                100 * coverage[shown], 100 * risk[shown], color=style.color, ls=style.line, lw=1.2, label=shorten(model)
+            )
+            drawing.hover(line, f"{model}: {100 * risk[-1]:.1f} % of all")
+        axis.set_xlim(0, 100)
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("answered, the most certain first [%]")
+        axis.set_ylabel("wrong among them [%]")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    return drawing.to_plot(
+        f"Errors on {task.name} among the answers that a model is most certain of, by the largest probability, against "
+        f"the share that is answered; all seeds together. Models: {', '.join(known)}."
+    )
 
 
 def _plot_reliability(task: TaskResults, known: Known) -> Plot:

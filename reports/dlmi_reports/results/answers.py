@@ -259,15 +259,14 @@ def read_scores(results: ModelResults) -> list[tuple[NDArray[Any], NDArray[Any],
     return found
 
 
-def read_probabilities(results: ModelResults) -> tuple[NDArray[np.float64], NDArray[np.bool_], int] | None:
-    """Read the probability of the second of two classes and which test examples are of it, all trainings in a row.
+def read_probabilities(results: ModelResults) -> tuple[NDArray[np.float64], NDArray[Any], int] | None:
+    """Read probabilities (n, class) and labels (n,) of the test examples, all trainings in a row, and their number.
 
-    The third item is the number of trainings. None where scores were not kept, are not finite, are no probabilities
-    (answers of others may name classes alone) or have other classes, or where all examples are of one class.
+    None where scores were not kept, are not finite or are no probabilities: answers of others may name classes alone.
     """
     from scipy.special import softmax
 
-    chances, truths = [], []
+    found: list[tuple[NDArray[np.float64], NDArray[Any]]] = []
     for record in results.trainings:
         if results.is_reported and not record.figure("test_log_loss"):
             continue
@@ -275,10 +274,12 @@ def read_probabilities(results: ModelResults) -> tuple[NDArray[np.float64], NDAr
             scores, labels = (find_array(record, f"test_{what}", results) for what in ("scores", "labels"))
         except (UnmeasuredError, StoreError):
             continue
-        if scores.shape == (len(labels), 2) and len(np.unique(labels)) == 2 and np.isfinite(scores).all():
-            chances.append(softmax(scores.astype(float), axis=1)[:, 1])
-            truths.append(labels == 1)
-    return (np.concatenate(chances), np.concatenate(truths), len(chances)) if chances else None
+        if scores.ndim == 2 and len(scores) == len(labels) and np.isfinite(scores).all():
+            found.append((softmax(scores.astype(float), axis=1), labels))
+    if len({scores.shape[1] for scores, _ in found}) != 1:
+        return None
+    probabilities, labels = map(np.concatenate, zip(*found, strict=True))
+    return probabilities, labels, len(found)
 
 
 def _make_mismatch(record: Record) -> StoreError:
