@@ -151,7 +151,7 @@ def test_audit_of_a_task() -> None:
 
 
 def test_audit_of_folds() -> None:
-    """One part for each fold of repeat 0; a copy in another fold is found although each training normalises anew."""
+    """One part for each fold of repeat 0; a copy in another fold is found although each normalises by itself."""
     task = make_task(n_folds=3, groups=np.arange(90) // 2)
     found = audit_dataset(task.load(), task)
     assert list(found["pairs"]) == ["fold 1/fold 2", "fold 1/fold 3", "fold 2/fold 3"]

@@ -260,7 +260,7 @@ def write_flatten(path: Path, sizes: list[str | int]) -> None:
 
 @pytest.mark.parametrize("sizes", [["batch", "classes"], ["batch", 12], ["rows", "classes"]])
 def test_outputs_of_free_sizes_are_bound(sizes: list[str | int], tmp_path: Path) -> None:
-    """Sizes of the output that the input does not name are found out, not taken from the input's axis."""
+    """Sizes of the output that the input does not name are measured, not taken from the input's axis."""
     write_flatten(tmp_path / "a.onnx", sizes)
     images = np.arange(60, dtype=np.float32).reshape(5, 3, 2, 2)
     scores = BACKENDS["onnxruntime-binding"].load(tmp_path / "a.onnx").run(images)

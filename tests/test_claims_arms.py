@@ -18,7 +18,7 @@ from dlmi_reports.claims.fluctuation import compute_fluctuation, pair_fluctuatio
 from dlmi_reports.claims.ratios import pair_seeds
 from dlmi_reports.claims.verdicts import ClaimVerdict as Verdict
 from dlmi_reports.claims.verdicts import Judgement, judge_store
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.model import ModelResults
 from report_stores import keep_answers, train_record
 

@@ -86,7 +86,7 @@ def copy_case(case: Command, tmp_path: Path) -> Command:
 
 
 def test_unchanged_code_passes(case: Command) -> None:
-    """The baseline's weights, exported anew by the same code: the same answers, not slower, exit code 0."""
+    """The baseline's weights, exported again by the same code: the same answers, not slower, exit code 0."""
     code, verdicts = evaluate(case)
     assert (code, verdicts["softmax same weights"], verdicts["softmax operators"]) == (0, "SAME", "SAME"), verdicts
     assert verdicts["softmax onnxruntime@1"] in ("PASS", "IMPROVED")

@@ -58,7 +58,7 @@ def test_sessions_are_resumed(
 def test_sessions_of_another_code_machine_or_version_do_not_count(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: object
 ) -> None:
-    """They are run anew, and the table holds the new ones alone; the old ones stay in the file and count again."""
+    """They are run again, and the table holds the new ones alone; the old ones stay in the file and count again."""
     to = tmp_path / "sessions.jsonl"
     assert run_selftest(monkeypatch, to) == 2
     with monkeypatch.context() as patch:
@@ -70,7 +70,7 @@ def test_sessions_of_another_code_machine_or_version_do_not_count(
 
 
 def test_sessions_of_another_model_or_file_do_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nor does a line that does not say what was judged; a baseline saved anew has the same names and other files."""
+    """Nor does a line that does not say what was judged; a baseline saved again has the same names and other files."""
     to = tmp_path / "sessions.jsonl"
     to.write_text(2 * f"{json.dumps({'extra_calls': 0.0, 'n_hogs': 0, **PASS})}\n")
     anew = save_other_weights(tmp_path / "baseline")

@@ -20,7 +20,7 @@ from dlmi_bench.store.merge import merge_stores
 from dlmi_bench.store.rows import StoredRow
 from dlmi_reports.claims.verdicts import ClaimVerdict, judge_store
 from dlmi_reports.page import make_page
-from dlmi_reports.results.answers import _load
+from dlmi_reports.results.arrays import _load
 from dlmi_reports.results.load import load_results
 from report_stores import fill_store, keep_answers, train_record
 from stand_ins import Command

@@ -339,7 +339,7 @@ def test_intervals_of_a_clustered_world_are_wider() -> None:
 
 
 def test_parts_predict_what_leaving_one_out_changes() -> None:
-    """Of each figure by ranks, the parts are what the jackknife finds, to the first order."""
+    """The parts of each figure by ranks are what the jackknife finds, to the first order."""
     scores, labels = draw(200, 3)
     for value, parts, again in (
         (*_unpack(rank_auc(scores[:, 0], labels == 0)), lambda k: rank_auc(scores[k, 0], labels[k] == 0).value),

@@ -10,7 +10,8 @@ from dlmi_bench.metrics.curves import compute_net_benefit, compute_reliability, 
 from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports import write_report
 from dlmi_reports.plots.probabilities import plot_probabilities
-from dlmi_reports.results.answers import read_answers, read_probabilities
+from dlmi_reports.results.answers import read_answers
+from dlmi_reports.results.arrays import read_probabilities
 from dlmi_reports.results.load import TaskResults, load_results
 from dlmi_reports.tables.discrimination import make_discrimination_tables
 from report_stores import fill_store

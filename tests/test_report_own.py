@@ -16,7 +16,8 @@ from dlmi_reports.formats.registry import EXPORTS
 from dlmi_reports.page import make_page
 from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.montage import plot_montages
-from dlmi_reports.results.answers import UnmeasuredError, read_answers
+from dlmi_reports.results.answers import read_answers
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.load import Results, TaskResults, load_results
 from dlmi_reports.structure import Section, Table
 from dlmi_reports.tables.classes import compute_confusion, make_class_tables

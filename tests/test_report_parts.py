@@ -14,7 +14,7 @@ from dlmi_reports.claims.verdicts import choose_claims
 from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.montage import plot_montages
 from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.costs import COSTS
 from dlmi_reports.results.load import TaskResults, load_results
 from dlmi_reports.tables.ablation import make_ablation_table

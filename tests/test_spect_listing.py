@@ -61,6 +61,15 @@ def test_named_grouping_beats_labels(write: Write) -> None:
     assert find_question(None, Options("hc-pd")).grouping.name == "stage"
 
 
+def test_listing_that_has_changed_is_read_again(write: Write) -> None:
+    """As in a notebook: classes are those that the table has now."""
+    folder = write("hospital")
+    assert db.Task.from_spect(folder).class_names == ("1", "2", "3+")
+    listing = folder / "images.csv"
+    listing.write_text(listing.read_text().replace('"3+"', '"late"'))
+    assert db.Task.from_spect(folder).class_names == ("1", "2", "late")
+
+
 def test_order_of_labels() -> None:
     """Numbers are an order, 10 after 9; words are none."""
     assert name_labels(["10", "9", "9", ""]).classes == ("9", "10")

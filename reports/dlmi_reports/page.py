@@ -18,7 +18,7 @@ from dlmi_reports.plots.curves import plot_curves
 from dlmi_reports.plots.montage import plot_montages
 from dlmi_reports.plots.probabilities import plot_probabilities
 from dlmi_reports.plots.singles import make_calibration_tables, plot_singles
-from dlmi_reports.results.answers import list_damaged
+from dlmi_reports.results.arrays import list_damaged
 from dlmi_reports.results.load import Results, TaskResults
 from dlmi_reports.structure import Answer, Page, Plot, Section, Table
 from dlmi_reports.tables.ablation import make_ablation_table

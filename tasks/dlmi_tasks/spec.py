@@ -220,7 +220,7 @@ class Recipe:
         weight_decay: Of AdamW.
         batch_size: Examples of a step.
         label_smoothing: Share of a label that is spread over all classes.
-        augmentation: Whether images are distorted anew in each epoch; how far is the task's to say.
+        augmentation: Whether images are distorted, in each epoch in another way; how far is the task's to say.
         is_channels_last: Whether the network lies in memory with channels last, which is quicker for some.
         class_weights: Weights of the classes in the loss; `balanced` weighs each by the inverse of its frequency.
     """

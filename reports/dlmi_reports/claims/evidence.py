@@ -6,7 +6,8 @@ from dlmi_bench.errors import StoreError
 from dlmi_bench.records import CellKind, Figure, Mark, Record
 from dlmi_bench.store.artifacts import find_artifact
 from dlmi_reports.claims.predicate import Conditions, OnTask
-from dlmi_reports.results.answers import SPLITS, Answers, Examples, UnmeasuredError, read_answers, read_metric
+from dlmi_reports.results.answers import SPLITS, Answers, Examples, read_answers, read_metric
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.folds import OVERLAP
 from dlmi_reports.results.load import Results
 from dlmi_reports.results.marks import find_invalid

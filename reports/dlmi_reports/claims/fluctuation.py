@@ -6,7 +6,7 @@ from statistics import fmean
 
 from dlmi_bench.records import Record
 from dlmi_reports.claims.ratios import check_trained_here, pair_values
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.model import ModelResults
 
 NAME = "fluctuation of the validation loss"

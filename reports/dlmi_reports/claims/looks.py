@@ -12,7 +12,7 @@ from dlmi_bench.stats.looks import compute_spent, list_looks, predict, share_lev
 from dlmi_reports.claims.comparisons import Finding
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import OnTask
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 
 FUTILE = 0.1  # probability of a decision below which more seeds are not worth their time
 

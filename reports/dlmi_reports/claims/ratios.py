@@ -8,7 +8,7 @@ from dlmi_bench.stats.reported import estimate_reported
 from dlmi_bench.store.rounds import find_session
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import Conditions
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.costs import list_machines
 from dlmi_reports.results.model import REPORTED, ModelResults
 

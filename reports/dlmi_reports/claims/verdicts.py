@@ -14,7 +14,7 @@ from dlmi_reports.claims.file import ClaimFile, Family, find_claims, load_claims
 from dlmi_reports.claims.kinds import Claim, TestedClaim
 from dlmi_reports.claims.looks import FUTILE, Course, follow
 from dlmi_reports.claims.predicate import OnTask
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.load import Results, load_results
 
 

@@ -9,7 +9,7 @@ from dlmi_bench.metrics.curves import compute_net_benefit, compute_reliability, 
 from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports.plots.canvas import INK, QUIET, canvas, get_style, shorten
 from dlmi_reports.plots.front import make_title
-from dlmi_reports.results.answers import read_probabilities
+from dlmi_reports.results.arrays import read_probabilities
 from dlmi_reports.results.load import TaskResults, make_slug
 from dlmi_reports.structure import Plot
 from dlmi_reports.tables.classes import read_classes

@@ -10,7 +10,8 @@ from typing import TypeVar
 from dlmi_bench.stats.intervals import compute_t_interval, compute_welch_interval
 from dlmi_bench.stats.reported import estimate_reported
 from dlmi_bench.units import format_number, format_ratio
-from dlmi_reports.results.answers import Answers, UnmeasuredError, read_answers
+from dlmi_reports.results.answers import Answers, read_answers
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.costs import COSTS, Cost, CostSample
 from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.model import Accuracy, ModelResults

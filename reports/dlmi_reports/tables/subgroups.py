@@ -10,7 +10,7 @@ from dlmi_bench.metrics.subgroups import Subgroup, compare_subgroups
 from dlmi_bench.records import Record
 from dlmi_bench.store.artifacts import TRAIT
 from dlmi_bench.units import format_count, format_percent
-from dlmi_reports.results.answers import UnmeasuredError, find_array
+from dlmi_reports.results.arrays import UnmeasuredError, find_array
 from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table

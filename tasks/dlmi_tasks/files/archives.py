@@ -252,7 +252,7 @@ def _as_fetch_errors(url: str) -> Iterator[None]:
 
 @contextmanager
 def _as_write_errors(path: Path) -> Iterator[None]:
-    """Trouble with the disk, told apart from trouble with the network."""
+    """Trouble with the disk, as distinct from trouble with the network."""
     try:
         yield
     except OSError as error:

@@ -24,7 +24,7 @@ class CommonOptions(TypedDict, total=False):
         is_synthetic: Whether the images are made, not taken.
         target: Validation accuracy to reach, a fraction; None measures no time to a target.
         normalisation: `standard` (mean 0, standard deviation 1), `minmax` (0 to 1) or `none`; per channel, computed
-            on the training split alone, for each fold anew.
+            on the training split alone, in each fold.
         recipe: Recipe of all models that `recipes` does not name.
         recipes: Recipes by model.
         distortion: Distortions that leave the class as it is; None never distorts, since no flip or rotation is

@@ -141,6 +141,7 @@ def from_spect(
 ) -> Task:
     """See Task.from_spect."""
     folder = Path(path).resolve()
+    find_question.cache_clear()  # in a notebook the folder's tables may have changed since it was last asked
     options = Options(grouping, assume_pd, register, n_folds, held_out_sites, pictures)
     task = make_task(
         check_name(name or folder.name),

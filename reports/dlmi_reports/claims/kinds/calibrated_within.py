@@ -16,7 +16,8 @@ from dlmi_bench.stats.sides import Between, Negative
 from dlmi_reports.claims.comparisons import Comparison, Finding, show_percent
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import OnTask
-from dlmi_reports.results.answers import UnmeasuredError, read_scores
+from dlmi_reports.results.answers import read_scores
+from dlmi_reports.results.arrays import UnmeasuredError
 
 
 class CalibratedWithin(OnTask):

@@ -12,7 +12,8 @@ from dlmi_bench.store.artifacts import TRAIT
 from dlmi_reports.claims.comparisons import Comparison, Finding, show_points
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import OnTask
-from dlmi_reports.results.answers import Examples, UnmeasuredError, find_array
+from dlmi_reports.results.answers import Examples
+from dlmi_reports.results.arrays import UnmeasuredError, find_array
 
 
 class NoGroupWorseThan(OnTask):

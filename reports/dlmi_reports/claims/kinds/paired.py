@@ -11,7 +11,7 @@ from dlmi_bench.stats.estimates import Estimate, Exact, estimate_mean
 from dlmi_reports.claims.comparisons import Comparison, Finding, show_log
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.kinds.arms import Arms, Snr
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 
 SAME = 1e-4  # smaller log ratios are rounding errors of float32: the images are the same
 

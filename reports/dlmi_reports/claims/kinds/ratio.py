@@ -11,7 +11,7 @@ from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.kinds.non_inferior import compare_accuracy
 from dlmi_reports.claims.predicate import Conditions, Count
 from dlmi_reports.claims.ratios import TIMED, compare_reported, estimate_ratio, pair_processes, pair_seeds
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 
 Inference = Literal["latency_s", "inference_energy_j"]
 Measured = Literal["latency_s", "training_s", "time_to_target_s", "inference_energy_j", "training_energy_j"]

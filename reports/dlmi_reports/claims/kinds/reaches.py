@@ -9,7 +9,7 @@ from dlmi_bench.units import format_share
 from dlmi_reports.claims.comparisons import Comparison, Finding, show_share
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import OnTask
-from dlmi_reports.results.answers import UnmeasuredError
+from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.model import has_reached
 from dlmi_reports.results.provenance import read_provenance
 

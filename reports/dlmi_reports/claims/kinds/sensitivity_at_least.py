@@ -14,7 +14,8 @@ from dlmi_bench.stats.estimates import estimate_accuracy
 from dlmi_reports.claims.comparisons import Comparison, Finding, show_percent
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import OnTask
-from dlmi_reports.results.answers import UnmeasuredError, find_array, read_examples
+from dlmi_reports.results.answers import read_examples
+from dlmi_reports.results.arrays import UnmeasuredError, find_array
 from dlmi_reports.results.model import ModelResults
 
 
