@@ -1,6 +1,5 @@
 """Tuning in reports: which budget a model has, the table, and what claims about accuracy say of unequal ones."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +138,7 @@ def test_run_notes_the_shipped_budget_of_each_training() -> None:
     ledger = Ledger.model_validate_json(Path(usps.__file__).with_name("tuning.json").read_bytes())
     data = TaskData(["usps"])
     data._audits["usps"] = {}
-    recipe: dict[str, Any] = asdict(get_task("usps").recipe("cnn-4"))
+    recipe: dict[str, Any] = get_task("usps").recipe("cnn-4").describe()
     found = []
     for used in (recipe, recipe | {"n_epochs": 99}):
         provenance: dict[str, Any] = {"data": {"sha256": ledger.sha256}, "recipe": used}

@@ -1,7 +1,7 @@
 """Tuning: which trials there are, what each one sees, what is counted, kept and tried again, and what is said of it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from dlmi_tasks.spec import HeldOut, Recipe, Task
 from stand_ins import Command, check_answer
 
 RECIPE = Recipe(n_epochs=3, peak_lr=0.01, batch_size=16, augmentation="none")
+SEARCHED = ledger.FILES["usps"][1:]
 PAIRS = [("tiny", "softmax"), ("tiny", "mlp-24-16")]
 
 
@@ -58,7 +59,7 @@ def answer(request: TuneRequest, accuracy: float | None = 0.5, base: Recipe = RE
     spent = Figure(name="tuning_s", value=1.0, kind="measured", source="x")
     provenance: dict[str, Any] = {
         "tried": request.tried,
-        "base": asdict(base),
+        "base": base.describe(),
         "seed": request.cell.seed,
         "data": {"sha256": {"train": "ab"}},
         "splits": {"train": 40, "validation": 10},
@@ -130,11 +131,11 @@ def test_trials_are_summed_and_the_recipe_in_use_is_ranked() -> None:
     assert summarise_trials(tie).rank == 1
 
 
-def test_trials_of_a_model_share_the_seed_of_its_first_training() -> None:
-    """They are paired by it, so that what differs between them is the recipe alone."""
+def test_trials_of_a_model_share_a_seed_that_no_training_has() -> None:
+    """They are paired by it, so that what differs between them is the recipe alone; every training has a fresh one."""
     seeds = {Cell(kind="tuning", task="usps", model="cnn-4", seed_index=i).seed for i in range(6)}
-    assert seeds == {Cell(kind="train", task="usps", model="cnn-4").seed}
-    assert Cell(kind="train", task="usps", model="cnn-4", seed_index=1).seed not in seeds
+    assert len(seeds) == 1
+    assert not seeds & {Cell(kind="train", task="usps", model="cnn-4", seed_index=i).seed for i in range(100)}
 
 
 def run_job(tried: dict[str, int | float]) -> Record:
@@ -145,11 +146,11 @@ def run_job(tried: dict[str, int | float]) -> Record:
 def test_trial_is_the_training_by_its_recipe_and_never_reads_the_test_split(
     tiny: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same figures as the loop gives by hand, with the seed of training 0; the test split has no reader."""
+    """The same figures as the loop gives by hand, with the seed of all trials; the test split has no reader."""
     from dlmi_tasks.training.loop import train
 
     splits = tiny.load().split(tiny.n_validation, 0)
-    recipe, seed = replace(RECIPE, n_epochs=5), Cell(kind="train", task="tiny", model="softmax").seed
+    recipe, seed = replace(RECIPE, n_epochs=5), Cell(kind="tuning", task="tiny", model="softmax").seed
     build = lambda: MODELS["softmax"].build(tiny.input_shape, tiny.n_classes)  # noqa: E731
     last = train(build, splits, tiny, recipe, seed=seed).curve[-1]
     monkeypatch.setattr(HeldOut, "read", lambda *_: pytest.fail("the test split was read"))
@@ -160,7 +161,7 @@ def test_trial_is_the_training_by_its_recipe_and_never_reads_the_test_split(
     assert (values["tuning_s"] or 0) > 0
     kept = record.provenance
     assert (kept["tried"], kept["seed"]) == ({"n_epochs": 5}, seed)
-    assert (kept["base"], kept["recipe"]) == (asdict(RECIPE), asdict(recipe))
+    assert (kept["base"], kept["recipe"]) == (RECIPE.describe(), recipe.describe())
     assert kept["splits"] == {"train": len(splits.train), "validation": len(splits.validation)}
     assert record.figure("validation_accuracy").n == len(splits.validation)  # type: ignore[union-attr]
     assert not record.artifacts
@@ -303,8 +304,8 @@ def test_ledger_is_believed_for_its_data_and_recipe_only(
 ) -> None:
     """What the command writes is what a training reads, and of another recipe or other data nothing is."""
     path = write_ledger(tune(tmp_path), tmp_path / "tuning.json")
-    monkeypatch.setitem(ledger.FILES, "tiny", str(path))
-    used: dict[str, Any] = asdict(RECIPE)
+    monkeypatch.setitem(ledger.FILES, "tiny", (str(path),))
+    used: dict[str, Any] = RECIPE.describe()
     found = find_tuning("tiny", "softmax", used, {"train": "ab"})
     assert found is not None
     assert (found.n_trials, found.tuning_s, found.rank, found.note) == (2, 2.0, 1, ledger.EARLIER)
@@ -317,16 +318,28 @@ def test_ledger_is_believed_for_its_data_and_recipe_only(
 @pytest.mark.parametrize("name", [*ledger.FILES])
 def test_shipped_ledger_has_equal_budgets_around_the_recipes_in_use(name: str) -> None:
     """Every default model of the task, as many trials for each, all of the grid, around the recipe of today."""
-    task, path = get_task(name), Path(ledger.__file__).parent / ledger.FILES[name]
-    shipped = Ledger.model_validate_json(path.read_bytes())
+    task, folder = get_task(name), Path(ledger.__file__).parent
+    shipped, *searched = (Ledger.model_validate_json((folder / file).read_bytes()) for file in ledger.FILES[name])
     rows = {row.model: row for row in shipped.models}
     assert shipped.task == name
-    assert set(task.default_models) <= set(rows)
+    assert set(task.default_models) <= {*rows, *(row.model for other in searched for row in other.models)}
     assert len({len(row.trials) for row in rows.values()}) == 1
     for model, row in rows.items():
-        assert row.recipe == asdict(task.recipe(model))
+        assert row.recipe == task.recipe(model).describe()
         assert row.seed == Cell(kind="train", task=name, model=model).seed
         assert [trial.tried for trial in row.trials] == list_trials(task.recipe(model), len(row.trials))
+
+
+def test_compact_nets_have_the_recipes_that_the_search_found() -> None:
+    """No trial of the search is more accurate on validation than the recipe in use."""
+    ledgers = [Ledger.model_validate_json((Path(ledger.__file__).parent / file).read_bytes()) for file in SEARCHED]
+    rows = {row.model: row for found in ledgers for row in found.models}
+    task = get_task("usps")
+    searched = [name for name in rows if task.recipe(name).describe() == rows[name].recipe]
+    assert {"mlp-16-12", "conv-12-18-20", "mlp-64-32+pruned-1500"} <= set(searched)
+    for name in searched:
+        best = max(trial.validation_accuracy or 0 for trial in rows[name].trials)
+        assert best in [trial.validation_accuracy for trial in rows[name].trials if not trial.tried]
 
 
 def test_interrupted_command_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

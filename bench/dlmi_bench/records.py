@@ -67,10 +67,10 @@ class Cell(Plain):
         """Seed in [0, 2**31), hashed from the identity, so that none is chosen by hand.
 
         No two cells share one but those that are paired by it: the arms of a comparison, and the trials of a recipe,
-        which all have the seed of the first training.
+        which all have one that no training has.
         """
         task, model = (name.partition(ARM)[0] for name in (self.task, self.model))
-        index = 0 if self.kind == "tuning" else self.seed_index
+        index = "tuning" if self.kind == "tuning" else self.seed_index
         digest = hashlib.sha256(f"{task}/{model}/{index}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from dlmi_models.arms import FOLDED, Step, find_disorder, sort_steps, split_name
+from dlmi_models.families import find_family
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -42,6 +45,7 @@ class ModelEntry:
         is_frozen: Whether only the last layer is trained.
         takes_volumes: Whether it takes examples of more axes than an image has.
         takes_images: Whether it takes images.
+        steps: What makes it compact, in the order in which it acts; see dlmi_models/arms.py.
         is_own: Whether it is a user's: `factory` is then a key of the module's MODELS, or an attribute.
         definition: A user's model that no other process can import, as those of a notebook.
     """
@@ -59,6 +63,7 @@ class ModelEntry:
     is_frozen: bool = False
     takes_volumes: bool = False
     takes_images: bool = True
+    steps: tuple[Step, ...] = ()
     is_own: bool = False
     definition: "Model | None" = None
 
@@ -79,6 +84,11 @@ class ModelEntry:
             refuse_missing(module, self.factory)
         return as_model(table[self.factory] if self.factory in table else getattr(module, self.factory), self.factory)
 
+    @property
+    def trainee(self) -> "ModelEntry":
+        """The architecture before it is made compact, as its training begins with it."""
+        return replace(self, steps=())
+
     def fits(self, input_shape: tuple[int, ...]) -> bool:
         """Tell whether the architecture takes examples of this shape; of a user's only building it can tell."""
         if self.is_own:
@@ -97,6 +107,10 @@ class ModelEntry:
         Raises:
             UsageError: see Model.build.
         """
+        if self.steps:
+            from dlmi_models.reshaping import reshape
+
+            return reshape(self.trainee.build(input_shape, n_classes, is_frozen=is_frozen), self.steps)
         if self.is_own:
             return self.own.build(self.title, input_shape or self.usual.input_shape, n_classes)
         factory = getattr(import_module(self.module), self.factory)
@@ -113,7 +127,7 @@ class ModelEntry:
         The form of a factory is the function `compute_macs` of its file, or `compute_FACTORY_macs` where the file
         has several; it takes the same arguments as the factory.
         """
-        if self.is_own:
+        if self.is_own or any(step.kind == "lowrank" for step in self.steps):
             return None
         module = import_module(self.module)
         formula = getattr(module, f"compute_{self.factory}_macs", None) or getattr(module, "compute_macs", None)
@@ -133,54 +147,105 @@ def _two_layers(n_hidden1: int, n_hidden2: int, title: str) -> ModelEntry:
     return ModelEntry("dlmi_models.mlp", "MLP", f"two hidden layers, {title}", arguments, takes_volumes=True)
 
 
-MODELS: dict[str, ModelEntry] = {
-    "softmax": ModelEntry("dlmi_models.softmax", "Softmax", "softmax regression", takes_volumes=True),
-    "mlp-24-16": _two_layers(24, 16, "smaller"),
-    "mlp-64-32": _two_layers(64, 32, "the headline"),
-    "mlp-512-256": _two_layers(512, 256, "wide"),
-    "lecun-1989": ModelEntry(
-        "dlmi_models.lecun1989", "LeCun1989", "the first convolutional net on these digits", only_shape=(1, 16, 16)
-    ),
-    "cnn-4": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 4 channels", {"n_channels": 4}, min_side=4),
-    "cnn-16": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 16 channels", {"n_channels": 16}, min_side=4),
-    "cnn-32": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 32 channels", {"n_channels": 32}, min_side=4),
-    "cnn3d-8": ModelEntry(
-        "dlmi_models.cnn3d",
-        "CNN3D",
-        "three convolutions of volumes, 8 channels",
-        {"n_channels": 8},
-        VOLUMES,
-        8,
-        takes_volumes=True,
-        takes_images=False,
-    ),
-    "vgg16-c": ModelEntry("dlmi_models.vgg", "VGG", "VGG16, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)),
-    "resnet-c": ModelEntry(
-        "dlmi_models.resnet", "ResNet", "ResNet-18, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)
-    ),
-    "vit-c": ModelEntry(
-        "dlmi_models.vit",
-        "ViT",
-        "vision transformer, compact",
-        {"dim": 64, "depth": 4, "n_heads": 4},
-        SLICES,
-        10,
-        starts=("synthetic",),
-    ),
-    "vgg16-full": _full_size("vgg16", "VGG16"),
-    "vgg16-full-small-head": _full_size("vgg16_small_head", "VGG16, convolutions and one linear layer"),
-    "resnet18-full": _full_size("resnet18", "ResNet-18"),
-    "resnet50-full": _full_size("resnet50", "ResNet-50"),
-    "vit-b16-full": _full_size("vit_b16", "ViT-B/16"),
-    "efficientnet-lite0": ModelEntry(
-        "dlmi_models.efficientnet",
-        "EfficientNetLite",
-        "EfficientNet-Lite0",
-        usual=SLICES,
-        min_side=32,
-        starts=("imagenet",),
-    ),
-}
+class Registry(dict[str, ModelEntry]):
+    """Models by name. Members of families and compact arms join it when they are first asked for."""
+
+    def __missing__(self, name: str) -> ModelEntry:
+        entry = _make_member(name) or self._make_compact(name)
+        if entry is None:
+            raise KeyError(name)
+        self[name] = entry
+        return entry
+
+    def __contains__(self, name: object) -> bool:
+        if isinstance(name, str) and not super().__contains__(name):
+            try:
+                self[name]
+            except KeyError:
+                return False
+        return super().__contains__(name)
+
+    def _make_compact(self, name: str) -> ModelEntry | None:
+        base, steps = split_name(name)
+        kinds = [step.kind for step in steps]
+        if not steps or len(set(kinds)) < len(kinds) or find_disorder(name) or base not in self:
+            return None
+        return replace(self[base], steps=sort_steps(*self[base].steps, *steps))
+
+
+def _make_member(name: str) -> ModelEntry | None:
+    """Row of a family's member; None where no family has the name."""
+    found = find_family(name)
+    if found is None:
+        return None
+    family, arguments, title = found
+    return ModelEntry(
+        f"dlmi_models.{family.module}",
+        family.factory,
+        title,
+        arguments,
+        min_side=family.min_side,
+        takes_volumes=family.takes_volumes,
+        steps=(FOLDED,) if family.is_folded else (),
+    )
+
+
+MODELS = Registry(
+    {
+        "softmax": ModelEntry("dlmi_models.softmax", "Softmax", "softmax regression", takes_volumes=True),
+        "mlp-24-16": _two_layers(24, 16, "smaller"),
+        "mlp-64-32": _two_layers(64, 32, "the headline"),
+        "mlp-512-256": _two_layers(512, 256, "wide"),
+        "lecun-1989": ModelEntry(
+            "dlmi_models.lecun1989", "LeCun1989", "the first convolutional net on these digits", only_shape=(1, 16, 16)
+        ),
+        "cnn-4": ModelEntry("dlmi_models.cnn", "CNN", "three convolutions, 4 channels", {"n_channels": 4}, min_side=4),
+        "cnn-16": ModelEntry(
+            "dlmi_models.cnn", "CNN", "three convolutions, 16 channels", {"n_channels": 16}, min_side=4
+        ),
+        "cnn-32": ModelEntry(
+            "dlmi_models.cnn", "CNN", "three convolutions, 32 channels", {"n_channels": 32}, min_side=4
+        ),
+        "cnn3d-8": ModelEntry(
+            "dlmi_models.cnn3d",
+            "CNN3D",
+            "three convolutions of volumes, 8 channels",
+            {"n_channels": 8},
+            VOLUMES,
+            8,
+            takes_volumes=True,
+            takes_images=False,
+        ),
+        "vgg16-c": ModelEntry(
+            "dlmi_models.vgg", "VGG", "VGG16, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)
+        ),
+        "resnet-c": ModelEntry(
+            "dlmi_models.resnet", "ResNet", "ResNet-18, compact", {"width": 8}, SLICES, 32, starts=("synthetic",)
+        ),
+        "vit-c": ModelEntry(
+            "dlmi_models.vit",
+            "ViT",
+            "vision transformer, compact",
+            {"dim": 64, "depth": 4, "n_heads": 4},
+            SLICES,
+            10,
+            starts=("synthetic",),
+        ),
+        "vgg16-full": _full_size("vgg16", "VGG16"),
+        "vgg16-full-small-head": _full_size("vgg16_small_head", "VGG16, convolutions and one linear layer"),
+        "resnet18-full": _full_size("resnet18", "ResNet-18"),
+        "resnet50-full": _full_size("resnet50", "ResNet-50"),
+        "vit-b16-full": _full_size("vit_b16", "ViT-B/16"),
+        "efficientnet-lite0": ModelEntry(
+            "dlmi_models.efficientnet",
+            "EfficientNetLite",
+            "EfficientNet-Lite0",
+            usual=SLICES,
+            min_side=32,
+            starts=("imagenet",),
+        ),
+    }
+)
 
 
 PRETRAINED_ON = {"synthetic": "other patients", "imagenet": "ImageNet"}

@@ -6,14 +6,18 @@ It belongs to data and recipes, which it names: where either has changed, nothin
 from pathlib import Path
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
 from dlmi_bench.files import read_bytes
 from dlmi_bench.records import Plain, Record
 from dlmi_bench.stats.tuning import Trial, Tuning, summarise_trials
+from dlmi_tasks.spec import Recipe
 
 EARLIER = "Trials that were made by hand before this ledger were not counted."
-FILES = {"usps": "usps/tuning.json", "spect": "spect/tuning.json"}  # by task, below this package
+FILES = {  # by task, below this package; of a model that is in several the first counts
+    "usps": ("usps/tuning.json", "usps/frontier.json"),
+    "spect": ("spect/tuning.json",),
+}
 
 
 class LedgerRow(Plain):
@@ -37,6 +41,15 @@ class Ledger(Plain):
     models: tuple[LedgerRow, ...]
 
 
+_RECIPE = TypeAdapter(Recipe)
+
+
+def load_recipes(file: str) -> dict[str, Recipe]:
+    """The recipes in use of a shipped ledger, by model."""
+    ledger = Ledger.model_validate_json(read_bytes(Path(__file__).parent / file))
+    return {row.model: _RECIPE.validate_python(row.recipe) for row in ledger.models}
+
+
 def describe_tuning(training: Record) -> dict[str, JsonValue]:
     """Describe the budget of a training's recipe as provenance; None where nobody counted."""
     data, recipe = training.provenance.get("data"), training.provenance.get("recipe")
@@ -47,10 +60,9 @@ def describe_tuning(training: Record) -> dict[str, JsonValue]:
 
 def find_tuning(task: str, model: str, recipe: JsonValue, sha256: JsonValue) -> Tuning | None:
     """Find the budget of a shipped recipe; None where nobody counted, or for other data or another recipe."""
-    if task not in FILES or not (path := Path(__file__).parent / FILES[task]).is_file():
-        return None
-    ledger = Ledger.model_validate_json(read_bytes(path))
-    row = next((row for row in ledger.models if row.model == model), None)
-    if row is None or ledger.sha256 != sha256 or row.recipe != recipe:
-        return None
-    return summarise_trials(row.trials).model_copy(update={"note": ledger.note})
+    for path in (Path(__file__).parent / name for name in FILES.get(task, ())):
+        ledger = Ledger.model_validate_json(read_bytes(path))
+        row = next((row for row in ledger.models if row.model == model), None)
+        if row and ledger.sha256 == sha256 and row.recipe == recipe:
+            return summarise_trials(row.trials).model_copy(update={"note": ledger.note})
+    return None

@@ -9,7 +9,7 @@ from dlmi_bench.instruments.doctor import Finding
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.records import Figure, Plain
 from dlmi_bench.suite.suites import Suite
-from dlmi_bench.tuning.row import TunedRow
+from dlmi_bench.tuning.row import FoundRow, TunedRow
 from dlmi_reports.claims.lock import Lock
 
 Tree = dict[str, Any]
@@ -49,12 +49,16 @@ class PlanAnswer(JsonAnswer):
 
 
 class TuneAnswer(JsonAnswer):
-    """Trials that were kept and done, why others did not start, by their key, and the budget of each model."""
+    """Trials that were kept and done, why others did not start, by their key, and the budget of each model.
+
+    With --space `found` has the best recipe of each model in place of `models`.
+    """
 
     kept: int
     done: int
     failed: dict[str, str]
-    models: tuple[TunedRow, ...]
+    models: tuple[TunedRow, ...] = ()
+    found: tuple[FoundRow, ...] = ()
 
 
 class FilesAnswer(JsonAnswer):
@@ -86,6 +90,8 @@ class ListAnswer(JsonAnswer):
 
     tasks: dict[str, Titled] = {}
     models: dict[str, Titled] = {}
+    families: dict[str, Titled] = {}
+    arms: dict[str, Titled] = {}
     backends: dict[str, ListedBackend] = {}
     suites: dict[str, ListedSuite] = {}
     left_out: dict[str, Titled] = {}

@@ -11,6 +11,8 @@ from dlmi_bench.cli.options import JsonOption, print_json
 class Registry(StrEnum):
     tasks = "tasks"
     models = "models"
+    families = "families"
+    arms = "arms"
     backends = "backends"
     suites = "suites"
 
@@ -19,7 +21,7 @@ def list_(
     what: Annotated[Registry | None, typer.Argument(help="Which registry; all of them by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List tasks, models, backends and suites."""
+    """List tasks, models with their families and the arms that make one compact, backends and suites."""
     found = list_registries(what.value if what else None)
     if as_json:
         from dlmi_bench.cli.answers import ListAnswer
@@ -40,6 +42,8 @@ def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, ob
     from dlmi_bench.jobs.plugins import FAULTS, load_entry_points
     from dlmi_bench.suite.suites import SUITES, Suite, select_models
     from dlmi_models import MODELS
+    from dlmi_models.arms import TITLES
+    from dlmi_models.families import list_families
     from dlmi_tasks import TASKS
 
     load_entry_points()
@@ -50,6 +54,8 @@ def list_registries(only: str | None = None) -> dict[str, dict[str, dict[str, ob
     found: dict[str, dict[str, dict[str, object]]] = {
         "tasks": {name: {"title": _describe_task(name)} for name in TASKS},
         "models": {name: {"title": entry.title} for name, entry in MODELS.items()},
+        "families": {name: {"title": title} for name, title in list_families().items()},
+        "arms": {name: {"title": title} for name, title in TITLES.items()},
         "backends": {name: {"title": entry.title, "state": entry.describe_state()} for name, entry in BACKENDS.items()},
         "suites": {
             name: {"title": f"{', '.join(s.tasks)}: {n_models(s)} models, {s.n_seeds} seeds"}

@@ -17,6 +17,9 @@ def tune(
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     trials: Annotated[int, typer.Option(min=1, max=12, help="Trials of each model.")] = 6,
+    space: Annotated[
+        str | None, typer.Option(help="Search these models and recipes: `frontier`, or a TOML file.")
+    ] = None,
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option(help="Write the trials of one task to this file as well.")] = None,
     quiet: QuietOption = False,
@@ -26,6 +29,9 @@ def tune(
 
     Tried are, in this order: the recipe in use; peak_lr x 1/4, 1/2, 2, 4; n_epochs x 2 at peak_lr x 1/2; n_epochs x 2;
     n_epochs x 1/2 at peak_lr x 2; weight_decay x 1/5, 5; batch_size and peak_lr x 1/2, x 2.
+
+    With --space the models and recipes are those of the file. All recipes of a model begin with a share of their
+    epochs, and the half with the lower validation loss goes on; see docs/guide/compact.md.
 
     Every trial is stored and counted, failed ones too. Run the same command again to resume.
     """
@@ -38,6 +44,7 @@ def tune(
             n_trials=trials,
             out=out,
             to=to,
+            space=space,
             on_progress=(lambda _: None) if quiet else _show,
         )
     except KeyboardInterrupt:
@@ -48,7 +55,7 @@ def tune(
         from dlmi_bench.cli.answers import TuneAnswer
 
         counts = {"kept": outcome.n_kept, "done": outcome.n_done, "failed": outcome.failures}
-        print_json(TuneAnswer.model_validate(counts | {"models": answer.rows}))
+        print_json(TuneAnswer.model_validate(counts | {"found" if space else "models": answer.rows}))
     else:
         say(str(answer))
     for key, error in outcome.failures.items():

@@ -21,6 +21,8 @@ from dlmi_bench.errors import UsageError, describe_fault, list_choices
 from dlmi_bench.jobs.source_files import FILES, SourceFile, adopt_file, install, is_user_path, read_source
 from dlmi_bench.search_path import append_user_path
 from dlmi_models import MODELS, ModelEntry
+from dlmi_models.arms import ARM, TITLES, find_disorder
+from dlmi_models.families import list_families
 from dlmi_tasks import TASKS
 
 if TYPE_CHECKING:
@@ -114,13 +116,27 @@ def find_model(text: str) -> "Place | Model":
     module, colon, factory = text.rpartition(":")
     if not colon or not module or not factory:
         other = ", a FILE.onnx, package.module:factory or FILE.py:factory"
-        raise UsageError(f"no model {text!r}", list_choices(text, MODELS, other))
+        raise UsageError(f"no model {text!r}", list_models(text, other))
     if module.endswith(".py"):
         return Place(adopt_file(Path(module)), factory)
     append_user_path(str(Path.cwd()))
     if find_file(module) is None:
         raise UsageError(f"no module {module!r}, here or installed", "name one that exists, or FILE.py:factory")
     return Place(module, factory)
+
+
+def list_models(name: str, other: str = "") -> str:
+    """Write the remedy for a model that is not known.
+
+    Args:
+        other: What may be given instead of a name.
+    """
+    right = find_disorder(name)
+    if right and right in MODELS:
+        return f"say {right!r}: ways of compactness stand in the order in which they act"
+    families = ", ".join(list_families())
+    ways = f"a member of {families}; any of them with {', '.join(f'{ARM}{way}' for way in TITLES)}"
+    return list_choices(name, MODELS, f", {ways}{other}")
 
 
 def load_known() -> None:

@@ -100,7 +100,7 @@ class TuneRequest(CellRequest):
     """
 
     job = "dlmi_bench.jobs.tuning:run_tuning_job"
-    tried: dict[str, int | float]
+    tried: dict[str, int | float | str]
 
 
 class ReferencesRequest(Request[Figures]):

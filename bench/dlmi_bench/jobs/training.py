@@ -26,14 +26,15 @@ from dlmi_bench.jobs.finished import check_onnx, list_missing_figures, load_chec
 from dlmi_bench.jobs.plugins import find_obstacle
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
 from dlmi_bench.jobs.training_figures import make_duration, make_training_figures
-from dlmi_bench.records import UNTIMED, Artifact, Cell, Figure, Record, unavailable
+from dlmi_bench.records import ARM, UNTIMED, Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store.artifacts import put_array, put_artifact
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Splits, Stream, Task
+from dlmi_tasks.training.compression.distillation import find_teaching
 from dlmi_tasks.training.loop import TrainingRun, train, warm_up
 from dlmi_tasks.training.own import describe_function, train_own
-from dlmi_tasks.training.start import Start, begin, load_start
+from dlmi_tasks.training.start import Start, begin, load_start, tell
 
 IN_MEMORY = "in memory before the training clock starts"
 
@@ -60,6 +61,8 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
         data = task.load()
         splits = data.split(task.n_validation, cell.seed_index)
     is_finished = entry.is_own and bool(entry.own.checkpoints)
+    if is_finished:
+        check_steps(cell.model, entry, "finished weights")
     make = _take_finished if is_finished else _train_here
     trained = make(request, entry, splits, task, on_progress)
     on_progress("exporting and judging", 1.0)
@@ -126,17 +129,35 @@ def _train_here(
     build = partial(begin, entry, task, start)
     if entry.is_own:
         _check_export(cell, build, task)
-    work = partial(train_own, build, splits, task, fit) if fit else partial(train, build, splits, task, recipe)
+    if fit:
+        check_steps(cell.model, entry, "a fit of its own")
+        work, teaching = partial(train_own, build, splits, task, fit), None
+    else:
+        teaching = find_teaching(entry, splits, task, recipe, tell(on_progress, "asking teachers, once for all"))
+        work = partial(train, build, splits, task, recipe, steps=entry.steps, teaching=teaching)
     run, energy, is_reproducible = _train(work, request, on_progress)
-    pretraining_s = start.training_s if start else None
+    before = {"pretraining_s": start.training_s if start else None}
+    before["teaching_s"] = teaching.teaching_s if teaching else None
     return Trained(
         _export(run.network, cell.model, task, splits.train, Path(request.out), is_timed=request.is_timed),
-        make_training_figures(run, energy, task, pretraining_s, is_timed=request.is_timed),
-        recipe={"fit": describe_function(fit)} if fit else asdict(recipe),
-        start=describe_start(entry, start),
+        make_training_figures(run, energy, task, before, is_timed=request.is_timed),
+        recipe={"fit": describe_function(fit)} if fit else recipe.describe(),
+        start=describe_start(entry, start) | ({"teaching_sha256": teaching.sha256} if teaching else {}),
         curve=[asdict(e) | ({} if request.is_timed else {"training_s": None}) for e in run.curve],
         is_reproducible=is_reproducible,
     )
+
+
+def check_steps(model: str, entry: ModelEntry, what: str) -> None:
+    """Check that a model whose training is not the suite's is to be made compact by nothing else.
+
+    Raises:
+        UsageError: it is.
+    """
+    if entry.steps:
+        ways = ARM.join(model.split(ARM)[-len(entry.steps) :])
+        cause = f"{model}: {ways} is part of a training by a recipe; this model has {what}"
+        raise UsageError(cause, "hand over the factory alone, which is then trained by the task's recipe")
 
 
 _EXPORTED: set[tuple[str, str]] = set()  # task and model of which this process has exported one

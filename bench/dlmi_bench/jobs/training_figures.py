@@ -1,5 +1,7 @@
 """The figures of a training: durations, energies, and when it reached the target."""
 
+from collections.abc import Mapping
+
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.energy import EnergySample
 from dlmi_bench.instruments.energy_figures import make_energy_figures, make_target_figures
@@ -8,6 +10,10 @@ from dlmi_bench.units import format_share
 from dlmi_tasks.spec import Task
 from dlmi_tasks.training.loop import TrainingRun
 
+BEFORE = {
+    "pretraining_s": "the trunk was trained",
+    "teaching_s": "teachers were trained and answered distorted training images",
+}
 SHARED = "on one CPU of its own, while other trainings ran; it enters no comparison"
 
 
@@ -15,15 +21,20 @@ def make_training_figures(
     run: TrainingRun,
     energy: EnergySample | MeasurementError,
     task: Task,
-    pretraining_s: float | None,
+    before: Mapping[str, float | None],
     *,
     is_timed: bool = True,
 ) -> list[Figure]:
-    """Make the figures of a training; one beside others has no duration but its own, `shared_training_s`."""
+    """Make the figures of a training; one beside others has no duration but its own, `shared_training_s`.
+
+    Args:
+        before: Durations of what was done once, before the training of any seed; see `BEFORE`.
+    """
     ended = f"{run.n_epochs} epochs" + (f", {run.training_s:.1f} s" if is_timed else "")
-    figures = [*_describe_run(run, task, ended), *_describe_energy(energy, run, task)]
-    if pretraining_s is not None:
-        figures.append(_make_pretraining(pretraining_s))
+    energies = _describe_energy(energy, run, task)
+    figures = [*_describe_run(run, task, ended), *energies]
+    for name, value in before.items():
+        figures += [] if value is None else _make_before(name, value, energies[0], run)
     if is_timed:
         return figures
     untimed = [unavailable(f.name, UNTIMED) if f.name.endswith("_s") else f for f in figures]
@@ -35,9 +46,16 @@ def make_duration(name: str, value: float) -> Figure:
     return Figure(name=name, value=value, kind="measured", source="perf_counter_ns")
 
 
-def _make_pretraining(training_s: float) -> Figure:
-    method = "the trunk, trained once and shared by all seeds; not part of training_s"
-    return make_duration("pretraining_s", training_s).model_copy(update={"method": method})
+def _make_before(name: str, value: float, energy: Figure, run: TrainingRun) -> list[Figure]:
+    """Make the duration, and the energy that it takes at the power of the training."""
+    method = f"{BEFORE[name]}, once and shared by all seeds; not part of training_s"
+    duration = make_duration(name, value).model_copy(update={"method": method})
+    energy_name = f"{name.removesuffix('_s')}_energy_j"
+    if energy.value is None:
+        return [duration, unavailable(energy_name, energy.reason)]
+    power_w = energy.value / (run.training_s + run.evaluation_s)
+    source, said = f"power of the training ({energy.source})", f"{name} x power of the training"
+    return [duration, Figure(name=energy_name, value=power_w * value, kind="modelled", source=source, method=said)]
 
 
 def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun, task: Task) -> list[Figure]:

@@ -1,12 +1,11 @@
 """The tuning cell, as it runs in a worker: one training by one recipe, judged by its last validation alone."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 
 import torch
-from torch import nn
 
 from dlmi_bench.errors import describe_cause
 from dlmi_bench.instruments.clock import Stopwatch
@@ -15,10 +14,11 @@ from dlmi_bench.jobs.protocol import OnProgress, TuneRequest
 from dlmi_bench.records import Figure, Note, Record, unavailable
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Recipe, Task
-from dlmi_tasks.training.loop import train, warm_up
+from dlmi_tasks.spec import Task
+from dlmi_tasks.training.compression.distillation import find_teaching
+from dlmi_tasks.training.loop import TrainingRun, train, warm_up
 from dlmi_tasks.training.own import OpenSplits
-from dlmi_tasks.training.start import begin, load_start
+from dlmi_tasks.training.start import begin, load_start, tell
 
 SPENT = "training with its validations, on one CPU of its own, while other trials ran; without loading and pretraining"
 FIGURES = ("validation_accuracy", "validation_loss")
@@ -34,9 +34,13 @@ def run_tuning_job(request: TuneRequest, on_progress: OnProgress) -> Record:
     build = partial(begin, entry, task, load_start(entry, task, on_progress))
     used = task.recipe(cell.model)
     recipe = replace(used, **request.tried)  # type: ignore[arg-type]  # by the names of its fields
+    teaching = find_teaching(entry, splits, task, recipe, tell(on_progress, "asking teachers, once for all"))
+    learn = partial(
+        train, build, recipe=recipe, task=task, seed=request.cell.seed, steps=entry.steps, teaching=teaching
+    )
     warm_up()
     with Stopwatch() as spent:
-        figures = _try(build, OpenSplits(splits.train, splits.validation), task, recipe, request.cell.seed, on_progress)
+        figures = _try(learn, OpenSplits(splits.train, splits.validation), task, on_progress)
     spent_s = Figure(name="tuning_s", value=spent.total_s, kind="measured", source="perf_counter_ns", method=SPENT)
     return Record(
         cell=cell,
@@ -45,42 +49,39 @@ def run_tuning_job(request: TuneRequest, on_progress: OnProgress) -> Record:
             "data": data.describe(),
             "splits": {"train": len(splits.train), "validation": len(splits.validation)},
             "tried": {**request.tried},
-            "base": asdict(used),
-            "recipe": asdict(recipe),
+            "base": used.describe(),
+            "recipe": recipe.describe(),
             "seed": cell.seed,
         },
     )
 
 
-def _try(
-    build: Callable[[], nn.Module], splits: OpenSplits, task: Task, recipe: Recipe, seed: int, on_progress: OnProgress
-) -> list[Figure]:
+def _try(learn: Callable[..., TrainingRun], splits: OpenSplits, task: Task, on_progress: OnProgress) -> list[Figure]:
     """Train, and make the figures of the last validation, or say why there are none."""
     try:
-        run = train(
-            build,
-            splits,  # type: ignore[arg-type]  # all of it but the test split
-            task,
-            recipe,
-            seed=seed,
-            on_epoch=lambda done, total: on_progress("training", done / total),
-        )
+        run = learn(splits=splits, on_epoch=lambda done, total: on_progress("training", done / total))
     except Exception as error:  # noqa: BLE001 - whatever a recipe brings about is its result
         return _refuse(f"failed: {type(error).__name__}: {describe_cause(error)}".splitlines()[0])
     last = run.curve[-1]
     if not isfinite(last.validation_loss):
         return _refuse(f"diverged: the validation loss is {last.validation_loss} after {run.n_epochs} epochs")
-    over = f"ended by the task's time limit after {run.n_epochs} of {recipe.n_epochs} epochs"
+    over = f"ended by the task's time limit of {task.time_limit_s:.0f} s after {run.n_epochs} epochs"
+    n_nonzero = sum(int(w.count_nonzero()) for w in run.network.parameters())
     return [
         Figure(
-            name=name,
-            value=getattr(last, name),
-            kind="measured",
-            source="training loop",
-            n=len(splits.validation),
-            notes=(Note(None, over),) if run.is_timed_out else (),
-        )
-        for name in FIGURES
+            name="n_nonzero", value=n_nonzero, kind="counted", source="torch", method="parameters that are not zero"
+        ),
+        *(
+            Figure(
+                name=name,
+                value=getattr(last, name),
+                kind="measured",
+                source="training loop",
+                n=len(splits.validation),
+                notes=(Note(None, over),) if run.is_timed_out else (),
+            )
+            for name in FIGURES
+        ),
     ]
 
 

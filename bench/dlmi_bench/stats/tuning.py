@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from dlmi_bench.errors import StoreError
 from dlmi_bench.records import Finite, Plain, Record
 
-Tried = dict[str, int | float]  # fields of the recipe that differ from the recipe in use
+Tried = dict[str, int | float | str]  # fields of the recipe that differ from the recipe in use
 
 
 class Trial(Plain):
@@ -79,4 +79,5 @@ def summarise_trials(trials: Sequence[Trial]) -> Tuning:
 
 def describe_tried(tried: Tried) -> str:
     """Write what a trial changed in the recipe."""
-    return ", ".join(f"{name} {value:g}" for name, value in tried.items()) or "the recipe in use"
+    said = (f"{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in tried.items())
+    return ", ".join(said) or "the recipe in use"

@@ -74,7 +74,7 @@ def compute_fingerprint(
     }
     if cell.kind == "train":
         parts["seed"] = cell.seed
-        parts["recipe"] = asdict(task.recipe(cell.model))
+        parts["recipe"] = task.recipe(cell.model).describe()
         entry = MODELS[cell.model]
         published = [identify(entry)] if entry.start == "imagenet" else []
         parts["start"] = [entry.start, entry.is_frozen, *published]

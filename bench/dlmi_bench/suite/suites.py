@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
 from dlmi_bench.errors import UnavailableError, UsageError, list_choices
+from dlmi_bench.jobs.plugins import list_models
 from dlmi_bench.records import ARM, CellKind, Plain
 from dlmi_bench.toml import load_toml
 from dlmi_models import MODELS
@@ -21,6 +22,23 @@ FULL_SIZE = ("vgg16-full", "resnet18-full", "resnet50-full", "vit-b16-full")
 # Each choice on its own, and normalisation and crop together. A whole slice takes four times as long to train.
 SLOW_ARMS = ("spect+max-full", "spect+zscore-full", "spect+minmax-full")
 ABLATION_ARMS = tuple(arm for arm in SPECT_ARMS if arm not in SLOW_ARMS)
+
+# Winners of the search on digits (dlmi_tasks/usps/frontier.toml), those that a published claim of compactness is about.
+FRONTIER = (
+    "mlp-64-32",
+    "mlp-64-32+pruned-1500",
+    "mlp-12-10",
+    "mlp-12-12",
+    "mlp-16-12",
+    "dct-32-16-12",
+    "window-6-12",
+    "window-28-40",
+    "conv-4-4-4",
+    "sepconv-6-9-10",
+    "conv-8-12-14",
+    "conv-12-18-20",
+    "conv-12-18-20+distilled+int3",
+)
 
 
 class Suite(Plain):
@@ -76,6 +94,15 @@ SUITES: dict[str, Suite] = {
         name="ablation", tasks=("spect", *ABLATION_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
     ),
     "transfer": Suite(name="transfer", tasks=("spect",), models=TRANSFER_ARMS, measures=("counts",)),
+    "frontier": Suite(
+        name="frontier",
+        tasks=("usps",),
+        models=FRONTIER,
+        measures=("counts", "latency"),
+        backends=("onnxruntime",),
+        n_seeds=20,
+        n_timed=2,
+    ),
     "full": Suite(
         name="full",
         tasks=("usps", "usps-libsvm", "spect", "spect-realistic"),
@@ -144,8 +171,10 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 def select_models(suite: Suite, task: str) -> list[str]:
     """Select the suite's models for the task, else the task's own defaults, in the registry's order."""
-    named = [name for name in MODELS if name in suite.models and task in list_tasks(name, suite.tasks)]
-    return named or [name for name in MODELS if name in get_task(task).default_models]
+    named = [name for name in suite.models if task in list_tasks(name, suite.tasks)]
+    entries = {name: MODELS[name] for name in named or get_task(task).default_models}
+    order = [*MODELS]  # in which members of families and arms stand as they were first asked for
+    return sorted(entries, key=order.index)
 
 
 def select_counted(suite: Suite, task: str) -> list[str]:
@@ -182,7 +211,8 @@ def check_names(suite: Suite, where: str) -> Suite:
     for field, registry in registries.items():
         for name in getattr(suite, field):
             if name not in registry:
-                raise UsageError(f"{where}: {field}: no {name!r}", list_choices(name, registry))
+                remedy = list_models(name) if registry is MODELS else list_choices(name, registry)
+                raise UsageError(f"{where}: {field}: no {name!r}", remedy)
     for name in suite.models:
         if not any(name in select_models(suite, task) for task in suite.tasks):
             remedy = "name a task with images of another size with --task, or another model"

@@ -27,7 +27,7 @@ def compute_fingerprint(cell: Cell, tried: Tried, task: Task, sha256: dict[str, 
     entry = MODELS[cell.model]
     parts = {
         "cell": [cell.key, cell.seed],
-        "recipe": [asdict(task.recipe(cell.model)), tried],
+        "recipe": [task.recipe(cell.model).describe(), tried],
         "data": [sha256, task.n_validation, task.time_limit_s, task.eval_every_epochs],
         "distortion": asdict(task.distortion) if task.distortion else None,
         "network": [task.input_shape, task.n_classes, entry.module, entry.factory, entry.arguments],

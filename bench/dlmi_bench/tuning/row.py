@@ -1,7 +1,28 @@
 """Row of the table of tuning; the command prints it as JSON too."""
 
-from dlmi_bench.records import Plain
+from pydantic import JsonValue
+
+from dlmi_bench.records import Finite, Plain
 from dlmi_bench.stats.tuning import Tuning
+
+
+class FoundRow(Plain):
+    """A model of a search with its best trial, whose recipe `recipe` states.
+
+    Attributes:
+        n_nonzero: Parameters that are not zero.
+        is_winner: Whether no smaller model of its group is as accurate on validation.
+    """
+
+    group: str
+    model: str
+    n_nonzero: int
+    recipe: dict[str, JsonValue]
+    n_trials: int
+    tuning_s: Finite
+    validation_accuracy: Finite
+    validation_loss: Finite
+    is_winner: bool
 
 
 class TunedRow(Plain):

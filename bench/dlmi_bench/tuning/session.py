@@ -13,7 +13,7 @@ from dlmi_bench.jobs.pool import Ended, Pool
 from dlmi_bench.jobs.protocol import TuneRequest
 from dlmi_bench.jobs.worker import run_here
 from dlmi_bench.records import Cell, Record
-from dlmi_bench.stats.tuning import Trial, describe_tried, read_trial
+from dlmi_bench.stats.tuning import Trial, Tried, describe_tried, read_trial
 from dlmi_bench.store import Store
 from dlmi_bench.tuning.fingerprint import compute_fingerprint
 from dlmi_bench.tuning.grid import list_trials
@@ -56,17 +56,24 @@ def tune_models(chosen: Sequence[tuple[str, str]], n_trials: int, store: Store, 
         DataError, FetchError: a task's data cannot be had.
     """
     outcome = TuningOutcome([TunedModel(t, m, find_obstacle(MODELS[m], get_task(t))) for t, m in chosen])
-    requests, prints = _plan(outcome, n_trials)
-    stored = store.current()
+    requests = _plan(outcome, n_trials)
+    found = try_all(requests, outcome, store, say)
+    for tuned in outcome.models:
+        tuned.records = [found[r.cell] for r in requests if _is_of(r.cell, tuned) and r.cell in found]
+    return outcome
+
+
+def try_all(requests: Sequence[TuneRequest], outcome: TuningOutcome, store: Store, say: Say) -> dict[Cell, Record]:
+    """Take the trials that the store has and do the others, each of which is stored at once; `outcome` counts them."""
+    stored, said, prints = store.current(), describe_environment(), _fingerprint(requests)
     found: dict[Cell, Record] = {}
     for cell, request_print in prints.items():
         attempt = stored.get(cell.key)
         if attempt and attempt.record and attempt.status == "done" and attempt.fingerprint == request_print:
             found[cell] = attempt.record
-    outcome.n_kept = len(found)
+    outcome.n_kept += len(found)
     todo = [request for request in requests if request.cell not in found]
     tried = {request.cell: request.tried for request in todo}
-    said = describe_environment()
     with closing(_ask(todo)) as trials:
         for index, ended in enumerate(trials, 1):
             cell = ended.cell
@@ -80,9 +87,7 @@ def tune_models(chosen: Sequence[tuple[str, str]], n_trials: int, store: Store, 
             found[cell] = ended.result.model_copy(update={"provenance": provenance})
             store.add_done([(found[cell], prints[cell])])
             outcome.n_done += 1
-    for tuned in outcome.models:
-        tuned.records = [found[r.cell] for r in requests if _is_of(r.cell, tuned) and r.cell in found]
-    return outcome
+    return found
 
 
 def find_obstacle(entry: ModelEntry, task: Task) -> str:
@@ -94,24 +99,28 @@ def find_obstacle(entry: ModelEntry, task: Task) -> str:
     return ""
 
 
-def _plan(outcome: TuningOutcome, n_trials: int) -> tuple[list[TuneRequest], dict[Cell, str]]:
-    """Plan the trials, those of all models in turn, so that budgets are equal whenever it is stopped.
+def _plan(outcome: TuningOutcome, n_trials: int) -> list[TuneRequest]:
+    """Plan the trials, those of all models in turn, so that budgets are equal whenever it is stopped."""
+    requests = []
+    for tuned in outcome.models:
+        trials = [] if tuned.obstacle else list_trials(get_task(tuned.task).recipe(tuned.model), n_trials)
+        for index, tried in enumerate(trials):
+            cell = Cell(kind="tuning", task=tuned.task, model=tuned.model, seed_index=index)
+            requests.append(TuneRequest(cell=cell, tried=tried))
+    return sorted(requests, key=lambda request: request.cell.seed_index)
 
-    Data are read here, while all CPUs are free; the workers find them kept.
-    """
-    requests, prints = [], {}
-    for name in dict.fromkeys(tuned.task for tuned in outcome.models):
-        task = get_task(name)
-        models = [tuned.model for tuned in outcome.models if tuned.task == name and not tuned.obstacle]
-        sha256 = task.load().sha256 if models else {}
-        if task.load_pool and any(MODELS[model].start == "synthetic" for model in models):
+
+def _fingerprint(requests: Sequence[TuneRequest]) -> dict[Cell, str]:
+    """Fingerprints of trials. Data are read here, while all CPUs are free; the workers find them kept."""
+    prints, hashes = {}, {}
+    for request in requests:
+        cell, task = request.cell, get_task(request.cell.task)
+        if cell.task not in hashes:
+            hashes[cell.task] = task.load().sha256
+        if task.load_pool and MODELS[cell.model].start == "synthetic":
             task.load_pool()
-        for model in models:
-            for index, tried in enumerate(list_trials(task.recipe(model), n_trials)):
-                cell = Cell(kind="tuning", task=name, model=model, seed_index=index)
-                requests.append(TuneRequest(cell=cell, tried=tried))
-                prints[cell] = compute_fingerprint(cell, tried, task, sha256)
-    return sorted(requests, key=lambda request: request.cell.seed_index), prints
+        prints[cell] = compute_fingerprint(cell, request.tried, task, hashes[cell.task])
+    return prints
 
 
 def _ask(requests: Iterable[TuneRequest]) -> Generator[Ended]:
@@ -132,7 +141,7 @@ def _ask(requests: Iterable[TuneRequest]) -> Generator[Ended]:
         yield Ended(request, result, 0.0)
 
 
-def _describe(ended: Ended, tried: dict[str, int | float]) -> str:
+def _describe(ended: Ended, tried: Tried) -> str:
     if isinstance(ended.result, BenchError):
         came = ended.result.cause.splitlines()[0]
     else:

@@ -1,10 +1,15 @@
 """The outcome of tuning as rows and as text."""
 
-from dlmi_bench.stats.tuning import describe_tried, summarise_trials
-from dlmi_bench.tuning.row import TunedRow
+from collections.abc import Sequence
+from math import inf
+
+from dlmi_bench.stats.tuning import Trial, describe_tried, summarise_trials
+from dlmi_bench.tuning.halving import Found
+from dlmi_bench.tuning.row import FoundRow, TunedRow
 from dlmi_bench.tuning.session import TunedModel, TuningOutcome
 from dlmi_bench.units import format_percent
 
+FOUND = ("model", "not zero", "best %", "loss", "epochs, peak_lr, batch, optimiser")
 HEADER = ("model", "trials", "seconds", "in use %", "best %", "best trial")
 
 
@@ -21,6 +26,48 @@ def _make_row(tuned: TunedModel) -> TunedRow:
         obstacle=tuned.obstacle,
         tuning=summarise_trials(trials) if trials else None,
     )
+
+
+def list_found(outcome: TuningOutcome, found: Sequence[Found]) -> list[FoundRow]:
+    """List the models of a search that trained, by group, smallest first."""
+    trials = {tuned.model: tuned.trials for tuned in outcome.models}
+    return [_make_found(f, trials[f.model]) for f in found if f.loss < inf]
+
+
+def _make_found(found: Found, trials: list[Trial]) -> FoundRow:
+    return FoundRow.model_validate(
+        {
+            "group": found.group,
+            "model": found.model,
+            "n_nonzero": found.n_nonzero,
+            "recipe": found.record.provenance["recipe"],
+            "n_trials": len(trials),
+            "tuning_s": sum(trial.tuning_s for trial in trials),
+            "validation_accuracy": found.accuracy,
+            "validation_loss": found.loss,
+            "is_winner": found.is_winner,
+        }
+    )
+
+
+def format_search(outcome: TuningOutcome, found: Sequence[Found]) -> str:
+    """Write a table for each group; what no smaller model of it does as well has a star."""
+    rows, lines = list_found(outcome, found), []
+    for group in dict.fromkeys(row.group for row in rows):
+        cells = [FOUND, *(_make_found_cells(row) for row in rows if row.group == group)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(FOUND) - 1)]
+        lines += [group, *(_join(line, widths) for line in cells), ""]
+    counts = f"{outcome.n_done} trials done, {outcome.n_kept} kept, {len(outcome.failures)} not started"
+    ends = "*: no smaller model of the group is as accurate on validation. No recipe in use was changed."
+    return "\n".join([*lines, f"{counts}.", ends])
+
+
+def _make_found_cells(row: FoundRow) -> tuple[str, ...]:
+    shown = ("n_epochs", "peak_lr", "batch_size", "optimiser")
+    recipe = ", ".join(f"{row.recipe[name]}" for name in shown)
+    star = " *" if row.is_winner else ""
+    accuracy = format_percent(row.validation_accuracy, 2)
+    return row.model + star, f"{row.n_nonzero}", accuracy, f"{row.validation_loss:.4f}", recipe
 
 
 def format_tuning(outcome: TuningOutcome) -> str:

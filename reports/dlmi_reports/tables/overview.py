@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from statistics import fmean
+from statistics import fmean, median
 
 from dlmi_bench.records import Figure, Note, Record, list_marks
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_share
@@ -11,6 +11,7 @@ from dlmi_reports.results.folds import read_folds
 from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.marks import add_marks
 from dlmi_reports.results.model import ModelResults
+from dlmi_reports.results.tuning import describe_tuning
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import (
     ELSEWHERE,
@@ -113,12 +114,34 @@ def make_training_table(task: TaskResults) -> Table:
             ("evaluation", lambda m: render_spread(m, "evaluation_s")),
             ("energy, gross", lambda m: _render_training_energy(m, is_net=False)),
             ("energy, net", lambda m: _render_training_energy(m, is_net=True)),
+            *_list_before(task),
         ],
     )
     counts = [(model.name, len(model.trainings) - len(model.timed), len(model.trainings)) for model in task.by_size]
     if said := ", ".join(f"{name} {n_beside} of {n}" for name, n_beside, n in counts if n_beside):
         table.notes.append(f"Trained beside others, so in no time or energy: {said}.")
     return table
+
+
+def _list_before(task: TaskResults) -> list[Column]:
+    """What was spent before the trainings: on teachers and trunks, and on the search of the recipe; where it was."""
+    columns: list[Column] = [("once, before", _render_before), ("search of recipe", _render_search)]
+    return [column for column in columns if any(column[1](m) != MISSING for m in task.by_size)]
+
+
+def _render_before(model: ModelResults) -> str:
+    spent = [(model.values(f"{what}_s"), model.values(f"{what}_energy_j")) for what in ("pretraining", "teaching")]
+    said = [
+        format_quantity(median(s), "s") + (f", {format_quantity(median(j), 'j')} (modelled)" if j else "")
+        for s, j in spent
+        if s
+    ]
+    return " + ".join(said) or MISSING
+
+
+def _render_search(model: ModelResults) -> str:
+    tuning, _ = describe_tuning(model)
+    return f"{format_quantity(tuning.tuning_s, 's')}, {tuning.n_trials} trials" if tuning else MISSING
 
 
 def make_seed_table(task: TaskResults) -> Table:

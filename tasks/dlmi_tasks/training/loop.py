@@ -5,11 +5,10 @@ Data that memory does not hold are read batch by batch, on the training clock.
 """
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +17,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlmi_bench.errors import UsageError
 from dlmi_bench.instruments.clock import Clock, Stopwatch
+from dlmi_models.arms import Step
 from dlmi_tasks.spec import Arrays, Recipe, Splits, Target, Task
+from dlmi_tasks.training.compression.stages import Constraint, Stage, finish, list_stages
+from dlmi_tasks.training.optimisers import Optimisers
 from dlmi_tasks.training.source import open_source, to_tensors, weigh_classes
+
+if TYPE_CHECKING:
+    from dlmi_tasks.training.compression.distillation import Teaching
 
 EVAL_BATCH = 512
 
@@ -78,18 +83,22 @@ def train(
     recipe: Recipe,
     *,
     seed: int,
+    steps: tuple[Step, ...] = (),
+    teaching: "Teaching | None" = None,
     clock: Clock | None = None,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> TrainingRun:
-    """Train to the end of the recipe and note when the validation target was first met.
+    """Train to the end of the recipe and note when the validation target was first met by the network as it ends.
 
     The schedule runs to its end even after the target: the last weights are the ones that are kept, so nothing is
     selected and validation accuracy stays unbiased by a maximum.
 
     Args:
-        build: Makes the freshly initialised network.
+        build: Makes the freshly initialised network, before it is made compact.
         splits: Training and validation are used; the test split is not touched.
         seed: Fixes initial weights, order and distortions.
+        steps: What makes the network compact.
+        teaching: Training images with the answers of teachers, in place of those of `splits`.
         clock: For tests; the host's otherwise.
         on_epoch: Told the epochs done and the epochs in all.
     """
@@ -99,26 +108,37 @@ def train(
     if recipe.is_channels_last:
         put_channels_last(network)
     check_batches(network, len(splits.train), recipe)
-    source = open_source(splits.train, recipe, task.distortion)
+    source = teaching or open_source(splits.train, recipe, task.distortion)
     weights = weigh_classes(splits.train.labels, recipe, task.n_classes)
-    smoothed = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing, weight=weights)
-    loop = Loop(network, recipe, len(splits.train), loss=smoothed)
-    loop.warm_up(*source.head(recipe.batch_size))
+    loss: Loss = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing, weight=weights)
+    loss = teaching.wrap(loss) if teaching else loss
+    warm_up_network(network, loss, *source.head(recipe.batch_size))
     training, evaluating = Stopwatch(clock), Stopwatch(clock)
     curve: list[Evaluation] = []
-    for epoch in range(1, recipe.n_epochs + 1):
+    stages = list_stages(recipe, steps)
+    n_all, epoch, first_final, is_timed_out = sum(s.recipe.n_epochs for s in stages), 0, 1, False
+    for stage in stages:
+        first_final = stage.find_first_final(epoch)
         with training:
-            loss = loop.run_epoch(source.iterate(generator))
-        is_timed_out = training.total_s > task.time_limit_s
-        if epoch % task.eval_every_epochs == 0 or epoch == recipe.n_epochs or is_timed_out:
-            with evaluating:
-                accuracy, validation_loss = evaluate(network, splits.validation)
-            curve.append(Evaluation(epoch, training.total_s, loss, accuracy, validation_loss))
-        if on_epoch:
-            on_epoch(epoch, recipe.n_epochs)
+            loop = Loop(network, stage, len(splits.train), loss=loss)
+        for left in reversed(range(stage.recipe.n_epochs)):
+            epoch += 1
+            with training:
+                train_loss = loop.run_epoch(source.iterate(generator))
+            is_timed_out = training.total_s > task.time_limit_s
+            if epoch % task.eval_every_epochs == 0 or not left or is_timed_out:
+                with evaluating:
+                    accuracy, validation_loss = evaluate(network, splits.validation)
+                curve.append(Evaluation(epoch, training.total_s, train_loss, accuracy, validation_loss))
+            if on_epoch:
+                on_epoch(epoch, n_all)
+            if is_timed_out:
+                break
         if is_timed_out:
             break
-    hit = find_hit(curve, task.target)
+    with training:
+        finish(network, steps)
+    hit = find_hit([e for e in curve if e.epoch >= first_final], task.target)
     n_examples = len(splits.train)
     return TrainingRun(
         network=network.eval(),
@@ -159,26 +179,21 @@ def find_hit(curve: list[Evaluation], target: Target | None) -> Evaluation | Non
     return next((e for e in curve if target and e.validation_accuracy >= target.validation_accuracy), None)
 
 
+def warm_up_network(network: nn.Module, loss: Loss, images: Tensor, targets: Tensor) -> None:
+    """One pass of a copy, forward and back, so that the first epoch does not pay for set-up; nothing is learnt."""
+    twin = copy.deepcopy(network).train()
+    loss(twin(torch.zeros_like(images)), targets).backward()
+
+
 class Loop:
-    """The optimiser's state and one epoch of work. Modules without trainable weights stay as they are."""
+    """The optimisers' state and one epoch of work. Modules without trainable weights stay as they are."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, n_examples: int, *, loss: Loss) -> None:
+    def __init__(self, network: nn.Module, stage: Stage, n_examples: int, *, loss: Loss) -> None:
         self.network = network
-        self.recipe = recipe
         self.loss = loss
-        n_steps = recipe.n_epochs * -(-n_examples // recipe.batch_size)
-        self.optimiser = torch.optim.AdamW(
-            [weight for weight in network.parameters() if weight.requires_grad],
-            lr=recipe.peak_lr,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
-        self.schedule = iter(_list_schedule(self.optimiser, recipe.peak_lr, n_steps))
-
-    def warm_up(self, images: Tensor, labels: Tensor) -> None:
-        """One pass of a copy, forward and back, so that the first epoch does not pay for set-up; nothing is learnt."""
-        twin = copy.deepcopy(self.network).train()
-        self.loss(twin(torch.zeros_like(images)), labels).backward()
+        n_steps = stage.recipe.n_epochs * -(-n_examples // stage.recipe.batch_size)
+        self.constrain: Constraint | None = stage.begin(network, n_steps)
+        self.optimisers = Optimisers(network, stage.recipe, n_steps)
 
     def run_epoch(self, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
         """Step through the batches; returns the mean loss."""
@@ -190,27 +205,13 @@ class Loop:
         sizes: list[int] = []
         for x, y in batches:
             loss = self.loss(self.network(x), y)
-            self.optimiser.zero_grad()
             loss.backward()
-            self.optimiser.param_groups[0].update(next(self.schedule))
-            self.optimiser.step()
+            self.optimisers.step()
+            if self.constrain:
+                self.constrain()
             losses.append(loss.detach())
             sizes.append(len(y))
         return float(torch.stack(losses) @ torch.tensor(sizes).float()) / sum(sizes)
-
-
-def _list_schedule(optimiser: torch.optim.Optimizer, peak_lr: float, n_steps: int) -> list[dict[str, Any]]:
-    """Learning rate and momentum of every step of the one-cycle schedule; looked up, a step costs next to nothing."""
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak_lr, total_steps=n_steps)
-    group = optimiser.param_groups[0]
-    settings = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the schedule runs ahead of the optimiser on purpose
-        for step in range(n_steps):
-            settings.append({"lr": group["lr"], "betas": group["betas"]})
-            if step < n_steps - 1:
-                schedule.step()
-    return settings
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from dlmi_models import ModelEntry
 from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.files.cache import compute_key, load_or_make
 from dlmi_tasks.spec import Pool, Recipe, Task
+from dlmi_tasks.training.compression.stages import Stage
 from dlmi_tasks.training.loop import Loop, set_seed
 from dlmi_tasks.training.source import InMemory
 from dlmi_tasks.training.weights import Tensors
@@ -38,7 +39,7 @@ def _fit_pool(entry: ModelEntry, task: Task, pool: Pool, on_epoch: Progress | No
     images, targets = torch.from_numpy(pool.images), torch.from_numpy(pool.targets)
     targets = (targets - targets.mean(0)) / targets.std(0)
     network = entry.build(pool.images.shape[1:], targets.shape[1], is_frozen=False)
-    loop = Loop(network, POOL_RECIPE, len(images), loss=F.mse_loss)
+    loop = Loop(network, Stage(POOL_RECIPE), len(images), loss=F.mse_loss)
     source = InMemory(images, targets, POOL_RECIPE.batch_size, task.distortion)
     start_s = time.perf_counter()
     for epoch in range(1, POOL_RECIPE.n_epochs + 1):

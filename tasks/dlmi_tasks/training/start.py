@@ -44,26 +44,30 @@ def load_start(entry: ModelEntry, task: Task, on_progress: OnProgress | None = N
         DataError, FetchError: the weights cannot be obtained; says what to do.
     """
 
-    def tell(doing: str) -> Callable[[int, int | None], None]:
-        return lambda done, total: on_progress(doing, done / total if total else 0.0) if on_progress else None
-
     if entry.start == "synthetic":
-        weights, training_s = pretrain(entry, task, tell("pretraining, once for all seeds"))
+        weights, training_s = pretrain(entry.trainee, task, tell(on_progress, "pretraining, once for all seeds"))
         return Start("synthetic", weights, compute_sha256(weights), training_s)
     if entry.start == "imagenet":
-        found = load_published(entry, on_progress=tell("fetching weights"))
+        found = load_published(entry, on_progress=tell(on_progress, "fetching weights"))
         origin = {"file": found.source, "file_sha256": found.sha256, "licence": found.licence}
         return Start("imagenet", found.tensors, compute_sha256(found.tensors), origin=origin)
     return None
 
 
+def tell(on_progress: OnProgress | None, doing: str) -> Callable[[int, int | None], None]:
+    """Say what is being done with each number of parts done."""
+    return lambda done, total: on_progress(doing, done / total if total else 0.0) if on_progress else None
+
+
 def begin(entry: ModelEntry, task: Task, start: Start | None) -> nn.Module:
-    """Build a network for the task, its trunk with the start's weights, its last layer new; seed torch first.
+    """Build a network for the task, before it is made compact; seed torch first.
+
+    Its trunk has the start's weights, its last layer is new.
 
     Raises:
         DataError: the weights are of another architecture; names those that do not fit.
     """
-    network = entry.build(task.input_shape, task.n_classes)
+    network = entry.trainee.build(task.input_shape, task.n_classes)
     if start:
         own = {name: w for name, w in network.state_dict().items() if not name.startswith(HEAD)}
         weights = {name: _fit_channels(w, own[name]) if name in own else w for name, w in start.weights.items()}
