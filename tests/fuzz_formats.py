@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import nibabel
 import numpy as np
@@ -29,6 +30,9 @@ from dlmi_bench.instruments.onnx.activations import compute_peak_activation_byte
 from dlmi_bench.instruments.onnx.contents import count_operators, count_parameters
 from dlmi_bench.instruments.onnx.loading import load_graph
 from dlmi_bench.instruments.onnx.ports import find_input_shape
+from dlmi_bench.instruments.packing.container import MAGIC as PACKED_MAGIC
+from dlmi_bench.instruments.packing.container import pack, unpack
+from dlmi_bench.instruments.packing.figures import measure_file_packing
 from dlmi_bench.records import Artifact
 from dlmi_bench.store import FILENAME, Store
 from dlmi_bench.store.artifacts import artifact_path, put_artifact, read_artifact, to_npy
@@ -55,6 +59,7 @@ from dlmi_tasks.spect.ppmi.writer import Scan, write_dicom, write_nifti
 from dlmi_tasks.spect.tables.load import load_tables
 from dlmi_tasks.spect.volumes.read import read_volume
 from dlmi_tasks.usps.files import load_rows
+from foreign_files import make_file
 from report_stores import keep_answers, keep_pictures, train_record
 from stand_ins import write_product
 from study_tables import REGIONS, write_book
@@ -264,6 +269,26 @@ def read_kept(path: Path) -> object:
     return read_artifact(path.parents[2], artifact)
 
 
+def make_packed(folder: Path) -> Path:
+    """Grids, float16 and float32, dense and sparse, and integers."""
+    rng = np.random.default_rng(0)
+    sparse = np.where(rng.random((20, 30)) < 0.1, rng.integers(-3, 4, (20, 30)), 0) * np.float32(0.3)
+    integers = rng.integers(-3, 3, (5, 5)).astype(np.int8)
+    arrays = [sparse, rng.integers(-1, 2, (4, 9)) * np.float32(0.5), rng.random(7, np.float32), integers]
+    model = make_file([], {"x": (1, [1])}, {"x": (1, [1])}, {f"w{i}": a for i, a in enumerate(arrays)})
+    return _write("a.packed", pack(model))(folder)
+
+
+def read_packed(path: Path, *, is_signed: bool = True) -> object:
+    """Arrays of the file; with a right checksum where `is_signed` is False."""
+    content = path.read_bytes()
+    head = len(PACKED_MAGIC)
+    if not is_signed:
+        content = content[:head] + crc32(content[head + 4 :]).to_bytes(4, "little") + content[head + 4 :]
+    found = unpack(content)
+    return _digest(*found), [array.dtype for array in found]
+
+
 def read_onnx(path: Path) -> object:
     graph = load_graph(path, is_whole=False)
     return (
@@ -271,6 +296,7 @@ def read_onnx(path: Path) -> object:
         count_operators(graph),
         count_parameters(graph),
         compute_peak_activation_bytes(graph),
+        measure_file_packing(path),
     )
 
 
@@ -470,6 +496,8 @@ FORMATS = {
     },
     "cache .npz": Format(make_cached, read_cached, is_checked=True),
     "weights .safetensors": Format(make_weights(".safetensors"), read_weights, weight=0.5),
+    "weights .packed": Format(make_packed, read_packed, is_checked=True),
+    "weights .packed, signed": Format(make_packed, lambda path: read_packed(path, is_signed=False)),
     "weights .pth": Format(make_weights(".pth"), read_weights, weight=0.5, is_checked=True),
     "archive .tar.gz": Format(make_tar, read_archive, is_checked=True),
     "archive .whl": Format(make_wheel, read_archive, is_checked=True),

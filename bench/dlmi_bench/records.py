@@ -32,7 +32,7 @@ Conditions = dict[str, str | int | float | bool]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 # Strings of files that become paths or keys: none of them can lead anywhere or be taken for two words.
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Suffix = Literal[".safetensors", ".onnx", ".npy", ".json", ".bin"]
+Suffix = Literal[".safetensors", ".onnx", ".npy", ".json", ".bin", ".packed"]
 Role = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f\x7f]+$", max_length=300)]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=300)]

@@ -71,7 +71,7 @@ class Study:
         """Draw test accuracy against a cost, with both intervals.
 
         Args:
-            cost: A column of the table: latency_s, n_parameters, macs, size_bytes, training_s.
+            cost: A column of the table: latency_s, n_parameters, macs, size_bytes, n_nonzero, packed_bytes, training_s.
             task: Which task; the first by default.
 
         Raises:

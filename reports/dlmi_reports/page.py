@@ -36,6 +36,7 @@ from dlmi_reports.tables.overview import list_notes, list_test_reads, make_table
 from dlmi_reports.tables.references import make_observer_tables
 from dlmi_reports.tables.reported import make_reported_tables
 from dlmi_reports.tables.scans import make_scan_tables
+from dlmi_reports.tables.size import make_size_tables
 from dlmi_reports.tables.splits import list_leaks, list_remarks, list_splits
 from dlmi_reports.tables.subgroups import make_subgroup_tables
 from dlmi_reports.tables.tuning import make_tuning_tables
@@ -47,6 +48,7 @@ TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (make_tables,)
 # Tables that a reader can unfold.
 FOLDED: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_training_tables,
+    make_size_tables,
     make_agreement_tables,
     make_latency_tables,
     make_calibration_tables,
@@ -65,6 +67,7 @@ FOLDED: tuple[Callable[[TaskResults], list[Table]], ...] = (
 BEHIND: dict[Callable[[TaskResults], list[Table]], tuple[str, ...]] = {
     make_tables: ("accuracy", "training", "latency", "counts"),
     make_training_tables: ("training",),
+    make_size_tables: ("counts",),
     make_agreement_tables: ("accuracy",),
     make_latency_tables: ("latency",),
     make_calibration_tables: ("latency",),

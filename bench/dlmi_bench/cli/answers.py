@@ -273,6 +273,10 @@ class ComparedRow(Plain):
     macs: float | None
     size_bytes: float | None
     peak_activation_bytes: float | None
+    n_nonzero: float | None
+    weight_bits: float | None
+    packed_bytes: float | None
+    packed_zstd_bytes: float | None
     peak_bytes: float | None
     peak_added_bytes: float | None
     energy_j: float | None

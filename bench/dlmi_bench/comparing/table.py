@@ -12,6 +12,13 @@ from dlmi_reports.structure import Table
 
 Row = dict[str, Any]
 BOUNDS = ("", "_lo", "_hi")
+# Fields of a row that are counted from the file that was given: figure and conditions.
+PACKING: dict[str, tuple[str, dict[str, str]]] = {
+    "n_nonzero": ("n_nonzero", {}),
+    "weight_bits": ("weight_bits", {}),
+    "packed_bytes": ("size_bytes", {"artifact": "packed"}),
+    "packed_zstd_bytes": ("size_bytes", {"artifact": "packed+zstd"}),
+}
 
 
 def list_rows(records: Sequence[Record], settings: CompareSettings, reference: str) -> list[Row]:
@@ -49,6 +56,7 @@ def _make_row(
     row["size_bytes"] = _find_value(found["counts"].figure("size_bytes", artifact=role))
     arena = found["counts"].figure("peak_activation_bytes") if role == "onnx" else None  # of the file that was given
     row["peak_activation_bytes"] = _find_value(arena)
+    row |= _list_packing(found["counts"]) if role == "onnx" else dict.fromkeys(PACKING)
     for peak in ("peak_bytes", "peak_added_bytes"):
         row[peak] = _find_value(found["memory"].figure(peak, backend=backend))
     row |= {"energy_j": energy.value / int(energy.conditions["n_inferences"]) if energy and energy.value else None}
@@ -59,6 +67,10 @@ def _make_row(
     row["notes"] = _list_notes(accuracy, latency, parity, energy)
     row["reasons"] = _list_reasons(accuracy, latency, parity, energy)
     return row
+
+
+def _list_packing(counts: Record) -> Row:
+    return {name: _find_value(counts.figure(figure, **conditions)) for name, (figure, conditions) in PACKING.items()}
 
 
 def _is_reason(figure: Figure, backend: str) -> bool:
@@ -123,7 +135,7 @@ def make_tables(rows: Sequence[Row], reference: str) -> list[Table]:
             rows, {**dict(zip(("backend", "threads", "batch"), benchmarks[0], strict=True)), "backend": backend}
         )
         tables += [_make_quality_table(chosen, backend), _make_cost_table(chosen, backend)]
-    return tables
+    return [*tables, *_make_packing_tables(rows)]
 
 
 def _select(rows: Sequence[Row], wanted: Mapping[str, object]) -> list[Row]:
@@ -159,12 +171,36 @@ def _make_quality_table(rows: list[Row], backend: str) -> Table:
             _show_accuracy(row),
             row["precision"],
             _quantify(row, "size_bytes", "bytes"),
-            "n/a" if row["n_parameters"] is None else format_count(row["n_parameters"]),
+            _count(row, "n_parameters"),
             _quantify(row, "macs", "macs"),
         ]
         for row in rows
     ]
     return Table(f"Quality and size, {backend}", caption, header, cells)
+
+
+def _make_packing_tables(rows: Sequence[Row]) -> list[Table]:
+    """What the weights of the given files take; nothing where none could be packed."""
+    given = {row["model"]: row for row in rows if BACKENDS[row["backend"]].artifact_role == "onnx"}
+    if all(row["packed_bytes"] is None for row in given.values()):
+        return []
+    caption = "Numbers of the file in the smallest lossless encoding of each tensor, without the graph."
+    header = ["file", "nonzero weights", "bits per weight", "packed, bytes", "with zstd"]
+    cells = [
+        [
+            row["model"],
+            _count(row, "n_nonzero"),
+            "n/a" if row["weight_bits"] is None else f"{row['weight_bits']:.2f}",
+            _count(row, "packed_bytes"),
+            _count(row, "packed_zstd_bytes"),
+        ]
+        for row in given.values()
+    ]
+    return [Table("Packed weights", caption, header, cells)]
+
+
+def _count(row: Row, name: str) -> str:
+    return "n/a" if row[name] is None else format_count(row[name])
 
 
 def _show_accuracy(row: Row) -> str:

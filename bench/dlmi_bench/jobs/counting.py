@@ -42,6 +42,7 @@ def run_counts_job(request: CountsRequest, _: OnProgress) -> tuple[Figure, ...]:
                 "check the shape that --input names, batch first; inputs are one tensor of floating-point numbers",
             )
         figures = [*make_count_figures(counts, graph), *([_size(network, subject)] if request.is_sized else [])]
+        figures += _describe_export(Path(request.onnx)) if request.onnx and request.is_trained else []
     return tuple(figures)
 
 
@@ -133,25 +134,44 @@ def _count_file(path: Path, subject: Subject) -> Products:
         return Products("graph", "ONNX graph", None, reason=error.cause)
 
 
+def _describe_export(path: Path) -> list[Figure]:
+    """Numbers of the file that a training wrote, and their packing."""
+    from dlmi_bench.instruments.onnx.contents import count_parameters
+    from dlmi_bench.instruments.onnx.loading import load_graph
+    from dlmi_bench.instruments.packing.figures import measure_file_packing
+
+    try:
+        n_parameters = count_parameters(load_graph(path, is_whole=False))
+    except BenchError as error:
+        return [unavailable("n_parameters", error.cause, artifact="onnx")]
+    return [_count_numbers(n_parameters), *measure_file_packing(path)]
+
+
+def _count_numbers(n_parameters: int | None) -> Figure:
+    if n_parameters is None:
+        return unavailable("n_parameters", NO_LISTS, artifact="onnx")
+    method = (
+        "constant tensors of the file, in nodes and nested graphs too, but for 8-byte integers (shapes, indices) and "
+        "single numbers in nodes, and lists of numbers of ai.onnx.ml; normalisation may be folded into them"
+    )
+    return _count("n_parameters", n_parameters, "ONNX graph", method=method, conditions={"artifact": "onnx"})
+
+
 def _make_file_figures(path: Path, subject: Subject) -> list[Figure]:
     from dlmi_bench.instruments.onnx.contents import count_parameters
     from dlmi_bench.instruments.onnx.external import list_external_files
     from dlmi_bench.instruments.onnx.loading import load_graph
+    from dlmi_bench.instruments.packing.figures import measure_file_packing
 
     with graph_faults(path):
         model = load_graph(path, is_whole=False)
         n_parameters = count_parameters(model)
     size = sum(file.stat().st_size for file in (path, *list_external_files(model, path)))
-    method = (
-        "constant tensors of the file, in nodes and nested graphs too, but for 8-byte integers (shapes, indices) and "
-        "single numbers in nodes, and lists of numbers of ai.onnx.ml; normalisation may be folded into them"
-    )
     return [
-        unavailable("n_parameters", NO_LISTS)
-        if n_parameters is None
-        else _count("n_parameters", n_parameters, "ONNX graph", method=method),
+        _count_numbers(n_parameters),
         _count("size_bytes", size, "file", conditions={"artifact": "onnx"}),
         _count_activation_bytes(model, subject),
+        *measure_file_packing(path),
     ]
 
 

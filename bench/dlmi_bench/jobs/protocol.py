@@ -115,12 +115,14 @@ class CountsRequest(Request[Figures]):
 
     Attributes:
         is_sized: Whether to compute the size of the model's weights, of which there is no file.
+        is_trained: Whether `onnx` holds trained weights, so that its packed size means something.
     """
 
     job = "dlmi_bench.jobs.counting:run_counts_job"
     subject: Subject
     onnx: str | None = None
     is_sized: bool = False
+    is_trained: bool = False
 
 
 class MemoryRequest(Request[Figures]):

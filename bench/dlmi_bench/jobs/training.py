@@ -20,6 +20,9 @@ from dlmi_bench.errors import DataError, MeasurementError, UsageError, describe_
 from dlmi_bench.instruments.clock import Stopwatch
 from dlmi_bench.instruments.energy import EnergySample, measure_energy
 from dlmi_bench.instruments.meters import energy_meter, idle_baseline
+from dlmi_bench.instruments.onnx.external import load_weights
+from dlmi_bench.instruments.onnx.loading import load_graph
+from dlmi_bench.instruments.packing.container import pack_smaller
 from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.finished import check_onnx, list_missing_figures, load_checkpoint, read_checkpoint
@@ -268,8 +271,17 @@ def _export(
         return _keep(paths, train_split if is_finite else None, out)
 
 
+def _pack(onnx: Path, made: Path) -> dict[str, Path]:
+    """Pack the numbers of a file where that makes its weights smaller."""
+    content = pack_smaller(load_weights(load_graph(onnx, is_whole=False), onnx))
+    if content is None:
+        return {}
+    made.write_bytes(content)
+    return {"packed": made}
+
+
 def _keep(paths: dict[str, Path], train_split: Arrays | Stream | None, out: Path) -> dict[str, Artifact]:
-    """Keep the files, and the ONNX file in 8-bit integers: only training images calibrate it."""
+    """Keep the files, the ONNX file in 8-bit integers (only training images calibrate it), and its packed numbers."""
     with TemporaryDirectory() as folder:
         if train_split is not None:
             made = Path(folder, "int8.onnx")
@@ -277,4 +289,5 @@ def _keep(paths: dict[str, Path], train_split: Arrays | Stream | None, out: Path
             with suppress(DataError):  # of an operator set without scales by channel
                 write_int8(paths["onnx"], images, made)
                 paths = paths | {"onnx-int8": made}
+            paths = paths | _pack(paths["onnx"], Path(folder, "a.packed"))
         return {role: put_artifact(out, role, path.read_bytes(), path.suffix) for role, path in paths.items()}

@@ -200,13 +200,17 @@ def _wrap(*texts: str) -> list[str]:
     return [line for text in texts for line in wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")]
 
 
+def _format_exact(value: float) -> str:
+    return f"{value:,.{0 if value.is_integer() else 2}f}".replace(",", " ")
+
+
 def format_counts(figures: "list[Figure]") -> list[str]:
     """A line for each figure, and one for each thing that it says about itself, once."""
     lines, notes = [], dict[Note, None]()
     for figure in figures:
-        counter = figure.conditions.get("counter")
+        counter = figure.conditions.get("counter") or figure.conditions.get("artifact")
         name = f"{f'{figure.name} ({counter})' if counter else figure.name:<23} "
-        number = f"{figure.value:>{40 - len(name)},.0f}".replace(",", " ") if figure.value is not None else ""
+        number = "" if figure.value is None else f"{_format_exact(figure.value):>{40 - len(name)}}"
         shown = number or f"n/a: {figure.reason}"
         coverage = figure.conditions.get("coverage")
         covered = f", coverage {format_share(coverage)}" if isinstance(coverage, float) else ""

@@ -46,6 +46,7 @@ LEFT_OUT = {
 LEFT_OUT_OF: dict[CellKind, dict[str, str]] = {
     "train": {
         "dlmi_bench.jobs.worker": "carries the job and its answer; training is not timed across the pipe",
+        "dlmi_bench.instruments.packing.container": "another form of the weights; counts are made of the ONNX file",
         "dlmi_bench.instruments.cuda_clock": "the clock of a device; trainings and answers are not timed by it",
     },
 }

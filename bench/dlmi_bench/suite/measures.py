@@ -104,7 +104,8 @@ def run_counts(context: SuiteContext, cells: list[Cell], on_progress: OnProgress
         subject = Subject(kind="model", name=cell.model, input_shape=task.input_shape, n_classes=task.n_classes)
         if onnx and MODELS[cell.model].is_own and MODELS[cell.model].own.factory is None:
             subject = Subject(kind="file", name=onnx, input_shape=task.input_shape)
-        figures = context.ask(CountsRequest(subject=subject, onnx=onnx, is_sized=not trained), on_progress, cell)
+        request = CountsRequest(subject=subject, onnx=onnx, is_sized=not trained, is_trained=bool(trained))
+        figures = context.ask(request, on_progress, cell)
         records.append(Record(cell=cell, figures=_add_sizes(figures, trained)))
     return records
 
@@ -116,8 +117,8 @@ def _add_sizes(figures: Figures, trained: Record | None) -> Figures:
         known = {figure.conditions.get("artifact") for figure in figures if figure.name == "size_bytes"}
         return (*figures, *(unavailable("size_bytes", UNTRAINED, artifact=r) for r in roles if r not in known))
     files = {artifact.role: artifact for artifact in trained.artifacts}
-    counts = (figure for figure in figures if figure.name != "size_bytes")  # of a file; the sizes have it too
-    return (*counts, *(_make_size(role, files.get(role)) for role in roles))
+    others = (f for f in figures if f.name != "size_bytes" or f.conditions["artifact"] not in roles)
+    return (*others, *(_make_size(role, files.get(role)) for role in roles))
 
 
 def run_memory(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:

@@ -14,6 +14,8 @@ from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.results.tuning import describe_tuning
 
+# Claims name files by a word of their own: the figure, and the artifact that it is of.
+SIZES = {"size_bytes": "onnx", "packed_bytes": "packed"}
 CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "energy"}
 
 
@@ -130,10 +132,12 @@ class Evidence:
     def find_count(self, claim: OnTask, metric: str, model: str) -> float:
         """An exact count of the model."""
         results = self.find_model(claim, model)
-        conditions = {"artifact": "onnx"} if metric == "size_bytes" else {}
-        figure = results.find("counts", metric, **conditions)
+        if metric in SIZES:
+            figure = results.find("counts", "size_bytes", artifact=SIZES[metric])
+        else:
+            figure = results.find("counts", metric)
         if figure is None or figure.value is None:
-            raise UnmeasuredError(f"no {metric} of {results.name}")
+            raise UnmeasuredError(f"no {metric} of {results.name}{f': {figure.reason}' if figure else ''}")
         return figure.value
 
     def find_of_task(self, task: str, name: str) -> Figure:

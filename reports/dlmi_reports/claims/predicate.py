@@ -15,7 +15,7 @@ N_SEEDS = 5  # in the command that is suggested for a claim without results
 
 Accuracy = Literal["test_accuracy", "test_balanced_accuracy", "validation_accuracy", "generalisation_gap"]
 Area = Literal["test_auc"]
-Count = Literal["n_parameters", "n_trainable_parameters", "macs", "size_bytes"]
+Count = Literal["n_parameters", "n_trainable_parameters", "macs", "size_bytes", "n_nonzero", "packed_bytes"]
 
 
 class Predicate(Plain):

@@ -1,4 +1,4 @@
-"""ONNX files of what was trained, by name: those that were judged and timed, byte for byte."""
+"""ONNX files of what was trained, by name: those that were judged and timed, byte for byte, and packed ones."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ from dlmi_bench.files import atomic_file
 from dlmi_bench.store.artifacts import read_artifact
 from dlmi_reports.results.load import Results, make_slug
 
+ROLES = ("onnx", "packed")
+
 
 def write_onnx(results: Results, folder: Path) -> list[Path]:
-    """Write onnx/TASK--MODEL--seed-N.onnx for every training that left a file.
+    """Write onnx/TASK--MODEL--seed-N.onnx for every training that left a file, and .packed where it was packed.
 
     Raises:
         StoreError: a file is damaged.
@@ -18,8 +20,9 @@ def write_onnx(results: Results, folder: Path) -> list[Path]:
     paths = []
     for task, model in results.trained:
         for record in model.trainings:
-            for artifact in (artifact for artifact in record.artifacts if artifact.role == "onnx"):
-                name = f"{make_slug(task.name)}--{make_slug(model.name)}--seed-{record.cell.seed_index}.onnx"
+            for artifact in (artifact for artifact in record.artifacts if artifact.role in ROLES):
+                stem = f"{make_slug(task.name)}--{make_slug(model.name)}--seed-{record.cell.seed_index}"
+                name = f"{stem}{artifact.suffix}"
                 path = folder / "onnx" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_file(path) as file:

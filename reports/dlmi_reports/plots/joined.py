@@ -16,6 +16,8 @@ LABELS = {
     "n_parameters": "parameters",
     "macs": "multiply-accumulates of one example",
     "size_bytes": "ONNX file [bytes]",
+    "n_nonzero": "nonzero weights",
+    "packed_bytes": "numbers of the ONNX file, packed [bytes]",
     "training_s": "training, one thread [s]",
 }
 

@@ -53,9 +53,9 @@ class Cost:
 
 
 def _find_count(model: ModelResults, name: str, **conditions: str) -> CostSample | None:
-    """Find an exact count."""
+    """Find an exact count; None of 0, which has no ratio and no place on a logarithmic axis."""
     figure = model.find("counts", name, **conditions)
-    return CostSample(figure.value, figure.value, figure.value) if figure and figure.value is not None else None
+    return CostSample(figure.value, figure.value, figure.value) if figure and figure.value else None
 
 
 def _find_latency(model: ModelResults) -> CostSample | None:
@@ -113,10 +113,14 @@ ENERGY = "energy of 1 000 inferences, processor, measured"
 PARAMETERS = partial(_find_count, name="n_parameters")
 MACS = partial(_find_count, name="macs")
 FILE = partial(_find_count, name="size_bytes", artifact="onnx")
+NONZERO = partial(_find_count, name="n_nonzero")
+PACKED = partial(_find_count, name="size_bytes", artifact="packed")
 COSTS: tuple[Cost, ...] = (
     Cost("parameters", "parameters", "parameters", 1.0, "parameters", "counts", PARAMETERS),
     Cost("macs", "MACs", "multiply-accumulates of one example", 1.0, "macs", "counts", MACS),
     Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", FILE),
+    Cost("nonzero", "nonzero weights", "nonzero weights", 1.0, "weights", "counts", NONZERO),
+    Cost("packed", "packed", "numbers of the ONNX file, packed [KiB]", 1 / 1024, "bytes", "counts", PACKED),
     Cost("latency", "latency", "latency at batch 1, ONNX Runtime, one thread [us]", 1e6, "s", "latency", _find_latency),
     Cost("energy", "energy, gross", f"{ENERGY} [J]", 1.0, "j", "energy", _find_energy),
     Cost(

@@ -127,7 +127,7 @@ def _compare_cost(cost: Cost, now: ModelResults, then: ModelResults) -> list[str
 
 
 def _show(cost: Cost, value: float) -> str:
-    return format_count(value) if cost.unit == "parameters" else format_quantity(value, cost.unit)
+    return format_count(value) if cost.unit in ("parameters", "weights") else format_quantity(value, cost.unit)
 
 
 def _is_apart(a: CostSample, b: CostSample) -> bool:

@@ -10,7 +10,14 @@ from dlmi_reports.results.load import Results
 from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.results.model import ModelResults
 
-COLUMNS = {"parameters": "n_parameters", "macs": "macs", "file": "size_bytes", "latency": "latency_s"}
+COLUMNS = {
+    "parameters": "n_parameters",
+    "macs": "macs",
+    "file": "size_bytes",
+    "nonzero": "n_nonzero",
+    "packed": "packed_bytes",
+    "latency": "latency_s",
+}
 
 
 def list_joined(results: Results) -> list[dict[str, object]]:

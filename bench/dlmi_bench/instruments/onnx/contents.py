@@ -9,7 +9,7 @@ from dlmi_bench.instruments.onnx.faults import graph_faults
 from dlmi_bench.instruments.onnx.walk import describe_name, list_bodies, list_messages, list_nodes, list_reads
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 NODE_TENSOR = "t"  # the field of a node's attribute
 CLASSIC = "ai.onnx.ml"  # domain of trees, linear models and the like, whose parameters are attributes
@@ -39,11 +39,16 @@ def count_parameters(model: "ModelProto") -> int | None:
     Operators of ai.onnx.ml hold theirs in lists: coefficients, intercepts, thresholds and weights of leaves. None where
     there are such operators and no numbers.
     """
-    sizes = [(field, prod(t.dims)) for field, t in list_messages(model, "TensorProto") if t.data_type != t.INT64]
-    n_elements = sum(size for field, size in sizes if field != NODE_TENSOR or size > 1)
+    n_elements = sum(prod(tensor.dims) for tensor in list_parameters(model))
     classic = [node for node in list_nodes(model) if node.domain == CLASSIC]
     n_elements += sum(map(_count_numbers, classic))
     return None if classic and not n_elements else n_elements
+
+
+def list_parameters(model: "ModelProto") -> "list[TensorProto]":
+    """Constant tensors that count as parameters, in the order of the file; see `count_parameters`."""
+    found = [(field, t) for field, t in list_messages(model, "TensorProto") if t.data_type != t.INT64]
+    return [tensor for field, tensor in found if field != NODE_TENSOR or prod(tensor.dims) > 1]
 
 
 def _count_numbers(node: "NodeProto") -> int:

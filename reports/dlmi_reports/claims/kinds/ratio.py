@@ -57,6 +57,8 @@ class Ratio(Conditions):
         wanted = f", claimed: above {self.factor:g} x"
         if self.metric in get_args(Count):
             counts = {name: evidence.find_count(self, self.metric, name) for name in (self.model, other)}
+            if not counts[self.model]:
+                raise UnmeasuredError(f"{self.metric} of {self.model} is 0, so it has no ratio", "use kind ordered")
             ratio = Exact(counts[other] / counts[self.model])
             return Comparison(say_counts(self.metric, counts), ratio, self.factor, show_factor, wanted, may_refute)
         label = f"{say(self.metric)}, {other} over {self.model}"
