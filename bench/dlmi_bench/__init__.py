@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dlmi_bench.api import lock_claims as lock_claims
     from dlmi_bench.api import plan as plan
     from dlmi_bench.api import profile as profile
+    from dlmi_bench.api import referee as referee
     from dlmi_bench.api import report as report
     from dlmi_bench.api import run as run
     from dlmi_bench.api import tune as tune
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 _PLACES = {
     **dict.fromkeys(("Answer", "compare_files", "count", "gate", "judge", "judge_claims"), "dlmi_bench.api"),
     "judge_accuracies": "dlmi_bench.api",
-    **dict.fromkeys(("load_results", "lock_claims", "plan", "profile", "report", "run", "tune"), "dlmi_bench.api"),
+    **dict.fromkeys(("load_results", "lock_claims", "plan", "profile", "referee", "report"), "dlmi_bench.api"),
+    **dict.fromkeys(("run", "tune"), "dlmi_bench.api"),
     "BenchError": "dlmi_bench.errors",
     "Suite": "dlmi_bench.suite.suites",
     **dict.fromkeys(("Study", "compare"), "dlmi_bench.study"),

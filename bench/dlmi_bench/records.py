@@ -48,6 +48,8 @@ class Plain(BaseModel):
 UNTIMED = "trained beside others, so not timed"
 # What stands behind this sign in a task's or a model's name is an arm: `vgg16-c+synthetic`, `spect+none-full`.
 ARM = "+"
+# What stands between a task's name and the nonce of a referee; see dlmi_tasks/disguise.py.
+DISGUISE = f"{ARM}disguised-"
 
 
 class Cell(Plain):
@@ -63,13 +65,19 @@ class Cell(Plain):
         return f"{self.kind}/{self.task}/{self.model}/{self.seed_index}"
 
     @property
+    def is_disguised(self) -> bool:
+        """Tell whether a referee drew how the data of the task are disguised."""
+        return DISGUISE in self.task
+
+    @property
     def seed(self) -> int:
         """Seed in [0, 2**31), hashed from the identity, so that none is chosen by hand.
 
         No two cells share one but those that are paired by it: the arms of a comparison, and the trials of a recipe,
-        which all have one that no training has.
+        which all have one that no training has. A task in disguise is no arm: nobody knows its seeds beforehand.
         """
         task, model = (name.partition(ARM)[0] for name in (self.task, self.model))
+        task = self.task if self.is_disguised else task
         index = "tuning" if self.kind == "tuning" else self.seed_index
         digest = hashlib.sha256(f"{task}/{model}/{index}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
@@ -175,6 +183,7 @@ class Details(TypedDict, total=False):
     """Raw results beside the figures, which reports draw and pair; a record may hold more.
 
     `rounds_s` and `singles_s` are by benchmark, process and call [s]; `curve` has an entry for each evaluation.
+    `opened` lists what a training before a referee opened.
     """
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
@@ -189,6 +198,7 @@ class Details(TypedDict, total=False):
     confusion: list[list[int]]
     pictures: list[dict[str, JsonValue]]
     judged: dict[str, str]
+    opened: list[str]
 
 
 class Record(Plain):

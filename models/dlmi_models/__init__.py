@@ -48,6 +48,7 @@ class ModelEntry:
         steps: What makes it compact, in the order in which it acts; see dlmi_models/arms.py.
         is_own: Whether it is a user's: `factory` is then a key of the module's MODELS, or an attribute.
         definition: A user's model that no other process can import, as those of a notebook.
+        n_fixed: Numbers of a fixed front end, which its files hold beside the weights; a referee expects them.
     """
 
     module: str
@@ -66,6 +67,7 @@ class ModelEntry:
     steps: tuple[Step, ...] = ()
     is_own: bool = False
     definition: "Model | None" = None
+    n_fixed: int = 0
 
     @property
     def own(self) -> "Model":

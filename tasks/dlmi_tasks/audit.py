@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlmi_tasks.disguise import DisguisedDataset
 from dlmi_tasks.own.dataset import OwnDataset
 from dlmi_tasks.own.normalisation import list_chunks
 from dlmi_tasks.spec import SPLIT_SEED, Arrays, Dataset, Images, Task
@@ -42,6 +43,8 @@ def audit_dataset(data: Dataset, task: Task) -> dict[str, Any]:
 
 def _list_parts(data: Dataset, task: Task) -> tuple[dict[str, Arrays], str]:
     """Parts by name, not normalised where the data know them so, and why one is left out."""
+    if isinstance(data, DisguisedDataset):  # a disguise makes no two images equal that were not
+        return _list_parts(data.base, task)
     if isinstance(data, OwnDataset):
         return data.list_parts()
     splits = data.split(task.n_validation)

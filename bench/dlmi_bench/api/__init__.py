@@ -11,6 +11,7 @@ from dlmi_bench.api.lock import lock_claims as lock_claims
 from dlmi_bench.api.models import compare_files as compare_files
 from dlmi_bench.api.models import count as count
 from dlmi_bench.api.models import profile as profile
+from dlmi_bench.api.refereeing import referee as referee
 from dlmi_bench.api.results import judge_claims as judge_claims
 from dlmi_bench.api.results import load_results as load_results
 from dlmi_bench.api.results import plan as plan

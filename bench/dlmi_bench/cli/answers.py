@@ -8,6 +8,7 @@ from dlmi_bench.gating.sides.baseline import Entry
 from dlmi_bench.instruments.doctor import Finding
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.records import Figure, Plain
+from dlmi_bench.refereeing.checks import Check
 from dlmi_bench.suite.suites import Suite
 from dlmi_bench.tuning.row import FoundRow, TunedRow
 from dlmi_reports.claims.lock import Lock
@@ -295,6 +296,28 @@ class CompareAnswer(JsonAnswer):
     reference: str
     rows: tuple[ComparedRow, ...]
     failures: dict[str, str]
+
+
+class RefereedChecks(Plain):
+    """Checks of a model; where `failure` says why, there are none."""
+
+    model: str
+    checks: tuple[Check, ...]
+    failure: str
+
+
+class RefereeAnswer(JsonAnswer):
+    """What a referee found: by model and check `passed`, `FOUND` or `undecided`.
+
+    `is_drawn` is false where the nonce was named, so that a recipe could know it; `margin` is a fraction.
+    """
+
+    task: str
+    nonce: str
+    is_drawn: bool
+    n_seeds: int
+    margin: float
+    models: tuple[RefereedChecks, ...]
 
 
 class GateAnswer(JsonAnswer):

@@ -23,6 +23,7 @@ from dlmi_bench.cli.list import list_
 from dlmi_bench.cli.merge import merge
 from dlmi_bench.cli.options import say
 from dlmi_bench.cli.profile import profile
+from dlmi_bench.cli.referee import referee
 from dlmi_bench.cli.report import report
 from dlmi_bench.cli.run import run
 from dlmi_bench.cli.tune import tune
@@ -47,6 +48,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "count": (count, "count mlp-64-32"),
     "profile": (profile, "profile softmax --backend onnxruntime --seconds 5"),
     "compare": (compare, "compare a.onnx b.onnx --test test.npz"),
+    "referee": (referee, "referee mlp-64-32 net.py:make_net --task usps"),
     "merge": (merge, "merge machine-1 machine-2 --to all"),
     "import-benchmark": (import_benchmark, "import-benchmark timings.json --out imported"),
 }

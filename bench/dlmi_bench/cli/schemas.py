@@ -22,6 +22,7 @@ from dlmi_bench.cli.answers import (
     MergeAnswer,
     PlanAnswer,
     ProfileAnswer,
+    RefereeAnswer,
     RunAnswer,
     TuneAnswer,
 )
@@ -43,6 +44,7 @@ ANSWERS: dict[str, type[JsonAnswer]] = {
     "list": ListAnswer,
     "merge": MergeAnswer,
     "profile": ProfileAnswer,
+    "referee": RefereeAnswer,
     "report": FilesAnswer,
     "run": RunAnswer,
     "run-dry-run": PlanAnswer,

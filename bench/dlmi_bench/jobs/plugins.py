@@ -204,13 +204,22 @@ def _describe_module(module: str) -> dict[str, JsonValue]:
     if (installed := hash_distribution(module)) and first and not is_user_path(first):  # an editable one has files
         name, version, sha256 = installed.split()
         return {"name": f"{name} {version}", "files": {"RECORD": sha256}}
-    paths = [path for name in list_closure([module]) if (path := find_file(name)) and not is_ours(name)]
+    paths = _list_files(module)
     root = paths[0].parent if paths else Path()
     files: dict[str, JsonValue] = {}
     for path in paths:
         shown = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
         files[shown] = hashlib.sha256(read_source(path)).hexdigest()
     return {"name": first.name if first and module in KNOWN.files else module, "files": files}
+
+
+def list_sources(model: ModelEntry) -> tuple[Path, ...]:
+    """List the files of the user's code that a model is made from; none of a model of the suite's or a notebook's."""
+    return tuple(_list_files(model.module)) if model.is_own and model.module else ()
+
+
+def _list_files(module: str) -> list[Path]:
+    return [path for name in list_closure([module]) if (path := find_file(name)) and not is_ours(name)]
 
 
 def find_obstacle(model: ModelEntry, backend: BackendEntry, *, is_here: bool = False) -> str:

@@ -26,17 +26,18 @@ from dlmi_bench.instruments.packing.container import pack_smaller
 from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.finished import check_onnx, list_missing_figures, load_checkpoint, read_checkpoint
-from dlmi_bench.jobs.plugins import find_obstacle
+from dlmi_bench.jobs.plugins import find_obstacle, list_sources
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
 from dlmi_bench.jobs.training_figures import make_duration, make_training_figures
+from dlmi_bench.jobs.watch import allow, pause, watch
 from dlmi_bench.records import ARM, UNTIMED, Artifact, Cell, Figure, Record, unavailable
 from dlmi_bench.store.artifacts import put_array, put_artifact
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Splits, Stream, Task
+from dlmi_tasks.spec import Arrays, Dataset, Splits, Stream, Task
 from dlmi_tasks.training.compression.distillation import find_teaching
 from dlmi_tasks.training.loop import TrainingRun, train, warm_up
-from dlmi_tasks.training.own import describe_function, train_own
+from dlmi_tasks.training.own import OpenSplits, describe_function, train_own
 from dlmi_tasks.training.start import Start, begin, load_start, tell
 
 IN_MEMORY = "in memory before the training clock starts"
@@ -61,13 +62,14 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
     torch.set_num_threads(1)
     CpuHopper(None if request.cpu is None else [request.cpu])(0)
     with Stopwatch() as loading:
-        data = task.load()
-        splits = data.split(task.n_validation, cell.seed_index)
-    is_finished = entry.is_own and bool(entry.own.checkpoints)
-    if is_finished:
-        check_steps(cell.model, entry, "finished weights")
-    make = _take_finished if is_finished else _train_here
-    trained = make(request, entry, splits, task, on_progress)
+        data, splits = _load(task, cell)
+    seen, listed = OpenSplits(splits.train, splits.validation), list[str]()
+    if cell.is_disguised:  # before a referee, the test split is nowhere in this process while code of the user's runs
+        del data, splits
+        trained, listed = _train_watched(request, entry, seen, task, on_progress)
+        data, splits = _load(task, cell)
+    else:
+        trained = _train_or_take(request, entry, seen, task, on_progress)
     on_progress("exporting and judging", 1.0)
     evaluated = evaluate(
         trained.files,
@@ -100,8 +102,32 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
             "confusion": evaluated.confusion.tolist(),
             "pictures": [picture.model_dump() for picture in evaluated.pictures],
             "judged": request.backends,
+            **({"opened": listed} if cell.is_disguised else {}),
         },
     )
+
+
+def _load(task: Task, cell: Cell) -> tuple[Dataset, Splits]:
+    data = task.load()
+    return data, data.split(task.n_validation, cell.seed_index)
+
+
+def _train_watched(
+    request: TrainRequest, entry: ModelEntry, splits: OpenSplits, task: Task, on_progress: OnProgress
+) -> tuple[Trained, list[str]]:
+    """Train, and list what code of the user's opened meanwhile; see jobs/watch.py."""
+    with watch(list_sources(entry)) as listed:
+        trained = _train_or_take(request, entry, splits, task, on_progress)
+    return trained, listed
+
+
+def _train_or_take(
+    request: TrainRequest, entry: ModelEntry, splits: OpenSplits, task: Task, on_progress: OnProgress
+) -> Trained:
+    is_finished = entry.is_own and bool(entry.own.checkpoints)
+    if is_finished:
+        check_steps(request.cell.model, entry, "finished weights")
+    return (_take_finished if is_finished else _train_here)(request, entry, splits, task, on_progress)
 
 
 def _describe_splits(splits: Splits) -> dict[str, JsonValue]:
@@ -122,11 +148,12 @@ def _keep_index(splits: Splits, out: Path) -> list[Artifact]:
 
 
 def _train_here(
-    request: TrainRequest, entry: ModelEntry, splits: Splits, task: Task, on_progress: OnProgress
+    request: TrainRequest, entry: ModelEntry, splits: OpenSplits, task: Task, on_progress: OnProgress
 ) -> Trained:
     """Train by the recipe, or by the user's own function."""
     cell = request.cell
-    start = load_start(entry, task, on_progress)
+    with pause():
+        start = load_start(entry, task, on_progress)
     fit = (entry.own.fit if entry.is_own else None) or task.fit
     recipe = task.recipe(cell.model)
     build = partial(begin, entry, task, start)
@@ -136,7 +163,8 @@ def _train_here(
         check_steps(cell.model, entry, "a fit of its own")
         work, teaching = partial(train_own, build, splits, task, fit), None
     else:
-        teaching = find_teaching(entry, splits, task, recipe, tell(on_progress, "asking teachers, once for all"))
+        with pause():
+            teaching = find_teaching(entry, splits, task, recipe, tell(on_progress, "asking teachers, once for all"))
         work = partial(train, build, splits, task, recipe, steps=entry.steps, teaching=teaching)
     run, energy, is_reproducible = _train(work, request, on_progress)
     before = {"pretraining_s": start.training_s if start else None}
@@ -175,6 +203,7 @@ def _check_export(cell: Cell, build: Callable[[], nn.Module], task: Task) -> Non
     if (cell.task, cell.model) in _EXPORTED:
         return
     with TemporaryDirectory() as folder:
+        allow(folder)
         try:
             write_onnx(build(), task.input_shape, Path(folder, "a.onnx"))
         except UsageError:
@@ -187,7 +216,7 @@ def _check_export(cell: Cell, build: Callable[[], nn.Module], task: Task) -> Non
 
 
 def _take_finished(
-    request: TrainRequest, entry: ModelEntry, splits: Splits, task: Task, on_progress: OnProgress
+    request: TrainRequest, entry: ModelEntry, splits: OpenSplits, task: Task, on_progress: OnProgress
 ) -> Trained:
     """Take weights that were trained elsewhere."""
     model, name, out = entry.own, request.cell.model, Path(request.out)
@@ -260,6 +289,7 @@ def _export(
     The one in 8-bit integers lacks where the network diverged.
     """
     with TemporaryDirectory() as folder:
+        allow(folder)
         paths = {"torch": Path(folder, "a.safetensors"), "onnx": Path(folder, "a.onnx")}
         if not is_timed:
             write_onnx(network, task.input_shape, paths["onnx"])
@@ -282,7 +312,7 @@ def _pack(onnx: Path, made: Path) -> dict[str, Path]:
 
 def _keep(paths: dict[str, Path], train_split: Arrays | Stream | None, out: Path) -> dict[str, Artifact]:
     """Keep the files, the ONNX file in 8-bit integers (only training images calibrate it), and its packed numbers."""
-    with TemporaryDirectory() as folder:
+    with pause(), TemporaryDirectory() as folder:
         if train_split is not None:
             made = Path(folder, "int8.onnx")
             images = train_split.images if isinstance(train_split, Arrays) else train_split.head(N_CALIBRATION).images

@@ -32,6 +32,7 @@ LEFT_OUT = {
     "dlmi_bench.jobs.source_files": "imports files of the user's, which are in the fingerprint by what is used of them",
     "dlmi_bench.jobs.protocol": "the shape of requests and answers",
     "dlmi_bench.instruments.host.provenance": "versions and machine, which are in the fingerprint",
+    "dlmi_bench.jobs.watch": "lists what code of the user's opens",
     "dlmi_bench.extras": "which packages are here; their versions are in the fingerprint",
     "dlmi_bench.backends.needs": "whether a runtime is here, which is in the fingerprint",
     "dlmi_models": "the registry; the model's row is in the fingerprint",
@@ -127,7 +128,7 @@ def list_modules(cell: Cell) -> tuple[str, ...]:
         start = MODELS[cell.model].start
         left_out |= {module: "another start" for name, own in STARTS.items() if name != start for module in own}
         loader = type(get_task(cell.task).load).__module__
-        roots += [loader] if loader.startswith("dlmi_tasks.own") else []
+        roots += [loader] if loader.startswith(("dlmi_tasks.own", "dlmi_tasks.disguise")) else []
     return _list_modules(tuple(roots), tuple(left_out))
 
 

@@ -1,6 +1,6 @@
 """Ways of preparing the data of one task, compared in signal, training and accuracy."""
 
-from dlmi_bench.records import ARM
+from dlmi_bench.records import ARM, DISGUISE
 from dlmi_bench.stats.intervals import compute_sd
 from dlmi_bench.units import format_number, format_percent
 from dlmi_reports.results.load import TaskResults
@@ -31,7 +31,7 @@ CAPTION = (
 def make_ablation_table(tasks: dict[str, TaskResults], name: str) -> Table | None:
     """Compare every model of the task `name` that was also trained on an arm of it; None if there is no arm."""
     base = tasks[name]
-    ways = [task for other, task in tasks.items() if other.partition(ARM)[0] == name]
+    ways = [task for other, task in tasks.items() if other.partition(ARM)[0] == name and DISGUISE not in other]
     rows = [
         [model.name, way.name, *_describe(way.models[key], model, way)]
         for key, model in base.models.items()

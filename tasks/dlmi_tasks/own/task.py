@@ -1,5 +1,6 @@
 """Task from examples and options, with data that are read once in each process."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -45,9 +46,14 @@ class Loader:
         if source != "auto" or data_dir is not None:
             cause = f"{self.name}: its images come from where the task was made"
             raise UsageError(cause, "drop --source and --data-dir, and name files where the task is made")
+        sys.audit("dlmi_tasks.load", self.name)
         if self._data is None:
             self._data = self.make(on_progress)
         return self._data
+
+    def forget(self) -> None:
+        """Hold the data no longer; the next call makes them again."""
+        self._data = None
 
 
 def make_task(examples: Examples, options: Options) -> Task:

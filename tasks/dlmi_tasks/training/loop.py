@@ -25,6 +25,7 @@ from dlmi_tasks.training.source import open_source, to_tensors, weigh_classes
 
 if TYPE_CHECKING:
     from dlmi_tasks.training.compression.distillation import Teaching
+    from dlmi_tasks.training.own import OpenSplits
 
 EVAL_BATCH = 512
 
@@ -78,7 +79,7 @@ def warm_up() -> None:
 
 def train(
     build: Callable[[], nn.Module],
-    splits: Splits,
+    splits: "Splits | OpenSplits",
     task: Task,
     recipe: Recipe,
     *,

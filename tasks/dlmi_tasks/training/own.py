@@ -49,7 +49,7 @@ class Report:
     """Called by the user's function after each pass over the training data."""
 
     def __init__(
-        self, network: nn.Module, splits: Splits, task: Task, training: Stopwatch, evaluating: Stopwatch
+        self, network: nn.Module, splits: OpenSplits, task: Task, training: Stopwatch, evaluating: Stopwatch
     ) -> None:
         self._network, self._splits, self._task = network, splits, task
         self._training, self._evaluating = training, evaluating
@@ -98,7 +98,7 @@ class Report:
 
 def train_own(
     build: Callable[[], nn.Module],
-    splits: Splits,
+    splits: Splits | OpenSplits,
     task: Task,
     fit: Callable[..., Any],
     *,
@@ -122,13 +122,14 @@ def train_own(
     network = build()
     before = copy.deepcopy(network.state_dict())
     training, evaluating = Stopwatch(clock), Stopwatch(clock)
-    report = Report(network, splits, task, training, evaluating)
+    seen = OpenSplits(splits.train, splits.validation)
+    report = Report(network, seen, task, training, evaluating)
     if on_epoch:
         on_epoch(0, 1)
     is_timed_out, returned = False, None
     with training:
         try:
-            returned = fit(network, OpenSplits(splits.train, splits.validation), seed, report)
+            returned = fit(network, seen, seed, report)
         except TimeUpError:
             is_timed_out = True
         except UsageError:

@@ -20,6 +20,7 @@ from dlmi_tasks.files.cache import ArrayDict, compute_key, load_or_make
 from dlmi_tasks.spec import Arrays, Distillation, Distortion, Recipe, Splits, Task
 from dlmi_tasks.training.distortion import distort
 from dlmi_tasks.training.loop import EVAL_BATCH, Loss, train
+from dlmi_tasks.training.own import OpenSplits
 from dlmi_tasks.training.source import to_tensors
 from dlmi_tasks.training.start import begin, load_start
 
@@ -85,7 +86,7 @@ def make_pass(images: Tensor, distortion: Distortion | None, index: int) -> Tens
     return distort(images, distortion, torch.Generator().manual_seed(SEED + 1000 + index))
 
 
-def load_teaching(splits: Splits, task: Task, recipe: Recipe, on_epoch: OnEpoch | None = None) -> Teaching:
+def load_teaching(splits: Splits | OpenSplits, task: Task, recipe: Recipe, on_epoch: OnEpoch | None = None) -> Teaching:
     """The teachers' answers, or train them first; they see the training examples and none of the others.
 
     Raises:
@@ -111,7 +112,7 @@ def load_teaching(splits: Splits, task: Task, recipe: Recipe, on_epoch: OnEpoch 
 
 
 def find_teaching(
-    entry: ModelEntry, splits: Splits, task: Task, recipe: Recipe, on_epoch: OnEpoch | None = None
+    entry: ModelEntry, splits: Splits | OpenSplits, task: Task, recipe: Recipe, on_epoch: OnEpoch | None = None
 ) -> Teaching | None:
     """The teaching of a model that learns from others; None for one that does not."""
     is_taught = any(step.kind == "distilled" for step in entry.steps)
@@ -144,7 +145,7 @@ def _make_answers(
     return {"answers": torch.stack(answers).half().numpy(), "teaching_s": spent_s}
 
 
-def _train_teacher(name: str, seed: int, splits: Splits, task: Task) -> nn.Module:
+def _train_teacher(name: str, seed: int, splits: Splits | OpenSplits, task: Task) -> nn.Module:
     entry = MODELS[name]
     build, recipe = partial(begin, entry, task, load_start(entry, task)), task.recipe(name)
     teaching = find_teaching(entry, splits, task, recipe)
