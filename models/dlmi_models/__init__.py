@@ -48,7 +48,6 @@ class ModelEntry:
         steps: What makes it compact, in the order in which it acts; see dlmi_models/arms.py.
         is_own: Whether it is a user's: `factory` is then a key of the module's MODELS, or an attribute.
         definition: A user's model that no other process can import, as those of a notebook.
-        n_fixed: Numbers of a fixed front end, which its files hold beside the weights; a referee expects them.
     """
 
     module: str
@@ -67,7 +66,6 @@ class ModelEntry:
     steps: tuple[Step, ...] = ()
     is_own: bool = False
     definition: "Model | None" = None
-    n_fixed: int = 0
 
     @property
     def own(self) -> "Model":
@@ -122,6 +120,14 @@ class ModelEntry:
             for name, weight in network.named_parameters():
                 weight.requires_grad = name.startswith("out.")
         return network
+
+    def count_fixed(self, input_shape: tuple[int, ...]) -> int:
+        """Count the numbers of a fixed front end, which files hold beside the weights; a referee expects them.
+
+        The form is the function `count_fixed` of the architecture's file, which takes what the factory takes.
+        """
+        count = None if self.is_own else getattr(import_module(self.module), "count_fixed", None)
+        return int(count(input_shape, **self.arguments)) if count else 0
 
     def compute_macs(self, input_shape: tuple[int, ...], n_classes: int | None = None) -> int | None:
         """Compute the multiply-accumulates of one example by the architecture's closed form; None where it has none.

@@ -3,7 +3,7 @@
 Source: the discrete cosine transform of N. Ahmed, T. Natarajan, K. R. Rao, IEEE Trans. Computers C-23 (1974) 90-93.
 """
 
-from math import pi
+from math import pi, prod
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,11 @@ def _list_cosines(n: int) -> Tensor:
     waves = torch.cos(pi * k * (2 * x + 1) / (2 * n)) * (2 / n) ** 0.5
     waves[0] *= 0.5**0.5
     return waves
+
+
+def count_fixed(input_shape: tuple[int, ...], n_coefficients: int, **_: int) -> int:
+    """Numbers of the front end."""
+    return prod(input_shape) * n_coefficients
 
 
 def compute_macs(

@@ -153,7 +153,7 @@ def _check(model: str, disguised: str, store: Store, suite: Suite, margin: float
     made = (
         checks.check_seeds(files),
         _compare(model, disguised, plain, store, n_seeds, margin),
-        checks.check_counted(fresh, files, MODELS[model].n_fixed),
+        checks.check_counted(fresh, files, MODELS[model].count_fixed(get_task(plain).input_shape)),
         checks.check_growth(fresh, files),
         checks.check_outside(opened, files),
         checks.check_source(fresh),
