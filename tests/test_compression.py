@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlmi_bench.errors import UsageError
-from dlmi_models import MODELS
+from dlmi_models import MODELS, ModelEntry
 from dlmi_models.arms import Step
+from dlmi_models.own import Model
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Arrays, Distillation, FineTuning, HeldOut, Pruning, Recipe, Splits, Task
 from dlmi_tasks.training.compression import distillation
@@ -127,6 +128,51 @@ def test_gradient_passes_the_rounding() -> None:
     (rounded * torch.tensor([[1.0, 10.0, 100.0]])).sum().backward()
     assert weight.grad is not None
     assert weight.grad.tolist() == [[1.0, 10.0, 0.0]]
+
+
+class Attention(nn.Module):
+    """Rows of pixels as tokens; the matrix of its inputs belongs to no layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.out = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.squeeze(1)  # (batch, 8, 8)
+        return self.out(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+@pytest.mark.parametrize("word", ["int4", "pruned-40", "lowrank-2"])
+def test_weights_outside_of_layers_are_made_compact_too(
+    word: str, splits: Splits, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All parameters of two or more axes; low rank leaves alone what attention reads itself."""
+    entry = ModelEntry("", "", "attention", is_own=True, definition=Model(Attention))
+    monkeypatch.setitem(MODELS, "attention", entry)
+    network = learn(f"attention+{word}", splits, task, n_epochs=2).network
+    weights = list_weights(network)
+    assert len(weights) == (4 if word == "lowrank-2" else 3)  # the last layer as two
+    if word == "int4":
+        assert all(is_on_grid(unit, 7) for weight in weights for unit in weight.detach())
+    if word == "pruned-40":
+        assert sum(int(weight.count_nonzero()) for weight in weights) == 40
+
+
+def test_a_network_without_matrices_cannot_be_made_compact() -> None:
+    """It would be called compact without being so."""
+    with pytest.raises(UsageError, match="no parameter of two or more axes"):
+        list_weights(nn.BatchNorm2d(3))
+
+
+def test_a_unit_without_weights_stays_one() -> None:
+    """Pruning may leave a unit nothing; its scale is no number to divide by."""
+    layer = nn.Linear(4, 2)
+    layer.weight.data[0] = 0
+    attach(nn.Sequential(layer), 127)
+    assert layer.weight[0].tolist() == [0, 0, 0, 0]
+    bake(layer)
+    assert layer.weight.isfinite().all()
 
 
 def test_zeros_of_pruning_outlive_the_bits(splits: Splits, task: Task) -> None:

@@ -1,21 +1,31 @@
 """Tasks in disguise: the same examples, renamed and laid in another way, by what a nonce decides."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from dlmi_bench.errors import UnavailableError, UsageError
+from dlmi_bench.jobs.protocol import TrainRequest
+from dlmi_bench.jobs.worker import run_here
 from dlmi_bench.records import Cell
-from dlmi_tasks import get_task
+from dlmi_models import MODELS, ModelEntry
+from dlmi_models.own import Model
+from dlmi_reports.tables.ablation import make_ablation_table
+from dlmi_tasks import TASKS, get_task
 from dlmi_tasks.audit import audit_dataset
 from dlmi_tasks.disguise import disguise_task, make_disguise
 from dlmi_tasks.own.task import Loader
-from dlmi_tasks.spec import Arrays, Distortion, Task
+from dlmi_tasks.spec import Arrays, Dataset, Distortion, HeldOut, Task
+from dlmi_tasks.training.own import OpenSplits, Report
 from own_examples import Items, make_images, make_labels
 
 NONCES = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=32)
@@ -157,3 +167,44 @@ def test_disguised_loader_leaves_no_data_behind() -> None:
     disguise_task(plain, "abc").load()
     assert isinstance(plain.load, Loader)
     assert plain.load._data is None
+
+
+def test_disguise_is_no_way_of_preparing_data() -> None:
+    """The table of preprocessing leaves it out."""
+    tasks = {name: SimpleNamespace(name=name, models={"m": None}) for name in ("usps", "usps+disguised-a")}
+    assert make_ablation_table(tasks, "usps") is None  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["usps", "mine"])
+def test_no_process_holds_the_test_split_while_it_trains_in_disguise(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While fit runs no object of this process is or holds a test split; what was trained is judged all the same."""
+    found: list[list[object]] = []
+
+    def list_held() -> list[object]:
+        gc.collect()
+        return [value for value in gc.get_objects() if issubclass(type(value), HeldOut | Dataset)]
+
+    def fit(network: nn.Module, splits: OpenSplits, _: int, report: Report) -> None:
+        found.append([value for value in list_held() if not any(value is other for other in before)])
+        with torch.no_grad():
+            network[1].bias += 1  # type: ignore[index, operator]
+
+    task = make_task((16, 16)) if name == "mine" else get_task(name)
+    monkeypatch.setitem(TASKS, "mine", task)
+    make = lambda n_classes: nn.Sequential(nn.Flatten(), nn.Linear(256, n_classes))  # noqa: E731
+    monkeypatch.setitem(MODELS, "net", ModelEntry("", "", "net", is_own=True, definition=Model(make, fit=fit)))
+    cell = Cell(kind="train", task=f"{name}+disguised-abc", model="net")
+    backends = {"onnxruntime": ""}
+    request = TrainRequest(
+        cell=cell, out=str(tmp_path), energy_window_s=0.1, backends=backends, n_pictured=0, is_timed=False
+    )
+    before = list_held()  # of other tests
+    record = run_here(request, lambda *_: None)
+    assert found == [[]]
+    assert record.details["opened"] == []
+    figure = record.figure("test_accuracy")
+    assert figure
+    assert figure.value is not None

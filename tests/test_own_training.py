@@ -140,6 +140,24 @@ def test_fit_that_breaks_the_rules_is_refused(words: str) -> None:
         run(FAULTS[words])
 
 
+def test_nothing_that_a_fit_is_given_leads_to_the_test_split() -> None:
+    """Neither the splits nor the report, nor what they hold in turn, are or hold a HeldOut."""
+    seen: list[object] = []
+
+    def fit(network: nn.Module, splits: OpenSplits, _: int, report: Report) -> None:
+        todo: list[object] = [splits, report]
+        while todo:
+            value = todo.pop()
+            if not any(value is other for other in seen):
+                seen.append(value)
+                todo += vars(value).values() if hasattr(value, "__dict__") and not isinstance(value, type) else []
+        step(network, splits)
+
+    run(fit, task=replace(TASK, load=len))
+    assert any(value is SPLITS.train for value in seen)
+    assert not any(isinstance(value, HeldOut) for value in seen)
+
+
 def test_balanced_classes_weigh_the_inverse_of_their_frequency() -> None:
     """6, 3 and 1 of ten: 10/18, 10/9 and 10/3; weights that are given are taken."""
     labels = np.repeat([0, 1, 2], [6, 3, 1])

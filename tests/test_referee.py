@@ -1,9 +1,9 @@
 """The referee: every planted cheat is found by the check that is meant for it, and honest models pass all of them."""
 
 import base64
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from dlmi_bench.stats.estimates import estimate_difference
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS
 from dlmi_tasks.disguise import NONCE
-from stand_ins import Command, write_product
+from stand_ins import Command, check_answer, write_product
 
 PLAIN = Contents(n_parameters=6178, n_single=0, operators={"Gemm": 2, "Relu": 1}, macs=6144)
 FRESH = Fresh(n_parameters=6178, n_statistics=0, contents=PLAIN, source_bytes=100, data_bytes=10, reaches=())
@@ -203,7 +203,7 @@ def refereed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict[s
     words = [f"nets.py:{name}" for name in MEANT]
     done = Command(folder)("referee", *words, "--seeds", "3", "--margin", "5", "--json", "--quiet")
     assert done.returncode == 1, done.stderr
-    answer = json.loads(done.stdout)
+    answer: Any = check_answer("referee", done.stdout)
     assert (answer["is_drawn"], [model["failure"] for model in answer["models"]]) == (True, [""] * len(MEANT))
     found = {model["model"].partition(":")[2]: {c["check"]: c for c in model["checks"]} for model in answer["models"]}
     (folder / "nonce").write_text(answer["nonce"])
@@ -244,6 +244,18 @@ def test_same_nonce_resumes(refereed: tuple[dict[str, dict[str, dict[str, object
     assert "trainings" not in done.stderr
     assert "named by --nonce" in done.stdout.replace("\n", " ")
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_undecided_has_an_exit_code_of_its_own(
+    refereed: tuple[dict[str, dict[str, dict[str, object]]], Path],
+) -> None:
+    """A margin of a tenth of a point, two seeds: 11, and the line says whether more seeds would decide."""
+    folder = refereed[1]
+    words = ["--seeds", "2", "--margin", "0.1", "--nonce", (folder / "nonce").read_text()]
+    done = Command(folder)("referee", "nets.py:honest_mlp", *words)
+    assert (done.returncode, "trainings" in done.stderr) == (11, False)
+    assert "decide" in done.stdout.partition("undecided")[2].partition("counted")[0]
 
 
 @pytest.mark.slow

@@ -88,6 +88,17 @@ def test_code_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     sys.modules.pop("netz")
 
 
+def test_search_path_that_leads_nowhere_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python opens what is not there as an archive; a file on the search path is one, and may hold anything."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "gone"), str(tmp_path / "there.zip")])
+    (tmp_path / "there.zip").write_bytes(b"x")
+    with watch() as listed:
+        for name in ("gone", "there.zip"):
+            with suppress(OSError):
+                (tmp_path / name).open("rb").close()
+    assert listed == [f"opened {(tmp_path / 'there.zip').resolve()}"]
+
+
 def test_code_of_others_is_listed(tmp_path: Path) -> None:
     """A Python file that the model's source does not import may hold anything; so may the source if it is written."""
     for name in ("net.py", "data.py"):

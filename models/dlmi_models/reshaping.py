@@ -62,7 +62,9 @@ def _fuse(layer: Any, norm: Any) -> None:
 def factorise(network: nn.Module, rank: int) -> None:
     """Replace each layer by two of this rank, the nearest in the sum of squares, where that saves weights."""
     for name, layer in list(network.named_modules()):
-        if isinstance(layer, LAYERS) and name and _saves(layer.weight, rank) and getattr(layer, "groups", 1) == 1:
+        # Those of a derived class may be read by the module that holds them, as the last one of torch's attention is.
+        is_plain = name and type(layer) in LAYERS and getattr(layer, "groups", 1) == 1
+        if is_plain and _saves(layer.weight, rank):
             network.set_submodule(name, _split(layer, rank))
 
 

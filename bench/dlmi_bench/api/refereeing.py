@@ -61,6 +61,8 @@ def referee(
         raise UsageError(f"margin {margin:g}", "use a fraction above 0, for instance 0.02 for two points")
     load_entry_points()
     names = list(dict.fromkeys(models))
+    if not names:
+        raise UsageError("no models", 'name some: ["mlp-64-32", "net.py:make_net"]')
     for name in names:
         adopt_model(name, find_model(name))
     store = Store(Path(out))

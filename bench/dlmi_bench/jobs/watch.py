@@ -51,8 +51,6 @@ LIBRARIES = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 MAX_LISTED = 50
 MAX_LENGTH = 300  # of an entry
 
-ZIPS = [path for path in sys.path if path.endswith(".zip")]  # where Python looks for its own modules first
-
 _found: "dict[str, None] | None" = None  # of the watch that is on
 _allowed: set[str] = set()  # files that may be read
 _scratch: set[str] = set()  # folders of ours, with a separator at the end
@@ -91,7 +89,7 @@ def watch(sources: tuple[Path, ...] = ()) -> Iterator[list[str]]:
     listed: list[str] = []
     found: dict[str, None] = {}
     with _wrap_native():
-        _allowed.update(os.path.realpath(path) for path in (*map(str, sources), *ZIPS))
+        _allowed.update(os.path.realpath(path) for path in sources)
         _found = found
         try:
             yield listed
@@ -149,6 +147,8 @@ def _is_code(path: str, mode: object = "r", flags: object = 0) -> bool:
     is_written = isinstance(mode, str) and not {*mode} <= {*"rbtU"}
     if is_written or (mode is None and isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)):
         return False
+    if not place.is_file() and (place.is_dir() or path in map(os.path.realpath, sys.path)):
+        return True  # a folder, or an entry of the search path that is not there: Python tries to read it as an archive
     is_library = path.endswith(".so") or ".so." in place.name
     if path.startswith(_list_installed()):
         return is_library or path.endswith(CODE) or place.parent.name.endswith(".dist-info")

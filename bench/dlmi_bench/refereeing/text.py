@@ -3,6 +3,7 @@
 import re
 from textwrap import wrap
 
+from dlmi_bench.refereeing.checks import ALPHA
 from dlmi_bench.refereeing.session import Refereed, RefereedModel
 from dlmi_bench.units import format_percent
 
@@ -25,7 +26,7 @@ def format_refereed(refereed: Refereed) -> str:
     parts = [*wrap(head, WIDTH), ""]
     for model in refereed.models:
         parts += [*_list_lines(model), ""]
-    level = f"Brackets: 90 % intervals; a verdict of disguise errs with probability {format_percent(0.05, 0)} %."
+    level = f"Brackets: 90 % intervals; a verdict of disguise errs with probability {format_percent(ALPHA, 0)} %."
     return "\n".join([*parts, *wrap(f"{_summarise(refereed)} {level}", WIDTH)])
 
 

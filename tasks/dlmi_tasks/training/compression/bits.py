@@ -1,4 +1,4 @@
-"""Weights of a few bits: each unit of a layer has a scale, and its weights are whole multiples of it.
+"""Weights of a few bits: each unit, along the first axis, has a scale, and its weights are whole multiples of it.
 
 Trained with rounding in place (quantisation-aware), the scale too; the gradient passes the rounding as if it were not
 there. Scales, biases and all other numbers end as float16.
@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from dlmi_models.reshaping import LAYERS
-
+LEAST = 2.0**-24  # of the numbers of float16; a unit without weights has no other scale
 N_SCALES = 40  # tried at the start, from a part of the largest weight to all of it
 
 
 class Grid(nn.Module):
-    """Rounds the weights of a layer to multiples of a scale for each unit, at most `n_largest` of them either way."""
+    """Rounds weights to multiples of a scale for each unit, at most `n_largest` of them either way."""
 
     def __init__(self, weight: Tensor, n_largest: int) -> None:
         super().__init__()
@@ -27,7 +26,7 @@ class Grid(nn.Module):
         self.log_scale = nn.Parameter(_find_scales(weight, n_largest).log())
 
     def forward(self, weight: Tensor) -> Tensor:
-        scale = _pass(self.log_scale.exp(), lambda x: x.half().float())
+        scale = _pass(self.log_scale.exp().clamp(min=LEAST), lambda x: x.half().float())
         ratio = (weight / scale).clamp(-self.n_largest, self.n_largest)
         return _pass(ratio, torch.round) * scale
 
@@ -49,20 +48,21 @@ def _find_scales(weight: Tensor, n_largest: int) -> Tensor:
 
 
 def attach(network: nn.Module, n_largest: int) -> None:
-    """Round the weights of every layer from now on."""
-    for layer in list(network.modules()):
-        if isinstance(layer, LAYERS):
-            parametrize.register_parametrization(layer, "weight", Grid(layer.weight, n_largest))
+    """Round all parameters of two or more axes from now on."""
+    for module in list(network.modules()):
+        for name, weight in list(module.named_parameters(recurse=False)):
+            if weight.ndim > 1:
+                parametrize.register_parametrization(module, name, Grid(weight, n_largest))
 
 
 @torch.no_grad()
 def bake(network: nn.Module) -> None:
     """Leave the rounded weights in place of what rounds them, and all other numbers as float16 has them."""
-    rounded = []
-    for layer in list(network.modules()):
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-            rounded.append(id(layer.weight))
+    rounded = set()
+    for module in list(network.modules()):
+        for name in list(getattr(module, "parametrizations", ())):
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            rounded.add(id(getattr(module, name)))
     for number in (*network.parameters(), *network.buffers()):
         if id(number) not in rounded and number.is_floating_point():
             number.copy_(number.half().float())

@@ -6,16 +6,23 @@ Source: M. Zhu, S. Gupta, "To prune, or not to prune" (2017), for the cubic sche
 import torch
 from torch import Tensor, nn
 
+from dlmi_bench.errors import UsageError
 from dlmi_models.arms import Step
-from dlmi_models.reshaping import LAYERS
 from dlmi_tasks.spec import Pruning
 
 EVERY = 8  # steps between two looks at the magnitudes
 
 
 def list_weights(network: nn.Module) -> list[Tensor]:
-    """Kernels and matrices of the layers, without biases and normalisations."""
-    return [layer.weight for layer in network.modules() if isinstance(layer, LAYERS)]
+    """Parameters of two or more axes, so without biases and normalisations.
+
+    Raises:
+        UsageError: there are none.
+    """
+    weights: list[Tensor] = [weight for weight in network.parameters() if weight.ndim > 1]
+    if not weights:
+        raise UsageError(f"{type(network).__name__} has no parameter of two or more axes", "leave the arm out")
+    return weights
 
 
 class Masks:
