@@ -59,6 +59,7 @@ def test_pruning_ends_with_exact_zeros(splits: Splits, task: Task) -> None:
     """As many weights as asked are left over all layers; biases are not counted."""
     network = learn("mlp-24-16+pruned-100", splits, task).network
     assert sum(int(weight.count_nonzero()) for weight in list_weights(network)) == 100
+    assert not any((weight.signbit() & (weight == 0)).any() for weight in network.parameters())  # a zero is one number
     share = learn("cnn-4+pruned-0.25", splits, task).network
     assert sum(int(w.count_nonzero()) for w in list_weights(share)) == round(0.25 * (36 + 288 + 576 + 4 * 8 * 4))
 

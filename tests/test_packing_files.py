@@ -1,6 +1,7 @@
 """Packed weights of real files, from the training to the report."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from dlmi_bench.backends.quantization import write_int8
 from dlmi_bench.instruments.onnx.contents import count_parameters, list_parameters
 from dlmi_bench.instruments.packing.container import pack, pack_smaller, unpack
 from dlmi_bench.instruments.packing.figures import MAX_FILE_BYTES, measure_file_packing
+from dlmi_bench.jobs import plugins
 from dlmi_bench.records import Figure
 from dlmi_bench.store import Store
 from dlmi_bench.store.artifacts import read_artifact
@@ -23,6 +25,7 @@ from dlmi_models import MODELS
 from dlmi_reports.claims.verdicts import judge_store
 from dlmi_reports.page import make_page
 from dlmi_reports.results.load import load_results
+from dlmi_tasks import TASKS
 from report_stores import fill_store, measured_records
 from stand_ins import Command
 
@@ -153,7 +156,18 @@ def fit(network: nn.Module, *_: object, **__: object) -> None:
             weight.copy_(put_on_grid(weight, 1))
 
 
-@pytest.mark.usefixtures("own_settings")
+@pytest.fixture
+def own_names() -> Iterator[None]:
+    """For studies in this process, which name models and tasks: forgotten afterwards."""
+    tables = (MODELS, TASKS, plugins.KNOWN.models, plugins.KNOWN.tasks)
+    before = [dict(table) for table in tables]
+    yield
+    for table, content in zip(tables, before, strict=True):
+        table.clear()
+        table.update(content)
+
+
+@pytest.mark.usefixtures("own_settings", "own_names")
 def test_training_keeps_what_packing_makes_smaller(tmp_path: Path) -> None:
     """A ternary net beside an ordinary one: its packed file, its figures, its row of the report, claims about it."""
     labels = np.arange(120) % 2

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+import torch
 from torch import nn
 
 from dlmi_models.arms import FOLDED, Step
@@ -70,3 +71,7 @@ def finish(network: nn.Module, steps: tuple[Step, ...]) -> None:
         bake(network)
     elif FOLDED in steps:
         reshape(network, (FOLDED,))
+    if {"pruned", "bits"} & {step.kind for step in steps}:
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.add_(0.0)  # masks and rounding leave negative zeros, for which files have bits of their own
