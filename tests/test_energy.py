@@ -235,7 +235,7 @@ def test_training_outlives_its_meter(clock: FakeClock, monkeypatch: pytest.Monke
     request = TrainRequest(cell=cell, out="", energy_window_s=0.0, backends={}, n_pictured=0)
     run, energy, is_reproducible = training._train(once, request, lambda *_: None)
     assert (run.n_epochs, is_reproducible) == (1, None)
-    figures = [f for f in make_training_figures(run, energy, task, None) if f.name.endswith("_j")]
+    figures = [f for f in make_training_figures(run, energy, task, {}) if f.name.endswith("_j")]
     assert {(f.name, f.value, f.reason) for f in figures} == {
         ("training_energy_j", None, "the meter is dead"), ("energy_to_target_j", None, "the meter is dead"),
     }  # fmt: skip

@@ -156,22 +156,18 @@ def _two_layers(n_hidden1: int, n_hidden2: int, title: str) -> ModelEntry:
 
 
 class Registry(dict[str, ModelEntry]):
-    """Models by name. Members of families and compact arms join it when they are first asked for."""
+    """Models by name. Members of families and compact arms are made when they are asked for, and listed nowhere."""
 
     def __missing__(self, name: str) -> ModelEntry:
         entry = _make_member(name) or self._make_compact(name)
         if entry is None:
             raise KeyError(name)
-        self[name] = entry
         return entry
 
     def __contains__(self, name: object) -> bool:
-        if isinstance(name, str) and not super().__contains__(name):
-            try:
-                self[name]
-            except KeyError:
-                return False
-        return super().__contains__(name)
+        if super().__contains__(name):
+            return True
+        return isinstance(name, str) and bool(_make_member(name) or self._make_compact(name))
 
     def _make_compact(self, name: str) -> ModelEntry | None:
         base, steps = split_name(name)

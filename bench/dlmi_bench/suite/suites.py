@@ -13,6 +13,7 @@ from dlmi_bench.jobs.plugins import list_models
 from dlmi_bench.records import ARM, CellKind, Plain
 from dlmi_bench.toml import load_toml
 from dlmi_models import MODELS
+from dlmi_models.arms import split_name
 from dlmi_tasks import SPECT_ARMS, TASKS, get_task
 
 # Models from scratch and each other way of starting them; without the full-size ones, which take hours on a CPU.
@@ -170,11 +171,10 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def select_models(suite: Suite, task: str) -> list[str]:
-    """Select the suite's models for the task, else the task's own defaults, in the registry's order."""
+    """Select the suite's models for the task, else the task's own defaults: in the registry's order, families last."""
     named = [name for name in suite.models if task in list_tasks(name, suite.tasks)]
-    entries = {name: MODELS[name] for name in named or get_task(task).default_models}
-    order = [*MODELS]  # in which members of families and arms stand as they were first asked for
-    return sorted(entries, key=order.index)
+    order = {name: place for place, name in enumerate(MODELS)}
+    return sorted(named or get_task(task).default_models, key=lambda name: order.get(split_name(name)[0], len(order)))
 
 
 def select_counted(suite: Suite, task: str) -> list[str]:
