@@ -364,7 +364,10 @@ def minimums(session: nox.Session) -> None:
     """The tests with the lowest version of each direct dependency that pyproject.toml allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    ours = (extras[name] for name in ("torch", "energy", "plots", "spect", "register", "openvino", "parquet", "xlsx"))
+    ours = (
+        extras[name]
+        for name in ("torch", "energy", "plots", "spect", "register", "openvino", "parquet", "xlsx", "zstd")
+    )
     wanted = [word for word in chain(project["dependencies"], *ours) if not word.startswith("dlmi-bench")]
     lowest = [word.replace(">=", "==") for word in wanted]
     session.install("-e", ".[all,test]", *lowest)

@@ -12,6 +12,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "parquet": ("pyarrow",),
     "xlsx": ("openpyxl",),
+    "zstd": ("zstandard",),
 }
 
 

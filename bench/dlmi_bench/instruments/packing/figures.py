@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zstandard
 
 from dlmi_bench.errors import BenchError, DataError
+from dlmi_bench.extras import find_missing
 from dlmi_bench.instruments.onnx.external import list_external_files, load_weights
 from dlmi_bench.instruments.onnx.loading import load_graph
 from dlmi_bench.instruments.packing.container import PackedTensor, write_tensors
@@ -83,6 +83,10 @@ def _list_sizes(tensors: Sequence[PackedTensor]) -> list[Figure]:
 def _compress(content: bytes, notes: tuple[Note, ...]) -> Figure:
     if len(content) > MAX_COMPRESSED:
         return unavailable("size_bytes", f"more than {MAX_COMPRESSED >> 20} MiB take too long", artifact=COMPRESSED)
+    if missing := find_missing("zstd"):
+        return unavailable("size_bytes", missing, artifact=COMPRESSED)
+    import zstandard
+
     small = zstandard.ZstdCompressor(level=LEVEL).compress(content)
     figure = _size(COMPRESSED, len(small), f"the packed numbers, compressed at level {LEVEL}", notes)
     return figure.model_copy(update={"source": f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}"})
