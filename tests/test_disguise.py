@@ -102,7 +102,7 @@ def test_digits_are_split_as_the_plain_task_splits_them() -> None:
 
 
 def test_hashes_are_those_of_the_arrays_in_disguise() -> None:
-    """Of the digits the hashes of what is handed out; of one's own data all that is named; another nonce, others."""
+    """Digits have hashes of what is handed out, one's own data of all that is named; another nonce gives others."""
     from dlmi_tasks.own.dataset import hash_array, hash_images
     from dlmi_tasks.spec import compute_hashes
 

@@ -215,7 +215,7 @@ def refereed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict[s
 def test_cheats_are_found_and_honest_models_pass(
     name: str, refereed: tuple[dict[str, dict[str, dict[str, object]]], Path]
 ) -> None:
-    """By the check that is meant for each; what is honest passes every one."""
+    """Each cheat is found by the check meant for it; what is honest passes every one."""
     verdicts = {check: row["verdict"] for check, row in refereed[0][name].items()}
     if MEANT[name]:
         assert verdicts[MEANT[name]] == "FOUND", refereed[0][name]

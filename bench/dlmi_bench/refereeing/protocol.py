@@ -71,7 +71,7 @@ class Fresh(Plain):
 
 
 class FreshRequest(Request[Fresh]):
-    """Build the model anew and export it untrained; read its source."""
+    """Build a new network of the model and export it untrained; read its source."""
 
     job = "dlmi_bench.refereeing.jobs:run_fresh_job"
     task: str
