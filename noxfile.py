@@ -63,9 +63,10 @@ def bench(session: nox.Session) -> None:
 
 @in_env
 def frontier(session: nox.Session) -> None:
-    """Search the compact nets on digits and train the winners with 20 seeds: 80 minutes on two cores; resumes."""
-    run(session, "dlmi-bench", "tune", "--space", "frontier", "--out", "out/frontier")
-    run(session, "dlmi-bench", "run", "--suite", "frontier", "--report", "--out", "out/frontier", *session.posargs)
+    """Search the compact nets and train the winners with 20 seeds, on digits or (-- frontier-slices) slices."""
+    (name,) = session.posargs or ("frontier",)
+    run(session, "dlmi-bench", "tune", "--space", name, "--out", f"out/{name}")
+    run(session, "dlmi-bench", "run", "--suite", name, "--report", "--out", f"out/{name}")
 
 
 @in_env

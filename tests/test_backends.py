@@ -390,6 +390,19 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         BACKENDS["eager"].load(path)
 
 
+@pytest.mark.parametrize(
+    "name", ["mlp-8", "mlp-8-4", "dct-8-6-4", "window-4-6", "conv-4-4-4", "committee-2-4-4-4", "vit-8-1-1", "cnn-4"]
+)
+def test_networks_come_back_with_the_classes_they_were_made_for(name: str, tmp_path: Path) -> None:
+    """Three classes and another size of image, also where no weight is called out.bias."""
+    shape, path = (1, 20, 20), tmp_path / "a.safetensors"
+    network = MODELS[name].build(shape, 3).eval()
+    write_torch(network, name, shape, path, n_classes=3)
+    images = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    scores = BACKENDS["eager"].load(path).run(images)
+    assert np.array_equal(scores, network(torch.from_numpy(images)).detach().numpy())
+
+
 def test_small_scores_are_held_to_their_own_size() -> None:
     """Scores of 3e-5 that read 0 are another program's; what rounding does to terms of size 1 is none's fault."""
     scores = np.linspace(-3e-5, 3e-5, 8, dtype=np.float32).reshape(2, 4)

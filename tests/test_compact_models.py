@@ -92,6 +92,7 @@ def test_folding_changes_no_answer_and_leaves_no_normalisation(name: str) -> Non
     before, folded = network.eval()(x), copy.deepcopy(network)
     fold(folded)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert all(weight.requires_grad for weight in folded.parameters())
     assert torch.allclose(folded(x), before, rtol=1e-9, atol=1e-12)
 
 

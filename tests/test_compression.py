@@ -16,7 +16,8 @@ from dlmi_models import MODELS, ModelEntry
 from dlmi_models.arms import Step
 from dlmi_models.own import Model
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Distillation, FineTuning, HeldOut, Pruning, Recipe, Splits, Task
+from dlmi_tasks.recipe import Distillation, FineTuning, Pruning, Recipe
+from dlmi_tasks.spec import Arrays, HeldOut, Splits, Task
 from dlmi_tasks.training.compression import distillation
 from dlmi_tasks.training.compression.bits import Grid, attach, bake
 from dlmi_tasks.training.compression.distillation import Teaching, find_teaching, load_teaching

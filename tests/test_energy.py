@@ -17,7 +17,7 @@ from dlmi_bench.jobs.training_figures import make_training_figures
 from dlmi_bench.records import Cell, Figure, Note
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Recipe
+from dlmi_tasks.recipe import Recipe
 from dlmi_tasks.training.loop import train
 from stand_ins import FakeClock, WattMeter
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from dlmi_bench.errors import BenchError, DataError, UsageError
 from dlmi_tasks.own import memory
-from dlmi_tasks.spec import Recipe, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Task
 from own_examples import N, make_images, make_labels, write_folder, write_manifest
 
 X, Y = make_images(), make_labels()

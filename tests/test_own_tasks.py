@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dlmi_tasks.own.normalisation import compute_moments, make_normaliser
-from dlmi_tasks.spec import Distortion, HeldOut, Recipe, Target, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Distortion, HeldOut, Target, Task
 from own_examples import N, make_images, make_labels
 
 X, Y = make_images(), make_labels()

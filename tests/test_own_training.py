@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from dlmi_bench.errors import UsageError
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Distortion, HeldOut, Recipe, Splits, Target, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Arrays, Distortion, HeldOut, Splits, Target, Task
 from dlmi_tasks.training.distortion import distort
 from dlmi_tasks.training.loop import train
 from dlmi_tasks.training.own import OpenSplits, Report, train_own

@@ -92,6 +92,15 @@ def test_nothing_is_said_that_was_not_shown(verdict: str) -> None:
     assert sum(chip.n for chip in answer.chips) == 2
 
 
+def test_no_margin_means_more_accurate() -> None:
+    """Without a margin a model that is at least as accurate is more so; other models keep theirs."""
+    verdicts = judge((S, EQUAL | {"against": ["cnn"], "margin": 0.0}), (S, EQUAL | {"against": ["old"]}))
+    (sentence,) = make_answer(verdicts, RESULTS).sentences
+    assert sentence.startswith(
+        "mlp is more accurate than cnn and is at least as accurate as old (within 1 point). Beside"
+    )
+
+
 def test_unsupported_ratio_is_not_in_the_answer() -> None:
     """A latency that is open is left out; counts are exact and stay."""
     (sentence,) = make_answer(judge((S, EQUAL | {"against": ["cnn"]}), (OPEN, FASTER)), RESULTS).sentences

@@ -13,6 +13,7 @@ from dlmi_reports import write_report
 from dlmi_reports.formats.registry import FORMATS
 from dlmi_reports.results.load import load_results
 from dlmi_reports.structure import Table
+from dlmi_reports.tables.overview import make_training_table
 from dlmi_reports.tables.tuning import make_tuning_tables
 from dlmi_tasks import get_task
 from dlmi_tasks.ledger import Ledger
@@ -74,6 +75,28 @@ def test_table_shows_the_ledger_that_a_training_names(tmp_path: Path) -> None:
         "Earlier ones were not counted.",
         "Unequal budgets: claims that compare these models say so.",
     ]
+
+
+def test_search_stands_beside_the_training_with_its_energy(tmp_path: Path) -> None:
+    """30 s of trials at the power of a training, 8 J in 1.5 s and 0.5 s of evaluation; nothing by two meters."""
+    cpu = {"component": "cpu", "idle_subtracted": False}
+    added = [
+        Figure(name="training_energy_j", value=8.0, kind="modelled", source="a", conditions=cpu),
+        Figure(name="training_s", value=1.5, kind="measured", source="x"),
+        Figure(name="evaluation_s", value=0.5, kind="measured", source="x"),
+    ]
+    names = {figure.name for figure in added}
+    one, two = trained(tmp_path, "m", COUNTED)
+    one, two = (
+        r.model_copy(update={"figures": (*(f for f in r.figures if f.name not in names), *added)}) for r in (one, two)
+    )
+    other = two.figures[-3].model_copy(update={"source": "b"})
+    mixed = two.model_copy(update={"figures": (*two.figures[:-3], other, *two.figures[-2:])})
+    said = []
+    for folder, second in (("alike", two), ("mixed", mixed)):
+        table = make_training_table(load_results(fill(tmp_path / folder, one, second)).tasks["toy"])
+        said.append(table.rows[0][table.header.index("search of recipe")])
+    assert said == ["30.0 s, 120 J (modelled), 6 trials", "30.0 s, 6 trials"]
 
 
 def test_trials_of_the_store_take_precedence(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dlmi_bench.errors import BenchError, UsageError
 from dlmi_bench.jobs.protocol import TuneRequest
 from dlmi_bench.records import Figure, Record
+from dlmi_bench.stats.tuning import summarise_trials
 from dlmi_bench.store import Store
 from dlmi_bench.tuning.halving import Found, search_space
 from dlmi_bench.tuning.ledger import write_search
@@ -18,7 +20,7 @@ from dlmi_bench.tuning.space import SPACES, Space, load_space
 from dlmi_bench.tuning.text import format_search
 from dlmi_tasks import ledger
 from dlmi_tasks.ledger import Ledger, find_tuning
-from dlmi_tasks.spec import Task
+from dlmi_tasks.spec import Arrays, Dataset, Task
 from stand_ins import Command, check_answer
 from test_tuning import RECIPE, Do, answer, asked, tiny  # noqa: F401  # two of them are fixtures
 
@@ -80,10 +82,53 @@ def test_the_better_half_goes_on(
     assert (outcome.n_done, outcome.n_kept) == (17, 0)
     again, found = search(tmp_path)
     assert (again.n_done, again.n_kept) == (0, 17)
-    assert [(f.model, f.record.provenance["tried"]) for f in found][:2] == [
+    assert [(f.model, f.records[0].provenance["tried"]) for f in found][:2] == [
         ("mlp-4", {"peak_lr": 2, "n_epochs": 8}),
         ("mlp-8", {"peak_lr": 3, "n_epochs": 8}),
     ]
+
+
+def test_folds_are_averaged(
+    tiny: Task,  # noqa: F811
+    asked: tuple[list[TuneRequest], dict[str, Do]],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """A recipe that one fold likes best loses to one that all three like well; each fold is a cell of its own."""
+    losses = {1: (0.0, 0.9, 0.9), 2: (0.5, 0.5, 0.5), 3: (0.7, 0.7, 0.7)}
+    asked[1]["it"] = lose(lambda r: losses[int(r.tried["peak_lr"])][r.fold])
+    group = {"name": "g", "models": ["mlp-4"], "n_folds": 3, "recipes": [{"peak_lr": i} for i in (1, 2, 3)]}
+    store = Store(tmp_path)
+    outcome, (found,) = search_space(
+        Space.model_validate({"task": "tiny", "shares": [0.5, 1], "group": [group]}), store, lambda _: None
+    )
+    store.close()
+    assert [(r.tried["peak_lr"], r.fold) for r in asked[0]] == [
+        *((i, fold) for i in (1, 2, 3) for fold in range(3)),
+        *((i, fold) for i in (2, 1) for fold in range(3)),
+    ]
+    assert len({r.cell.key for r in asked[0]}) == 15
+    assert [r.provenance["tried"]["peak_lr"] for r in found.records] == [2, 2, 2]  # type: ignore[index, call-overload]
+    assert found.loss == pytest.approx(0.497)
+    (row,) = Ledger.model_validate_json(write_search(outcome, [found], tmp_path / "l.json").read_bytes()).models
+    tuning = summarise_trials(row.trials)
+    assert (tuning.n_trials, tuning.rank) == (15, 1)
+    assert tuning.used_validation_accuracy == pytest.approx(0.9 - 0.0497)
+
+
+def test_folds_share_no_example() -> None:
+    """Five folds of the digits' size, each with its share of every class; the first is the one all trainings have."""
+    labels = np.repeat(np.arange(10), 30)
+    images = np.arange(300, dtype=np.float32).reshape(-1, 1, 1, 1)
+    data = Dataset("d", "s", Arrays(images, labels), Arrays(images[:3], labels[:3]), is_synthetic=True, note="")
+    cuts = [data.cut(41, fold) for fold in range(7)]
+    seen = [set(cut.validation.images.ravel()) for cut in cuts]
+    assert {*seen[0]} == {*data.split(41).validation.images.ravel()}
+    assert len(set.union(*seen)) == sum(map(len, seen)) == 7 * 41
+    for cut in cuts:
+        assert len(cut.train) == 259
+        assert np.bincount(cut.validation.labels).min() >= 3
+    with pytest.raises(ValueError, match="no fold 7"):
+        data.cut(41, 7)
 
 
 def test_a_failed_training_never_goes_on_while_another_does(
@@ -171,13 +216,16 @@ def write(value: Any) -> str:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_shipped_spaces_are_valid(name: str) -> None:
-    """All models and fields exist, and their sizes go from hundreds to hundreds of thousands."""
+    """All models and fields exist; sizes go from hundreds up, on digits to hundreds of thousands."""
     from dlmi_models import MODELS
+    from dlmi_tasks import get_task
 
     space = load_space(name)
-    sizes = [sum(w.numel() for w in MODELS[m].build().parameters()) for group in space.group for m in group.models]
-    assert min(sizes) < 460
-    assert max(sizes) > 200_000
+    task = get_task(space.task)
+    networks = [MODELS[m].build(task.input_shape, task.n_classes) for group in space.group for m in group.models]
+    sizes = [sum(weight.numel() for weight in network.parameters()) for network in networks]
+    assert min(sizes) < 600
+    assert max(sizes) > {"usps": 200_000, "spect": 100_000}[space.task]
 
 
 def test_command_searches_and_keeps(command: Command, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from dlmi_bench.instruments.latency import Plan, measure_latency
 from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Recipe, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Task
 from dlmi_tasks.training.loop import Loop
 from dlmi_tasks.training.source import InMemory, to_tensors
 

@@ -8,7 +8,8 @@ from torch import nn
 from dlmi_bench.selftest.learners import run_script
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Recipe, Splits
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Arrays, Dataset, HeldOut, Splits
 from dlmi_tasks.training.distortion import distort
 from dlmi_tasks.training.loop import evaluate, train
 from dlmi_tasks.usps.task import DISTORTION

@@ -9,7 +9,8 @@ import torch
 
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, HeldOut, Pool, Recipe, Splits, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Arrays, HeldOut, Pool, Splits, Task
 from dlmi_tasks.training.loop import train
 from dlmi_tasks.training.start import begin, load_start
 

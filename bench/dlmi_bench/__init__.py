@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from dlmi_bench.study import compare as compare
     from dlmi_bench.suite.suites import Suite as Suite
     from dlmi_models.own import Model as Model
-    from dlmi_tasks.spec import Distillation as Distillation
+    from dlmi_tasks.recipe import Distillation as Distillation
+    from dlmi_tasks.recipe import FineTuning as FineTuning
+    from dlmi_tasks.recipe import Pruning as Pruning
+    from dlmi_tasks.recipe import Recipe as Recipe
     from dlmi_tasks.spec import Distortion as Distortion
-    from dlmi_tasks.spec import FineTuning as FineTuning
-    from dlmi_tasks.spec import Pruning as Pruning
-    from dlmi_tasks.spec import Recipe as Recipe
     from dlmi_tasks.spec import Target as Target
     from dlmi_tasks.spec import Task as Task
 
@@ -49,8 +49,8 @@ _PLACES = {
     "BenchError": "dlmi_bench.errors",
     "Suite": "dlmi_bench.suite.suites",
     **dict.fromkeys(("Study", "compare"), "dlmi_bench.study"),
-    **dict.fromkeys(("Distillation", "Distortion", "FineTuning", "Pruning"), "dlmi_tasks.spec"),
-    **dict.fromkeys(("Recipe", "Target", "Task"), "dlmi_tasks.spec"),
+    **dict.fromkeys(("Distillation", "FineTuning", "Pruning", "Recipe"), "dlmi_tasks.recipe"),
+    **dict.fromkeys(("Distortion", "Target", "Task"), "dlmi_tasks.spec"),
     "Model": "dlmi_models.own",
 }
 __all__ = [*_PLACES]

@@ -55,7 +55,9 @@ def fold(network: nn.Module) -> None:
 
 def _fuse(layer: Any, norm: Any) -> None:
     statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    is_trained = layer.weight.requires_grad
     layer.weight, layer.bias = fuse_conv_bn_weights(layer.weight, layer.bias, *statistics)
+    layer.bias.requires_grad_(is_trained)  # where there was none, torch makes one that is not trained
 
 
 @torch.no_grad()

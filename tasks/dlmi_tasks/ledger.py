@@ -11,12 +11,12 @@ from pydantic import JsonValue, TypeAdapter
 from dlmi_bench.files import read_bytes
 from dlmi_bench.records import Plain, Record
 from dlmi_bench.stats.tuning import Trial, Tuning, summarise_trials
-from dlmi_tasks.spec import Recipe
+from dlmi_tasks.recipe import Recipe
 
 EARLIER = "Trials that were made by hand before this ledger were not counted."
 FILES = {  # by task, below this package; of a model that is in several the first counts
     "usps": ("usps/tuning.json", "usps/frontier.json"),
-    "spect": ("spect/tuning.json",),
+    "spect": ("spect/tuning.json", "spect/frontier.json"),
 }
 
 

@@ -56,7 +56,7 @@ def load_network(path: Path) -> nn.Module:
         DataError: the file names no registered model, or its weights do not fit.
     """
     with safe_open(path, framework="pt") as file:
-        # Name, hash of the program, input shape and, of a user's model, the number of classes; older files end before.
+        # Name, hash of the program, input shape and number of classes; older files end before.
         name, *rest = (file.metadata() or {}).get("model", "").rsplit(" ", 2)
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     if name not in MODELS:

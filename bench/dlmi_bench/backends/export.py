@@ -22,7 +22,7 @@ def write_torch(
 ) -> None:
     """Write weights as safetensors, with the architecture and its input shape: loading runs no code from the file.
 
-    A user's model is built for `n_classes`, which its weights do not tell.
+    It is built for `n_classes`, which not all weights tell; None is what the model has by itself.
 
     Networks of equal weights may do different things with them, so the file holds a hash of that too: what is compiled
     from it is kept under the hash of the file. Weights that two layers share are written for each of them.

@@ -18,7 +18,7 @@ def tune(
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     trials: Annotated[int, typer.Option(min=1, max=12, help="Trials of each model.")] = 6,
     space: Annotated[
-        str | None, typer.Option(help="Search these models and recipes: `frontier`, or a TOML file.")
+        str | None, typer.Option(help="Search these models and recipes: `frontier`, `frontier-slices`, or a TOML file.")
     ] = None,
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option(help="Write the trials of one task to this file as well.")] = None,

@@ -121,8 +121,9 @@ def _explain(role: str, error: Exception) -> Refusal:
 def _list_makers(subject: Subject, network: Any) -> dict[str, Callable[[Path], object]]:
     from dlmi_bench.backends.export import write_onnx, write_torch
 
+    n_classes = subject.n_classes
     return {
-        "torch": lambda path: write_torch(network, subject.name, subject.input_shape, path),
+        "torch": lambda path: write_torch(network, subject.name, subject.input_shape, path, n_classes=n_classes),
         "onnx": lambda path: write_onnx(network, subject.input_shape, path),
     }
 

@@ -97,10 +97,12 @@ class TuneRequest(CellRequest):
 
     Attributes:
         tried: Fields of the recipe that differ from the recipe in use.
+        fold: Which part of the training set validates, where the task cuts one; it also changes the seed.
     """
 
     job = "dlmi_bench.jobs.tuning:run_tuning_job"
     tried: dict[str, int | float | str]
+    fold: int = 0
 
 
 class ReferencesRequest(Request[Figures]):

@@ -294,8 +294,7 @@ def _export(
         if not is_timed:
             write_onnx(network, task.input_shape, paths["onnx"])
             return _keep({"onnx": paths["onnx"]}, None, out)
-        n_classes = task.n_classes if MODELS[model].is_own else None
-        write_torch(network, model, task.input_shape, paths["torch"], n_classes=n_classes)
+        write_torch(network, model, task.input_shape, paths["torch"], n_classes=task.n_classes)
         write_onnx(network, task.input_shape, paths["onnx"])
         is_finite = all(value.isfinite().all() for value in network.state_dict().values())
         return _keep(paths, train_split if is_finite else None, out)

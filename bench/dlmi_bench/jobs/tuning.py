@@ -30,14 +30,13 @@ def run_tuning_job(request: TuneRequest, on_progress: OnProgress) -> Record:
     torch.set_num_threads(1)
     CpuHopper(None if request.cpu is None else [request.cpu])(0)
     data = task.load()
-    splits = data.split(task.n_validation, 0)
+    splits = data.split(None, request.fold) if task.n_validation is None else data.cut(task.n_validation, request.fold)
+    seed = cell.seed + request.fold
     build = partial(begin, entry, task, load_start(entry, task, on_progress))
     used = task.recipe(cell.model)
     recipe = replace(used, **request.tried)  # type: ignore[arg-type]  # by the names of its fields
     teaching = find_teaching(entry, splits, task, recipe, tell(on_progress, "asking teachers, once for all"))
-    learn = partial(
-        train, build, recipe=recipe, task=task, seed=request.cell.seed, steps=entry.steps, teaching=teaching
-    )
+    learn = partial(train, build, recipe=recipe, task=task, seed=seed, steps=entry.steps, teaching=teaching)
     warm_up()
     with Stopwatch() as spent:
         figures = _try(learn, OpenSplits(splits.train, splits.validation), task, on_progress)
@@ -51,7 +50,7 @@ def run_tuning_job(request: TuneRequest, on_progress: OnProgress) -> Record:
             "tried": {**request.tried},
             "base": used.describe(),
             "recipe": recipe.describe(),
-            "seed": cell.seed,
+            "seed": seed,
         },
     )
 

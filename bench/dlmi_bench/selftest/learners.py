@@ -9,7 +9,8 @@ from torch import nn
 
 from dlmi_bench.selftest.fakes import FakeClock
 from dlmi_tasks import get_task
-from dlmi_tasks.spec import Arrays, HeldOut, Recipe, Splits
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Arrays, HeldOut, Splits
 from dlmi_tasks.training.loop import TrainingRun, train
 
 EPOCH_S, EVALUATION_S = 2.0, 0.5

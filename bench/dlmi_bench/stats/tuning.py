@@ -1,6 +1,8 @@
 """Trials of a model's recipe, and what they add up to: how many, how long, and where the recipe in use ranks."""
 
+import json
 from collections.abc import Sequence
+from statistics import fmean
 
 from pydantic import ValidationError
 
@@ -61,19 +63,24 @@ def read_trial(record: Record) -> Trial:
 
 
 def summarise_trials(trials: Sequence[Trial]) -> Tuning:
-    """Add up trials and rank the recipe in use, which changes nothing; of equal accuracies the first one is best."""
-    used = next((trial.validation_accuracy for trial in trials if not trial.tried), None)
-    found = [trial for trial in trials if trial.validation_accuracy is not None]
-    best = max(found, key=lambda trial: trial.validation_accuracy or 0.0, default=Trial())
-    better = [trial for trial in found if used is not None and (trial.validation_accuracy or 0.0) > used]
+    """Add up trials and rank the recipe in use, which changes nothing; of equal accuracies the first one is best.
+
+    Trials of one recipe count by their mean.
+    """
+    found: dict[str, list[float]] = {}
+    for trial in trials:
+        if trial.validation_accuracy is not None:
+            found.setdefault(json.dumps(trial.tried, sort_keys=True), []).append(trial.validation_accuracy)
+    means = {tried: fmean(accuracies) for tried, accuracies in found.items()}
+    used, best = means.get("{}"), max(means, key=means.__getitem__, default="{}")
     return Tuning(
         n_trials=len(trials),
-        n_failed=len(trials) - len(found),
+        n_failed=len(trials) - sum(map(len, found.values())),
         tuning_s=sum(trial.tuning_s for trial in trials),
-        rank=None if used is None else 1 + len(better),
+        rank=None if used is None else 1 + sum(mean > used for mean in means.values()),
         used_validation_accuracy=used,
-        best_validation_accuracy=best.validation_accuracy,
-        best_tried=best.tried,
+        best_validation_accuracy=means.get(best),
+        best_tried=json.loads(best),
     )
 
 

@@ -18,7 +18,9 @@ from dlmi_tasks import get_task
 # Of one training with its export, on one core of a server; measured once and rounded [s].
 TRAINING_S = {
     "softmax": 2,
-    "mlp-24-16": 5,
+    "mlp-16-12": 20,
+    "sepconv-6-9-10": 16,
+    "conv-12-18-20": 22,
     "mlp-64-32": 6,
     "mlp-512-256": 5,
     "lecun-1989": 8,

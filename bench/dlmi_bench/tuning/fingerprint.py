@@ -6,9 +6,8 @@ from dataclasses import asdict
 
 from dlmi_bench.closure import hash_code, hash_distribution, hash_objects, list_closure
 from dlmi_bench.instruments.host.provenance import describe_versions
+from dlmi_bench.jobs.protocol import TuneRequest
 from dlmi_bench.jobs.source_files import PREFIX
-from dlmi_bench.records import Cell
-from dlmi_bench.stats.tuning import Tried
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks.spec import Task
 from dlmi_tasks.training.imagenet import identify
@@ -22,12 +21,12 @@ LEFT_OUT = (
 )
 
 
-def compute_fingerprint(cell: Cell, tried: Tried, task: Task, sha256: dict[str, str]) -> str:
+def compute_fingerprint(request: TuneRequest, task: Task, sha256: dict[str, str]) -> str:
     """Hash of the recipe in use, what is changed in it, data, network, versions and code."""
-    entry = MODELS[cell.model]
+    cell, entry = request.cell, MODELS[request.cell.model]
     parts = {
-        "cell": [cell.key, cell.seed],
-        "recipe": [task.recipe(cell.model).describe(), tried],
+        "cell": [cell.key, cell.seed, request.fold],
+        "recipe": [task.recipe(cell.model).describe(), request.tried],
         "data": [sha256, task.n_validation, task.time_limit_s, task.eval_every_epochs],
         "distortion": asdict(task.distortion) if task.distortion else None,
         "network": [task.input_shape, task.n_classes, entry.module, entry.factory, entry.arguments],

@@ -1,7 +1,7 @@
 """The trials: a fixed list around the recipe in use, the same for every model."""
 
 from dlmi_bench.stats.tuning import Tried
-from dlmi_tasks.spec import Recipe
+from dlmi_tasks.recipe import Recipe
 
 # Factors on fields of the recipe in use, which comes first. More trials are added at the end.
 GRID: tuple[dict[str, float], ...] = (

@@ -45,8 +45,8 @@ def _write(first: Record, rows: list[LedgerRow], path: Path, note: str) -> Path:
 
 
 def write_search(outcome: TuningOutcome, found: Sequence[Found], path: Path) -> Path:
-    """Write the trials of a search; each model's recipe is the best one, and its trials say how they differ from it."""
-    best, first = {f.model: f.record for f in found}, found[0].record
+    """Write the trials of a search; each model's recipe is the last left, and its trials say what they change."""
+    best, first = {f.model: f.records[0] for f in found}, found[0].records[0]
     rows = [_make_searched(tuned, best[tuned.model]) for tuned in outcome.models if tuned.model in best]
     return _write(first, rows, path, SEARCHED)
 

@@ -7,9 +7,10 @@ from dlmi_bench.stats.tuning import Tuning
 
 
 class FoundRow(Plain):
-    """A model of a search with its best trial, whose recipe `recipe` states.
+    """A model of a search with the last recipe that was left, and its means on validation.
 
     Attributes:
+        n_folds: Trials that the means are of.
         n_nonzero: Parameters that are not zero.
         is_winner: Whether no smaller model of its group is as accurate on validation.
     """
@@ -18,6 +19,7 @@ class FoundRow(Plain):
     model: str
     n_nonzero: int
     recipe: dict[str, JsonValue]
+    n_folds: int
     n_trials: int
     tuning_s: Finite
     validation_accuracy: Finite

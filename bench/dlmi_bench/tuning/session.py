@@ -119,7 +119,7 @@ def _fingerprint(requests: Sequence[TuneRequest]) -> dict[Cell, str]:
             hashes[cell.task] = task.load().sha256
         if task.load_pool and MODELS[cell.model].start == "synthetic":
             task.load_pool()
-        prints[cell] = compute_fingerprint(cell, request.tried, task, hashes[cell.task])
+        prints[cell] = compute_fingerprint(request, task, hashes[cell.task])
     return prints
 
 

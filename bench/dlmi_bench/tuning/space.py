@@ -21,20 +21,29 @@ from dlmi_bench.stats.tuning import Tried
 from dlmi_bench.toml import load_toml
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS
-from dlmi_tasks.spec import Recipe
+from dlmi_tasks.recipe import Recipe
 
 SIMPLE = tuple(field.name for field in fields(Recipe) if "None" not in str(field.type))  # no settings of arms
 
 
-SPACES = {"frontier": Path(dlmi_tasks.__file__).parent / "usps" / "frontier.toml"}
+SPACES = {
+    name: Path(dlmi_tasks.__file__).parent / task / "frontier.toml"
+    for name, task in (("frontier", "usps"), ("frontier-slices", "spect"))
+}
 
 
 class Group(Plain):
-    """Models that compete with each other, and the recipes that each of them is tried with."""
+    """Models that compete with each other, and the recipes that each of them is tried with.
+
+    Attributes:
+        n_folds: Trials of each recipe at each share, each with a seed and, where the task cuts its validation set,
+            validation examples of its own. Their mean counts.
+    """
 
     name: str
     models: tuple[str, ...] = Field(min_length=1)
     recipes: tuple[Tried, ...] = Field(min_length=1, max_length=100)
+    n_folds: int = Field(1, ge=1, le=5)
 
 
 class Space(Plain):

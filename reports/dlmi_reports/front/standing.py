@@ -27,7 +27,8 @@ class Standing:
     """A model of a task, with the others that it was compared with.
 
     Attributes:
-        equals: Models that it was shown to be less accurate than by less than a margin, if at all; with the margins.
+        equals: Models that it was shown to be less accurate than by less than a margin, if at all; with the margins. A
+            margin of 0 means that it is more accurate.
         behind: Models that it was shown to be at most so much less accurate than, with the margins.
         rival: The equal that its costs are compared with.
         gains: Ratios of costs that were shown, in words.
@@ -46,8 +47,12 @@ class Standing:
     def describe(self) -> str:
         """Write a sentence on accuracy, and one on costs where there is something to say."""
         parts = []
-        if self.equals:
-            parts.append(f"is at least as accurate as {_join(self.equals)} (within {_say_margin(self.equals)})")
+        beaten = [name for name, margin in self.equals.items() if not margin]
+        equals = {name: margin for name, margin in self.equals.items() if margin}
+        if beaten:
+            parts.append(f"is more accurate than {_join(beaten)}")
+        if equals:
+            parts.append(f"is at least as accurate as {_join(equals)} (within {_say_margin(equals)})")
         if self.behind:
             parts.append(f"is at most {_say_margin(self.behind)} less accurate than {_join(self.behind)}")
         said = f"{f'On {self.task} (synthetic data), ' if self.is_synthetic else ''}{self.model} {_join(parts)}."

@@ -106,7 +106,8 @@ def make_training_table(task: TaskResults) -> Table:
     table = _make_table(
         "Cost of training",
         "One thread; evaluation is not timed. Median over seeds; brackets hold the smallest and largest. Time to "
-        f"target {target}. Energy is the mean of one training with its evaluations, processor only.",
+        f"target {target}. Energy is the mean of one training with its evaluations, processor only. Energy spent "
+        "before is modelled: its time at the power of the training.",
         task,
         [
             ("training", lambda m: render_spread(m, "training_s")),
@@ -141,7 +142,20 @@ def _render_before(model: ModelResults) -> str:
 
 def _render_search(model: ModelResults) -> str:
     tuning, _ = describe_tuning(model)
-    return f"{format_quantity(tuning.tuning_s, 's')}, {tuning.n_trials} trials" if tuning else MISSING
+    if not tuning:
+        return MISSING
+    power_w = _find_power(model)
+    energy = f", {format_quantity(power_w * tuning.tuning_s, 'j')} (modelled)" if power_w else ""
+    return f"{format_quantity(tuning.tuning_s, 's')}{energy}, {tuning.n_trials} trials"
+
+
+def _find_power(model: ModelResults) -> float | None:
+    """Mean power of a training with its evaluations [W]; None without an energy, or with those of two meters."""
+    figures = [figure for figure in find_training_energies(model, is_net=False) if figure.value is not None]
+    spent = [model.values("training_s"), model.values("evaluation_s")]
+    if len(list_meters(figures)) != 1 or not all(spent):
+        return None
+    return fmean(figure.value for figure in figures if figure.value is not None) / sum(map(median, spent))
 
 
 def make_seed_table(task: TaskResults) -> Table:

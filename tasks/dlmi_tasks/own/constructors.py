@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
     from dlmi_tasks.own.options import CommonOptions, Options
-    from dlmi_tasks.spec import Recipe, Task
+    from dlmi_tasks.recipe import Recipe
+    from dlmi_tasks.spec import Task
 
 
 class Constructors:

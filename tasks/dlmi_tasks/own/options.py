@@ -8,7 +8,8 @@ from typing import Any, Literal, TypedDict
 from numpy.typing import ArrayLike
 
 from dlmi_bench.errors import UsageError
-from dlmi_tasks.spec import Distortion, Recipe, Target
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Distortion, Target
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

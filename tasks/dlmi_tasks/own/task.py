@@ -16,7 +16,8 @@ from dlmi_tasks.own.memory import COPIES, check_memory, count_bytes
 from dlmi_tasks.own.normalisation import Moments, compute_moments, list_chunks
 from dlmi_tasks.own.options import Options
 from dlmi_tasks.own.plan import Index, Plan, make_plan
-from dlmi_tasks.spec import Images, Recipe, Target, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Images, Target, Task
 
 DEFAULT_RECIPE = Recipe(n_epochs=20, peak_lr=4e-3, augmentation="none")
 DEFAULT_MODELS = ("softmax", "mlp-64-32", "cnn-4", "cnn-32")

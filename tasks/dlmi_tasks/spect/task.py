@@ -1,6 +1,7 @@
 """Parkinson staging from DaT-SPECT slices as a task, with its other ways of preprocessing as arms.
 
-The recipes were chosen by validation accuracy, never by test accuracy (DECISIONS.md).
+The recipes were chosen by validation accuracy, never by test accuracy: those of compact nets by a search, whose ledger
+holds them (DECISIONS.md).
 """
 
 import math
@@ -12,8 +13,10 @@ from dlmi_bench.records import ARM
 from dlmi_tasks import SLICES, SPECT_ARMS, STACKS
 from dlmi_tasks.files import folders
 from dlmi_tasks.files.archives import Progress
+from dlmi_tasks.ledger import load_recipes
 from dlmi_tasks.own.options import check_name
-from dlmi_tasks.spec import Distortion, Recipe, Target, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Distortion, Target, Task
 from dlmi_tasks.spect.anatomy.grid import CROP
 from dlmi_tasks.spect.cohort.pool import load_pool
 from dlmi_tasks.spect.data import SIZES, SpectDataset
@@ -36,7 +39,7 @@ COMPACT = Recipe(
 )
 N_PICTURED = 2  # of each class, right ones and as many wrong ones
 SMALL = (60, 30, 60)  # patients that suffice to see everything work; their scans take seconds, not minutes
-RECIPES = {
+RECIPES = load_recipes("spect/frontier.json") | {
     "*": replace(COMPACT, n_epochs=40, peak_lr=1e-4),  # for the full-size nets; not tuned
     "vgg16-c": COMPACT,
     "resnet-c": replace(COMPACT, peak_lr=1e-2),

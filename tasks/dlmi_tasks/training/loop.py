@@ -18,7 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dlmi_bench.errors import UsageError
 from dlmi_bench.instruments.clock import Clock, Stopwatch
 from dlmi_models.arms import Step
-from dlmi_tasks.spec import Arrays, Recipe, Splits, Target, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Arrays, Splits, Target, Task
 from dlmi_tasks.training.compression.stages import Constraint, Stage, finish, list_stages
 from dlmi_tasks.training.optimisers import Optimisers
 from dlmi_tasks.training.source import open_source, to_tensors, weigh_classes

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
-from dlmi_tasks.spec import Recipe
+from dlmi_tasks.recipe import Recipe
 
 
 class Optimisers:

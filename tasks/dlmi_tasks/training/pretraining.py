@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from dlmi_models import ModelEntry
 from dlmi_tasks.files.archives import Progress
 from dlmi_tasks.files.cache import compute_key, load_or_make
-from dlmi_tasks.spec import Pool, Recipe, Task
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Pool, Task
 from dlmi_tasks.training.compression.stages import Stage
 from dlmi_tasks.training.loop import Loop, set_seed
 from dlmi_tasks.training.source import InMemory

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlmi_tasks.spec import Arrays, Distortion, Labels, Recipe, Stream
+from dlmi_tasks.recipe import Recipe
+from dlmi_tasks.spec import Arrays, Distortion, Labels, Stream
 from dlmi_tasks.training.distortion import distort
 
 

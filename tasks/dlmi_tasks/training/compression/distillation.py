@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from dlmi_bench.errors import UsageError
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks.files.cache import ArrayDict, compute_key, load_or_make
-from dlmi_tasks.spec import Arrays, Distillation, Distortion, Recipe, Splits, Task
+from dlmi_tasks.recipe import Distillation, Recipe
+from dlmi_tasks.spec import Arrays, Distortion, Splits, Task
 from dlmi_tasks.training.distortion import distort
 from dlmi_tasks.training.loop import EVAL_BATCH, Loss, train
 from dlmi_tasks.training.own import OpenSplits

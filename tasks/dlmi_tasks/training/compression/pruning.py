@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dlmi_bench.errors import UsageError
 from dlmi_models.arms import Step
-from dlmi_tasks.spec import Pruning
+from dlmi_tasks.recipe import Pruning
 
 EVERY = 8  # steps between two looks at the magnitudes
 

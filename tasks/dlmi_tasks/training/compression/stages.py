@@ -8,7 +8,7 @@ from torch import nn
 
 from dlmi_models.arms import FOLDED, Step
 from dlmi_models.reshaping import reshape
-from dlmi_tasks.spec import Pruning, Recipe
+from dlmi_tasks.recipe import Pruning, Recipe
 from dlmi_tasks.training.compression.bits import attach, bake
 from dlmi_tasks.training.compression.pruning import Masks, Pruner, list_weights
 
