@@ -22,14 +22,16 @@ from dlmi_reports.formats.registry import EXPORTS, FORMATS
 from dlmi_tasks import get_task
 from report_stores import fill_store
 
+FILES = ("onnx", "c")  # formats that are made of trained files
+
 
 @pytest.mark.parametrize("name", ["softmax", "resnet-c", "vit-c"])
 def test_computed_size_is_that_of_the_file(name: str, tmp_path: Path) -> None:
     """To the byte, also with counters of batches among the weights."""
     shape = (1, 16, 16) if name == "softmax" else (1, 50, 50)
     network = MODELS[name].build(shape, 3)
-    write_torch(network, name, shape, tmp_path / "a.safetensors")
-    about = {"model": f"{name} {'0' * 64} {'x'.join(map(str, shape))}"}
+    write_torch(network, name, shape, tmp_path / "a.safetensors", n_classes=3)
+    about = {"model": f"{name} {'0' * 64} {'x'.join(map(str, shape))}:3"}
     assert compute_safetensors_bytes(network.state_dict(), about) == (tmp_path / "a.safetensors").stat().st_size
     request = CountsRequest(subject=Subject(kind="model", name=name, input_shape=shape, n_classes=3), is_sized=True)
     (size,) = (figure for figure in run_counts_job(request, lambda *_: None) if figure.name == "size_bytes")
@@ -57,11 +59,12 @@ def test_store_of_counts_alone_is_shown_in_every_format(tmp_path: Path) -> None:
         store.add_done([(shown, "f")])
         written = write_report(store, store.folder / "report", list(FORMATS))
         assert "softmax" in next(path for path in written if path.name == "details.md").read_text(encoding="utf-8")
-        assert write_export(store, store.folder / "export", [name for name in EXPORTS if name != "onnx"])
+        assert write_export(store, store.folder / "export", [name for name in EXPORTS if name not in FILES])
         judge_store(store, None)
         store.close()
-    with pytest.raises(UnavailableError, match="no training left an ONNX file"):
-        write_export(Store(tmp_path / "alone", must_exist=True), tmp_path, ["onnx"])
+    for name in FILES:
+        with pytest.raises(UnavailableError, match="no training left an ONNX file"):
+            write_export(Store(tmp_path / "alone", must_exist=True), tmp_path, [name])
 
 
 @pytest.mark.slow

@@ -222,7 +222,7 @@ def test_report_of_elsewhere_alone_in_every_format(tmp_path: Path) -> None:
     store = Store(tmp_path / "out")
     store.add_done([(record, "f")])
     assert "report.md" in {path.name for path in write_report(store, tmp_path)}
-    assert write_export(store, tmp_path, [name for name in EXPORTS if name not in ("parquet", "onnx")])
+    assert write_export(store, tmp_path, [name for name in EXPORTS if name not in ("parquet", "onnx", "c")])
 
 
 def audit(*, is_clean: bool = True, reason: str = "", **counts: JsonValue) -> JsonValue:

@@ -17,6 +17,7 @@ from dlmi_bench.errors import UnavailableError, UsageError
 from dlmi_bench.instruments.clock import Clock, HostClock
 from dlmi_bench.instruments.cuda_clock import CudaClock
 from dlmi_bench.instruments.host.provenance import describe_compiler, describe_package
+from dlmi_bench.native.compiler import describe_tools, find_missing_compiler
 
 # Since 1.29 importing ONNX Runtime starts a thread that writes files and looks up its maker's host; this is the only
 # switch that is read early enough. Every import of it is in this package, which is imported first.
@@ -65,6 +66,7 @@ class BackendEntry:
         is_isolated: Whether it is judged in a process of its own, and on the measured seed alone.
         is_cuda: Whether it computes on a GPU, whose events then time it.
         is_compiled: Whether loading calls a compiler, which takes seconds.
+        describe_compiler: Returns its version in one line, and what else no import leads to.
     """
 
     module: str
@@ -77,6 +79,7 @@ class BackendEntry:
     is_isolated: bool = True
     is_cuda: bool = False
     is_compiled: bool = False
+    describe_compiler: Callable[[], str] = describe_compiler
 
     def load(self, path: Path, *, n_threads: int = 1, **choices: Any) -> Runner:
         """Load the artifact to run on `n_threads` threads; imports the runtime.
@@ -112,7 +115,7 @@ class BackendEntry:
         if missing := self.find_missing():
             return f"not available: {missing}"
         package = describe_package(self.package)
-        return f"{package}, {describe_compiler()}" if self.is_compiled else package
+        return f"{package}, {self.describe_compiler()}" if self.is_compiled else package
 
 
 BACKENDS: dict[str, BackendEntry] = {
@@ -169,6 +172,15 @@ BACKENDS: dict[str, BackendEntry] = {
         "bfloat16",
         options={"precision": "bfloat16"},
         find_missing=needs.find_missing_bfloat16,
+    ),
+    "c": BackendEntry(
+        "dlmi_bench.backends.c",
+        "onnx",
+        "C written from the ONNX file and compiled",
+        "dlmi-bench",
+        find_missing=find_missing_compiler,
+        is_compiled=True,
+        describe_compiler=describe_tools,
     ),
     "cuda": BackendEntry(
         "dlmi_bench.backends.cuda",

@@ -9,26 +9,47 @@ from dlmi_bench.cli.options import JsonOption, OutOption, print_json
 
 
 def export(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE.onnx]", help="With --format c: this file in place of results.")
+    ] = None,
+    *,
     format_: Annotated[
         list[str],
         typer.Option(
             "--format",
-            help="onnx, jsonl, csv, parquet, boamps, mlbom, model-card, checklist or methods-text; may be repeated.",
+            help="onnx, c, jsonl, csv, parquet, boamps, mlbom, model-card, checklist or methods-text; may be repeated.",
         ),
     ],
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the files; OUT/export by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the results for other tools: ONNX files, long form, model cards, checklists of a paper, ML-BOM, energy."""
+    """Write the results for other tools: ONNX files, nets in C, long form, model cards, papers, ML-BOM, energy."""
     from dlmi_bench.cli.answers import FilesAnswer
     from dlmi_bench.store import Store
     from dlmi_reports import write_export
     from dlmi_reports.formats.registry import EXPORTS, check_formats
 
     check_formats(format_, EXPORTS)
-    written = write_export(Store(out, must_exist=True), to or out / "export", format_)
+    if file:
+        written = _write_file(file, to or out / "export" / "c" / file.stem, format_)
+    else:
+        written = write_export(Store(out, must_exist=True), to or out / "export", format_)
     for path in written:
         typer.echo(path, err=as_json)
     if as_json:
         print_json(FilesAnswer(files=tuple(map(str, written))))
+
+
+def _write_file(file: Path, folder: Path, formats: list[str]) -> list[Path]:
+    """Write one ONNX file in C; it has no results that the other formats could tell of."""
+    from dlmi_bench.errors import UsageError
+    from dlmi_bench.native.reading.file import read_net
+    from dlmi_bench.native.writing.project import MANY_MACS, SLOW, write_project
+
+    if formats != ["c"]:
+        raise UsageError(f"{file}: an ONNX file is exported with --format c only", "leave it out to export results")
+    written = write_project(file, folder)
+    if read_net(file)[0].macs > MANY_MACS:
+        typer.echo(f"note: {SLOW}", err=True)
+    return written

@@ -108,7 +108,8 @@ def _size(network: "nn.Module", subject: Subject) -> Figure:
     """Size of the file that a training would write; in place of its hash of the program stand as many zeros."""
     from dlmi_bench.instruments.counts.weights import compute_safetensors_bytes
 
-    about = {"model": f"{subject.name} {'0' * 64} {subject.shape_text}"}
+    classes = f":{subject.n_classes}" if subject.n_classes else ""
+    about = {"model": f"{subject.name} {'0' * 64} {subject.shape_text}{classes}"}
     return _count(
         "size_bytes",
         compute_safetensors_bytes(network.state_dict(), about),

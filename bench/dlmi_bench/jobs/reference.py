@@ -109,11 +109,13 @@ def compute_file_reference(path: Path, examples: Examples, **choices: Any) -> Re
     """
     from onnx.reference import ReferenceEvaluator
 
+    from dlmi_bench.instruments.onnx.pooling import make_max_pool
+
     with graph_faults(path):
         whole, signature, tolerance = _load_whole(path, examples, **choices)
     n, batch = len(examples), signature.batch
     try:
-        evaluator: Any = ReferenceEvaluator(whole, new_ops=[_make_zip_map()])
+        evaluator: Any = ReferenceEvaluator(whole, new_ops=[_make_zip_map(), make_max_pool()])
 
         def run(part: Examples) -> Scores:
             feed = {name: _widen(array) for name, array in arrange(part, signature).items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dlmi_bench.errors import UsageError, list_choices
 from dlmi_reports.formats.boamps import write_boamps
+from dlmi_reports.formats.c import write_c
 from dlmi_reports.formats.card import write_cards
 from dlmi_reports.formats.html import write_html
 from dlmi_reports.formats.json import write_json
@@ -37,6 +38,7 @@ EXPORTS: dict[str, Callable[[Results, Path], list[Path]]] = {
     "mlbom": write_mlboms,
     "model-card": write_cards,
     "onnx": write_onnx,
+    "c": write_c,
     "checklist": write_checklists,
     "methods-text": write_methods_texts,
 }

@@ -1,0 +1,84 @@
+"""The two ways of a sum over taps: all positions of an image at once, or all channels of one position."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlmi_bench.native.net import Argument, Array, Shape, Tensor, Values
+from dlmi_bench.native.reading.builder import Builder
+
+WIDTH = 16  # numbers of the widest vector
+BLOCK = 4  # output channels that share what they read
+
+
+@dataclass(frozen=True)
+class TapSum:
+    """A convolution whose input is laid out.
+
+    Attributes:
+        source: Name of its weights in the ONNX file.
+        taps: Offset of each tap.
+        weights: (out, tap), float64.
+        shape: Of its output.
+    """
+
+    source: str
+    laid: Tensor
+    taps: Array
+    weights: Values
+    bias: Values
+    shape: Shape
+    n_groups: int
+
+    @property
+    def has_few_positions(self) -> bool:
+        """Estimate which way takes fewer cycles at a tap.
+
+        Two vectors of positions for four channels take 4 cycles, and one no less, since its sums wait for each other.
+        At one position, a vector of channels takes about 0.7 cycles, and reading what the tap reads 1.5.
+        """
+        n_out, height, width = self.shape
+        planes = -(-n_out // BLOCK) * 4 * -(-self.n_positions // (2 * WIDTH))
+        points = height * width * (0.7 * -(-n_out // WIDTH) + 1.5)
+        return self.n_groups == 1 and points < planes
+
+    @property
+    def n_positions(self) -> int:
+        """Positions from the first to the last, those between rows included."""
+        return (self.shape[1] - 1) * self.laid.row_stride + self.shape[2]
+
+    def add(self, builder: Builder, comment: str) -> Tensor:
+        """Call the faster of the two."""
+        n_out, n_taps = self.weights.shape
+        y, arguments = (self._make_points if self.has_few_positions else self._make_planes)(builder)
+        kernel = "conv_points" if self.has_few_positions else "conv"
+        comment += f", rows of {y.row}" if y.row else ""
+        macs = n_out * self.shape[1] * self.shape[2] * n_taps
+        return builder.call(kernel, self.laid, self.taps, *arguments, writes=y, comment=comment, macs=macs)
+
+    def _make_planes(self, builder: Builder) -> tuple[Tensor, tuple[Argument, ...]]:
+        n_out, n_taps = self.weights.shape
+        blocks = arrange_blocks(self.weights.reshape(self.n_groups, n_out // self.n_groups, n_taps))
+        comment = f"({n_out}, {n_taps}), {BLOCK} output channels beside each other"
+        w = builder.make_array(self.source, "weight", blocks, comment)
+        b = builder.make_array(self.source, "bias", self.bias, f"({n_out})")
+        plane = -(-self.n_positions // WIDTH) * WIDTH  # no vector may reach the next plane
+        y = builder.make_buffer("conv", self.shape, n_out * plane, row=self.laid.row_stride, plane=plane)
+        group = self.laid.shape[0] // self.n_groups * self.laid.plane_stride
+        return y, (w, b, y, self.n_groups, n_out // self.n_groups, n_taps, self.n_positions, group, plane)
+
+    def _make_points(self, builder: Builder) -> tuple[Tensor, tuple[Argument, ...]]:
+        n_out, n_taps = self.weights.shape
+        n_wide = -(-n_out // WIDTH) * WIDTH
+        filled = np.pad(self.weights.T, ((0, 0), (0, n_wide - n_out)))
+        w = builder.make_array(self.source, "weight", filled, f"({n_taps}, {n_out}), rows of {n_wide}")
+        filled = np.pad(self.bias, (0, n_wide - n_out))
+        b = builder.make_array(self.source, "bias", filled, f"({n_out}), filled up to {n_wide}")
+        row = builder.make_buffer("taps", (n_taps + n_wide,))
+        y = builder.make_buffer("conv", self.shape)
+        return y, (w, b, y, row, n_out, n_wide, n_taps, *self.shape[1:], self.laid.row_stride)
+
+
+def arrange_blocks(weights: Values) -> Values:
+    """Weights (group, out, tap) as (group, block of outputs, tap, output of the block), in one row."""
+    return np.concatenate([g[i : i + BLOCK].T.reshape(-1) for g in weights for i in range(0, len(g), BLOCK)])
