@@ -289,3 +289,10 @@ def test_fresh_network_is_counted_as_its_file(own_settings: None, tmp_path: Path
         assert checks.check_counted(fresh, [], 0).value == excess
         assert fresh.source_bytes > 1000
         MODELS.pop(f"referee-{name}")
+
+
+@pytest.mark.parametrize("name", ["sepconv-4-4-4", "conv-4-4-4", "mlp-8-4"])
+def test_a_new_network_holds_all_its_numbers_before_it_is_trained(name: str) -> None:
+    """Biases that begin as zeros count as well, else training would seem to make the network larger."""
+    fresh = run_fresh_job(FreshRequest(task="usps", model=name), lambda *_: None)
+    assert fresh.contents.n_parameters == fresh.n_parameters
