@@ -115,6 +115,27 @@ def test_folds_are_averaged(
     assert tuning.used_validation_accuracy == pytest.approx(0.9 - 0.0497)
 
 
+def test_a_fold_that_did_not_start_wins_nothing(
+    tiny: Task,  # noqa: F811
+    asked: tuple[list[TuneRequest], dict[str, Do]],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """The better recipe lost a fold to a dead worker: its mean is over others, so the complete one goes on."""
+
+    def do(request: TuneRequest) -> Record | BenchError:
+        if request.tried["peak_lr"] == 1 and request.fold == 1:
+            return BenchError("worker died", "free memory")
+        return lose(lambda r: float(r.tried["peak_lr"]))(request)
+
+    asked[1]["it"] = do
+    group = {"name": "g", "models": ["mlp-4"], "n_folds": 2, "recipes": [{"peak_lr": 1}, {"peak_lr": 2}]}
+    store = Store(tmp_path)
+    space = Space.model_validate({"task": "tiny", "shares": [1], "group": [group]})
+    _, (found,) = search_space(space, store, lambda _: None)
+    store.close()
+    assert [r.cell.seed_index for r in found.records] == [1, 10_001]
+
+
 def test_folds_share_no_example() -> None:
     """Five folds of the digits' size, each with its share of every class; the first is the one all trainings have."""
     labels = np.repeat(np.arange(10), 30)

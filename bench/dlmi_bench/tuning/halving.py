@@ -80,12 +80,17 @@ def search_space(space: Space, store: Store, say: Say) -> tuple[TuningOutcome, l
         records = try_all(requests, outcome, store, say)
         for tuned in outcome.models:
             own = [record for cell, record in records.items() if cell.model == tuned.model]
-            ranked = sorted(_group(own).items(), key=lambda pair: average(pair[1], "validation_loss"))
+            ranked = sorted(_group(own).items(), key=lambda pair: _rank(pair[1]))
             tuned.records += own
             left[tuned.model] = [i for i, _ in ranked[: ceil(len(ranked) / 2)]]
             if ranked:
                 best[tuned.model] = ranked[0][1]
     return outcome, [found for group in space.group for found in _list_found(group, best)]
+
+
+def _rank(records: Sequence[Record]) -> tuple[int, float]:
+    """Of least loss first; behind them recipes whose folds did not all start, as easy ones may be missing."""
+    return -len(records), average(records, "validation_loss")
 
 
 def _group(records: Sequence[Record]) -> dict[int, list[Record]]:
