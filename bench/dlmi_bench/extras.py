@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "xlsx": ("openpyxl",),
     "zstd": ("zstandard",),
+    "mcu": ("ziglang", "unicorn", "elftools"),
 }
 
 

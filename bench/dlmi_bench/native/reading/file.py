@@ -36,10 +36,24 @@ def read_net(path: Path, *, output: str = "", batch_axis: int | None = None) -> 
         DataError: an operator, a type or a layout that is not written in C, weights that are not finite, or too many.
     """
     with graph_faults(path):
+        builder, signature = open_net(path, output=output, batch_axis=batch_axis)
+        return _read(builder, signature), signature
+
+
+def open_net(path: Path, *, output: str = "", batch_axis: int | None = None) -> tuple[Builder, Signature]:
+    """Open a file that consists of operators that are written in C; its input is bound, and no node is read yet.
+
+    Args:
+        output, batch_axis: See `read_signature`.
+
+    Raises:
+        DataError: see `read_net`.
+    """
+    with graph_faults(path):
         model = load_graph(path, is_whole=False)
         signature = read_signature(model, output=output, batch_axis=batch_axis)
         _check(model, signature)
-        return _read(load_weights(model, path), signature), signature
+        return _begin(load_weights(model, path), signature), signature
 
 
 def _check(model: "ModelProto", signature: Signature) -> None:
@@ -59,7 +73,7 @@ def _check(model: "ModelProto", signature: Signature) -> None:
         raise DataError(f"the file computes in {precision}", "export it in float32")
 
 
-def _read(model: "ModelProto", signature: Signature) -> Net:
+def _begin(model: "ModelProto", signature: Signature) -> Builder:
     port = signature.inputs[0]
     shape = signature.example_shapes[port.name]
     if 0 in shape:
@@ -70,7 +84,12 @@ def _read(model: "ModelProto", signature: Signature) -> Net:
     uses, followers = _find_readers(scope.graph, signature)
     builder = Builder(scope, batch, uses, followers)
     builder.bind(port.name, Tensor(INPUT, shape))
-    for node in scope.graph.node:
+    return builder
+
+
+def _read(builder: Builder, signature: Signature) -> Net:
+    graph, shape = builder.scope.graph, builder.tensors[signature.inputs[0].name].shape
+    for node in graph.node:
         if node.op_type != "Constant" and not builder.done.issuperset(node.output):
             READERS[node.op_type](builder, node)
             if (n := sum(builder.sizes.values())) > MAX_SCRATCH:
@@ -80,7 +99,8 @@ def _read(model: "ModelProto", signature: Signature) -> Net:
     scores = builder.tensors[signature.output.name]
     scores = scores if scores.is_compact else builder.crop(scores)
     arrays = tuple(builder.arrays.values())
-    return Net(shape, scores.shape, scores, tuple(builder.calls), arrays, builder.sizes, count_parameters(model) or 0)
+    n_parameters = count_parameters(builder.scope.model) or 0
+    return Net(shape, scores.shape, scores, tuple(builder.calls), arrays, builder.sizes, n_parameters)
 
 
 def _find_readers(graph: "GraphProto", signature: Signature) -> "tuple[Counter[str], dict[str, list[NodeProto]]]":  # type: ignore[name-defined]  # noqa: F821
