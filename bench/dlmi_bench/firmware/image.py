@@ -81,6 +81,11 @@ def check_tools() -> None:
             raise UnavailableError(f"images for microcontrollers need the package {package}", REMEDY)
 
 
+def list_flags(target: Target) -> tuple[str, ...]:
+    """Arguments of the compiler for a target, without files."""
+    return ("-target", target.triple, f"-mcpu={target.cpu}", *FLAGS, *target.flags, "-Wl,-T,image.ld")
+
+
 def list_sources(net: IntegerNet, target: Target) -> dict[str, str]:
     """Texts of net.c, start.c and image.ld by name."""
     script = Template((FILES / "image.ld.in").read_text("utf-8"))
@@ -99,8 +104,8 @@ def build_image(net: IntegerNet, target: Target, folder: Path) -> Image:
     check_tools()
     for name, text in list_sources(net, target).items():
         write_text(folder / name, text)
-    command = (sys.executable, "-P", "-m", "ziglang", "cc", "-target", target.triple, f"-mcpu={target.cpu}", *FLAGS)
-    run_compiler((*command, "-Wl,-T,image.ld", "-o", "image.elf", "net.c", "start.c"), folder)
+    command = (sys.executable, "-P", "-m", "ziglang", "cc", *list_flags(target))
+    run_compiler((*command, "-o", "image.elf", "net.c", "start.c"), folder)
     image = read_image((folder / "image.elf").read_bytes(), target)
     for what, n, limit in (
         ("flash", image.sizes.flash, target.flash_bytes),

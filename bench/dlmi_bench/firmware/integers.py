@@ -115,11 +115,13 @@ def _choose_scale(row: Values, limit: int) -> float:
 def _finish(
     layer: Layer, weights: Integers, bias: Integers, multipliers: Integers, shift: int, reach: tuple[int, int]
 ) -> IntegerLayer:
-    """Put half of what the shift cuts off into the bias, and prove the range."""
+    """Put half of what the shift cuts off into the bias, round that to 8 bits and zeros, and prove the range."""
     bias = bias + ((1 << shift >> 1) + multipliers // 2) // multipliers
+    bias_shift = next(n for n in range(32) if np.abs(np.rint(bias / 2**n)).max() <= LARGEST)
+    bias = np.rint(bias / 2**bias_shift).astype(np.int64) << bias_shift
     slope = round(layer.slope * 2**SLOPE_BITS)
     found = prove_range(layer, weights, bias, multipliers, slope, reach)
-    return IntegerLayer(layer, weights, bias, multipliers, slope, shift, found)
+    return IntegerLayer(layer, weights, bias, bias_shift, multipliers, slope, shift, found)
 
 
 def prove_range(

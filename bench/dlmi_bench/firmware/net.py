@@ -65,6 +65,7 @@ class IntegerLayer:
         layer: The layer in floats.
         weights: (out, in, y, x), of `bits` bits.
         bias: (out,); half of what the shift cuts off is in it, so that the shift rounds to the nearest.
+        bias_shift: Zeros at the end of each bias, before which stand 8 bits.
         multipliers: (out,), 1 to 255; all 1 where scales are powers of two.
         slope: Numerator over 128.
         reach: Smallest and largest sum that any input can lead to, with multiplier and slope.
@@ -73,6 +74,7 @@ class IntegerLayer:
     layer: Layer
     weights: Integers
     bias: Integers
+    bias_shift: int
     multipliers: Integers
     slope: int
     shift: int

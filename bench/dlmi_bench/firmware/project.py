@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dlmi_bench.files import atomic_file, write_text
-from dlmi_bench.firmware.image import FLAGS, Image, list_sources
+from dlmi_bench.firmware.image import Image, list_flags, list_sources
 from dlmi_bench.firmware.net import IntegerNet
 from dlmi_bench.records import Figure
 from dlmi_bench.units import format_percent
@@ -55,8 +55,7 @@ def write_project(net: IntegerNet, image: Image, accuracy: Figure, folder: Path,
         accuracy=format_percent(accuracy.value, 2),
         n=accuracy.n,
         origin=hex(target.flash_origin),
-        command=f"python -m ziglang cc -target {target.triple} -mcpu={target.cpu} {' '.join(FLAGS)} \\\n"
-        "        -Wl,-T,image.ld -o image.elf net.c start.c",
+        command=f"python -m ziglang cc {' '.join(list_flags(target))} -o image.elf net.c start.c",
         n_inputs=net.n_inputs,
         exponent=net.exponent,
         n_classes=net.n_classes,

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 TAKEN = "Conv, Gemm, MatMul with Add, Relu, LeakyRelu, MaxPool, Flatten, Reshape"
 KEEPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout")  # operators that change no number
 POOLS = (2, 4, 8)
-MAX_SIDE = 255  # of whatever the table of layers holds in a byte
-MAX_INPUTS = 65535  # of a kernel, in two bytes
 REMEDY = f"export a chain of {TAKEN}"
 
 
@@ -80,34 +78,29 @@ def _read_node(chain: _Chain, node: "NodeProto") -> None:
     chain.tensor = node.output[0]
 
 
-def _append(chain: _Chain, layer: Layer) -> None:
-    """Add a layer; one whose kernel is the whole input reads it as a row for each of its channels."""
-    if max(*layer.shape, *layer.input_shape[:2], layer.input_shape[2] // 256) > MAX_SIDE:
-        raise DataError(f"{layer.name}: more than {MAX_SIDE} channels, rows or columns", "make the layer smaller")
-    chain.layers.append(layer)
-    chain.shape = layer.output_shape
-
-
 def _read_conv(chain: _Chain, node: "NodeProto") -> None:
     weights, name = chain.builder.get_constant(node, 1).astype(np.float64), f"Conv {node.input[1][:60]}"
-    n_out, _, *kernel = weights.shape
+    n_out, depth, *kernel = weights.shape
     has_bias = len(node.input) > 2 and node.input[2]
     bias = chain.builder.get_constant(node, 2).astype(np.float64) if has_bias else np.zeros(n_out)
     shape = chain.builder.find_shape(node, node.output[0])
     window = read_window(node, tuple(kernel), chain.shape, shape)
     n_groups, pad = read_attributes(node).get("group", 1), window.before[0]
     if n_groups not in (1, n_out):
-        raise refuse(node, "is taken in one group, or in one for each output channel")
+        raise refuse(node, "is taken in one group, or with a kernel of its own for each channel")
     if window.dilations != (1, 1) or window.strides != (window.strides[0],) * 2 or window.before != (pad, pad):
         raise refuse(node, "is taken without dilations, and with the same strides and padding in both directions")
     own = n_groups > 1
+    if own and depth > 1:
+        raise refuse(node, "is taken in one group, or with a kernel of its own for each channel")
     if shape[1:] == (1, 1) and tuple(kernel) == chain.shape[1:] and not any(window.before):
         n_rows = n_groups if own else 1
         row = prod(chain.shape) // n_rows
         layer = Layer(name, weights.reshape(n_out, 1, 1, row), bias, (n_rows, 1, row), shape, own)
     else:
         layer = Layer(name, weights, bias, chain.shape, shape, own, pad, window.strides[0])
-    _append(chain, layer)
+    chain.layers.append(layer)
+    chain.shape = shape
 
 
 def _read_dense(chain: _Chain, node: "NodeProto") -> None:
@@ -120,7 +113,7 @@ def _read_dense(chain: _Chain, node: "NodeProto") -> None:
     if len(node.input) > 2 and node.input[2]:
         bias = _fill(node, chain.builder.get_constant(node, 2) * attributes.get("beta", 1.0), n_out)
     name = f"{node.op_type} {node.input[1][:60]}"
-    _append(chain, Layer(name, weights.reshape(n_out, 1, 1, n_in), bias, (1, 1, n_in), (n_out, 1, 1)))
+    chain.layers.append(Layer(name, weights.reshape(n_out, 1, 1, n_in), bias, (1, 1, n_in), (n_out, 1, 1)))
     chain.shape = (n_out,)
 
 

@@ -13,14 +13,16 @@ from dlmi_bench.firmware.net import IntegerLayer, IntegerNet, Integers
 FILES = Path(__file__).parent / "files"
 COLUMNS = 110  # of a line of numbers
 NIBBLE = 15
+ALWAYS = "shift"  # field that the table has even of a single layer: C knows no empty one
 
 
 def format_source(net: IntegerNet) -> str:
     """C99 of a net; what all layers have in common is a number in the code, the rest is in the table."""
     fields, members = _place_fields([*map(_list_fields, net.layers)])
-    biases = np.concatenate([layer.bias for layer in net.layers])
+    biases = np.concatenate([layer.bias >> layer.bias_shift for layer in net.layers])
     multipliers = np.concatenate([layer.multipliers for layer in net.layers])
     weights = np.concatenate([layer.weights.reshape(-1) for layer in net.layers])
+    leaves = any(map(_leaves_map, net.layers))
     has_multipliers = bool((multipliers != 1).any())
     sizes = _list_sizes(net)
     rows = [", ".join(str(values[i]) for values in members.values()) for i in range(len(net.layers))]
@@ -31,9 +33,11 @@ def format_source(net: IntegerNet) -> str:
         weights=_format_array("weights", pack(weights) if net.bits == 4 else weights, f"of {net.bits} bits"),
         biases=_format_array("biases", biases, "one for each output channel"),
         multipliers=_format_array("multipliers", multipliers, "one for each output channel") if has_multipliers else "",
-        weight="unpack(k)" if net.bits == 4 else "weights[k]",
+        weight="unpack(k + j)" if net.bits == 4 else "weights[k + j]",
         unpack=UNPACK if net.bits == 4 else "",
-        scale="    sum *= multipliers[o];\n" if has_multipliers else "",
+        scale="sum *= multipliers[o];" if has_multipliers else "",
+        row_guard=f"if ((unsigned)i < {fields['height']})" if leaves else "",
+        column_guard=f"if ((unsigned)j < {fields['width']})" if leaves else "",
         n_layers=len(net.layers),
         n_inputs=net.n_inputs,
         n_classes=net.n_classes,
@@ -53,6 +57,13 @@ static int unpack(int k)
 """
 
 
+def _leaves_map(step: IntegerLayer) -> bool:
+    """Check whether a kernel ever reaches beyond the border of its map."""
+    layer = step.layer
+    sides = zip(layer.shape[1:], layer.weights.shape[2:], layer.input_shape[1:], strict=True)
+    return layer.pad > 0 or any((n - 1) * layer.stride + kernel > side for n, kernel, side in sides)
+
+
 def pack(weights: Integers) -> Integers:
     """Weights of 4 bits, two in a byte, the first one in its lower half."""
     filled = np.append(weights, 0)[: len(weights) + len(weights) % 2] & NIBBLE
@@ -67,11 +78,12 @@ def _list_sizes(net: IntegerNet) -> list[int]:
 def _list_fields(step: IntegerLayer) -> dict[str, int]:
     layer = step.layer
     _, depth, kernel_height, kernel_width = layer.weights.shape
+    _, height, width = layer.input_shape
     return {
         "n_out": layer.shape[0],
         "depth": depth,
-        "height": layer.input_shape[1],
-        "width": layer.input_shape[2],
+        "height": height,
+        "width": width,
         "kernel_height": kernel_height,
         "kernel_width": kernel_width,
         "rows": layer.shape[1],
@@ -80,7 +92,9 @@ def _list_fields(step: IntegerLayer) -> dict[str, int]:
         "stride": layer.stride,
         "pool": layer.pool.bit_length() - 1,
         "pool_mask": layer.pool - 1,
-        "has_own_maps": int(layer.has_own_maps),
+        "volume": depth * kernel_height * kernel_width,
+        "hop": height * width if layer.has_own_maps else 0,
+        "bias_shift": step.bias_shift,
         "slope": step.slope,
         "shift": step.shift,
     }
@@ -92,7 +106,7 @@ def _place_fields(rows: Sequence[dict[str, int]]) -> tuple[dict[str, str], dict[
     for name in rows[0]:
         values = tuple(row[name] for row in rows)
         same = next((other for other in members if members[other] == values), "")
-        if len(set(values)) == 1:
+        if len(set(values)) == 1 and name != ALWAYS:
             fields[name] = str(values[0])
         elif same:
             fields[name] = f"l->{same}"
