@@ -227,8 +227,8 @@ FOLLOWED = ["notebook", *(path.stem for path in GUIDE if "```console" in path.re
 
 @in_env
 def studies(session: nox.Session) -> None:
-    """Studies of own models and data, end to end: 2 minutes. What they measure nobody judges."""
-    files = ("tests/test_study.py", "tests/test_init.py")
+    """Own models, data and folders, and the API, end to end: 5 minutes. What they measure nobody judges."""
+    files = [f"tests/test_{name}.py" for name in ("study", "init", "api", "search_path", "report_subgroups")]
     run(session, "python", "-m", "pytest", "-m", "slow", "-n", "2", *files, *session.posargs)
 
 

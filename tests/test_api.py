@@ -41,6 +41,7 @@ def test_every_name_is_there_and_explained() -> None:
         exec("from dlmi_bench import nothing")  # noqa: S102
 
 
+@pytest.mark.slow
 def test_examples_in_docstrings(finished: Command, tmp_path: Path, own_settings: None) -> None:
     """Each function has an example, and each example runs, on the results of a tiny suite."""
     api = import_module("dlmi_bench.api")

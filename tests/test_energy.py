@@ -14,7 +14,8 @@ from dlmi_bench.instruments.host.activity import CpuUse
 from dlmi_bench.jobs import training
 from dlmi_bench.jobs.protocol import TrainRequest
 from dlmi_bench.jobs.training_figures import make_training_figures
-from dlmi_bench.records import Cell, Figure, Note
+from dlmi_bench.records import Cell, Figure, Mark, Note
+from dlmi_bench.selftest.learners import run_script
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.recipe import Recipe
@@ -64,6 +65,18 @@ def test_net_is_gross_less_the_idle_machine(clock: FakeClock) -> None:
     assert net.value == pytest.approx(0.225)
     assert "net of 0.25 W idle, from 3.0 s of sleep, neighbours on 0.10 CPUs" in net.method
     assert find(figures, "ram", is_net=True).reason == "a constant is the same at rest"
+
+
+def test_times_beside_busy_neighbours_are_marked(clock: FakeClock) -> None:
+    """Durations of a training whose window others used carry the mark of its energy; on a quiet machine none does."""
+    run, task = run_script([0.5, 1.0], clock), get_task("usps")
+    sample = measure_energy(lambda: clock.work(10**10), WattMeter(clock, 1.0), idle=IDLE, clock=clock)
+    for others, marks in ((19.0, {Mark.NOISY}), (0.0, set())):
+        busy = replace(sample, use=CpuUse(own=1.0, others=others))
+        figures = {f.name: f for f in make_training_figures(run, busy, task, {})}
+        for name in ("training_s", "evaluation_s", "time_to_target_s"):
+            assert {note.mark for note in figures[name].notes} == marks
+        assert not figures["n_epochs"].notes
 
 
 def test_net_below_zero_says_so(clock: FakeClock) -> None:

@@ -459,7 +459,7 @@ def test_tracker_that_failed_is_not_used_again(monkeypatch: pytest.MonkeyPatch, 
     meter = CodeCarbonMeter()
 
     def read_power() -> float:
-        sample = measure_energy(lambda: time.sleep(0.05), meter, min_window_s=0.0)
+        sample = measure_energy(lambda: time.sleep(0.25), meter, min_window_s=0.0)
         return sum(part.energy_j for part in sample.components if part.name == "ram") / sample.window_s
 
     power_w = read_power()

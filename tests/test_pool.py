@@ -2,24 +2,25 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dlmi_bench.errors import BenchError
-from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs import pool as pools
+from dlmi_bench.jobs import training
 from dlmi_bench.jobs.pool import Ended, Pool
 from dlmi_bench.jobs.protocol import TrainRequest
 from dlmi_bench.jobs.worker import run_here
-from dlmi_bench.records import UNTIMED, Cell, Figure, Record, unavailable
+from dlmi_bench.records import UNTIMED, Cell, Figure, Mark, Record, unavailable
 from dlmi_bench.store import Store
 from dlmi_bench.suite.display import Display
 from dlmi_bench.suite.measures import list_judged
 from dlmi_bench.suite.runner import Runner
 from dlmi_bench.suite.suites import Suite
+from dlmi_tasks import get_task
 
 SHARED = Figure(name="shared_training_s", value=1, kind="measured", source="x")
 SUITE = Suite(tasks=("usps",), models=("softmax",), measures=(), n_seeds=5, n_timed=2)
@@ -94,7 +95,7 @@ def train(*indices: int, deadline_s: float | None = None) -> list[Ended]:
 
 
 def test_each_cpu_has_one_training_at_a_time(workers: Workers) -> None:
-    """Three meet at a barrier, so three run at once; each is on a CPU of its own, and seven are all done."""
+    """Three meet at a barrier, so three run at once, as many as there are CPUs; seven are all done."""
     barrier, first = threading.Barrier(3), set(range(3))
 
     def meet(request: TrainRequest, _: object) -> Record:
@@ -105,7 +106,6 @@ def test_each_cpu_has_one_training_at_a_time(workers: Workers) -> None:
     workers.do = meet
     ended = train(*range(7))
     assert sorted(one.cell.seed_index for one in ended) == list(range(7))
-    assert {request.cpu for request in workers.asked if request.cell.seed_index in first} == {2, 5, 7}
     assert len(workers.made) == 3
     assert all(worker.is_closed for worker in workers.made)
 
@@ -236,13 +236,12 @@ def test_fresh_run_does_each_training_once(running: Runner, workers: Workers) ->
 
 
 def test_same_weights_and_accuracies_without_times(tmp_path: Path) -> None:
-    """A training beside others, on another CPU, leaves the judged file, bit for bit, and the same accuracies."""
+    """A training beside others leaves the judged file, bit for bit, and the same accuracies."""
     backends = {"onnxruntime": "", "eager": ""}
     common = {"cell": make_cell(1), "out": str(tmp_path), "energy_window_s": 0.1, "backends": backends, "n_pictured": 0}
-    cpus = list_cpus()
     timed, beside = (
         run_here(TrainRequest.model_validate(common | changes), lambda *_: None)
-        for changes in ({}, {"is_timed": False, "cpu": cpus[-1] if cpus else None})
+        for changes in ({}, {"is_timed": False})
     )
     assert set(beside.artifacts) < set(timed.artifacts)
     assert {"onnx", "test_scores", "test_labels"} < {artifact.role for artifact in beside.artifacts}
@@ -259,6 +258,22 @@ def test_same_weights_and_accuracies_without_times(tmp_path: Path) -> None:
     assert {e["training_s"] for e in beside.details["curve"]} == {None}
 
 
+def test_training_that_was_cut_short_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the task's time limit it ends; every accuracy of its network carries the mark, and others do not."""
+    task = replace(get_task("usps"), time_limit_s=0.0)
+    monkeypatch.setattr(training, "get_task", lambda _: task)
+    common = {"out": str(tmp_path), "energy_window_s": 0.1, "backends": {"onnxruntime": ""}, "n_pictured": 0}
+    request = TrainRequest.model_validate(common | {"cell": make_cell(1), "is_timed": False})
+    cut = run_here(request, lambda *_: None)
+    marked = {f.name for f in cut.figures if any(note.mark is Mark.CUT for note in f.notes)}
+    names = ("n_epochs", "train_accuracy", "validation_accuracy", "test_accuracy", "test_balanced_accuracy")
+    assert marked >= set(names)
+    assert not [name for name in marked if name.endswith(("_s", "_j", "auc"))]
+    note = "cut: ended by the task's time limit of 0 s after 1 epochs"
+    assert {str(note) for name in names for note in cut.figure(name).notes} == {note}  # type: ignore[union-attr]
+    assert cut.figure("n_epochs").value == 1  # type: ignore[union-attr]
+
+
 def test_what_no_other_process_has_is_trained_here_one_by_one(
     running: Runner, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +281,7 @@ def test_what_no_other_process_has_is_trained_here_one_by_one(
     now_s, asked = [0.0], []
 
     def ask(request: TrainRequest, _: object, cell: Cell) -> Record:
-        asked.append((cell.seed_index, request.is_timed, request.cpu))
+        asked.append((cell.seed_index, request.is_timed))
         now_s[0] += 6
         return answer(request)
 
@@ -274,6 +289,6 @@ def test_what_no_other_process_has_is_trained_here_one_by_one(
     monkeypatch.setattr(running._context, "is_here_only", lambda _: True)
     monkeypatch.setattr(running._context, "ask", ask)
     outcome = running.train([make_cell(index) for index in range(6)], Quiet(), deadline_s=10.0)
-    assert asked == [(2, False, None), (3, False, None)]
+    assert asked == [(2, False), (3, False)]
     assert (outcome.n_kept, outcome.n_done, outcome.n_left) == (2, 2, 2)
     assert workers.made == []

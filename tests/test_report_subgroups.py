@@ -43,6 +43,7 @@ def test_judged_answers_have_subgroups(command: Command) -> None:
     assert "too small: 6 examples, 10 are needed" in by_site["small"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_settings")
 def test_trainings_keep_sites(tmp_path: Path) -> None:
     """Sites of a task of one's own become subgroups, over seeds and folds; each example counts once."""

@@ -49,6 +49,7 @@ def hostile(tmp_path: Path) -> Command:
     return Command(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_on_path", [False, True])
 def test_folder_shadows_nothing(is_on_path: bool, hostile: Command) -> None:
     """`count`, `profile` and `run` work in it and with it on PYTHONPATH; the factory gets its own `models`."""
@@ -87,6 +88,7 @@ def test_warnings_as_errors_end_nothing(hostile: Command) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_gate_shadows_nothing(hostile: Command, finished: Command) -> None:
     """Nor do the gate's workers and its baseline import anything of the folder."""
     out = str(finished.folder / "out")

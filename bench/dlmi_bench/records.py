@@ -86,6 +86,7 @@ class Cell(Plain):
 class Mark(StrEnum):
     """Severity of a note, in the order in which marks are shown."""
 
+    CUT = "cut"
     CLUSTERED = "clustered"
     MIXED = "mixed"
     NOISY = "noisy"

@@ -1,4 +1,7 @@
-"""Jobs of cells side by side: as many at a time as there are CPUs, each in a worker with a CPU of its own."""
+"""Jobs of cells side by side: as many at a time as there are CPUs, each in a worker of its own.
+
+The system deals out the CPUs: another run beside this one would pin its jobs to the same ones.
+"""
 
 import os
 import threading
@@ -62,10 +65,10 @@ class Pool:
         self._lock, self._is_over = threading.Lock(), False
         self._workers: dict[int, Worker] = {}
         self._events: SimpleQueue[Ended | tuple[Cell, float] | None] = SimpleQueue()
-        cpus: list[int] | list[None] = list_cpus() or [None] * (os.cpu_count() or 1)
+        n_cpus = len(list_cpus()) or os.cpu_count() or 1
         self._threads = [
-            threading.Thread(target=self._serve, args=(index, cpu), daemon=True)
-            for index, cpu in enumerate(cpus[: self._n_requests])
+            threading.Thread(target=self._serve, args=(index,), daemon=True)
+            for index in range(min(n_cpus, self._n_requests))
         ]
 
     def __enter__(self) -> Self:
@@ -98,10 +101,10 @@ class Pool:
             done = (n_ended + sum(shares.values())) / self._n_requests
             on_progress(f"{n_ended} of {self._n_requests} trainings", done)
 
-    def _serve(self, index: int, cpu: int | None) -> None:
-        """Train one after another on one CPU."""
+    def _serve(self, index: int) -> None:
+        """Train one after another in one worker."""
         while request := self._take():
-            self._events.put(self._train(index, request.model_copy(update={"cpu": cpu})))
+            self._events.put(self._train(index, request))
         if worker := self._workers.get(index):
             worker.close()
         self._events.put(None)

@@ -62,14 +62,9 @@ Refusal = tuple[str, str]
 
 
 class CellRequest(Request[Record]):
-    """Do one cell.
-
-    Attributes:
-        cpu: To pin to; None for the first.
-    """
+    """Do one cell."""
 
     cell: Cell
-    cpu: int | None = None
 
 
 class TrainRequest(CellRequest):

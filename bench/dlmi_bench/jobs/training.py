@@ -28,9 +28,9 @@ from dlmi_bench.jobs.evaluation import evaluate
 from dlmi_bench.jobs.finished import check_onnx, list_missing_figures, load_checkpoint, read_checkpoint
 from dlmi_bench.jobs.plugins import find_obstacle, list_sources
 from dlmi_bench.jobs.protocol import OnProgress, TrainRequest
-from dlmi_bench.jobs.training_figures import make_duration, make_training_figures
+from dlmi_bench.jobs.training_figures import list_limits, make_duration, make_training_figures
 from dlmi_bench.jobs.watch import allow, pause, watch
-from dlmi_bench.records import ARM, UNTIMED, Artifact, Cell, Figure, Record, unavailable
+from dlmi_bench.records import ARM, UNTIMED, Artifact, Cell, Figure, Note, Record, unavailable
 from dlmi_bench.store.artifacts import put_array, put_artifact
 from dlmi_models import MODELS, ModelEntry
 from dlmi_tasks import get_task
@@ -45,7 +45,11 @@ IN_MEMORY = "in memory before the training clock starts"
 
 @dataclass(frozen=True)
 class Trained:
-    """A training or finished weights: the files, what is known of how they came about, and its figures."""
+    """A training or finished weights: the files, what is known of how they came about, and its figures.
+
+    Attributes:
+        limits: Why it is shorter than its recipe says; the accuracies of its network say so too.
+    """
 
     files: dict[str, Artifact]
     figures: list[Figure]
@@ -53,6 +57,7 @@ class Trained:
     start: dict[str, JsonValue]
     curve: list[dict[str, JsonValue]]
     is_reproducible: bool | None = None
+    limits: tuple[Note, ...] = ()
 
 
 def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
@@ -60,7 +65,8 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
     cell, entry = request.cell, MODELS[request.cell.model]
     out, task = Path(request.out), get_task(cell.task)
     torch.set_num_threads(1)
-    CpuHopper(None if request.cpu is None else [request.cpu])(0)
+    if request.is_timed:
+        CpuHopper()(0)
     with Stopwatch() as loading:
         data, splits = _load(task, cell)
     seen, listed = OpenSplits(splits.train, splits.validation), list[str]()
@@ -84,7 +90,7 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
     loading_s = make_duration("loading_s", loading.total_s) if request.is_timed else unavailable("loading_s", UNTIMED)
     return Record(
         cell=cell,
-        figures=(*trained.figures, *evaluated.figures, loading_s),
+        figures=(*trained.figures, *_add_limits(evaluated.figures, trained.limits), loading_s),
         artifacts=(*trained.files.values(), *evaluated.artifacts, *_keep_index(splits, out)),
         provenance={
             "data": data.describe(),
@@ -105,6 +111,11 @@ def run_train_cell(request: TrainRequest, on_progress: OnProgress) -> Record:
             **({"opened": listed} if cell.is_disguised else {}),
         },
     )
+
+
+def _add_limits(figures: list[Figure], limits: tuple[Note, ...]) -> list[Figure]:
+    """Let the accuracies of a training that was cut short say so."""
+    return [f.model_copy(update={"notes": (*f.notes, *limits)}) if f.name.endswith("accuracy") else f for f in figures]
 
 
 def _load(task: Task, cell: Cell) -> tuple[Dataset, Splits]:
@@ -176,6 +187,7 @@ def _train_here(
         start=describe_start(entry, start) | ({"teaching_sha256": teaching.sha256} if teaching else {}),
         curve=[asdict(e) | ({} if request.is_timed else {"training_s": None}) for e in run.curve],
         is_reproducible=is_reproducible,
+        limits=list_limits(run, task),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.energy import EnergySample
 from dlmi_bench.instruments.energy_figures import make_energy_figures, make_target_figures
-from dlmi_bench.records import UNTIMED, Figure, unavailable
+from dlmi_bench.records import UNTIMED, Figure, Mark, Note, unavailable
 from dlmi_bench.units import format_share
 from dlmi_tasks.spec import Task
 from dlmi_tasks.training.loop import TrainingRun
@@ -14,7 +14,7 @@ BEFORE = {
     "pretraining_s": "the trunk was trained",
     "teaching_s": "teachers were trained and answered distorted training images",
 }
-SHARED = "on one CPU of its own, while other trainings ran; it enters no comparison"
+SHARED = "on one thread, while other trainings ran; it enters no comparison"
 
 
 def make_training_figures(
@@ -32,13 +32,20 @@ def make_training_figures(
     """
     ended = f"{run.n_epochs} epochs" + (f", {run.training_s:.1f} s" if is_timed else "")
     energies = _describe_energy(energy, run, task)
-    figures = [*_describe_run(run, task, ended), *energies]
+    doubts = tuple(energy.complaints) if isinstance(energy, EnergySample) else ()
+    figures = [*_describe_run(run, task, ended, doubts), *energies]
     for name, value in before.items():
         figures += [] if value is None else _make_before(name, value, energies[0], run)
     if is_timed:
         return figures
     untimed = [unavailable(f.name, UNTIMED) if f.name.endswith("_s") else f for f in figures]
     return [*untimed, make_duration("shared_training_s", run.training_s).model_copy(update={"method": SHARED})]
+
+
+def list_limits(run: TrainingRun, task: Task) -> tuple[Note, ...]:
+    """List why a training is shorter than its recipe says; every accuracy of its network carries it."""
+    over = f"ended by the task's time limit of {task.time_limit_s:.0f} s after {run.n_epochs} epochs"
+    return (Note(Mark.CUT, over),) if run.is_timed_out else ()
 
 
 def make_duration(name: str, value: float) -> Figure:
@@ -71,14 +78,17 @@ def _describe_energy(energy: EnergySample | MeasurementError, run: TrainingRun, 
     return [*energies, *make_target_figures(energies, run.time_to_target_s, run.training_s)]
 
 
-def _describe_run(run: TrainingRun, task: Task, ended: str) -> list[Figure]:
+def _describe_run(run: TrainingRun, task: Task, ended: str, doubts: tuple[Note, ...]) -> list[Figure]:
     def timed(name: str, value: float) -> Figure:
-        return Figure(name=name, value=value, kind="measured", source="perf_counter_ns", conditions={"threads": 1})
+        notes = doubts if name.endswith("_s") else ()
+        clock, conditions = "perf_counter_ns", {"threads": 1}
+        return Figure(name=name, value=value, kind="measured", source=clock, conditions=conditions, notes=notes)
 
+    limits = list_limits(run, task)
     figures = [
         timed("training_s", run.training_s),
         timed("evaluation_s", run.evaluation_s),
-        Figure(name="n_epochs", value=run.n_epochs, kind="counted", source="training loop"),
+        Figure(name="n_epochs", value=run.n_epochs, kind="counted", source="training loop", notes=limits),
         Figure(name="n_samples", value=run.n_samples, kind="counted", source="training loop")
         if run.n_samples is not None
         else unavailable("n_samples", "fit reported none"),

@@ -9,9 +9,9 @@ import torch
 
 from dlmi_bench.errors import describe_cause
 from dlmi_bench.instruments.clock import Stopwatch
-from dlmi_bench.instruments.pinning import CpuHopper
 from dlmi_bench.jobs.protocol import OnProgress, TuneRequest
-from dlmi_bench.records import Figure, Note, Record, unavailable
+from dlmi_bench.jobs.training_figures import list_limits
+from dlmi_bench.records import Figure, Record, unavailable
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.spec import Task
@@ -20,7 +20,7 @@ from dlmi_tasks.training.loop import TrainingRun, train, warm_up
 from dlmi_tasks.training.own import OpenSplits
 from dlmi_tasks.training.start import begin, load_start, tell
 
-SPENT = "training with its validations, on one CPU of its own, while other trials ran; without loading and pretraining"
+SPENT = "training with its validations, on one thread, while other trials ran; without loading and pretraining"
 FIGURES = ("validation_accuracy", "validation_loss")
 
 
@@ -28,7 +28,6 @@ def run_tuning_job(request: TuneRequest, on_progress: OnProgress) -> Record:
     """Try one recipe. A training that fails or diverges is a trial without an accuracy; the test split stays closed."""
     cell, entry, task = request.cell, MODELS[request.cell.model], get_task(request.cell.task)
     torch.set_num_threads(1)
-    CpuHopper(None if request.cpu is None else [request.cpu])(0)
     data = task.load()
     splits = data.split(None, request.fold) if task.n_validation is None else data.cut(task.n_validation, request.fold)
     seed = cell.seed + request.fold
@@ -64,7 +63,6 @@ def _try(learn: Callable[..., TrainingRun], splits: OpenSplits, task: Task, on_p
     last = run.curve[-1]
     if not isfinite(last.validation_loss):
         return _refuse(f"diverged: the validation loss is {last.validation_loss} after {run.n_epochs} epochs")
-    over = f"ended by the task's time limit of {task.time_limit_s:.0f} s after {run.n_epochs} epochs"
     n_nonzero = sum(int(w.count_nonzero()) for w in run.network.parameters())
     return [
         Figure(
@@ -77,7 +75,7 @@ def _try(learn: Callable[..., TrainingRun], splits: OpenSplits, task: Task, on_p
                 kind="measured",
                 source="training loop",
                 n=len(splits.validation),
-                notes=(Note(None, over),) if run.is_timed_out else (),
+                notes=list_limits(run, task),
             )
             for name in FIGURES
         ),

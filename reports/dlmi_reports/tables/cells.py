@@ -73,7 +73,11 @@ def render_untimed(model: ModelResults) -> str:
 
 
 def render_spread(model: ModelResults, name: str) -> str:
-    """Write the median over seeds, with smallest and largest."""
+    """Write the median over seeds, with smallest and largest, and the marks of all of them."""
+    return add_marks(_render_range(model, name), *(record.figure(name) for record in model.trainings))
+
+
+def _render_range(model: ModelResults, name: str) -> str:
     values = model.values(name)
     if not values and unit_of(name) == "s" and model.trainings and not model.timed:
         return f"n/a ({UNTIMED})"
