@@ -1,6 +1,5 @@
 """Images for microcontrollers as a function."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +8,9 @@ from dlmi_bench.api.answer import Answer
 from dlmi_bench.errors import UsageError, list_choices
 
 if TYPE_CHECKING:
-    from dlmi_bench.firmware.session import Examples, FirmwareNet
+    from dlmi_bench.firmware.session import FirmwareNet
     from dlmi_bench.records import Artifact
     from dlmi_bench.store import Store
-
-N_CALIBRATION = 500  # training images that scales are chosen on
 
 
 def firmware(
@@ -52,16 +49,22 @@ def firmware(
     from dlmi_bench.firmware.session import Limits, make_firmware
     from dlmi_bench.firmware.targets import TARGETS
     from dlmi_bench.firmware.text import format_firmware, list_rows
+    from dlmi_bench.jobs.firmware import load_examples
+    from dlmi_bench.jobs.plugins import load_entry_points
+    from dlmi_tasks import TASKS
 
     names = tuple(dict.fromkeys(targets)) or tuple(TARGETS)
     for name in names:
         if name not in TARGETS:
             raise UsageError(f"no target {name!r}", list_choices(name, TARGETS))
+    load_entry_points()
+    if task not in TASKS:
+        raise UsageError(f"no task {task!r}", list_choices(task, TASKS))
     if bits not in (4, 8):
         raise UsageError(f"{bits} bits", "use 8 or 4")
     found = []
     for name, path, index in _find_files(str(model), task, tuple(dict.fromkeys(seeds)), Path(out)):
-        examples = _load_examples(task, index, path)
+        examples = load_examples(task, index, path)
         folder = Path(to) / name.replace("/", "-").replace(", ", "-").replace(" ", "-") if to else None
         limits = Limits(limit_flash, limit_ram)
         chosen = [TARGETS[target] for target in names]
@@ -97,21 +100,3 @@ def _list_trained(store: "Store", task: str) -> "dict[tuple[str, int], Artifact]
         for artifact in record.artifacts
         if artifact.role == "onnx"
     }
-
-
-def _load_examples(task: str, index: int, path: Path) -> "Examples":
-    """Training images to choose scales on, and the test split, which is read once for this file."""
-    from dlmi_bench.firmware.session import Examples
-    from dlmi_bench.jobs.plugins import load_entry_points
-    from dlmi_tasks import TASKS, get_task
-    from dlmi_tasks.spec import Arrays
-
-    load_entry_points()
-    if task not in TASKS:
-        raise UsageError(f"no task {task!r}", list_choices(task, TASKS))
-    known = get_task(task)
-    splits = known.load().split(known.n_validation, index)
-    train = splits.train if isinstance(splits.train, Arrays) else splits.train.head(N_CALIBRATION)
-    with path.open("rb") as file:
-        test = splits.test.read(hashlib.file_digest(file, "sha256").hexdigest())
-    return Examples(train.images[:N_CALIBRATION], test.images, test.labels, test.groups)
