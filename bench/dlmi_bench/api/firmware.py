@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 N_CALIBRATION = 500  # training images that scales are chosen on
 
 
-def firmware(
+def build_firmware(
     model: str | Path,
     targets: Iterable[str] = (),
     *,
