@@ -48,6 +48,12 @@ def build_firmware(
         DataError: the net is not for microcontrollers, is too large for a target, or its sums could leave 32 bits.
         UnavailableError: compiler or simulator are not installed.
         MeasurementError: an image does not run.
+
+    Example, with the extra mcu:
+        >>> import dlmi_bench
+        >>> made = dlmi_bench.build_firmware("softmax", ["cortex-m0plus"], out=out)  # doctest: +SKIP
+        >>> bool(made.to_dataframe()["flash_bytes"][0] < 3000)  # doctest: +SKIP
+        True
     """
     from dlmi_bench.firmware.session import Limits, make_firmware
     from dlmi_bench.firmware.targets import TARGETS

@@ -7,7 +7,7 @@ from dlmi_bench.files import atomic_file, write_text
 from dlmi_bench.firmware.image import Image, list_flags, list_sources
 from dlmi_bench.firmware.net import IntegerNet
 from dlmi_bench.records import Figure
-from dlmi_bench.units import format_percent
+from dlmi_bench.units import clean_line, format_percent
 
 README = """\
 # A net for {target}
@@ -52,7 +52,7 @@ def write_project(net: IntegerNet, image: Image, accuracy: Figure, folder: Path,
     assert accuracy.lo is not None
     assert accuracy.hi is not None
     text = README.format(
-        target=f"{target.name}: {name}",
+        target=f"{target.name}: {clean_line(name)}",
         **asdict(sizes),
         **{part: format_percent(getattr(accuracy, part), 2) for part in ("lo", "hi")},
         accuracy=format_percent(accuracy.value, 2),

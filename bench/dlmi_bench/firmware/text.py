@@ -49,7 +49,7 @@ def format_firmware(nets: list[FirmwareNet], task: str) -> str:
 def _list_lines(net: FirmwareNet, task: str) -> list[str]:
     head = f"{clean_line(net.name)} on {clean_line(task)}: {format_count(net.n_weights)} weights of {net.bits} bits, "
     head += f"{format_count(net.macs)} multiply-accumulates; scales of {net.n_calibration} training images"
-    lines = [*wrap(head, WIDTH), ""]
+    lines = [*wrap(head, WIDTH, break_on_hyphens=False), ""]
     for label, values in _list_figures(net):
         lines.append(label.ljust(LABEL) + "".join(value.rjust((WIDTH - LABEL) // len(net.images)) for value in values))
     short = [f"FAILS on {image.target}: {text}" for image in net.images for text in image.shortfalls]
