@@ -13,7 +13,6 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "xlsx": ("openpyxl",),
     "zstd": ("zstandard",),
-    "mcu": ("ziglang", "unicorn", "elftools"),
 }
 
 

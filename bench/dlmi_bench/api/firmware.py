@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dlmi_bench.store import Store
 
 
-def firmware(
+def build_firmware(
     model: str | Path,
     targets: Iterable[str] = (),
     *,
@@ -45,6 +45,12 @@ def firmware(
         DataError: the net is not for microcontrollers, is too large for a target, or its sums could leave 32 bits.
         UnavailableError: compiler or simulator are not installed.
         MeasurementError: an image does not run.
+
+    Example, with the extra mcu:
+        >>> import dlmi_bench
+        >>> made = dlmi_bench.build_firmware("softmax", ["cortex-m0plus"], out=out)  # doctest: +SKIP
+        >>> bool(made.to_dataframe()["flash_bytes"][0] < 3000)  # doctest: +SKIP
+        True
     """
     from dlmi_bench.firmware.session import Limits, make_firmware
     from dlmi_bench.firmware.targets import TARGETS

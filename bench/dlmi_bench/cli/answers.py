@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from dlmi_bench.firmware.session import FirmwareNet
 from dlmi_bench.gating.sides.baseline import Entry
 from dlmi_bench.instruments.doctor import Finding
 from dlmi_bench.jobs.subject import Subject
@@ -298,53 +299,15 @@ class CompareAnswer(JsonAnswer):
     failures: dict[str, str]
 
 
-class FirmwareSizes(Plain):
-    """Bytes of an image, counted from its ELF file; `static` is RAM, `stack` the worst case."""
+class FirmwareAnswer(JsonAnswer):
+    """Images of nets for microcontrollers: sizes are counted from ELF files, instructions and deepest stacks simulated.
 
-    vectors: int
-    code: int
-    constants: int
-    static: int
-    stack: int
-
-
-class FirmwareImage(Plain):
-    """An image for a target, and what was seen on a simulated core.
-
-    `stack_bytes` is the deepest stack that was seen, `instructions` are of an example, by function. `n_equal` answers
-    are those of the integer reference to the last bit. `shortfalls` say what does not hold.
+    An input x of a net becomes round(x * 2 ** exponent). `reach` has the smallest and largest sum of each layer, proved
+    for any input; `n_equal` answers are those of the integer reference to the last bit; `shortfalls` say what fails.
     """
 
-    target: str
-    chip: str
-    sizes: FirmwareSizes
-    stack_bytes: int
-    instructions: dict[str, float]
-    n_equal: int
-    accuracy: Figure
-    shortfalls: tuple[str, ...]
-    took_s: float
-
-
-class FirmwareFigures(Plain):
-    """A net in integers and its images; `reach` has smallest and largest sum of each layer, proved for any input."""
-
-    name: str
-    bits: int
-    n_weights: int
-    macs: int
-    n_calibration: int
-    exponent: int
-    reach: dict[str, tuple[int, int]]
-    float_accuracy: Figure
-    images: tuple[FirmwareImage, ...]
-
-
-class FirmwareAnswer(JsonAnswer):
-    """Images of nets for microcontrollers; an input x of a net becomes round(x * 2 ** exponent)."""
-
     task: str
-    nets: tuple[FirmwareFigures, ...]
+    nets: tuple[FirmwareNet, ...]
 
 
 class RefereedChecks(Plain):

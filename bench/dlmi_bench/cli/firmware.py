@@ -1,6 +1,5 @@
 """The command `firmware`: a trained net as images for microcontrollers, run on simulated cores."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +31,7 @@ def firmware(
     All test images are answered on a simulated core and compared with integers on this machine. Exit code 10 where an
     image takes more than a limit, or answers otherwise.
     """
-    answer = api.firmware(
+    answer = api.build_firmware(
         model,
         target or (),
         task=task,
@@ -46,7 +45,7 @@ def firmware(
     if as_json:
         from dlmi_bench.cli.answers import FirmwareAnswer
 
-        print_json(FirmwareAnswer.model_validate({"task": task, "nets": [asdict(net) for net in answer.content]}))
+        print_json(FirmwareAnswer(task=task, nets=tuple(answer.content)))
     else:
         say(str(answer))
     if any(net.has_failed for net in answer.content):

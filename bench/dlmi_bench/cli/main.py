@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "count": (count, "count mlp-64-32"),
     "profile": (profile, "profile softmax --backend onnxruntime --seconds 5"),
     "compare": (compare, "compare a.onnx b.onnx --test test.npz"),
-    "firmware": (firmware, "firmware sepconv-6-9-10 --target cortex-m0plus --limit-flash 2048 --limit-ram 1024"),
+    "firmware": (firmware, "firmware sepconv-6-9-10 --limit-flash 2048"),
     "referee": (referee, "referee mlp-64-32 net.py:make_net --task usps"),
     "merge": (merge, "merge machine-1 machine-2 --to all"),
     "import-benchmark": (import_benchmark, "import-benchmark timings.json --out imported"),

@@ -28,27 +28,23 @@ REMEDY = "pip install 'dlmi-bench[mcu]'"
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of an image, counted from its ELF file.
+    """Sizes of an image, counted from its ELF file.
 
     Attributes:
-        constants: Weights, biases and tables, with the gaps that align them.
-        static: RAM of maps and scores.
-        stack: Frames of all functions together. None calls itself, so that no chain of calls is deeper.
+        flash_bytes: Vectors, code and constants.
+        constants_bytes: Weights, biases and tables, with the gaps that align them.
+        ram_bytes: Static part and stack.
+        static_bytes: Maps and scores.
+        stack_bytes: Frames of all functions together. None calls itself, so that no chain of calls is deeper.
     """
 
-    vectors: int
-    code: int
-    constants: int
-    static: int
-    stack: int
-
-    @property
-    def flash(self) -> int:
-        return self.vectors + self.code + self.constants
-
-    @property
-    def ram(self) -> int:
-        return self.static + self.stack
+    flash_bytes: int
+    vectors_bytes: int
+    code_bytes: int
+    constants_bytes: int
+    ram_bytes: int
+    static_bytes: int
+    stack_bytes: int
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,8 @@ def build_image(net: IntegerNet, target: Target, folder: Path) -> Image:
     run_compiler((*command, "-o", "image.elf", "net.c", "start.c"), folder)
     image = read_image((folder / "image.elf").read_bytes(), target)
     for what, n, limit in (
-        ("flash", image.sizes.flash, target.flash_bytes),
-        ("RAM", image.sizes.ram, target.ram_bytes),
+        ("flash", image.sizes.flash_bytes, target.flash_bytes),
+        ("RAM", image.sizes.ram_bytes, target.ram_bytes),
     ):
         if n > limit:
             cause = f"the image takes {n} bytes of {what}; {target.chip}, for {target.name}, has {limit}"
@@ -143,7 +139,7 @@ def read_image(elf: bytes, target: Target) -> Image:
         target,
         elf,
         bytes(content),
-        Sizes(vectors, code, len(content) - vectors - code, static, stack),
+        Sizes(len(content), vectors, code, len(content) - vectors - code, static + stack, static, stack),
         {name: found[name]["st_value"] & ~1 if name != "stack_top" else found[name]["st_value"] for name in SYMBOLS},
         {s.name: (s["st_value"] & ~1, s["st_size"]) for s in found.values() if s["st_info"]["type"] == "STT_FUNC"},
     )

@@ -15,8 +15,10 @@ import numpy as np
 import unicorn
 from unicorn import arm_const, riscv_const
 
+from dlmi_bench.firmware.machine_code import count_block
+
 PAGE = 4096
-TIMEOUT_US = 30 * 10**6  # of one example
+TIMEOUT_US = 30 * 10**6  # of the first example
 PATTERN = 0xA5  # of RAM that nobody has written
 
 
@@ -50,7 +52,8 @@ class Machine:
             first, stack = self._request["flash_origin"], 0
         self.core.reg_write(self._stack, stack)
         self.core.reg_write(self._link, at["halt"] | self._is_arm)
-        self.core.emu_start(first | self._is_arm, at["halt"], timeout=TIMEOUT_US)
+        timeout = TIMEOUT_US if is_boot else 0  # whose thread would cost every example a millisecond
+        self.core.emu_start(first | self._is_arm, at["halt"], timeout=timeout)
         if self.core.reg_read(self._counter) != at["halt"]:
             raise TimeoutError("the image does not end")
         scores = bytes(self.core.mem_read(at["net_scores"], 4 * self._request["n_classes"]))
@@ -75,21 +78,11 @@ def count_instructions(machine: Machine, flash: bytes, origin: int) -> Counter[i
 
     def step(_core: object, address: int, size: int, _data: object) -> None:
         if (address, size) not in lengths:
-            lengths[address, size] = _count_block(flash[address - origin : address - origin + size], is_arm=is_arm)
+            lengths[address, size] = count_block(flash[address - origin : address - origin + size], is_arm=is_arm)
         counts[address] += lengths[address, size]
 
     machine.core.hook_add(unicorn.UC_HOOK_BLOCK, step)
     return counts
-
-
-def _count_block(code: bytes, *, is_arm: bool) -> int:
-    """Instructions of two and of four bytes: the first half says which."""
-    n = i = 0
-    while i < len(code):
-        half = int.from_bytes(code[i : i + 2], "little")
-        is_long = half >> 11 >= 0b11101 if is_arm else half & 3 == 3
-        i, n = i + (4 if is_long else 2), n + 1
-    return n
 
 
 def main(folder: Path) -> None:

@@ -1,20 +1,23 @@
 """A folder of an image: sources, image, and how to use them."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from dlmi_bench.files import atomic_file, write_text
 from dlmi_bench.firmware.image import Image, list_flags, list_sources
 from dlmi_bench.firmware.net import IntegerNet
 from dlmi_bench.records import Figure
-from dlmi_bench.units import format_percent
+from dlmi_bench.units import clean_line, format_percent
 
 README = """\
 # A net for {target}
 
 | what | how much | how known |
 |---|---|---|
-| flash | {flash} bytes: vectors {vectors}, code {code}, constants {constants} | counted from image.elf |
-| RAM | {ram} bytes: maps and scores {static}, stack {stack} in the worst case | counted from image.elf |
+| flash | {flash_bytes} bytes | counted from image.elf |
+| - vectors, code, constants | {vectors_bytes}, {code_bytes}, {constants_bytes} bytes | counted from image.elf |
+| RAM | {ram_bytes} bytes | counted from image.elf |
+| - maps and scores, worst stack | {static_bytes}, {stack_bytes} bytes | counted from image.elf |
 | accuracy | {accuracy} % [{lo}, {hi}] of {n} test images | answers of image.bin on a simulated core |
 
 `net.c` is C99 without a library, and computes with integers only. `start.c` has what runs after a reset, `image.ld`
@@ -49,8 +52,8 @@ def write_project(net: IntegerNet, image: Image, accuracy: Figure, folder: Path,
     assert accuracy.lo is not None
     assert accuracy.hi is not None
     text = README.format(
-        target=f"{target.name}: {name}",
-        **{part: getattr(sizes, part) for part in ("flash", "vectors", "code", "constants", "ram", "static", "stack")},
+        target=f"{target.name}: {clean_line(name)}",
+        **asdict(sizes),
         **{part: format_percent(getattr(accuracy, part), 2) for part in ("lo", "hi")},
         accuracy=format_percent(accuracy.value, 2),
         n=accuracy.n,

@@ -60,7 +60,7 @@ class Firmware:
     target: str
     chip: str
     sizes: Sizes
-    stack_bytes: int
+    simulated_stack_bytes: int
     instructions: dict[str, float]
     n_equal: int
     accuracy: Figure
@@ -162,15 +162,18 @@ def _judge(
     target, sizes = image.target, image.sizes
     shortfalls = [
         f"{n} bytes of {what}, {n - limit} more than the limit of {limit}"
-        for what, n, limit in (("flash", sizes.flash, limits.flash_bytes), ("RAM", sizes.ram, limits.ram_bytes))
+        for what, n, limit in (
+            ("flash", sizes.flash_bytes, limits.flash_bytes),
+            ("RAM", sizes.ram_bytes, limits.ram_bytes),
+        )
         if limit is not None and n > limit
     ]
     if n := int((~is_equal).sum()):
         shortfalls.append(f"{n} of {len(is_equal)} answers differ from the integer reference")
     if not seen.boots:
         shortfalls.append("it answers otherwise after a reset")
-    if seen.stack_bytes > sizes.stack:
-        shortfalls.append(f"a stack of {seen.stack_bytes} bytes, more than the worst case of {sizes.stack}")
+    if seen.stack_bytes > sizes.stack_bytes:
+        shortfalls.append(f"a stack of {seen.stack_bytes} bytes, more than the worst case of {sizes.stack_bytes}")
     accuracy = _make_accuracy(seen.classes == examples.labels, examples, f"image for {target.name}, simulated")
     n_equal = int(is_equal.sum())
     return Firmware(

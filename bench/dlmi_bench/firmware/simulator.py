@@ -57,7 +57,7 @@ def simulate(image: Image, codes: NDArray[np.int8], n_classes: int) -> Simulatio
         **{name: getattr(target, name) for name in ("machine", "flash_origin", "ram_origin", "ram_bytes")},
         "symbols": image.symbols,
         "functions": image.functions,
-        "static": image.sizes.static,
+        "static": image.sizes.static_bytes,
         "n_classes": n_classes,
         "n_counted": n_counted,
     }

@@ -1,5 +1,6 @@
 """Images as rows and as text."""
 
+from dataclasses import asdict
 from textwrap import wrap
 
 from dlmi_bench.firmware.session import Firmware, FirmwareNet
@@ -20,14 +21,8 @@ def list_rows(nets: list[FirmwareNet]) -> list[dict[str, object]]:
         {
             "model": net.name,
             "target": image.target,
-            "flash_bytes": image.sizes.flash,
-            "vectors_bytes": image.sizes.vectors,
-            "code_bytes": image.sizes.code,
-            "constants_bytes": image.sizes.constants,
-            "ram_bytes": image.sizes.ram,
-            "static_bytes": image.sizes.static,
-            "stack_bytes": image.sizes.stack,
-            "simulated_stack_bytes": image.stack_bytes,
+            **asdict(image.sizes),
+            "simulated_stack_bytes": image.simulated_stack_bytes,
             "simulated_instructions": sum(image.instructions.values()),
             "n_equal": image.n_equal,
             "n": image.accuracy.n,
@@ -54,7 +49,7 @@ def format_firmware(nets: list[FirmwareNet], task: str) -> str:
 def _list_lines(net: FirmwareNet, task: str) -> list[str]:
     head = f"{clean_line(net.name)} on {clean_line(task)}: {format_count(net.n_weights)} weights of {net.bits} bits, "
     head += f"{format_count(net.macs)} multiply-accumulates; scales of {net.n_calibration} training images"
-    lines = [*wrap(head, WIDTH), ""]
+    lines = [*wrap(head, WIDTH, break_on_hyphens=False), ""]
     for label, values in _list_figures(net):
         lines.append(label.ljust(LABEL) + "".join(value.rjust((WIDTH - LABEL) // len(net.images)) for value in values))
     short = [f"FAILS on {image.target}: {text}" for image in net.images for text in image.shortfalls]
@@ -70,14 +65,14 @@ def _list_figures(net: FirmwareNet) -> list[tuple[str, list[str]]]:
     functions = sorted({name for image in images for name in image.instructions})
     return [
         ("", [image.target for image in images]),
-        count("flash [bytes], counted", *(image.sizes.flash for image in images)),
-        count("  vectors", *(image.sizes.vectors for image in images)),
-        count("  code", *(image.sizes.code for image in images)),
-        count("  constants", *(image.sizes.constants for image in images)),
-        count("RAM [bytes], counted", *(image.sizes.ram for image in images)),
-        count("  maps and scores", *(image.sizes.static for image in images)),
-        count("  stack, worst case", *(image.sizes.stack for image in images)),
-        count("  stack, deepest, simulated", *(image.stack_bytes for image in images)),
+        count("flash [bytes], counted", *(image.sizes.flash_bytes for image in images)),
+        count("  vectors", *(image.sizes.vectors_bytes for image in images)),
+        count("  code", *(image.sizes.code_bytes for image in images)),
+        count("  constants", *(image.sizes.constants_bytes for image in images)),
+        count("RAM [bytes], counted", *(image.sizes.ram_bytes for image in images)),
+        count("  maps and scores", *(image.sizes.static_bytes for image in images)),
+        count("  stack, worst case", *(image.sizes.stack_bytes for image in images)),
+        count("  stack, deepest, simulated", *(image.simulated_stack_bytes for image in images)),
         count("instructions/example, simulated", *(sum(image.instructions.values()) for image in images)),
         *(count(f"  {name}", *(image.instructions.get(name, 0) for image in images)) for name in functions),
         ("answers equal to the reference", [f"{image.n_equal}/{image.accuracy.n}" for image in images]),
@@ -101,7 +96,7 @@ def _list_means(nets: list[FirmwareNet]) -> list[str]:
 
 
 def _describe_group(images: tuple[Firmware, ...]) -> str:
-    flash, ram = (max(getattr(image.sizes, what) for image in images) for what in ("flash", "ram"))
+    flash, ram = (max(getattr(image.sizes, what) for image in images) for what in ("flash_bytes", "ram_bytes"))
     accuracies = [image.accuracy.value or 0 for image in images]
     return f"{_format_range(accuracies)}  {format_count(flash)} B flash, {format_count(ram)} B RAM"
 
