@@ -14,6 +14,7 @@ Shape = tuple[int, ...]
 Values = NDArray[Any]
 
 SLACK = 64  # numbers behind every buffer that kernels may read and write: their vectors end where they end
+UNPACKING = ("scale_columns", "scale_blocks")  # kernels that make weights out of whole numbers
 INPUT = "input"  # the buffer that the caller gives
 
 
@@ -52,7 +53,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Array:
-    """A constant array: float32, or int32 where it holds offsets; `comment` says its shape."""
+    """A constant array: float32, int32 of offsets, int8, or uint32 of packed numbers; `comment` says its shape."""
 
     name: str
     values: Values
@@ -60,7 +61,7 @@ class Array:
 
     @property
     def size_bytes(self) -> int:
-        return int(self.values.size) * 4
+        return int(self.values.nbytes)
 
 
 Argument = Tensor | Array | int | float | np.float32
@@ -106,6 +107,11 @@ class Net:
     @property
     def macs(self) -> int:
         return sum(call.macs for call in self.calls)
+
+    @property
+    def is_packed(self) -> bool:
+        """Check for weights that are unpacked before they are read."""
+        return any(call.kernel in UNPACKING for call in self.calls)
 
     @property
     def weight_bytes(self) -> int:

@@ -34,12 +34,14 @@ class Builder:
         followers: Nodes that read a tensor, by its name.
         done: Names of tensors whose nodes were read together with an earlier one.
         shared: Buffers that several names stand for; nothing is written over them.
+        is_packed: Weights of few values are constants of few bits, which each call unpacks.
     """
 
     scope: Scope
     batch: int
     uses: Counter[str]
     followers: dict[str, list["NodeProto"]]
+    is_packed: bool
     tensors: dict[str, Tensor] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     arrays: dict[str, Array] = field(default_factory=dict)
@@ -113,8 +115,9 @@ class Builder:
             if unique not in self.arrays:
                 break
             unique = f"{stem}_{i}_{role}"
-        kind = np.int32 if values.dtype.kind == "i" else np.float32
-        self.arrays[unique] = Array(unique, values.astype(kind), comment)
+        if values.dtype not in (np.int8, np.uint32):
+            values = values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
+        self.arrays[unique] = Array(unique, values, comment)
         return self.arrays[unique]
 
     def call(self, kernel: str, *arguments: Argument, writes: Tensor, comment: str, macs: int = 0) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 from dlmi_bench.native.net import Values
 from dlmi_bench.native.reading.builder import Builder, read_attributes, refuse
 from dlmi_bench.native.reading.elementwise import read_scales
+from dlmi_bench.native.reading.weights import Weights
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -50,8 +51,7 @@ def _add_dense(builder: Builder, node: "NodeProto", weights: Values, bias: Value
             weights, bias, name = weights * scales[0], bias * scales[0] + scales[1], other.output[0]
             builder.done.add(name)
     n = -(-n_out // WIDTH) * WIDTH
-    filled = np.pad(weights, ((0, 0), (0, n - n_out)))
-    w = builder.make_array(node.input[1], "weight", filled, f"({n_in}, {n_out}), rows of {n}")
+    w = Weights(node.input[1], weights.T, n_wide=n).store(builder)
     b = builder.make_array(node.input[1], "bias", np.pad(bias, (0, n - n_out)), f"({n_out}), filled up to {n}")
     y = builder.make_buffer("dense", (n_out,), n)
     comment = f"({n_in}) -> ({n_out})"

@@ -26,11 +26,14 @@ FREE_BATCH = 2  # shapes are inferred with: with 1, an axis of one element would
 REMEDY = "use onnxruntime, which is made for nets of this size"
 
 
-def read_net(path: Path, *, output: str = "", batch_axis: int | None = None) -> tuple[Net, Signature]:
+def read_net(
+    path: Path, *, output: str = "", batch_axis: int | None = None, is_packed: bool = False
+) -> tuple[Net, Signature]:
     """Read a file as a net, with what it takes and answers.
 
     Args:
         output, batch_axis: See `read_signature`.
+        is_packed: Store weights of few values in few bits; the answers are the same, and come later.
 
     Raises:
         DataError: an operator, a type or a layout that is not written in C, weights that are not finite, or too many.
@@ -39,7 +42,7 @@ def read_net(path: Path, *, output: str = "", batch_axis: int | None = None) -> 
         model = load_graph(path, is_whole=False)
         signature = read_signature(model, output=output, batch_axis=batch_axis)
         _check(model, signature)
-        return _read(load_weights(model, path), signature), signature
+        return _read(load_weights(model, path), signature, is_packed), signature
 
 
 def _check(model: "ModelProto", signature: Signature) -> None:
@@ -59,7 +62,7 @@ def _check(model: "ModelProto", signature: Signature) -> None:
         raise DataError(f"the file computes in {precision}", "export it in float32")
 
 
-def _read(model: "ModelProto", signature: Signature) -> Net:
+def _read(model: "ModelProto", signature: Signature, is_packed: bool) -> Net:
     port = signature.inputs[0]
     shape = signature.example_shapes[port.name]
     if 0 in shape:
@@ -68,7 +71,7 @@ def _read(model: "ModelProto", signature: Signature) -> Net:
     batch = signature.batch or FREE_BATCH
     scope = infer_shapes(model, signature, {port.name: (batch, *shape)})
     uses, followers = _find_readers(scope.graph, signature)
-    builder = Builder(scope, batch, uses, followers)
+    builder = Builder(scope, batch, uses, followers, is_packed)
     builder.bind(port.name, Tensor(INPUT, shape))
     for node in scope.graph.node:
         if node.op_type != "Constant" and not builder.done.issuperset(node.output):

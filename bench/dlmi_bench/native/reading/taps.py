@@ -6,9 +6,9 @@ import numpy as np
 
 from dlmi_bench.native.net import Argument, Array, Shape, Tensor, Values
 from dlmi_bench.native.reading.builder import Builder
+from dlmi_bench.native.reading.weights import BLOCK, Weights
 
 WIDTH = 16  # numbers of the widest vector
-BLOCK = 4  # output channels that share what they read
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ class TapSum:
 
     def _make_planes(self, builder: Builder) -> tuple[Tensor, tuple[Argument, ...]]:
         n_out, n_taps = self.weights.shape
-        blocks = arrange_blocks(self.weights.reshape(self.n_groups, n_out // self.n_groups, n_taps))
-        comment = f"({n_out}, {n_taps}), {BLOCK} output channels beside each other"
-        w = builder.make_array(self.source, "weight", blocks, comment)
+        w = Weights(self.source, self.weights, n_groups=self.n_groups).store(builder)
         b = builder.make_array(self.source, "bias", self.bias, f"({n_out})")
         plane = -(-self.n_positions // WIDTH) * WIDTH  # no vector may reach the next plane
         y = builder.make_buffer("conv", self.shape, n_out * plane, row=self.laid.row_stride, plane=plane)
@@ -70,15 +68,9 @@ class TapSum:
     def _make_points(self, builder: Builder) -> tuple[Tensor, tuple[Argument, ...]]:
         n_out, n_taps = self.weights.shape
         n_wide = -(-n_out // WIDTH) * WIDTH
-        filled = np.pad(self.weights.T, ((0, 0), (0, n_wide - n_out)))
-        w = builder.make_array(self.source, "weight", filled, f"({n_taps}, {n_out}), rows of {n_wide}")
+        w = Weights(self.source, self.weights, n_wide=n_wide).store(builder)
         filled = np.pad(self.bias, (0, n_wide - n_out))
         b = builder.make_array(self.source, "bias", filled, f"({n_out}), filled up to {n_wide}")
         row = builder.make_buffer("taps", (n_taps + n_wide,))
         y = builder.make_buffer("conv", self.shape)
         return y, (w, b, y, row, n_out, n_wide, n_taps, *self.shape[1:], self.laid.row_stride)
-
-
-def arrange_blocks(weights: Values) -> Values:
-    """Weights (group, out, tap) as (group, block of outputs, tap, output of the block), in one row."""
-    return np.concatenate([g[i : i + BLOCK].T.reshape(-1) for g in weights for i in range(0, len(g), BLOCK)])
