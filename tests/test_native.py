@@ -199,6 +199,7 @@ CHAINS: dict[str, list[Node]] = {
         ("Tanh", ["f"], ["t"], {}),
         ("Add", ["t", "f"], ["y"], {}),
     ],
+    "rounded": [("QuantizeLinear", ["x", "grain"], ["a"], {}), ("DequantizeLinear", ["a", "grain"], ["y"], {})],
     "product and sum": [
         ("Flatten", ["x"], ["f"], {}),
         ("MatMul", ["f", "dense"], ["z"], {}),
@@ -208,7 +209,7 @@ CHAINS: dict[str, list[Node]] = {
 CONSTANTS = {
     "w": draw(3, 3, 3, 3), "p": draw(5, 3, 1, 1, seed=3), "one": draw(2, 1, 2, 2), "k": draw(3, 1, 1),
     "s": draw(3, seed=4), "b": draw(3, seed=5), "m": draw(3, seed=6), "v": draw(3, seed=7) ** 2 + 0.1,
-    "dense": draw(189, 6), "terms": draw(6, seed=8),
+    "dense": draw(189, 6), "terms": draw(6, seed=8), "grain": 0.02,
 }  # fmt: skip
 
 

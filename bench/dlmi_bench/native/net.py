@@ -94,6 +94,7 @@ class Net:
         output: Tensor of the scores.
         sizes: Numbers by buffer, SLACK included.
         n_parameters: Numbers of weights in the ONNX file.
+        precision: Coarsest type of numbers that it computes with: float32, int8 or int4.
     """
 
     input_shape: Shape
@@ -103,6 +104,7 @@ class Net:
     arrays: tuple[Array, ...]
     sizes: dict[str, int]
     n_parameters: int
+    precision: str
 
     @property
     def macs(self) -> int:

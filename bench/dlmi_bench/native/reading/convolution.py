@@ -12,6 +12,7 @@ import numpy as np
 from dlmi_bench.native.net import INPUT, Tensor, Values
 from dlmi_bench.native.reading.builder import Builder, format_shape, read_attributes, refuse
 from dlmi_bench.native.reading.elementwise import read_scales
+from dlmi_bench.native.reading.integers import EXACT, find_whole_sum, finish
 from dlmi_bench.native.reading.taps import TapSum
 from dlmi_bench.native.reading.window import Window, read_window
 
@@ -24,9 +25,14 @@ def read_conv(builder: Builder, node: "NodeProto") -> None:
     weights, name = builder.get_constant(node, 1).astype(np.float64), node.output[0]
     n_out, n_channels, *kernel = weights.shape
     bias = builder.get_constant(node, 2) if len(node.input) > 2 and node.input[2] else np.zeros(n_out)
-    x, shape = builder.get_tensor(node, is_compact=False), builder.find_shape(node, name)
+    shape, sum_ = builder.find_shape(node, name), find_whole_sum(builder, node)
+    x = builder.get_whole(node, is_compact=False) if sum_ else builder.get_tensor(node, is_compact=False)
     window = read_window(node, tuple(kernel), x.shape, shape)
-    for other in builder.follow(name, "BatchNormalization", "Add"):
+    if sum_:
+        weights, bias = sum_.weights.astype(np.float64), sum_.bias.astype(np.float64)
+        if sum_.largest >= EXACT:
+            raise refuse(node, f"has sums of whole numbers that may reach {EXACT}, which float32 does not hold")
+    for other in () if sum_ else builder.follow(name, "BatchNormalization", "Add"):
         if scales := read_scales(builder, other, (n_out, 1, 1)):
             weights, bias = weights * scales[0].reshape(-1, 1, 1, 1), bias * scales[0] + scales[1]
             name = other.output[0]
@@ -39,8 +45,11 @@ def read_conv(builder: Builder, node: "NodeProto") -> None:
     )
     comment = f"{format_shape(x.shape)} -> {format_shape(shape)}, {kernel[0]}x{kernel[1]}"
     comment += f" in {n_groups} groups" if n_groups > 1 else ""
-    sum_ = TapSum(node.input[1], laid, taps, weights.reshape(n_out, -1), bias, shape, n_groups)
-    builder.bind(name, sum_.add(builder, comment))
+    made = TapSum(node.input[1], laid, taps, weights.reshape(n_out, -1), bias, shape, n_groups).add(builder, comment)
+    if sum_:
+        finish(builder, node, sum_, made)
+    else:
+        builder.bind(name, made)
 
 
 def _lay_out(builder: Builder, x: Tensor, window: Window, shape: tuple[int, ...]) -> tuple[Tensor, int]:

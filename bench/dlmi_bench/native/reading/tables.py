@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dlmi_bench.native.reading import convolution, dense, elementwise, pooling, shaping
+from dlmi_bench.native.reading import convolution, dense, elementwise, integers, pooling, shaping
 from dlmi_bench.native.reading.builder import Builder
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ READERS: "dict[str, Callable[[Builder, NodeProto], None]]" = {
     "Add": elementwise.read_arithmetic,
     "Sub": elementwise.read_arithmetic,
     "Mul": elementwise.read_arithmetic,
+    "QuantizeLinear": integers.read_quantize,
+    "DequantizeLinear": integers.read_dequantize,
     "Concat": shaping.read_concat,
     "Split": shaping.read_split,
     "Flatten": shaping.read_reshape,
@@ -38,3 +40,20 @@ READERS: "dict[str, Callable[[Builder, NodeProto], None]]" = {
     "Identity": shaping.read_reshape,
     "Dropout": shaping.read_reshape,
 }
+
+
+def read_node(builder: Builder, node: "NodeProto") -> None:
+    """Read a node by its reader; on whole numbers, if they come out as they came in."""
+    held = builder.wholes.get(node.input[0]) if node.input else None
+    if held is None or node.op_type not in integers.KEEPING:
+        READERS[node.op_type](builder, node)
+        return
+    name, reals = node.input[0], builder.tensors.pop(node.input[0], None)
+    builder.tensors[name] = held[0]
+    READERS[node.op_type](builder, node)
+    for made in node.output:
+        if made in builder.tensors:
+            builder.hold(made, builder.tensors.pop(made), held[1])
+    del builder.tensors[name]
+    if reals:
+        builder.tensors[name] = reals

@@ -47,7 +47,9 @@ int main(void)
     return worst <= {tolerance} * largest ? 0 : 1;
 }}
 """
-TOLERANCE = "1e-5"
+# Of the largest answer; a step of 8 bits is at most 1/127 of it, and sums may be rounded to the next.
+TOLERANCES = {"float32": "1e-5"}
+STEP = "1e-2"
 
 MAKEFILE = """\
 CC ?= cc
@@ -82,6 +84,7 @@ README = """\
 | what | how much |
 |---|---|
 | parameters of the ONNX file | {n_parameters} |
+| numbers that it computes with | {precision} |
 | multiply-accumulates of an example | {macs} |
 | constant arrays, with the zeros that fill up vectors | {weight_bytes} bytes |
 | scratch memory of a call | {scratch_bytes} bytes |
@@ -135,22 +138,23 @@ def write_project(
     texts = {
         "net.c": format_source(net),
         "net.h": format_header(net),
-        "test.c": _format_test(inputs[:N_EXAMPLES], answers[:N_EXAMPLES]),
+        "test.c": _format_test(inputs[:N_EXAMPLES], answers[:N_EXAMPLES], TOLERANCES.get(net.precision, STEP)),
         "Makefile": MAKEFILE,
         "README.md": _format_readme(net),
     }
     return [write_text(folder / name, text) for name, text in texts.items()]
 
 
-def _format_test(inputs: Values, answers: Values) -> str:
+def _format_test(inputs: Values, answers: Values, tolerance: str) -> str:
     numbers = {"inputs": format_numbers(inputs), "answers": format_numbers(answers)}
-    return TEST.format(n=N_EXAMPLES, tolerance=TOLERANCE, **numbers)
+    return TEST.format(n=N_EXAMPLES, tolerance=tolerance, **numbers)
 
 
 def _format_readme(net: Net) -> str:
     notes = [SLOW] * (net.macs > MANY_MACS) + [PACKED] * net.is_packed
     return README.format(
         n_parameters=net.n_parameters,
+        precision=net.precision,
         macs=net.macs,
         weight_bytes=net.weight_bytes,
         scratch_bytes=4 * count_scratch(net),
