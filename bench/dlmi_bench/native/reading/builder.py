@@ -45,6 +45,7 @@ class Builder:
         shared: Buffers that several names stand for; nothing is written over them.
         wholes: Tensors of whole numbers by name, that of the numbers which they stand for included.
         folded: Whole numbers of constants by name, and scales that numpy spreads over them.
+        stacks: Tensors by name whose second axis is that of the examples, with several tensors along the first.
         is_packed: Weights of few values are constants of few bits, which each call unpacks.
     """
 
@@ -59,6 +60,7 @@ class Builder:
     sizes: dict[str, int] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
+    stacks: set[str] = field(default_factory=set)
     wholes: dict[str, tuple[Tensor, Steps]] = field(default_factory=dict)
     folded: dict[str, tuple[Values, Values]] = field(default_factory=dict)
 
@@ -123,16 +125,19 @@ class Builder:
             raise refuse(node, f"is taken with a constant as input {i} only")
         return values
 
-    def find_shape(self, node: "NodeProto", name: str) -> Shape:
-        """Shape of one example of a tensor.
+    def find_shape(self, node: "NodeProto", name: str, *, is_stack: bool = False) -> Shape:
+        """Shape of one example of a tensor, which from now on is a stack or none.
 
         Raises:
             DataError: it is not known, or examples do not stand along its first axis.
         """
-        shape = self.scope.shapes.get(name)
-        if not shape or shape[0] != self.batch or 0 in shape:
+        shape = self.scope.shapes.get(name, ())
+        axis = 1 if is_stack else 0
+        if shape[axis : axis + 1] != (self.batch,) or 0 in shape:
             raise refuse(node, "makes a tensor whose first axis is not that of the examples")
-        return shape[1:]
+        if is_stack:
+            self.stacks.add(name)
+        return shape[:axis] + shape[axis + 1 :]
 
     def make_buffer(self, kind: str, shape: Shape, size: int = 0, **strides: int) -> Tensor:
         """A tensor in a new buffer of at least `size` numbers, named after its kind."""

@@ -10,7 +10,7 @@ from dlmi_bench.native.reading.builder import Builder, format_shape, read_attrib
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-ACTIVATIONS = {"Relu": "relu", "LeakyRelu": "leaky_relu", "Tanh": "tangent", "Sigmoid": "sigmoid"}
+ACTIVATIONS = {"Relu": "relu", "LeakyRelu": "leaky_relu", "Tanh": "tangent", "Sigmoid": "sigmoid", "Log": "logarithm"}
 LEAK = 0.01  # of LeakyRelu, where the file names none
 EPSILON = 1e-5  # of BatchNormalization, the same
 CONSTANTS = {"Add": "add_constant", "Sub": "add_constant", "Mul": "multiply_constant"}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dlmi_bench.native.reading import convolution, dense, elementwise, integers, pooling, shaping
-from dlmi_bench.native.reading.builder import Builder
+from dlmi_bench.native.reading.builder import Builder, refuse
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -23,6 +23,7 @@ READERS: "dict[str, Callable[[Builder, NodeProto], None]]" = {
     "LeakyRelu": elementwise.read_activation,
     "Tanh": elementwise.read_activation,
     "Sigmoid": elementwise.read_activation,
+    "Log": elementwise.read_activation,
     "Clip": elementwise.read_clip,
     "Softmax": elementwise.read_softmax,
     "LogSoftmax": elementwise.read_softmax,
@@ -36,14 +37,17 @@ READERS: "dict[str, Callable[[Builder, NodeProto], None]]" = {
     "Flatten": shaping.read_reshape,
     "Reshape": shaping.read_reshape,
     "Squeeze": shaping.read_reshape,
-    "Unsqueeze": shaping.read_reshape,
+    "Unsqueeze": shaping.read_unsqueeze,
     "Identity": shaping.read_reshape,
     "Dropout": shaping.read_reshape,
 }
+STACKING = ("Concat", "ReduceMean")  # those that take tensors with the examples along the second axis
 
 
 def read_node(builder: Builder, node: "NodeProto") -> None:
     """Read a node by its reader; on whole numbers, if they come out as they came in."""
+    if node.op_type not in STACKING and not builder.stacks.isdisjoint(node.input):
+        raise refuse(node, "is taken with the examples along the first axis only")
     held = builder.wholes.get(node.input[0]) if node.input else None
     if held is None or node.op_type not in integers.KEEPING:
         READERS[node.op_type](builder, node)
