@@ -233,6 +233,15 @@ REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
         {"s": 0.1, "z": np.array(0, np.uint8), "z2": np.array(1, np.uint8)},
         "'DequantizeLinear' is not taken with another zero point",
     ),
+    "sums of 8 bits": (
+        [
+            ("QuantizeLinear", ["x", "s"], ["a"], {}),
+            ("Add", ["a", "a"], ["b"], {}),
+            ("DequantizeLinear", ["b", "s"], ["y"], {}),
+        ],
+        {"s": 0.1},
+        "'Add' is taken behind DequantizeLinear only",
+    ),
     "large sums": (
         [
             ("QuantizeLinear", ["x", "s"], ["a"], {}),

@@ -85,6 +85,12 @@ class Builder:
             self.bind(name, self.call("scale", x, y, y.size, steps.scale, writes=y, comment=comment))
         return self.tensors.get(name)
 
+    def is_quantised(self, name: str) -> bool:
+        """Check for whole numbers that are whole in the file too."""
+        from onnx import TensorProto
+
+        return name in self.wholes and self.scope.types.get(name) != TensorProto.FLOAT
+
     def get_whole(self, node: "NodeProto", *, is_compact: bool = True) -> Tensor:
         """The first input of a node as whole numbers, which it is."""
         tensor = self.wholes[node.input[0]][0]

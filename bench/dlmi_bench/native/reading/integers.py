@@ -104,7 +104,7 @@ def find_whole_sum(builder: Builder, node: "NodeProto", *, is_turned: bool = Fal
         return None
     weights, scales = (v.T if is_turned else v for v in folded)
     n_out = len(weights)
-    if scales.size not in (1, len(scales) if scales.ndim else 1):  # a scale for each output, or one for all
+    if scales.size > 1 and scales.shape[0] < scales.size:  # not by output
         return None
     factors = np.broadcast_to(held[1].scale * scales.astype(np.float64).reshape(-1), n_out)
     bias = np.zeros(n_out, np.int64)

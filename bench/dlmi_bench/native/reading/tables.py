@@ -48,6 +48,8 @@ def read_node(builder: Builder, node: "NodeProto") -> None:
     """Read a node by its reader; on whole numbers, if they come out as they came in."""
     if node.op_type not in STACKING and not builder.stacks.isdisjoint(node.input):
         raise refuse(node, "is taken with the examples along the first axis only")
+    if node.op_type != "DequantizeLinear" and any(map(builder.is_quantised, node.input)):
+        raise refuse(node, "is taken behind DequantizeLinear only, not on quantised numbers")
     held = builder.wholes.get(node.input[0]) if node.input else None
     if held is None or node.op_type not in integers.KEEPING:
         READERS[node.op_type](builder, node)
