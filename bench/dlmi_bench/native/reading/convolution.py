@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def read_conv(builder: Builder, node: "NodeProto") -> None:
     """Lay out the input, sum over taps; a normalisation behind it goes into its weights."""
     weights, name = builder.get_constant(node, 1).astype(np.float64), node.output[0]
-    n_out, n_channels, *kernel = weights.shape
+    n_out, _, *kernel = weights.shape
     bias = builder.get_constant(node, 2) if len(node.input) > 2 and node.input[2] else np.zeros(n_out)
     shape, sum_ = builder.find_shape(node, name), find_whole_sum(builder, node)
     x = builder.get_whole(node, is_compact=False) if sum_ else builder.get_tensor(node, is_compact=False)
@@ -39,10 +39,8 @@ def read_conv(builder: Builder, node: "NodeProto") -> None:
             builder.done.add(name)
     n_groups = read_attributes(node).get("group", 1)
     laid, phase = _lay_out(builder, x, window, shape)
-    offsets = _list_taps(laid, phase, window, n_channels)
-    taps = builder.make_array(
-        node.input[1], "taps", offsets, f"offsets of ({n_channels}, {kernel[0]}, {kernel[1]}) in the input"
-    )
+    offsets = _list_taps(laid, phase, window)
+    taps = builder.make_array(node.input[1], "taps", offsets, f"offsets of ({kernel[0]}, {kernel[1]}) in a channel")
     comment = f"{format_shape(x.shape)} -> {format_shape(shape)}, {kernel[0]}x{kernel[1]}"
     comment += f" in {n_groups} groups" if n_groups > 1 else ""
     made = TapSum(node.input[1], laid, taps, weights.reshape(n_out, -1), bias, shape, n_groups).add(builder, comment)
@@ -76,12 +74,11 @@ def _lay_out(builder: Builder, x: Tensor, window: Window, shape: tuple[int, ...]
     return laid, height * width
 
 
-def _list_taps(laid: Tensor, phase: int, window: Window, n_channels: int) -> Values:
-    """Offset of each tap (channel, y, x) from the position of the output."""
+def _list_taps(laid: Tensor, phase: int, window: Window) -> Values:
+    """Offset of each tap (y, x) of a channel from the position of the output."""
     (sy, sx), (dy, dx) = window.strides, window.dilations
     offsets = [
-        c * laid.plane_stride + (y * dy % sy * sx + x * dx % sx) * phase + y * dy // sy * laid.row_stride + x * dx // sx
-        for c in range(n_channels)
+        (y * dy % sy * sx + x * dx % sx) * phase + y * dy // sy * laid.row_stride + x * dx // sx
         for y in range(window.kernel[0])
         for x in range(window.kernel[1])
     ]

@@ -17,8 +17,8 @@ class TapSum:
 
     Attributes:
         source: Name of its weights in the ONNX file.
-        taps: Offset of each tap.
-        weights: (out, tap), float64.
+        taps: Offset of each tap in a channel.
+        weights: (out, channel and tap), float64.
         shape: Of its output.
     """
 
@@ -47,6 +47,11 @@ class TapSum:
         """Positions from the first to the last, those between rows included."""
         return (self.shape[1] - 1) * self.laid.row_stride + self.shape[2]
 
+    @property
+    def _reads(self) -> tuple[int, int, int]:
+        """Channels that an output reads, numbers from one to the next, taps of each."""
+        return self.laid.shape[0] // self.n_groups, self.laid.plane_stride, self.taps.values.size
+
     def add(self, builder: Builder, comment: str) -> Tensor:
         """Call the faster of the two."""
         n_out, n_taps = self.weights.shape
@@ -57,13 +62,12 @@ class TapSum:
         return builder.call(kernel, self.laid, self.taps, *arguments, writes=y, comment=comment, macs=macs)
 
     def _make_planes(self, builder: Builder) -> tuple[Tensor, tuple[Argument, ...]]:
-        n_out, n_taps = self.weights.shape
+        n_out = len(self.weights)
         w = Weights(self.source, self.weights, n_groups=self.n_groups).store(builder)
         b = builder.make_array(self.source, "bias", self.bias, f"({n_out})")
         plane = -(-self.n_positions // WIDTH) * WIDTH  # no vector may reach the next plane
         y = builder.make_buffer("conv", self.shape, n_out * plane, row=self.laid.row_stride, plane=plane)
-        group = self.laid.shape[0] // self.n_groups * self.laid.plane_stride
-        return y, (w, b, y, self.n_groups, n_out // self.n_groups, n_taps, self.n_positions, group, plane)
+        return y, (w, b, y, self.n_groups, n_out // self.n_groups, *self._reads, self.n_positions, plane)
 
     def _make_points(self, builder: Builder) -> tuple[Tensor, tuple[Argument, ...]]:
         n_out, n_taps = self.weights.shape
@@ -73,4 +77,4 @@ class TapSum:
         b = builder.make_array(self.source, "bias", filled, f"({n_out}), filled up to {n_wide}")
         row = builder.make_buffer("taps", (n_taps + n_wide,))
         y = builder.make_buffer("conv", self.shape)
-        return y, (w, b, y, row, n_out, n_wide, n_taps, *self.shape[1:], self.laid.row_stride)
+        return y, (w, b, y, row, n_out, n_wide, *self._reads, *self.shape[1:], self.laid.row_stride)
