@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlmi_bench.cli.export import export
+from dlmi_bench.errors import UsageError
 from dlmi_bench.native import compiler
 from dlmi_bench.native.library import load_library, run_net
 from dlmi_bench.native.net import Net
 from dlmi_bench.native.reading.file import read_net
 from dlmi_bench.native.reading.weights import pack
+from dlmi_bench.native.writing.project import write_project
 from native_files import Node, draw, write_file
 from stand_ins import Command
 
@@ -128,15 +131,16 @@ def test_what_is_on_no_grid_stays_float(tmp_path: Path) -> None:
 
 
 def test_export_packs_and_can_be_told_not_to(command: Command) -> None:
-    """The folder's own test passes; --float-weights keeps float32; the README says the bytes of both."""
+    """--float-weights keeps float32; net.h and the README say the bytes of both; results take no such option."""
     nodes: list[Node] = [("MatMul", ["x", "w"], ["y"], {})]
-    write_file(command.folder / "a.onnx", nodes, {"w": draw_grid(3, 370, 16, axis=1)}, shape=(370,))
-    for option, n_bytes in (([], 2368 + 2 * 64), (["--float-weights"], 4 * 370 * 16 + 64)):
-        done = command("export", "--format", "c", "a.onnx", "--to", "net", *option)
-        assert done.returncode == 0, done.stderr
-        readme = (command.folder / "net" / "README.md").read_text()
+    path = write_file(command.folder / "a.onnx", nodes, {"w": draw_grid(3, 370, 16, axis=1)}, shape=(370,))
+    done = command("export", "--format", "c", "a.onnx", "--to", "plain", "--float-weights")
+    assert done.returncode == 0, done.stderr
+    write_project(path, command.folder / "packed")
+    for name, n_bytes in (("packed", 2368 + 2 * 64), ("plain", 4 * 370 * 16 + 64)):
+        readme = (command.folder / name / "README.md").read_text()
         assert f"| constant arrays, with the zeros that fill up vectors | {n_bytes} bytes |" in readme
-        assert ("whole numbers of 8, 4, 3 or 2 bits" in readme) != bool(option)
-        assert f"Its constants take {n_bytes} bytes." in (command.folder / "net" / "net.h").read_text()
-    done = command("export", "--format", "c", "--float-weights")
-    assert (done.returncode, "--float-weights goes with one ONNX file" in done.stderr) == (2, True)
+        assert ("whole numbers of 8, 4, 3 or 2 bits" in readme) == (name == "packed")
+        assert f"Its constants take {n_bytes} bytes." in (command.folder / name / "net.h").read_text()
+    with pytest.raises(UsageError, match="--float-weights goes with one ONNX file"):
+        export(None, format_=["c"], float_weights=True)
