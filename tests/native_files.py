@@ -27,8 +27,8 @@ def write_file(
     batch: int | str = "batch",
     opset: int = 20,
 ) -> Path:
-    """A file that takes `x` and answers with `y`; weights that are lists are whole numbers."""
-    held = {k: np.array(v, np.int64) if isinstance(v, list) else np.float32(v) for k, v in (weights or {}).items()}
+    """A file that takes `x` and answers with `y`; lists of weights are whole numbers, integers keep their type."""
+    held = {k: _make_constant(v) for k, v in (weights or {}).items()}
     made = [helper.make_node(kind, reads, makes, **attributes) for kind, reads, makes, attributes in nodes]
     ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, *shape])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
@@ -40,6 +40,12 @@ def write_file(
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, sizes or ["batch"]))
     onnx.save(model, path)
     return path
+
+
+def _make_constant(value: Any) -> Any:
+    if isinstance(value, list):
+        return np.array(value, np.int64)
+    return value if isinstance(value, np.ndarray) and value.dtype.kind in "iu" else np.float32(value)
 
 
 def draw(*shape: int, seed: int = 0) -> NDArray[np.float32]:

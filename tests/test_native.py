@@ -26,7 +26,7 @@ from native_files import Node, check_parity, draw, write_file
 INPUT = (1, 16, 16)
 NETS = (
     *("softmax", "mlp-16-12", "mlp-64-32", "dct-32-16-12", "window-28-40", "cnn-4", "sepconv-6-9-10"),
-    *("conv-12-18-20", "lecun-1989"),
+    *("conv-12-18-20", "lecun-1989", "committee-2-3-4-5"),
 )
 
 pytestmark = pytest.mark.skipif(bool(compiler.find_missing_compiler()), reason="no C compiler")
@@ -199,6 +199,17 @@ CHAINS: dict[str, list[Node]] = {
         ("Tanh", ["f"], ["t"], {}),
         ("Add", ["t", "f"], ["y"], {}),
     ],
+    "committee": [
+        ("Flatten", ["x"], ["flat"], {}),
+        ("Softmax", ["flat"], ["a"], {}),
+        ("Sigmoid", ["flat"], ["c"], {}),
+        ("Unsqueeze", ["a", "first"], ["d"], {}),
+        ("Unsqueeze", ["c", "first"], ["e"], {}),
+        ("Concat", ["d", "e"], ["f"], {"axis": 0}),
+        ("ReduceMean", ["f", "first"], ["g"], {"keepdims": 0}),
+        ("Log", ["g"], ["y"], {}),
+    ],
+    "rounded": [("QuantizeLinear", ["x", "grain"], ["a"], {}), ("DequantizeLinear", ["a", "grain"], ["y"], {})],
     "product and sum": [
         ("Flatten", ["x"], ["f"], {}),
         ("MatMul", ["f", "dense"], ["z"], {}),
@@ -208,7 +219,7 @@ CHAINS: dict[str, list[Node]] = {
 CONSTANTS = {
     "w": draw(3, 3, 3, 3), "p": draw(5, 3, 1, 1, seed=3), "one": draw(2, 1, 2, 2), "k": draw(3, 1, 1),
     "s": draw(3, seed=4), "b": draw(3, seed=5), "m": draw(3, seed=6), "v": draw(3, seed=7) ** 2 + 0.1,
-    "dense": draw(189, 6), "terms": draw(6, seed=8),
+    "dense": draw(189, 6), "terms": draw(6, seed=8), "grain": 0.02, "first": [0],
 }  # fmt: skip
 
 
@@ -257,6 +268,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "larger": (one("Add", "c", weights={"c": draw(4, 3, 9, 7)}), "'Add' is taken with a constant of the shape"),
     "weight": (one("Mul", "c", weights={"c": np.array([[[np.nan]]] * 3)}), "a weight is not finite"),
+    "stack": (
+        {
+            "nodes": [
+                ("Unsqueeze", ["x", "a"], ["s"], {}),
+                ("Relu", ["s"], ["r"], {}),
+                ("ReduceMean", ["r", "a"], ["y"], {"keepdims": 0}),
+            ],
+            "weights": {"a": [0]},
+        },
+        "'Relu' is taken with the examples along the first axis only",
+    ),
     "parts of rows": (one("Split", num_outputs=1, axis=2), "'Split' is taken along the channels only"),
     "rows together": (one("Concat", "x", axis=2), "'Concat' is taken along the channels only"),
     "free sizes": (one("Relu", shape=("h", 4)), "leaves sizes of its input free"),

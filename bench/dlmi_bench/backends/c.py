@@ -39,7 +39,7 @@ class NativeRunner:
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
-        return describe_conditions() | self.signature.conditions
+        return describe_conditions() | {"precision": self._net.precision} | self.signature.conditions
 
     def prepare(self, batch: Examples) -> Callable[[], object]:
         check_batch(batch, self.signature.batch)
