@@ -21,7 +21,7 @@ from dlmi_bench.native.reading.file import read_net
 from dlmi_bench.native.reading.tables import READERS
 from dlmi_bench.native.writing.source import format_source
 from dlmi_models import MODELS
-from native_files import Node, check_parity, draw, write_file
+from native_files import Node, check_parity, draw, own_cache, write_file  # noqa: F401 - a fixture
 
 INPUT = (1, 16, 16)
 NETS = (
@@ -29,13 +29,10 @@ NETS = (
     *("conv-12-18-20", "lecun-1989"),
 )
 
-pytestmark = pytest.mark.skipif(bool(compiler.find_missing_compiler()), reason="no C compiler")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is found compiled that another run left."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+pytestmark = [
+    pytest.mark.skipif(bool(compiler.find_missing_compiler()), reason="no C compiler"),
+    pytest.mark.usefixtures("own_cache"),
+]
 
 
 @pytest.fixture
@@ -369,7 +366,7 @@ def test_scratch_may_hold_anything(tmp_path: Path) -> None:
     library, inputs = load_library(net), draw(2, *INPUT)
     wanted = run_net(library, net, inputs)
     outputs, scratch = np.zeros((2, 10), np.float32), np.full(library.n_scratch, np.nan, np.float32)
-    library._function(2, *(a.ctypes.data_as(compiler_pointer()) for a in (inputs, outputs, scratch)))
+    library.function(2, *(a.ctypes.data_as(compiler_pointer()) for a in (inputs, outputs, scratch)))
     assert np.array_equal(outputs, wanted)
 
 
