@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from dlmi_bench.native import compiler
 from dlmi_bench.native.library import load_library, run_net
 from dlmi_bench.native.reading.file import read_net
 from dlmi_bench.native.reference import compute_reference
@@ -23,6 +24,12 @@ Node = tuple[str, list[str], list[str], dict[str, Any]]
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is found compiled that another run left."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles in half the time; what is tested is the text."""
+    monkeypatch.setattr(compiler, "FLAGS", ("-std=c99", "-O1", "-march=native", "-ffp-contract=fast"))
 
 
 def write_file(

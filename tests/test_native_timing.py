@@ -32,12 +32,12 @@ from dlmi_bench.profiling.profile import Profile
 from dlmi_bench.profiling.row import RuntimeProfile
 from dlmi_bench.profiling.text import format_profile
 from dlmi_bench.records import Figure
-from native_files import draw, own_cache, write_file  # noqa: F401 - a fixture
+from native_files import draw, own_cache, quick, write_file  # noqa: F401 - two are fixtures
 from stand_ins import plant
 
 pytestmark = [
     pytest.mark.skipif(bool(compiler.find_missing_compiler()), reason="no C compiler"),
-    pytest.mark.usefixtures("own_cache"),
+    pytest.mark.usefixtures("own_cache", "quick"),
 ]
 
 KIB = 2**10
