@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from dlmi_bench.native import compiler
 from dlmi_bench.native.library import load_library, run_net
 from dlmi_bench.native.reading.file import read_net
 from dlmi_bench.native.reference import compute_reference
@@ -16,6 +18,18 @@ from dlmi_bench.native.reference import compute_reference
 TOLERANCE = 1e-5  # of the largest answer
 
 Node = tuple[str, list[str], list[str], dict[str, Any]]
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found compiled that another run left."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles in half the time; what is tested is the text."""
+    monkeypatch.setattr(compiler, "FLAGS", ("-std=c99", "-O1", "-march=native", "-ffp-contract=fast"))
 
 
 def write_file(

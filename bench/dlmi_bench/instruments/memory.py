@@ -99,7 +99,11 @@ def make_memory_figures(peaks: dict[str, PeakMemory | None], conditions: Conditi
     """
     sources = {
         "host": ("peak", "VmHWM", "high-water mark of a fresh process, runtime included, reset before the model"),
-        "device": ("device_peak", "CUDA allocator", "tensors and workspaces of torch's allocator, without context and kernels"),
+        "device": (
+            "device_peak",
+            "CUDA allocator",
+            "tensors and workspaces of torch's allocator, without context and kernels",
+        ),
     }
     figures = []
     for place, peak in peaks.items():

@@ -116,19 +116,19 @@ FORMATS: dict[str, Callable[[Any], str]] = {
 def _format_run(net: Net) -> str:
     offsets, _ = place_buffers(net)
     lines = [f"    float *{name} = scratch + {offset};" for name, offset in offsets.items()]
-    lines += [_format_call(call) for call in net.calls]
-    lines.append(f"    copy({_format_argument(net.output)}, output, NET_OUTPUT);")
+    lines += [format_call(call) for call in net.calls]
+    lines.append(f"    copy({format_argument(net.output)}, output, NET_OUTPUT);")
     if not offsets:
         lines.insert(0, "    (void)scratch;")
     return "\n".join(["void net_run(const float *input, float *output, float *scratch)", "{", *lines, "}"])
 
 
-def _format_call(call: Call) -> str:
-    arguments = ", ".join(map(_format_argument, call.arguments))
+def format_call(call: Call) -> str:
+    arguments = ", ".join(map(format_argument, call.arguments))
     return f"    /* {call.comment} */\n    {call.kernel}({arguments});"
 
 
-def _format_argument(value: Argument) -> str:
+def format_argument(value: Argument) -> str:
     if isinstance(value, Tensor):
         return f"{value.buffer} + {value.offset}" if value.offset else value.buffer
     if isinstance(value, Array):
