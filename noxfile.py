@@ -135,10 +135,13 @@ def processors(session: nox.Session) -> None:
         session.error(f"red on {', '.join(red)}")
 
 
+RUNTIME_TESTS = ("backends", "compare", "counts", "native", "native_files", "native_oracles", "profile", "reports")
+
+
 @in_env
 def runtimes(session: nox.Session) -> None:
     """The slow tests of runtimes: compilers, counts of whole networks, models that are wrong in every way."""
-    files = [f"tests/test_{name}.py" for name in ("backends", "compare", "counts", "profile", "reports")]
+    files = [f"tests/test_{name}.py" for name in RUNTIME_TESTS]
     run(session, "python", "-m", "pytest", *(session.posargs or ("-m", "slow", *files)))
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from dlmi_bench.native import compiler
 from dlmi_bench.native.library import load_library, run_net
 from dlmi_bench.native.reading.file import read_net
 from dlmi_bench.native.reference import compute_reference
@@ -16,6 +18,18 @@ from dlmi_bench.native.reference import compute_reference
 TOLERANCE = 1e-5  # of the largest answer
 
 Node = tuple[str, list[str], list[str], dict[str, Any]]
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found compiled that another run left."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles in half the time; what is tested is the text."""
+    monkeypatch.setattr(compiler, "FLAGS", ("-std=c99", "-O1", "-march=native", "-ffp-contract=fast"))
 
 
 def write_file(
@@ -27,8 +41,8 @@ def write_file(
     batch: int | str = "batch",
     opset: int = 20,
 ) -> Path:
-    """A file that takes `x` and answers with `y`; weights that are lists are whole numbers."""
-    held = {k: np.array(v, np.int64) if isinstance(v, list) else np.float32(v) for k, v in (weights or {}).items()}
+    """A file that takes `x` and answers with `y`; lists of weights are whole numbers, integers keep their type."""
+    held = {k: _make_constant(v) for k, v in (weights or {}).items()}
     made = [helper.make_node(kind, reads, makes, **attributes) for kind, reads, makes, attributes in nodes]
     ports = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, *shape])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
@@ -40,6 +54,12 @@ def write_file(
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, sizes or ["batch"]))
     onnx.save(model, path)
     return path
+
+
+def _make_constant(value: Any) -> Any:
+    if isinstance(value, list):
+        return np.array(value, np.int64)
+    return value if isinstance(value, np.ndarray) and value.dtype.kind in "iu" else np.float32(value)
 
 
 def draw(*shape: int, seed: int = 0) -> NDArray[np.float32]:

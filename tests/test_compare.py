@@ -14,6 +14,7 @@ from dlmi_bench.comparing.settings import START_S, CompareSettings
 from dlmi_bench.comparing.table import is_invalid, list_rows
 from dlmi_bench.comparing.text import format_comparison
 from dlmi_bench.instruments.latency import BLOCK_S
+from dlmi_bench.native.writing.project import SLOW
 from dlmi_bench.records import Benchmark, Cell, Figure, Mark, Note, Record, unavailable
 from foreign_files import make_layers, make_text_model, save
 from stand_ins import Command
@@ -218,3 +219,13 @@ def test_files_of_several_inputs(tmp_path: Path) -> None:
     assert first["test_accuracy"] == second["test_accuracy"]
     assert None not in (second["latency_s"], second["energy_j"] or 0.0, second["max_score_error"])
     assert done.stderr == ""
+
+
+def test_what_is_slow_in_c_is_a_remark(tmp_path: Path) -> None:
+    """Beside the table, in words; other notes are counted only."""
+    rows = list_rows(make_records("a", 1e-4, backend="c"), SETTINGS.model_copy(update={"backends": ("c",)}), "a")
+    for notes, said in ([SLOW, "another"], "1 more note"), ([], ""):
+        rows[0]["notes"] = notes
+        text = " ".join(format_comparison(Comparison("t", "a", rows, {}, tmp_path)).split())
+        assert (f"a: {SLOW}" in text) == bool(notes)
+        assert said in text

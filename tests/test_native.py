@@ -2,7 +2,9 @@
 
 import re
 import threading
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,42 +23,45 @@ from dlmi_bench.native.reading.file import read_net
 from dlmi_bench.native.reading.tables import READERS
 from dlmi_bench.native.writing.source import format_source
 from dlmi_models import MODELS
-from native_files import Node, check_parity, draw, write_file
+from native_files import Node, check_parity, draw, own_cache, quick, write_file  # noqa: F401 - two are fixtures
 
 INPUT = (1, 16, 16)
-NETS = (
-    *("softmax", "mlp-16-12", "mlp-64-32", "dct-32-16-12", "window-28-40", "cnn-4", "sepconv-6-9-10"),
-    *("conv-12-18-20", "lecun-1989"),
-)
+NETS = ("cnn-4", "dct-32-16-12", "lecun-1989", "committee-2-3-4-5")  # every kernel that this project's nets call
+OTHERS = ("softmax", "mlp-16-12", "mlp-64-32", "window-28-40", "sepconv-6-9-10", "conv-12-18-20", "resnet-c")
 
-pytestmark = pytest.mark.skipif(bool(compiler.find_missing_compiler()), reason="no C compiler")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is found compiled that another run left."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiles in half the time; what is tested is the text."""
-    monkeypatch.setattr(compiler, "FLAGS", ("-std=c99", "-O1", "-march=native", "-ffp-contract=fast"))
+pytestmark = [
+    pytest.mark.skipif(bool(compiler.find_missing_compiler()), reason="no C compiler"),
+    pytest.mark.usefixtures("own_cache"),
+]
 
 
 def export(name: str, path: Path) -> Path:
+    path.write_bytes(make_onnx(name))
+    return path
+
+
+@cache
+def make_onnx(name: str) -> bytes:
+    """A model with random weights; exporting takes longer than what most tests do with it."""
     torch.manual_seed(0)
     network = MODELS[name].build(INPUT, 10).train()
     for _ in range(3):  # gives the normalisation statistics that are not 0 and 1
         network(torch.randn(8, *INPUT))
-    write_onnx(network, INPUT, path)
-    return path
+    with TemporaryDirectory() as folder:
+        write_onnx(network, INPUT, Path(folder, "a.onnx"))
+        return Path(folder, "a.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", [*NETS, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_own_nets_answer_as_float64(name: str, tmp_path: Path) -> None:
     """What this project exports, with random weights: within 1e-5 of the largest score, at batch 1 and 3."""
     check_parity(export(name, tmp_path / "a.onnx"))
+
+
+def test_flags_of_the_backend_answer_as_float64(tmp_path: Path) -> None:
+    """The net of most kernels as it is compiled for a user; all others here are compiled in less time."""
+    check_parity(export("cnn-4", tmp_path / "a.onnx"))
 
 
 def conv(out: int, per_group: int, kernel: tuple[int, int], *, bias: bool = True, **attributes: Any) -> dict[str, Any]:
@@ -199,6 +204,17 @@ CHAINS: dict[str, list[Node]] = {
         ("Tanh", ["f"], ["t"], {}),
         ("Add", ["t", "f"], ["y"], {}),
     ],
+    "committee": [
+        ("Flatten", ["x"], ["flat"], {}),
+        ("Softmax", ["flat"], ["a"], {}),
+        ("Sigmoid", ["flat"], ["c"], {}),
+        ("Unsqueeze", ["a", "first"], ["d"], {}),
+        ("Unsqueeze", ["c", "first"], ["e"], {}),
+        ("Concat", ["d", "e"], ["f"], {"axis": 0}),
+        ("ReduceMean", ["f", "first"], ["g"], {"keepdims": 0}),
+        ("Log", ["g"], ["y"], {}),
+    ],
+    "rounded": [("QuantizeLinear", ["x", "grain"], ["a"], {}), ("DequantizeLinear", ["a", "grain"], ["y"], {})],
     "product and sum": [
         ("Flatten", ["x"], ["f"], {}),
         ("MatMul", ["f", "dense"], ["z"], {}),
@@ -208,7 +224,7 @@ CHAINS: dict[str, list[Node]] = {
 CONSTANTS = {
     "w": draw(3, 3, 3, 3), "p": draw(5, 3, 1, 1, seed=3), "one": draw(2, 1, 2, 2), "k": draw(3, 1, 1),
     "s": draw(3, seed=4), "b": draw(3, seed=5), "m": draw(3, seed=6), "v": draw(3, seed=7) ** 2 + 0.1,
-    "dense": draw(189, 6), "terms": draw(6, seed=8),
+    "dense": draw(189, 6), "terms": draw(6, seed=8), "grain": 0.02, "first": [0],
 }  # fmt: skip
 
 
@@ -257,6 +273,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "larger": (one("Add", "c", weights={"c": draw(4, 3, 9, 7)}), "'Add' is taken with a constant of the shape"),
     "weight": (one("Mul", "c", weights={"c": np.array([[[np.nan]]] * 3)}), "a weight is not finite"),
+    "stack": (
+        {
+            "nodes": [
+                ("Unsqueeze", ["x", "a"], ["s"], {}),
+                ("Relu", ["s"], ["r"], {}),
+                ("ReduceMean", ["r", "a"], ["y"], {"keepdims": 0}),
+            ],
+            "weights": {"a": [0]},
+        },
+        "'Relu' is taken with the examples along the first axis only",
+    ),
     "parts of rows": (one("Split", num_outputs=1, axis=2), "'Split' is taken along the channels only"),
     "rows together": (one("Concat", "x", axis=2), "'Concat' is taken along the channels only"),
     "free sizes": (one("Relu", shape=("h", 4)), "leaves sizes of its input free"),
@@ -303,6 +330,7 @@ def test_convolutions_are_summed_by_what_is_many(tmp_path: Path) -> None:
 HOSTILE = 'a"; */ int main(void){system("touch hacked");} /* \\\n#include "/etc/passwd"\n%s'
 
 
+@pytest.mark.usefixtures("quick")
 def test_names_in_the_file_do_not_reach_the_source(tmp_path: Path) -> None:
     """Quotes, ends of comments and lines of the preprocessor in every name: the source has none of them, and works."""
     nodes = [("Conv", ["x", HOSTILE, HOSTILE + "b"], ["a"], {}), ("Relu", ["a"], ["y"], {"name": HOSTILE})]
@@ -319,6 +347,7 @@ def test_names_in_the_file_do_not_reach_the_source(tmp_path: Path) -> None:
         read_net(write_file(tmp_path / "b.onnx", nodes))
 
 
+@pytest.mark.usefixtures("quick")
 def test_names_that_c_keeps_for_itself(tmp_path: Path) -> None:
     """Weights called int, 1, conv or all alike get names of their own."""
     nodes = [
@@ -363,13 +392,14 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
     assert all(np.array_equal(made, wanted) for mine in found for made in mine)
 
 
+@pytest.mark.usefixtures("quick")
 def test_scratch_may_hold_anything(tmp_path: Path) -> None:
     """What an earlier call left in the memory, NaN included, reaches no answer."""
     net, _ = read_net(export("lecun-1989", tmp_path / "a.onnx"))
     library, inputs = load_library(net), draw(2, *INPUT)
     wanted = run_net(library, net, inputs)
     outputs, scratch = np.zeros((2, 10), np.float32), np.full(library.n_scratch, np.nan, np.float32)
-    library._function(2, *(a.ctypes.data_as(compiler_pointer()) for a in (inputs, outputs, scratch)))
+    library.function(2, *(a.ctypes.data_as(compiler_pointer()) for a in (inputs, outputs, scratch)))
     assert np.array_equal(outputs, wanted)
 
 
@@ -379,9 +409,10 @@ def compiler_pointer() -> Any:
     return ctypes.c_void_p
 
 
+@pytest.mark.usefixtures("quick")
 def test_backend_refuses_other_shapes_and_threads(tmp_path: Path) -> None:
     """Inputs of another shape never reach the C function, which would read beyond them."""
-    path = export("mlp-16-12", tmp_path / "a.onnx")
+    path = export("cnn-4", tmp_path / "a.onnx")
     runner = BACKENDS["c"].load(path)
     with pytest.raises(DataError, match="takes inputs of batchx1x16x16, not 2x1x16x15"):
         runner.prepare(draw(2, 1, 16, 15))
@@ -395,7 +426,7 @@ def test_backend_refuses_other_shapes_and_threads(tmp_path: Path) -> None:
 
 def test_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CC that does not exist, that fails, or none at all: a reason, a remedy, and no row elsewhere."""
-    path = export("softmax", tmp_path / "a.onnx")
+    path = write_file(tmp_path / "a.onnx", **TAKEN["matmul"])
     monkeypatch.setenv("CC", "/nowhere/cc --fast")
     with pytest.raises(UnavailableError, match=r"no C compiler \(/nowhere/cc --fast does not run\)"):
         BACKENDS["c"].load(path)
@@ -409,7 +440,7 @@ def test_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler's own first error, not a traceback."""
-    net, _ = read_net(export("softmax", tmp_path / "a.onnx"))
+    net, _ = read_net(write_file(tmp_path / "a.onnx", **TAKEN["matmul"]))
     monkeypatch.setattr(compiler, "FLAGS", ("-std=c99", "-include", "nowhere.h"))
     with pytest.raises(UnavailableError, match=r"the C compiler fails: .*nowhere\.h"):
         load_library(net)
@@ -419,6 +450,7 @@ def test_aligned_memory_begins_at_a_cache_line() -> None:
     assert all(make_aligned(n).ctypes.data % 64 == 0 and len(make_aligned(n)) == n for n in (1, 7, 1000))
 
 
+@pytest.mark.usefixtures("quick")
 def test_weights_in_another_file(tmp_path: Path) -> None:
     """They are read like those inside."""
     path = write_file(tmp_path / "a.onnx", **TAKEN["matmul"])

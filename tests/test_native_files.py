@@ -101,6 +101,7 @@ def test_large_nets_are_said_to_be_slow(command: Command) -> None:
     assert "ONNX Runtime is faster" in done.stderr
 
 
+@pytest.mark.slow
 def test_profile_of_a_file_in_c(command: Command) -> None:
     """The backend by the installed command: latency beside an empty call, agreement with float32, conditions."""
     write_small(command.folder / "a.onnx")
@@ -115,9 +116,13 @@ def test_profile_of_a_file_in_c(command: Command) -> None:
     assert (conditions["provider"], conditions["threads"], conditions["precision"]) == ("CPU", 1, "float32")
     assert conditions["compiler"] == compiler.describe_compiler()
     assert "-O3" in conditions["flags"]
-    assert figures["latency_s"]["value"] > 0
+    assert figures["latency_s"]["value"] > figures["native_s"]["value"] > 0  # a call from Python holds one inside C
+    assert figures["native_s"]["kind"] == "native"
+    assert figures["native_throughput_hz"]["reason"].startswith("a convolution uses each weight")
+    assert figures["native_limit_share"]["value"] > 0 or figures["native_limit_share"]["reason"]
 
 
+@pytest.mark.slow
 def test_results_are_exported_in_c(finished: Command) -> None:
     """A folder for each training of a finished run; its test passes."""
     done = finished("export", "--format", "c")

@@ -66,6 +66,7 @@ class BackendEntry:
         is_isolated: Whether it is judged in a process of its own, and on the measured seed alone.
         is_cuda: Whether it computes on a GPU, whose events then time it.
         is_compiled: Whether loading calls a compiler, which takes seconds.
+        is_native: Whether its programs are C functions, which are timed inside C too.
         describe_compiler: Returns its version in one line, and what else no import leads to.
     """
 
@@ -79,6 +80,7 @@ class BackendEntry:
     is_isolated: bool = True
     is_cuda: bool = False
     is_compiled: bool = False
+    is_native: bool = False
     describe_compiler: Callable[[], str] = describe_compiler
 
     def load(self, path: Path, *, n_threads: int = 1, **choices: Any) -> Runner:
@@ -180,6 +182,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "dlmi-bench",
         find_missing=find_missing_compiler,
         is_compiled=True,
+        is_native=True,
         describe_compiler=describe_tools,
     ),
     "cuda": BackendEntry(

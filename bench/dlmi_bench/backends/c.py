@@ -17,6 +17,7 @@ from dlmi_bench.native.compiler import FLAGS, describe_compiler
 from dlmi_bench.native.library import load_empty_library, load_library, make_aligned
 from dlmi_bench.native.reading.file import read_net
 from dlmi_bench.native.writing.kernels import hash_kernels
+from dlmi_bench.native.writing.project import MANY_MACS, SLOW
 
 PACKAGE = "dlmi-bench"
 
@@ -39,7 +40,8 @@ class NativeRunner:
 
     @property
     def conditions(self) -> dict[str, str | int | float | bool]:
-        return describe_conditions() | self.signature.conditions
+        remark = {"remark": SLOW} if self._net.macs > MANY_MACS else {}
+        return describe_conditions() | {"precision": self._net.precision} | self.signature.conditions | remark
 
     def prepare(self, batch: Examples) -> Callable[[], object]:
         check_batch(batch, self.signature.batch)

@@ -21,18 +21,25 @@ def export(
         ),
     ],
     out: OutOption = Path("out"),
+    float_weights: Annotated[
+        bool,
+        typer.Option("--float-weights", help="With --format c and a file: no weights in few bits; larger and faster."),
+    ] = False,
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the files; OUT/export by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the results for other tools: ONNX files, nets in C, long form, model cards, papers, ML-BOM, energy."""
     from dlmi_bench.cli.answers import FilesAnswer
+    from dlmi_bench.errors import UsageError
     from dlmi_bench.store import Store
     from dlmi_reports import write_export
     from dlmi_reports.formats.registry import EXPORTS, check_formats
 
     check_formats(format_, EXPORTS)
+    if float_weights and not file:
+        raise UsageError("--float-weights goes with one ONNX file", "name the file, with --format c")
     if file:
-        written = _write_file(file, to or out / "export" / "c" / file.stem, format_)
+        written = _write_file(file, to or out / "export" / "c" / file.stem, format_, is_packed=not float_weights)
     else:
         written = write_export(Store(out, must_exist=True), to or out / "export", format_)
     for path in written:
@@ -41,7 +48,7 @@ def export(
         print_json(FilesAnswer(files=tuple(map(str, written))))
 
 
-def _write_file(file: Path, folder: Path, formats: list[str]) -> list[Path]:
+def _write_file(file: Path, folder: Path, formats: list[str], *, is_packed: bool) -> list[Path]:
     """Write one ONNX file in C; it has no results that the other formats could tell of."""
     from dlmi_bench.errors import UsageError
     from dlmi_bench.native.reading.file import read_net
@@ -49,7 +56,7 @@ def _write_file(file: Path, folder: Path, formats: list[str]) -> list[Path]:
 
     if formats != ["c"]:
         raise UsageError(f"{file}: an ONNX file is exported with --format c only", "leave it out to export results")
-    written = write_project(file, folder)
+    written = write_project(file, folder, is_packed=is_packed)
     if read_net(file)[0].macs > MANY_MACS:
         typer.echo(f"note: {SLOW}", err=True)
     return written

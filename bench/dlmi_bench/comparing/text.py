@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 
 from dlmi_bench.comparing.comparison import Comparison
+from dlmi_bench.native.writing.project import SLOW
 from dlmi_bench.records import Mark
 from dlmi_reports.formats.latex import format_latex
 from dlmi_reports.formats.markdown import format_markdown
@@ -29,11 +30,11 @@ def format_comparison(found: Comparison, format_: str = "text") -> str:
 
 
 def _list_remarks(found: Comparison) -> list[str]:
-    """List why figures are missing or INVALID, and how many notes there are of other kinds."""
+    """List why figures are missing or INVALID, what is slow in C, and how many notes there are of other kinds."""
     said: dict[str, list[str]] = {}
     others: set[str] = set()
     for row in found.rows:
-        grave = [note for note in row["notes"] if note.startswith((Mark.INVALID, Mark.VACUOUS))]
+        grave = [note for note in row["notes"] if note.startswith((Mark.INVALID, Mark.VACUOUS, SLOW))]
         others |= {*row["notes"]} - {*grave}
         for text in (*row["reasons"], *grave):
             said.setdefault(text, []).append(row["model"])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from dlmi_bench.instruments.clock import HostClock
+from dlmi_bench.instruments.cuda_clock import CudaClock
 from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.records import Conditions, Figure, Mark, Note, unavailable
 from dlmi_bench.stats.intervals import compute_process_summary
@@ -34,7 +34,7 @@ def make_latency_figures(
     Args:
         traces: The benchmark's.
         floors: The empty call's, from the same processes.
-        conditions: Identity: backend, batch, provider, precision, threads.
+        conditions: Identity: backend, batch, provider, precision, threads; a runtime's `remark` becomes a note.
         complaints: Findings of the watch over other processes of the machine.
     """
     shares = [median(floor.wall_s) / median(trace.wall_s) for floor, trace in zip(floors, traces, strict=True)]
@@ -53,8 +53,9 @@ def _make_latency(
 ) -> Figure:
     summary = compute_process_summary([trace.wall_s for trace in traces])
     loop_s = median(trace.loop_s for trace in traces)
-    notes = [*_list_warnings(traces, overhead), *_bound_loop(loop_s / summary.value)]
+    notes = [*list_warnings(traces, overhead), *_bound_loop(loop_s / summary.value)]
     notes += [Note(Mark.NOISY, complaint) for complaint in complaints]
+    notes += [Note(None, str(conditions["remark"]))] if "remark" in conditions else []
     if summary.is_mixed:
         notes.append(Note(Mark.MIXED, f"processes range over {summary.hi / summary.lo:.2f} x"))
     if not is_pinned:
@@ -172,7 +173,7 @@ def _make_outliers(processes_s: list[list[float]], reach: float, conditions: Con
     )
 
 
-def _list_warnings(traces: list[Trace], overhead: float) -> list[Note]:
+def list_warnings(traces: list[Trace], overhead: float) -> list[Note]:
     worst = max(trace.preempted_share for trace in traces)
     throttled = max(trace.throttled_share for trace in traces)
     found = []
@@ -199,7 +200,7 @@ def _list_device_warnings(traces: list[Trace]) -> list[Note]:
     """Notes on the clock of a device; none on the host."""
     speeds_hz = [hz for trace in traces for hz in trace.speeds_hz]
     if not speeds_hz:
-        is_device = traces[0].source != HostClock.source
+        is_device = traces[0].source == CudaClock.source
         blind = Note(None, "the device's clock is not readable: rounds in which it was throttled count")
         return [blind] if is_device else []
     lo, hi = (f"{hz / 1e6:.0f}" for hz in (min(speeds_hz), max(speeds_hz)))

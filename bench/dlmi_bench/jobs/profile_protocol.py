@@ -1,9 +1,12 @@
 """Requests of a profile to its workers, and their answers. Loads no torch."""
 
+from typing import Any
+
 from dlmi_bench.instruments.host.neighbours import Neighbours
 from dlmi_bench.instruments.latency import Trace
 from dlmi_bench.jobs.protocol import Figures, Refusal, Request
 from dlmi_bench.jobs.subject import Subject
+from dlmi_bench.native.timing.measurement import NativeTimes
 from dlmi_bench.records import Conditions, Plain
 
 
@@ -77,3 +80,22 @@ class CallsRequest(Request[None]):
     job = "dlmi_bench.jobs.profile:run_calls_job"
     batch: int
     n_calls: int
+
+
+class NativeRequest(Request[NativeTimes]):
+    """Time a net inside C, alone on the machine.
+
+    Attributes:
+        path: Of the ONNX file.
+        examples: Path of the user's examples; random ones are drawn where it is empty.
+        choices: See `BackendEntry.load`.
+    """
+
+    job = "dlmi_bench.jobs.native:run_native_job"
+    path: str
+    examples: str
+    n_rounds: int
+    order_seed: int
+    n_calls: dict[str, int]
+    cpus: tuple[int, ...]
+    choices: dict[str, Any] = {}

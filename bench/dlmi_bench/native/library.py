@@ -26,14 +26,15 @@ void net_run_many(int n, const float *input, float *output, float *scratch)
 
 @dataclass(frozen=True)
 class Library:
-    """A shared library with the function `net_run_many`; each prepared call has memory of its own."""
+    """A shared library with a function of the arguments of `net_run_many`; each prepared call has memory of its own."""
 
     path: str
     n_scratch: int
+    name: str = "net_run_many"
 
     @cached_property
-    def _function(self) -> Any:
-        return ctypes.CDLL(self.path).net_run_many
+    def function(self) -> Any:
+        return getattr(ctypes.CDLL(self.path), self.name)
 
     def bind(self, inputs: Floats, outputs: Floats) -> Callable[[], object]:
         """A call without arguments that writes `outputs`, which it returns.
@@ -42,7 +43,7 @@ class Library:
             inputs, outputs: float32 without gaps, an example or its answer a row; the call keeps them alive.
         """
         scratch = make_aligned(self.n_scratch)
-        run, size = self._function, ctypes.c_int(len(inputs))
+        run, size = self.function, ctypes.c_int(len(inputs))
         places = [ctypes.c_void_p(array.ctypes.data) for array in (inputs, outputs, scratch)]
 
         def call(_kept: object = (inputs, scratch)) -> object:

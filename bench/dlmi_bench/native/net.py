@@ -14,6 +14,7 @@ Shape = tuple[int, ...]
 Values = NDArray[Any]
 
 SLACK = 64  # numbers behind every buffer that kernels may read and write: their vectors end where they end
+UNPACKING = ("scale_columns", "scale_blocks")  # kernels that make weights out of whole numbers
 INPUT = "input"  # the buffer that the caller gives
 
 
@@ -52,7 +53,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Array:
-    """A constant array: float32, or int32 where it holds offsets; `comment` says its shape."""
+    """A constant array: float32, int32 of offsets, int8, or uint32 of packed numbers; `comment` says its shape."""
 
     name: str
     values: Values
@@ -60,7 +61,7 @@ class Array:
 
     @property
     def size_bytes(self) -> int:
-        return int(self.values.size) * 4
+        return int(self.values.nbytes)
 
 
 Argument = Tensor | Array | int | float | np.float32
@@ -93,6 +94,7 @@ class Net:
         output: Tensor of the scores.
         sizes: Numbers by buffer, SLACK included.
         n_parameters: Numbers of weights in the ONNX file.
+        precision: Coarsest type of numbers that it computes with: float32, int8 or int4.
     """
 
     input_shape: Shape
@@ -102,10 +104,16 @@ class Net:
     arrays: tuple[Array, ...]
     sizes: dict[str, int]
     n_parameters: int
+    precision: str
 
     @property
     def macs(self) -> int:
         return sum(call.macs for call in self.calls)
+
+    @property
+    def is_packed(self) -> bool:
+        """Check for weights that are unpacked before they are read."""
+        return any(call.kernel in UNPACKING for call in self.calls)
 
     @property
     def weight_bytes(self) -> int:

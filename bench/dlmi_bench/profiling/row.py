@@ -13,11 +13,20 @@ from dlmi_bench.instruments.host.neighbours import list_complaints
 from dlmi_bench.instruments.latency_figures import make_latency_figures
 from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.jobs.inputs import LabelledSet
-from dlmi_bench.jobs.profile_protocol import CallsRequest, LoadAnswer, LoadRequest, RoundsAnswer, RoundsRequest
+from dlmi_bench.jobs.profile_protocol import (
+    CallsRequest,
+    LoadAnswer,
+    LoadRequest,
+    NativeRequest,
+    RoundsAnswer,
+    RoundsRequest,
+)
 from dlmi_bench.jobs.protocol import EMPTY
 from dlmi_bench.jobs.sessions import run_accuracy
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.jobs.worker import Worker
+from dlmi_bench.native.timing.figures import make_native_figures, refuse_native
+from dlmi_bench.native.timing.measurement import NativeTimes
 from dlmi_bench.records import Figure, unavailable
 
 N_ROUNDS = 50
@@ -50,6 +59,8 @@ class RuntimeProfile:
 
     Attributes:
         loads, rounds: Answers of its processes, one each.
+        natives: The same, of runtimes that are timed inside C too.
+        no_native: Why the first of them has none.
         took_s: What the last process cost, without the energy, which only the first one is asked for.
     """
 
@@ -60,6 +71,8 @@ class RuntimeProfile:
     is_missing: bool = False
     loads: list[LoadAnswer] = field(default_factory=list)
     rounds: list[RoundsAnswer] = field(default_factory=list)
+    natives: list[NativeTimes] = field(default_factory=list)
+    no_native: str = ""
     took_s: float = 0.0
 
     def fail(self, cause: str, remedy: str) -> None:
@@ -105,11 +118,30 @@ class RuntimeProfile:
         begin_s = time.monotonic()
         try:
             self.rounds.append(worker.ask(request))
+            if BACKENDS[self.backend].is_native and not self.no_native:
+                self._measure_native(worker, context)
             self.took_s += time.monotonic() - begin_s
             if not first:
                 self.figures += self._measure_energy(worker, context)
         except BenchError as error:
             self.fail(error.cause, error.remedy)
+
+    def _measure_native(self, worker: Worker, context: ProfileContext) -> None:
+        """Time the same net inside C; where that fails, the row's other figures stay."""
+        first = self.natives[0].traces if self.natives else {}
+        request = NativeRequest(
+            path=context.paths[BACKENDS[self.backend].artifact_role],
+            examples=context.subject.examples,
+            n_rounds=N_ROUNDS,
+            order_seed=len(self.natives),
+            n_calls={name: trace.n_calls for name, trace in first.items()},
+            cpus=tuple(list_cpus()),
+            choices=context.subject.choices,
+        )
+        try:
+            self.natives.append(worker.ask(request))
+        except BenchError as error:
+            self.no_native = error.cause
 
     def judge(self, context: ProfileContext, labelled: LabelledSet) -> None:
         """Read the accuracy on a test set, in a fresh process."""
@@ -148,6 +180,10 @@ class RuntimeProfile:
             )
             # These processes have answered before they are timed; from the file on, `load_s` has the first answer.
             self.figures += [figure for figure in made if figure.name != "cold_start_s"]
+        if self.natives:
+            self.figures += make_native_figures(self.natives, self.loads[0].conditions)
+        elif self.no_native:
+            self.figures += refuse_native(self.no_native, self.loads[0].conditions)
 
 
 def _make_load_figure(loads: list[LoadAnswer]) -> Figure:

@@ -19,14 +19,17 @@ GIGA = 1e9
 
 def format_profile(profile: "Profile", title: str) -> str:
     """The whole as text of 80 columns, latency first."""
+    from dlmi_bench.profiling.native_text import format_native
+
     inputs = "inputs of the given file" if profile.subject.examples else "random inputs of a fixed seed"
     threads = "one thread" if profile.n_threads == 1 else f"{profile.n_threads} threads"
     lines = [f"{title}, one example of {profile.subject.shape_text}"]
     for batch in profile.batches:
         lines += ["", *_format_latency(profile, batch), *_format_rates(profile, batch)]
-    lines += [*_explain_rates(profile), "", *_format_singles(profile), "", *_format_costs(profile)]
+    lines += [*_explain_rates(profile), "", *_format_singles(profile), *format_native(profile)]
+    lines += ["", *_format_costs(profile)]
     lines += [*_format_accuracies(profile), "", "counts"]
-    lines += format_counts(profile.counts) if profile.counts else _wrap(*profile.error.split("\n"))
+    lines += format_counts(profile.counts) if profile.counts else wrap_lines(*profile.error.split("\n"))
     lines += ["", *_format_remarks(profile), f"{inputs}, {threads}; took {profile.took_s:.0f} s"]
     return "\n".join(map(clean_line, lines))
 
@@ -44,9 +47,9 @@ def _format_remarks(profile: "Profile") -> list[str]:
             notes.setdefault(note, []).append(row.backend)
     lines = []
     for (error, remedy), backends in errors.items():
-        lines += _wrap(f"{', '.join(backends)}: {error}", f"remedy: {remedy}")
+        lines += wrap_lines(f"{', '.join(backends)}: {error}", f"remedy: {remedy}")
     for note, backends in notes.items():
-        lines += _wrap(f"{', '.join(backends)}: {note}")
+        lines += wrap_lines(f"{', '.join(backends)}: {note}")
     return lines
 
 
@@ -57,8 +60,8 @@ def _format_latency(profile: "Profile", batch: int) -> list[str]:
         if latency is None:
             lines.append(f"  {row.backend:<20}n/a, see below")
             continue
-        shown, first = _format(latency) + _mark(latency), row.find("load_s")
-        lines.append(f"  {row.backend:<20}{shown:<34}{latency.n:>2}  {_format(first, is_plain=True):>12}")
+        shown, first = format_figure(latency) + _mark(latency), row.find("load_s")
+        lines.append(f"  {row.backend:<20}{shown:<34}{latency.n:>2}  {format_figure(first, is_plain=True):>12}")
     return lines
 
 
@@ -74,7 +77,7 @@ def _format_rates(profile: "Profile", batch: int) -> list[str]:
             continue
         roofline = find_roofline(latency, profile.counts, profile.peaks)
         share = "n/a" if roofline.attainable_s is None else f"{format_percent(roofline.attainable_s / latency.value)} %"
-        rate = _format(row.find("throughput_hz", batch=batch), is_plain=True)
+        rate = format_figure(row.find("throughput_hz", batch=batch), is_plain=True)
         lines.append(
             f"  {row.backend:<20}{rate:>12}{format_percent(overhead.value, 0) + ' %':>12}{share:>14}"
             f"  {roofline.bound or 'n/a'}"
@@ -91,7 +94,7 @@ def _explain_rates(profile: "Profile") -> list[str]:
         latency = row.find("latency_s")
         if latency and (reason := find_roofline(latency, profile.counts, profile.peaks).reason):
             reasons.setdefault(reason, []).append(row.backend)
-    return _wrap(
+    return wrap_lines(
         "overhead: an empty call; attainable: the time at the machine's own rates; shares of the latency; above 100 % "
         "the machine was slower while its rates were measured",
         *(f"attainable of {', '.join(names)}: n/a, {reason}" for reason, names in reasons.items()),
@@ -142,7 +145,7 @@ def _format_costs(profile: "Profile") -> list[str]:
         if row.error:
             lines.append(f"  {row.backend:<20}n/a, see below")
             continue
-        cells = [_format(row.find(name), is_plain=True) for name in ("peak_bytes", "peak_added_bytes")]
+        cells = [format_figure(row.find(name), is_plain=True) for name in ("peak_bytes", "peak_added_bytes")]
         error, other = row.find("max_score_error"), row.find("decision_disagreement")
         worst = "n/a" if error is None or error.value is None else f"{error.value:.1e}"
         n_other = "n/a" if other is None or other.value is None else f"{round(other.value * other.n)} of {other.n}"
@@ -150,9 +153,9 @@ def _format_costs(profile: "Profile") -> list[str]:
             f"  {row.backend:<20}{cells[0]:>10}{cells[1]:>10}{_format_energy(row):>16}{worst:>11}{n_other:>10}"
         )
     kinds = sorted({f"{f.kind}: {f.source}" for row in profile.rows for f in _list_energies(row)})
-    lines += _wrap("max error and other decisions than eager in float64 (an ONNX file: than onnx's own evaluator)")
+    lines += wrap_lines("max error and other decisions than eager in float64 (an ONNX file: than onnx's own evaluator)")
     if kinds:
-        lines += _wrap(f"gross energy of the processor, {'; '.join(kinds)}; * is no measurement")
+        lines += wrap_lines(f"gross energy of the processor, {'; '.join(kinds)}; * is no measurement")
     return lines
 
 
@@ -165,7 +168,7 @@ def _format_accuracies(profile: "Profile") -> list[str]:
         if figure := row.find("test_accuracy"):
             value, lo, hi = (None if x is None else format_percent(x) for x in (figure.value, figure.lo, figure.hi))
             said = f"n/a: {figure.reason}" if value is None else f"{value} [{lo}, {hi}] % of {figure.n}"
-            lines += _wrap(f"{row.backend:<20}{said}")
+            lines += wrap_lines(f"{row.backend:<20}{said}")
     return ["", "accuracy, Wilson 95 %", *lines] if lines else []
 
 
@@ -184,7 +187,7 @@ def _format_energy(row: "RuntimeProfile") -> str:
     return format_quantity(figure.value / int(figure.conditions["n_inferences"]), "j") + mark
 
 
-def _format(figure: "Figure | None", *, is_plain: bool = False) -> str:
+def format_figure(figure: "Figure | None", *, is_plain: bool = False) -> str:
     from dlmi_bench.units import format_quantity, format_range, unit_of
 
     if figure is None or figure.value is None:
@@ -194,7 +197,7 @@ def _format(figure: "Figure | None", *, is_plain: bool = False) -> str:
     return format_quantity(figure.value, unit) if is_plain else format_range(figure.value, figure.lo, figure.hi, unit)
 
 
-def _wrap(*texts: str) -> list[str]:
+def wrap_lines(*texts: str) -> list[str]:
     from textwrap import wrap
 
     return [line for text in texts for line in wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")]

@@ -85,3 +85,9 @@ INLINE void normalise(const float *x, const float *factors, const float *terms, 
     for (int i = 0; i < n; i++)
         y[i] = x[i] * factors[i] + terms[i];
 }
+
+INLINE void logarithm(const float *x, float *y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = logf(x[i]);
+}

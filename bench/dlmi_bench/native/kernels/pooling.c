@@ -97,3 +97,14 @@ INLINE void channel_means(const float *x, float *y, int c, int h, int w, int row
         y[k] = sum / (float)(h * w);
     }
 }
+
+/* The mean of n_rows rows of n. */
+INLINE void stack_means(const float *x, float *y, int n_rows, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float sum = 0;
+        for (int r = 0; r < n_rows; r++)
+            sum += x[r * n + i];
+        y[i] = sum / (float)n_rows;
+    }
+}

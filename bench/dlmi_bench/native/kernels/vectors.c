@@ -11,12 +11,16 @@
 #define ALIGNED __attribute__((aligned(64)))
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float vec_at __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* at any address */
+typedef int ints __attribute__((vector_size(4 * LANES)));
+typedef unsigned uints __attribute__((vector_size(4 * LANES)));
 #else
 #define LANES 1
 #define INLINE static inline
 #define ALIGNED
 typedef float vec;
 typedef float vec_at;
+typedef int ints;
+typedef unsigned uints;
 #endif
 #define CHAINS 8 /* sums that do not wait for each other */
 

@@ -12,6 +12,7 @@ import numpy as np
 from dlmi_bench.native.net import INPUT, Tensor, Values
 from dlmi_bench.native.reading.builder import Builder, format_shape, read_attributes, refuse
 from dlmi_bench.native.reading.elementwise import read_scales
+from dlmi_bench.native.reading.integers import EXACT, find_whole_sum, finish
 from dlmi_bench.native.reading.taps import TapSum
 from dlmi_bench.native.reading.window import Window, read_window
 
@@ -22,25 +23,31 @@ if TYPE_CHECKING:
 def read_conv(builder: Builder, node: "NodeProto") -> None:
     """Lay out the input, sum over taps; a normalisation behind it goes into its weights."""
     weights, name = builder.get_constant(node, 1).astype(np.float64), node.output[0]
-    n_out, n_channels, *kernel = weights.shape
+    n_out, _, *kernel = weights.shape
     bias = builder.get_constant(node, 2) if len(node.input) > 2 and node.input[2] else np.zeros(n_out)
-    x, shape = builder.get_tensor(node, is_compact=False), builder.find_shape(node, name)
+    shape, sum_ = builder.find_shape(node, name), find_whole_sum(builder, node)
+    x = builder.get_whole(node, is_compact=False) if sum_ else builder.get_tensor(node, is_compact=False)
     window = read_window(node, tuple(kernel), x.shape, shape)
-    for other in builder.follow(name, "BatchNormalization", "Add"):
+    if sum_:
+        weights, bias = sum_.weights.astype(np.float64), sum_.bias.astype(np.float64)
+        if sum_.largest >= EXACT:
+            raise refuse(node, f"has sums of whole numbers that may reach {EXACT}, which float32 does not hold")
+    for other in () if sum_ else builder.follow(name, "BatchNormalization", "Add"):
         if scales := read_scales(builder, other, (n_out, 1, 1)):
             weights, bias = weights * scales[0].reshape(-1, 1, 1, 1), bias * scales[0] + scales[1]
             name = other.output[0]
             builder.done.add(name)
     n_groups = read_attributes(node).get("group", 1)
     laid, phase = _lay_out(builder, x, window, shape)
-    offsets = _list_taps(laid, phase, window, n_channels)
-    taps = builder.make_array(
-        node.input[1], "taps", offsets, f"offsets of ({n_channels}, {kernel[0]}, {kernel[1]}) in the input"
-    )
+    offsets = _list_taps(laid, phase, window)
+    taps = builder.make_array(node.input[1], "taps", offsets, f"offsets of ({kernel[0]}, {kernel[1]}) in a channel")
     comment = f"{format_shape(x.shape)} -> {format_shape(shape)}, {kernel[0]}x{kernel[1]}"
     comment += f" in {n_groups} groups" if n_groups > 1 else ""
-    sum_ = TapSum(node.input[1], laid, taps, weights.reshape(n_out, -1), bias, shape, n_groups)
-    builder.bind(name, sum_.add(builder, comment))
+    made = TapSum(node.input[1], laid, taps, weights.reshape(n_out, -1), bias, shape, n_groups).add(builder, comment)
+    if sum_:
+        finish(builder, node, sum_, made)
+    else:
+        builder.bind(name, made)
 
 
 def _lay_out(builder: Builder, x: Tensor, window: Window, shape: tuple[int, ...]) -> tuple[Tensor, int]:
@@ -67,12 +74,11 @@ def _lay_out(builder: Builder, x: Tensor, window: Window, shape: tuple[int, ...]
     return laid, height * width
 
 
-def _list_taps(laid: Tensor, phase: int, window: Window, n_channels: int) -> Values:
-    """Offset of each tap (channel, y, x) from the position of the output."""
+def _list_taps(laid: Tensor, phase: int, window: Window) -> Values:
+    """Offset of each tap (y, x) of a channel from the position of the output."""
     (sy, sx), (dy, dx) = window.strides, window.dilations
     offsets = [
-        c * laid.plane_stride + (y * dy % sy * sx + x * dx % sx) * phase + y * dy // sy * laid.row_stride + x * dx // sx
-        for c in range(n_channels)
+        (y * dy % sy * sx + x * dx % sx) * phase + y * dy // sy * laid.row_stride + x * dx // sx
         for y in range(window.kernel[0])
         for x in range(window.kernel[1])
     ]

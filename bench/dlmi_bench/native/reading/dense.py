@@ -7,6 +7,8 @@ import numpy as np
 from dlmi_bench.native.net import Values
 from dlmi_bench.native.reading.builder import Builder, read_attributes, refuse
 from dlmi_bench.native.reading.elementwise import read_scales
+from dlmi_bench.native.reading.integers import add_dense, find_whole_sum
+from dlmi_bench.native.reading.weights import Weights
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -18,6 +20,10 @@ def read_gemm(builder: Builder, node: "NodeProto") -> None:
     attributes = read_attributes(node)
     if attributes.get("transA"):
         raise refuse(node, "is not taken with transA")
+    is_plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1
+    if is_plain and (sum_ := find_whole_sum(builder, node, is_turned=not attributes.get("transB"))):
+        add_dense(builder, node, sum_)
+        return
     weights = builder.get_constant(node, 1)
     weights = (weights.T if attributes.get("transB") else weights) * np.float64(attributes.get("alpha", 1.0))
     bias = builder.get_constant(node, 2) if len(node.input) > 2 and node.input[2] else np.zeros(1)
@@ -28,6 +34,9 @@ def read_matmul(builder: Builder, node: "NodeProto") -> None:
     weights = builder.get_constant(node, 1)
     if weights.ndim != 2:
         raise refuse(node, "is taken with weights of two axes only")
+    if sum_ := find_whole_sum(builder, node, is_turned=True):
+        add_dense(builder, node, sum_)
+        return
     _add_dense(builder, node, weights, np.zeros(1))
 
 
@@ -50,8 +59,7 @@ def _add_dense(builder: Builder, node: "NodeProto", weights: Values, bias: Value
             weights, bias, name = weights * scales[0], bias * scales[0] + scales[1], other.output[0]
             builder.done.add(name)
     n = -(-n_out // WIDTH) * WIDTH
-    filled = np.pad(weights, ((0, 0), (0, n - n_out)))
-    w = builder.make_array(node.input[1], "weight", filled, f"({n_in}, {n_out}), rows of {n}")
+    w = Weights(node.input[1], weights.T, n_wide=n).store(builder)
     b = builder.make_array(node.input[1], "bias", np.pad(bias, (0, n - n_out)), f"({n_out}), filled up to {n}")
     y = builder.make_buffer("dense", (n_out,), n)
     comment = f"({n_in}) -> ({n_out})"

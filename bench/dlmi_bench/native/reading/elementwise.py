@@ -10,7 +10,7 @@ from dlmi_bench.native.reading.builder import Builder, format_shape, read_attrib
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-ACTIVATIONS = {"Relu": "relu", "LeakyRelu": "leaky_relu", "Tanh": "tangent", "Sigmoid": "sigmoid"}
+ACTIVATIONS = {"Relu": "relu", "LeakyRelu": "leaky_relu", "Tanh": "tangent", "Sigmoid": "sigmoid", "Log": "logarithm"}
 LEAK = 0.01  # of LeakyRelu, where the file names none
 EPSILON = 1e-5  # of BatchNormalization, the same
 CONSTANTS = {"Add": "add_constant", "Sub": "add_constant", "Mul": "multiply_constant"}
@@ -20,7 +20,7 @@ TENSORS = {"Add": "add", "Sub": "subtract", "Mul": "multiply"}
 
 def read_activation(builder: Builder, node: "NodeProto") -> None:
     leak = [np.float32(read_attributes(node).get("alpha", LEAK))] if node.op_type == "LeakyRelu" else []
-    _map(builder, node, ACTIVATIONS[node.op_type], *leak)
+    map_numbers(builder, node, ACTIVATIONS[node.op_type], *leak)
 
 
 def read_clip(builder: Builder, node: "NodeProto") -> None:
@@ -30,10 +30,10 @@ def read_clip(builder: Builder, node: "NodeProto") -> None:
     for i, name, default in ((1, "min", -limit), (2, "max", limit)):
         is_given = len(node.input) > i and node.input[i]
         bounds.append(builder.get_constant(node, i).item() if is_given else attributes.get(name, default))
-    _map(builder, node, "clip", *(np.float32(min(max(bound, -limit), limit)) for bound in bounds))
+    map_numbers(builder, node, "clip", *(np.float32(min(max(bound, -limit), limit)) for bound in bounds))
 
 
-def _map(builder: Builder, node: "NodeProto", kernel: str, *parameters: np.float32) -> None:
+def map_numbers(builder: Builder, node: "NodeProto", kernel: str, *parameters: np.float32) -> None:
     """Call a kernel on each number: in place where nobody else reads them, gaps and all."""
     x = builder.get_tensor(node, is_compact=False)
     if builder.can_overwrite(x):
@@ -66,7 +66,7 @@ def read_arithmetic(builder: Builder, node: "NodeProto") -> None:
             raise refuse(node, "is not taken with a constant as its first input")
         values = -values
     if values.size == 1 and values.ndim <= len(x.shape) + 1:
-        _map(builder, node, SCALARS[node.op_type], np.float32(values.item()))
+        map_numbers(builder, node, SCALARS[node.op_type], np.float32(values.item()))
         return
     spread = _spread(values, x.shape)
     if spread is None:

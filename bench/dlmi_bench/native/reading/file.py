@@ -14,7 +14,7 @@ from dlmi_bench.instruments.onnx.shapes import infer_shapes
 from dlmi_bench.instruments.onnx.walk import describe_name
 from dlmi_bench.native.net import INPUT, Net, Tensor
 from dlmi_bench.native.reading.builder import Builder, refuse
-from dlmi_bench.native.reading.tables import READERS
+from dlmi_bench.native.reading.tables import READERS, read_node
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -22,29 +22,35 @@ if TYPE_CHECKING:
 MAX_WEIGHTS = 2**20  # of a net: 12 MB of source, which a compiler reads in seconds
 MAX_SCRATCH = 2**22  # numbers of all tensors together: 16 MiB
 MAX_NODES = 1000
+PRECISIONS = ("float32", "int8", "int4")
 FREE_BATCH = 2  # shapes are inferred with: with 1, an axis of one element would pass for that of the examples
 REMEDY = "use onnxruntime, which is made for nets of this size"
 
 
-def read_net(path: Path, *, output: str = "", batch_axis: int | None = None) -> tuple[Net, Signature]:
+def read_net(
+    path: Path, *, output: str = "", batch_axis: int | None = None, is_packed: bool = False
+) -> tuple[Net, Signature]:
     """Read a file as a net, with what it takes and answers.
 
     Args:
         output, batch_axis: See `read_signature`.
+        is_packed: Store weights of few values in few bits; the answers are the same, and come later.
 
     Raises:
         DataError: an operator, a type or a layout that is not written in C, weights that are not finite, or too many.
     """
     with graph_faults(path):
-        builder, signature = open_net(path, output=output, batch_axis=batch_axis)
+        builder, signature = open_net(path, output=output, batch_axis=batch_axis, is_packed=is_packed)
         return _read(builder, signature), signature
 
 
-def open_net(path: Path, *, output: str = "", batch_axis: int | None = None) -> tuple[Builder, Signature]:
+def open_net(
+    path: Path, *, output: str = "", batch_axis: int | None = None, is_packed: bool = False
+) -> tuple[Builder, Signature]:
     """Open a file that consists of operators that are written in C; its input is bound, and no node is read yet.
 
     Args:
-        output, batch_axis: See `read_signature`.
+        output, batch_axis, is_packed: See `read_net`.
 
     Raises:
         DataError: see `read_net`.
@@ -53,7 +59,7 @@ def open_net(path: Path, *, output: str = "", batch_axis: int | None = None) -> 
         model = load_graph(path, is_whole=False)
         signature = read_signature(model, output=output, batch_axis=batch_axis)
         _check(model, signature)
-        return _begin(load_weights(model, path), signature), signature
+        return _begin(load_weights(model, path), signature, is_packed=is_packed), signature
 
 
 def _check(model: "ModelProto", signature: Signature) -> None:
@@ -69,11 +75,11 @@ def _check(model: "ModelProto", signature: Signature) -> None:
     for node in model.graph.node:  # before shapes: an unknown operator has none
         if describe_name(node) not in READERS and node.op_type != "Constant":
             raise refuse(node)
-    if (precision := find_precision(model)) != "float32":
+    if (precision := find_precision(model)) not in PRECISIONS:
         raise DataError(f"the file computes in {precision}", "export it in float32")
 
 
-def _begin(model: "ModelProto", signature: Signature) -> Builder:
+def _begin(model: "ModelProto", signature: Signature, *, is_packed: bool) -> Builder:
     port = signature.inputs[0]
     shape = signature.example_shapes[port.name]
     if 0 in shape:
@@ -82,7 +88,7 @@ def _begin(model: "ModelProto", signature: Signature) -> Builder:
     batch = signature.batch or FREE_BATCH
     scope = infer_shapes(model, signature, {port.name: (batch, *shape)})
     uses, followers = _find_readers(scope.graph, signature)
-    builder = Builder(scope, batch, uses, followers)
+    builder = Builder(scope, batch, uses, followers, is_packed)
     builder.bind(port.name, Tensor(INPUT, shape))
     return builder
 
@@ -91,16 +97,15 @@ def _read(builder: Builder, signature: Signature) -> Net:
     graph, shape = builder.scope.graph, builder.tensors[signature.inputs[0].name].shape
     for node in graph.node:
         if node.op_type != "Constant" and not builder.done.issuperset(node.output):
-            READERS[node.op_type](builder, node)
+            read_node(builder, node)
             if (n := sum(builder.sizes.values())) > MAX_SCRATCH:
                 raise DataError(f"its tensors hold more than {MAX_SCRATCH} numbers (at {node.op_type}: {n})", REMEDY)
-    if signature.output.name not in builder.tensors:
+    if (scores := builder.find_tensor(signature.output.name)) is None:
         raise DataError("the scores do not depend on the input", "export it again")
-    scores = builder.tensors[signature.output.name]
     scores = scores if scores.is_compact else builder.crop(scores)
     arrays = tuple(builder.arrays.values())
-    n_parameters = count_parameters(builder.scope.model) or 0
-    return Net(shape, scores.shape, scores, tuple(builder.calls), arrays, builder.sizes, n_parameters)
+    facts = count_parameters(builder.scope.model) or 0, find_precision(builder.scope.model)
+    return Net(shape, scores.shape, scores, tuple(builder.calls), arrays, builder.sizes, *facts)
 
 
 def _find_readers(graph: "GraphProto", signature: Signature) -> "tuple[Counter[str], dict[str, list[NodeProto]]]":  # type: ignore[name-defined]  # noqa: F821

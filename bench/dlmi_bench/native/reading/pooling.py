@@ -55,9 +55,19 @@ def read_mean(builder: Builder, node: "NodeProto") -> None:
     attributes = read_attributes(node)
     is_input = len(node.input) > 1 and node.input[1]
     axes = builder.get_constant(node, 1).tolist() if is_input else attributes.get("axes", ())
+    if node.input[0] in builder.stacks and list(axes) == [0]:
+        _average_stack(builder, node, is_stack=bool(attributes.get("keepdims", 1)))
+        return
     if sorted(axis % 4 for axis in axes) != [2, 3]:
         raise refuse(node, "is taken over height and width of images only")
     _average(builder, node)
+
+
+def _average_stack(builder: Builder, node: "NodeProto", *, is_stack: bool) -> None:
+    x, shape = builder.get_tensor(node), builder.find_shape(node, node.output[0], is_stack=is_stack)
+    y = builder.make_buffer("mean", shape)
+    sizes, comment = (x.shape[0], y.size), f"{format_shape(x.shape)} -> {format_shape(shape)}"
+    builder.bind(node.output[0], builder.call("stack_means", x, y, *sizes, writes=y, comment=comment))
 
 
 def _average(builder: Builder, node: "NodeProto") -> None:

@@ -20,6 +20,13 @@ def read_reshape(builder: Builder, node: "NodeProto") -> None:
     builder.bind(node.output[0], builder.reshape(x, shape))
 
 
+def read_unsqueeze(builder: Builder, node: "NodeProto") -> None:
+    """Another axis, an input since version 13 of the operators; before that of the examples, it begins a stack."""
+    axes = builder.get_constant(node, 1).tolist() if len(node.input) > 1 else read_attributes(node)["axes"]
+    x, shape = builder.get_tensor(node), builder.find_shape(node, node.output[0], is_stack=list(axes) == [0])
+    builder.bind(node.output[0], builder.reshape(x, shape))
+
+
 def read_split(builder: Builder, node: "NodeProto") -> None:
     """Parts of the channels; they stay where they are."""
     x = builder.get_tensor(node)
@@ -35,8 +42,9 @@ def read_split(builder: Builder, node: "NodeProto") -> None:
 
 def read_concat(builder: Builder, node: "NodeProto") -> None:
     parts = [builder.get_tensor(node, i) for i in range(len(node.input))]
-    shape = builder.find_shape(node, node.output[0])
-    if read_attributes(node)["axis"] not in (1, -len(shape)):
+    is_stack = builder.stacks.issuperset(node.input)
+    shape = builder.find_shape(node, node.output[0], is_stack=is_stack)
+    if read_attributes(node)["axis"] % (len(shape) + 1) != (0 if is_stack else 1):
         raise refuse(node, "is taken along the channels only")
     y = builder.make_buffer("concat", shape)
     offset = 0

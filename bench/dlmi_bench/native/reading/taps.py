@@ -6,9 +6,9 @@ import numpy as np
 
 from dlmi_bench.native.net import Argument, Array, Shape, Tensor, Values
 from dlmi_bench.native.reading.builder import Builder
+from dlmi_bench.native.reading.weights import BLOCK, Weights
 
 WIDTH = 16  # numbers of the widest vector
-BLOCK = 4  # output channels that share what they read
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class TapSum:
 
     Attributes:
         source: Name of its weights in the ONNX file.
-        taps: Offset of each tap.
-        weights: (out, tap), float64.
+        taps: Offset of each tap in a channel.
+        weights: (out, channel and tap), float64.
         shape: Of its output.
     """
 
@@ -47,6 +47,11 @@ class TapSum:
         """Positions from the first to the last, those between rows included."""
         return (self.shape[1] - 1) * self.laid.row_stride + self.shape[2]
 
+    @property
+    def _reads(self) -> tuple[int, int, int]:
+        """Channels that an output reads, numbers from one to the next, taps of each."""
+        return self.laid.shape[0] // self.n_groups, self.laid.plane_stride, self.taps.values.size
+
     def add(self, builder: Builder, comment: str) -> Tensor:
         """Call the faster of the two."""
         n_out, n_taps = self.weights.shape
@@ -57,28 +62,19 @@ class TapSum:
         return builder.call(kernel, self.laid, self.taps, *arguments, writes=y, comment=comment, macs=macs)
 
     def _make_planes(self, builder: Builder) -> tuple[Tensor, tuple[Argument, ...]]:
-        n_out, n_taps = self.weights.shape
-        blocks = arrange_blocks(self.weights.reshape(self.n_groups, n_out // self.n_groups, n_taps))
-        comment = f"({n_out}, {n_taps}), {BLOCK} output channels beside each other"
-        w = builder.make_array(self.source, "weight", blocks, comment)
+        n_out = len(self.weights)
+        w = Weights(self.source, self.weights, n_groups=self.n_groups).store(builder)
         b = builder.make_array(self.source, "bias", self.bias, f"({n_out})")
         plane = -(-self.n_positions // WIDTH) * WIDTH  # no vector may reach the next plane
         y = builder.make_buffer("conv", self.shape, n_out * plane, row=self.laid.row_stride, plane=plane)
-        group = self.laid.shape[0] // self.n_groups * self.laid.plane_stride
-        return y, (w, b, y, self.n_groups, n_out // self.n_groups, n_taps, self.n_positions, group, plane)
+        return y, (w, b, y, self.n_groups, n_out // self.n_groups, *self._reads, self.n_positions, plane)
 
     def _make_points(self, builder: Builder) -> tuple[Tensor, tuple[Argument, ...]]:
         n_out, n_taps = self.weights.shape
         n_wide = -(-n_out // WIDTH) * WIDTH
-        filled = np.pad(self.weights.T, ((0, 0), (0, n_wide - n_out)))
-        w = builder.make_array(self.source, "weight", filled, f"({n_taps}, {n_out}), rows of {n_wide}")
+        w = Weights(self.source, self.weights, n_wide=n_wide).store(builder)
         filled = np.pad(self.bias, (0, n_wide - n_out))
         b = builder.make_array(self.source, "bias", filled, f"({n_out}), filled up to {n_wide}")
         row = builder.make_buffer("taps", (n_taps + n_wide,))
         y = builder.make_buffer("conv", self.shape)
-        return y, (w, b, y, row, n_out, n_wide, n_taps, *self.shape[1:], self.laid.row_stride)
-
-
-def arrange_blocks(weights: Values) -> Values:
-    """Weights (group, out, tap) as (group, block of outputs, tap, output of the block), in one row."""
-    return np.concatenate([g[i : i + BLOCK].T.reshape(-1) for g in weights for i in range(0, len(g), BLOCK)])
+        return y, (w, b, y, row, n_out, n_wide, *self._reads, *self.shape[1:], self.laid.row_stride)

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "kernels"
-FILES = ("dense", "conv", "layout", "pooling", "elementwise", "softmax")
+FILES = ("weights", "dense", "integers", "conv", "layout", "pooling", "elementwise", "softmax")
 HEAD = re.compile(r"^INLINE \w+ (\w+)\(", re.MULTILINE)
 
 

@@ -1,6 +1,8 @@
 """The two files of a net: net.c, with its weights, and net.h. Only numbers and names of our own making go into them."""
 
 import textwrap
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,8 @@ void net_run_many(int n, const float *input, float *output, float *scratch)
 }
 """
 HEADER = """\
-/* A net of {n_parameters} parameters and {macs} multiply-accumulates, written by dlmi-bench from an ONNX file. */
+/* A net of {n_parameters} parameters and {macs} multiply-accumulates, written by dlmi-bench from an ONNX file.
+   Its constants take {weight_bytes} bytes. */
 #ifndef NET_H
 #define NET_H
 
@@ -48,6 +51,7 @@ def format_header(net: Net) -> str:
     return HEADER.format(
         n_parameters=net.n_parameters,
         macs=net.macs,
+        weight_bytes=net.weight_bytes,
         n_input=int(np.prod(net.input_shape)),
         input_shape=net.input_shape,
         n_output=net.output.size,
@@ -60,7 +64,8 @@ def format_source(net: Net) -> str:
     """Text of net.c."""
     functions = find_functions({call.kernel for call in net.calls} | {"copy"})
     text = "\n\n".join(functions)
-    includes = ["net.h"] + ["math.h"] * any(f"{name}(" in text for name in ("expf", "logf")) + ["string.h"]
+    includes = ["net.h"] + ["math.h"] * any(f"{name}(" in text for name in ("expf", "logf", "rintf"))
+    includes += ["stdint.h"] * ("int8_t" in text) + ["string.h"]
     head = "\n".join(f'#include "{name}"' if name == "net.h" else f"#include <{name}>" for name in includes)
     arrays = "\n\n".join(map(_format_array, net.arrays))
     parts = (head, read_vectors().strip(), text, arrays, _format_run(net), MANY.strip())
@@ -73,15 +78,14 @@ def count_scratch(net: Net) -> int:
 
 
 def _format_array(array: Array) -> str:
-    kind = "int" if array.values.dtype.kind == "i" else "float"
+    kind = TYPES[array.values.dtype.name]
     head = f"/* {array.comment} */\nALIGNED static const {kind} {array.name}[{array.values.size}] = "
     return f"{head}{{\n{format_numbers(array.values)}\n}};"
 
 
 def format_numbers(values: Values) -> str:
-    """Lines of C constants: whole numbers, float32 or float64 by the type of the array."""
-    kind, flat = values.dtype, values.reshape(-1)
-    words = map(str, flat) if kind.kind == "i" else map(format_float if kind == np.float32 else format_double, flat)
+    """Lines of C constants by the type of the array."""
+    words = map(FORMATS[values.dtype.name], values.reshape(-1))
     return textwrap.fill(", ".join(words), LINE, initial_indent="    ", subsequent_indent="    ")
 
 
@@ -95,22 +99,36 @@ def format_float(value: np.float32) -> str:
     return f"{format_double(value)}f"
 
 
+def format_word(value: np.unsignedinteger) -> str:
+    return f"0x{value:08x}u"
+
+
+TYPES = {"float32": "float", "int32": "int", "int8": "int8_t", "uint32": "uint32_t"}
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "float32": format_float,
+    "float64": format_double,
+    "int32": str,
+    "int8": str,
+    "uint32": format_word,
+}
+
+
 def _format_run(net: Net) -> str:
     offsets, _ = place_buffers(net)
     lines = [f"    float *{name} = scratch + {offset};" for name, offset in offsets.items()]
-    lines += [_format_call(call) for call in net.calls]
-    lines.append(f"    copy({_format_argument(net.output)}, output, NET_OUTPUT);")
+    lines += [format_call(call) for call in net.calls]
+    lines.append(f"    copy({format_argument(net.output)}, output, NET_OUTPUT);")
     if not offsets:
         lines.insert(0, "    (void)scratch;")
     return "\n".join(["void net_run(const float *input, float *output, float *scratch)", "{", *lines, "}"])
 
 
-def _format_call(call: Call) -> str:
-    arguments = ", ".join(map(_format_argument, call.arguments))
+def format_call(call: Call) -> str:
+    arguments = ", ".join(map(format_argument, call.arguments))
     return f"    /* {call.comment} */\n    {call.kernel}({arguments});"
 
 
-def _format_argument(value: Argument) -> str:
+def format_argument(value: Argument) -> str:
     if isinstance(value, Tensor):
         return f"{value.buffer} + {value.offset}" if value.offset else value.buffer
     if isinstance(value, Array):
