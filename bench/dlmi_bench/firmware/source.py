@@ -13,6 +13,7 @@ from dlmi_bench.firmware.net import IntegerLayer, IntegerNet, Integers
 FILES = Path(__file__).parent / "files"
 COLUMNS = 110  # of a line of numbers
 NIBBLE = 15
+EACH = "one for each output channel"
 ALWAYS = "shift"  # field that the table has even of a single layer: C knows no empty one
 
 
@@ -28,16 +29,16 @@ def format_source(net: IntegerNet) -> str:
     rows = [", ".join(str(values[i]) for values in members.values()) for i in range(len(net.layers))]
     return Template((FILES / "net.c.in").read_text("utf-8")).substitute(
         fields,
-        members="\n".join(f"    {_choose_type(values)} {name};" for name, values in members.items()),
+        members="\n".join(_format_member(name, values, fields) for name, values in members.items()),
         table="\n".join(f"    {{{row}}}, /* {_describe(step)} */" for row, step in zip(rows, net.layers, strict=True)),
         weights=_format_array("weights", pack(weights) if net.bits == 4 else weights, f"of {net.bits} bits"),
-        biases=_format_array("biases", biases, "one for each output channel"),
-        multipliers=_format_array("multipliers", multipliers, "one for each output channel") if has_multipliers else "",
+        biases=_format_array("biases", biases, EACH),
+        multipliers=f"{_format_array('multipliers', multipliers, EACH)}\n" if has_multipliers else "",
         weight="unpack(k + j)" if net.bits == 4 else "weights[k + j]",
         unpack=UNPACK if net.bits == 4 else "",
-        scale="sum *= multipliers[o];" if has_multipliers else "",
-        row_guard=f"if ((unsigned)i < {fields['height']})" if leaves else "",
-        column_guard=f"if ((unsigned)j < {fields['width']})" if leaves else "",
+        scale=f"sum *= multipliers[o];\n{' ' * 20}" if has_multipliers else "",
+        row_guard=f"if ((unsigned)i < {fields['height']}) " if leaves else "",
+        column_guard=f"if ((unsigned)j < {fields['width']})\n{' ' * 20}" if leaves else "",
         n_layers=len(net.layers),
         n_inputs=net.n_inputs,
         n_classes=net.n_classes,
@@ -48,12 +49,12 @@ def format_source(net: IntegerNet) -> str:
     )
 
 
-UNPACK = """
-/* Weight number k, -8 to 7: two in a byte, the first one in its lower half. */
+UNPACK = """/* Weight number k, -8 to 7: two in a byte, the first one in its lower half. */
 static int unpack(int k)
 {
     return (int8_t)(weights[k >> 1] << (k & 1 ? 0 : 4)) >> 4;
 }
+
 """
 
 
@@ -113,6 +114,12 @@ def _place_fields(rows: Sequence[dict[str, int]]) -> tuple[dict[str, str], dict[
         else:
             fields[name], members[name] = f"l->{name}", values
     return fields, members
+
+
+def _format_member(name: str, values: tuple[int, ...], fields: dict[str, str]) -> str:
+    others = [other for other, text in fields.items() if text == f"l->{name}" and other != name]
+    comment = f" /* and {', '.join(others)} */" if others else ""
+    return f"    {_choose_type(values)} {name};{comment}"
 
 
 def _choose_type(values: Iterable[int]) -> str:
