@@ -22,6 +22,8 @@ from dlmi_bench.firmware.targets import Target
 from dlmi_bench.instruments.accuracy import make_accuracy_figure
 from dlmi_bench.records import Figure
 
+MAX_MACS = 2e9  # of all test images: minutes on a simulated core
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -119,6 +121,11 @@ def make_firmware(
     net = make_integers(layers, examples.calibration, bits)
     if (n := net.n_classes) <= examples.labels.max():
         raise DataError(f"{path}: {n} scores, and classes 0 to {examples.labels.max()}", "name its task with --task")
+    if net.macs * len(examples.images) > MAX_MACS:
+        cause = (
+            f"{net.macs:.3g} multiply-accumulates for each of {len(examples.images)} images take too long to simulate"
+        )
+        raise DataError(cause, "use a smaller net, or fewer test images")
     codes = net.encode(examples.images)
     reference = compute_scores(net, codes)
     is_right = compute_float_scores(layers, examples.images).argmax(1) == examples.labels

@@ -1,11 +1,11 @@
 """Microcontrollers: what the image of each net takes, and which chip has room for which net."""
 
-from dlmi_bench.firmware.chips import CHIPS, Chip, find_shortage
 from dlmi_bench.units import format_count, format_percent
 from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import show
+from dlmi_reports.tables.chips import CHIPS, Chip, find_shortage
 
 CAPTION = (
     "Whole images of the first seed: vectors, code and weights in flash; maps, scores and the worst case of the stack "

@@ -10,7 +10,7 @@ class Chip:
     """A microcontroller.
 
     Attributes:
-        target: Its family; a row of `firmware.targets`.
+        target: Its family; a row of `dlmi_bench.firmware.targets`.
         flash_bytes, ram_bytes: Of its own; RAM in one piece, without memories beside it.
         source: Where both stand.
     """
