@@ -1,7 +1,6 @@
 """Images for microcontrollers as figures: bytes are counted, instructions and answers simulated."""
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 
 from dlmi_bench.errors import BenchError
@@ -15,7 +14,6 @@ from dlmi_tasks.spec import Arrays
 N_CALIBRATION = 500  # training images that scales are chosen on
 NAMES = ("flash_bytes", "ram_bytes", "n_instructions", "image_accuracy")
 COUNTED = "sections of the ELF file"
-PARTS = {"flash_bytes": ("vectors", "code", "constants"), "ram_bytes": ("static", "stack")}
 
 
 def load_examples(task: str, index: int, path: Path) -> Examples:
@@ -46,17 +44,19 @@ def run_firmware_job(request: FirmwareRequest, on_progress: OnProgress) -> Figur
 def _describe(image: Firmware) -> list[Figure]:
     if image.shortfalls:
         return [unavailable(name, "; ".join(image.shortfalls), target=image.target) for name in NAMES]
-    sizes, identity = asdict(image.sizes), {"target": image.target}
+    sizes, identity = image.sizes, {"target": image.target}
+    flash = f"vectors {sizes.vectors_bytes}, code {sizes.code_bytes}, constants {sizes.constants_bytes}"
+    ram = f"maps and scores {sizes.static_bytes}, stack {sizes.stack_bytes}"
     counted = [
         Figure(
             name=name,
-            value=sum(sizes[part] for part in parts),
+            value=value,
             kind="counted",
             source="ELF file",
-            method=f"{COUNTED}: {', '.join(f'{part} {sizes[part]}' for part in parts)}",
+            method=f"{COUNTED}: {parts}",
             conditions={**identity},
         )
-        for name, parts in PARTS.items()
+        for name, value, parts in (("flash_bytes", sizes.flash_bytes, flash), ("ram_bytes", sizes.ram_bytes, ram))
     ]
     instructions = Figure(
         name="n_instructions",

@@ -102,6 +102,14 @@ SUITES: dict[str, Suite] = {
         energy_window_s=1.0,
     ),
     "default": Suite(name="default", counted=FULL_SIZE, budget_s=380.0),
+    "firmware": Suite(
+        name="firmware",
+        tasks=("usps",),
+        models=("softmax", "mlp-12-10", "mlp-16-12", "sepconv-5-5-8", "sepconv-6-9-10", "conv-12-18-20"),
+        measures=("counts", "firmware"),
+        backends=("onnxruntime",),
+        n_seeds=1,
+    ),
     "ablation": Suite(
         name="ablation", tasks=("spect", *ABLATION_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
     ),

@@ -30,6 +30,10 @@ class Fits(Conditions):
     def needs_seeds(self) -> bool:
         return False
 
+    @property
+    def command(self) -> str:
+        return f"dlmi-bench run --suite firmware --task {self.task} --model {self.model}"
+
     def list_conditions(self) -> dict[str, str | int]:
         return {"target": self.target}
 
