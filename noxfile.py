@@ -335,7 +335,7 @@ def lock(session: nox.Session) -> None:
     """Write constraints.txt again: exact versions that hold for every supported Python and platform."""
     session.install("uv")
     path = ROOT / "constraints.txt"
-    extras = [word for name in ("dev", "examples") for word in ("--extra", name)]
+    extras = [word for name in ("dev", "examples", "mcu") for word in ("--extra", name)]
     compile_ = ("uv", "pip", "compile", "--universal", "--python-version", "3.11", *extras)
     session.run(*compile_, "--no-header", "--no-annotate", "-o", str(path), *session.posargs, "pyproject.toml")
     first = "# Exact versions for every environment of this project; made from pyproject.toml by `nox -s lock`.\n"
