@@ -15,8 +15,10 @@ from dlmi_bench.extras import EXTRAS, describe_missing, find_missing
 ROOT = Path(__file__).parent.parent
 PROJECT = ROOT / "pyproject.toml"
 OWN = ("dlmi_bench", "dlmi_models", "dlmi_tasks", "dlmi_reports")
-# Imported where it is there only: by notebooks, by the tools of the self-test, by users' tests, with another package.
+# Imported where it is there only: by notebooks, by the tools of the self-test, by users' tests, with another package,
+# and by images for microcontrollers, whose extra no environment of the tests has.
 ELSEWHERE = {"IPython", "pyperf", "pytorch_benchmark", "pytest", "pytest_benchmark", "google", "ptflops"}
+ELSEWHERE |= {"elftools", "unicorn"}
 
 
 def _normalise(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dlmi_bench.api import Answer as Answer
+    from dlmi_bench.api import build_firmware as build_firmware
     from dlmi_bench.api import compare_files as compare_files
     from dlmi_bench.api import count as count
     from dlmi_bench.api import gate as gate
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from dlmi_tasks.spec import Task as Task
 
 _PLACES = {
-    **dict.fromkeys(("Answer", "compare_files", "count", "gate", "judge", "judge_claims"), "dlmi_bench.api"),
-    "judge_accuracies": "dlmi_bench.api",
+    **dict.fromkeys(("Answer", "build_firmware", "compare_files", "count", "gate", "judge"), "dlmi_bench.api"),
+    **dict.fromkeys(("judge_accuracies", "judge_claims"), "dlmi_bench.api"),
     **dict.fromkeys(("load_results", "lock_claims", "plan", "profile", "referee", "report"), "dlmi_bench.api"),
     **dict.fromkeys(("run", "tune"), "dlmi_bench.api"),
     "BenchError": "dlmi_bench.errors",

@@ -25,8 +25,8 @@ from typing_extensions import TypedDict  # pydantic reads typing's own from Pyth
 
 SCHEMA_VERSION: Literal[1] = 1
 
-CellKind = Literal["train", "references", "counts", "memory", "latency", "energy", "tuning", "imported"]
-FigureKind = Literal["measured", "modelled", "counted", "derived", "native"]
+CellKind = Literal["train", "references", "counts", "memory", "latency", "energy", "firmware", "tuning", "imported"]
+FigureKind = Literal["measured", "modelled", "counted", "derived", "native", "simulated"]
 # What belongs to the identity of a figure: backend, batch, provider, precision, threads, options.
 Conditions = dict[str, str | int | float | bool]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

@@ -28,6 +28,7 @@ from dlmi_reports.tables.differences import make_difference_tables
 from dlmi_reports.tables.discrimination import make_discrimination_tables
 from dlmi_reports.tables.efficiency import make_efficiency_tables
 from dlmi_reports.tables.energy import make_energy_tables
+from dlmi_reports.tables.firmware import make_firmware_tables
 from dlmi_reports.tables.fronts import make_front_tables
 from dlmi_reports.tables.imported import LEAD, make_import_tables
 from dlmi_reports.tables.latency import make_latency_tables
@@ -56,6 +57,7 @@ FOLDED: tuple[Callable[[TaskResults], list[Table]], ...] = (
     make_difference_tables,
     make_efficiency_tables,
     make_front_tables,
+    make_firmware_tables,
     make_observer_tables,
     make_class_tables,
     make_discrimination_tables,
@@ -75,6 +77,7 @@ BEHIND: dict[Callable[[TaskResults], list[Table]], tuple[str, ...]] = {
     make_difference_tables: ("comparing",),
     make_efficiency_tables: ("comparing", "training"),
     make_front_tables: ("comparing",),
+    make_firmware_tables: ("firmware",),
     make_observer_tables: ("accuracy",),
     make_class_tables: ("accuracy",),
     make_discrimination_tables: ("answers",),

@@ -4,6 +4,7 @@ Each returns an `Answer`: the object behind it, a table, and text. The command l
 """
 
 from dlmi_bench.api.answer import Answer as Answer
+from dlmi_bench.api.firmware import build_firmware as build_firmware
 from dlmi_bench.api.gate import gate as gate
 from dlmi_bench.api.judging import judge as judge
 from dlmi_bench.api.judging import judge_accuracies as judge_accuracies

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from dlmi_bench.firmware.session import FirmwareNet
 from dlmi_bench.gating.sides.baseline import Entry
 from dlmi_bench.instruments.doctor import Finding
 from dlmi_bench.jobs.subject import Subject
@@ -296,6 +297,17 @@ class CompareAnswer(JsonAnswer):
     reference: str
     rows: tuple[ComparedRow, ...]
     failures: dict[str, str]
+
+
+class FirmwareAnswer(JsonAnswer):
+    """Images of nets for microcontrollers: sizes are counted from ELF files, instructions and deepest stacks simulated.
+
+    An input x of a net becomes round(x * 2 ** exponent). `reach` has the smallest and largest sum of each layer, proved
+    for any input; `n_equal` answers are those of the integer reference to the last bit; `shortfalls` say what fails.
+    """
+
+    task: str
+    nets: tuple[FirmwareNet, ...]
 
 
 class RefereedChecks(Plain):

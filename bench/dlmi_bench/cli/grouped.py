@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 MIN_OPTIONS = 9  # fewer are read at a glance
 WHICH = (
-    "suite task model grouping assume_pd register folds hold_out_sites backend seeds shard data_dir "
+    "suite task model target seed grouping assume_pd register folds hold_out_sites backend seeds shard data_dir "
     "weights_dir input_ output batch_axis classes test batch threads baseline onnx reference against "
     "against_python settings claims file source preset columns "
     "name case_id truth group by ignore positive table costs"

@@ -14,6 +14,7 @@ from dlmi_bench.cli.count import count
 from dlmi_bench.cli.data import data
 from dlmi_bench.cli.doctor import doctor
 from dlmi_bench.cli.export import export
+from dlmi_bench.cli.firmware import firmware
 from dlmi_bench.cli.gate import baseline_app, gate
 from dlmi_bench.cli.grouped import Grouped
 from dlmi_bench.cli.import_benchmark import import_benchmark
@@ -48,6 +49,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "count": (count, "count mlp-64-32"),
     "profile": (profile, "profile softmax --backend onnxruntime --seconds 5"),
     "compare": (compare, "compare a.onnx b.onnx --test test.npz"),
+    "firmware": (firmware, "firmware sepconv-6-9-10 --limit-flash 2048"),
     "referee": (referee, "referee mlp-64-32 net.py:make_net --task usps"),
     "merge": (merge, "merge machine-1 machine-2 --to all"),
     "import-benchmark": (import_benchmark, "import-benchmark timings.json --out imported"),

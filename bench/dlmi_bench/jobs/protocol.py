@@ -131,6 +131,21 @@ class MemoryRequest(Request[Figures]):
     input_shape: tuple[int, ...]
 
 
+class FirmwareRequest(Request[Figures]):
+    """Make images for microcontrollers of one ONNX file, and run every test image on simulated cores.
+
+    Attributes:
+        seed_index: Of the training, whose splits are taken.
+        targets: Names; see `firmware.targets`.
+    """
+
+    job = "dlmi_bench.jobs.firmware:run_firmware_job"
+    task: str
+    seed_index: int
+    path: str
+    targets: tuple[str, ...]
+
+
 class EnergyRequest(Request[Figures]):
     """Read the energy of inferences of one artifact; `inputs` is the path of examples, .npy or .npz."""
 

@@ -97,21 +97,21 @@ def compile_library(source: str, header: str) -> Path:
 
 
 def _compile(folder: Path) -> Path:
-    command = (*find_command(), *FLAGS, *SHARED, "-o", "net.so", "net.c", "-lm")
+    run_compiler((*find_command(), *FLAGS, *SHARED, "-o", "net.so", "net.c", "-lm"), folder)
+    return folder / "net.so"
+
+
+def run_compiler(command: tuple[str, ...], folder: Path) -> None:
+    """Run a compiler in a folder, without a shell.
+
+    Raises:
+        UnavailableError: it does not run, or fails.
+    """
     remedy = "install another compiler, or set CC to one that works"
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        done = _start(command, cwd=folder, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         raise UnavailableError(f"the C compiler does not run: {error}", remedy) from error
     if done.returncode:
         said = next((line for line in done.stderr.splitlines() if "error" in line), f"exit code {done.returncode}")
         raise UnavailableError(f"the C compiler fails: {said[:300]}", remedy)
-    return folder / "net.so"

@@ -155,7 +155,9 @@ def _format_costs(profile: "Profile") -> list[str]:
     kinds = sorted({f"{f.kind}: {f.source}" for row in profile.rows for f in _list_energies(row)})
     lines += wrap_lines("max error and other decisions than eager in float64 (an ONNX file: than onnx's own evaluator)")
     if kinds:
-        lines += wrap_lines(f"gross energy of the processor, {'; '.join(kinds)}; * is no measurement")
+        lines += wrap_lines(
+            f"gross energy of the processor, on CUDA of the whole GPU board, {'; '.join(kinds)}; * is no measurement"
+        )
     return lines
 
 
@@ -173,8 +175,12 @@ def _format_accuracies(profile: "Profile") -> list[str]:
 
 
 def _list_energies(row: "RuntimeProfile") -> "list[Figure]":
+    """Gross energy of the part that computes; a GPU that no meter reads has none."""
+    from dlmi_bench.backends import BACKENDS
+
+    computing = "gpu" if BACKENDS[row.backend].is_cuda else "cpu"
     figures = [f for f in row.figures if f.name == "inference_energy_j" and f.value is not None]
-    return [f for f in figures if f.conditions["component"] == "cpu" and not f.conditions["idle_subtracted"]]
+    return [f for f in figures if f.conditions["component"] == computing and not f.conditions["idle_subtracted"]]
 
 
 def _format_energy(row: "RuntimeProfile") -> str:

@@ -13,6 +13,7 @@ from dlmi_bench.jobs.protocol import (
     CountsRequest,
     EnergyRequest,
     Figures,
+    FirmwareRequest,
     MemoryRequest,
     ModelFiles,
     OnProgress,
@@ -188,6 +189,16 @@ def _run_energy(context: SuiteContext, request: EnergyRequest, on_progress: OnPr
     return join_processes(answers)
 
 
+def run_firmware(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
+    """Make images for microcontrollers of each model, and run the test split on simulated cores."""
+    records = []
+    for cell in cells:
+        path, targets = context.find_path(cell, "onnx"), context.suite.targets
+        request = FirmwareRequest(task=cell.task, seed_index=MEASURED_SEED, path=path, targets=targets)
+        records.append(Record(cell=cell, figures=context.ask(request, on_progress, cell)))
+    return records
+
+
 def run_latency(context: SuiteContext, cells: list[Cell], on_progress: OnProgress) -> list[Record]:
     """Time all models side by side, so that drift of the machine cancels between them, and the machine's own peaks."""
     on_progress("what the machine can do", 0.0)
@@ -251,6 +262,7 @@ MEASURES: dict[CellKind, Measure] = {
     "counts": Measure(run_counts, "model", (f"{JOBS}.counting",), has_runtimes=False),
     "memory": Measure(run_memory, "model", (f"{JOBS}.measurement", f"{JOBS}.worker"), ("backends",)),
     "energy": Measure(run_energy, "model", (f"{JOBS}.measurement",), ("energy_window_s", "n_processes")),
+    "firmware": Measure(run_firmware, "model", (f"{JOBS}.firmware",), ("targets",), has_runtimes=False),
     "latency": Measure(
         run_latency,
         "joint",

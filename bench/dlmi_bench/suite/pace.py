@@ -40,6 +40,7 @@ TRUSTED_S = 20.0  # of typical time that count as measured: one slow step does n
 START_S = 5.0  # of the worker that trains, with its imports
 PROCESS_S = 1.5  # to start one that loads a runtime
 COMPILED_S = 20.0  # to compile a model, on top
+IMAGE_S = 4.0  # to make an image and run the test split on it
 PEAKS_S = 6.0  # of the machine
 ROUND_S = 0.012  # of one model, all batch sizes
 
@@ -53,6 +54,8 @@ def compute_typical_s(cell: Cell, suite: Suite, n_models: int) -> float:
         return LARGE_COUNT_S if _is_large(cell.model) else COUNT_S
     if cell.kind == "memory":
         return len(suite.backends) * PROCESS_S + n_compiled * COMPILED_S
+    if cell.kind == "firmware":
+        return len(suite.targets) * IMAGE_S
     if cell.kind == "energy":
         return 1 + suite.energy_window_s
     if cell.kind == "latency":

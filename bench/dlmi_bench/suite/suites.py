@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dlmi_bench.backends import BACKENDS, DEFAULT_BACKENDS
 from dlmi_bench.errors import UnavailableError, UsageError, list_choices
+from dlmi_bench.firmware.targets import TARGETS
 from dlmi_bench.jobs.plugins import list_models
 from dlmi_bench.records import ARM, CellKind, Plain
 from dlmi_bench.toml import load_toml
@@ -67,6 +68,7 @@ class Suite(Plain):
         batches: Batch sizes at which latency is measured.
         threads: Numbers of threads at which it is; each is another benchmark, in processes of its own.
         budget_s: Time for more seeds of what the claims need until they are decided; 0 for none. See `deciding`.
+        targets: Families of microcontrollers whose images are made; all by default.
         energy_window_s: Shortest energy window; work is repeated until it is filled. Below 1 s there is no energy.
     """
 
@@ -82,6 +84,7 @@ class Suite(Plain):
     n_rounds: int = Field(100, ge=10, le=100_000)
     batches: tuple[int, ...] = Field((1, 64), min_length=1)
     threads: tuple[int, ...] = Field((1,), min_length=1)
+    targets: tuple[str, ...] = tuple(TARGETS)
     energy_window_s: float = Field(3.0, gt=0, le=3600)
     budget_s: float = Field(0.0, ge=0, le=1_000_000)
 
@@ -99,6 +102,14 @@ SUITES: dict[str, Suite] = {
         energy_window_s=1.0,
     ),
     "default": Suite(name="default", counted=FULL_SIZE, budget_s=380.0),
+    "firmware": Suite(
+        name="firmware",
+        tasks=("usps",),
+        models=("softmax", "mlp-12-10", "mlp-16-12", "sepconv-5-5-8", "sepconv-6-9-10", "conv-12-18-20"),
+        measures=("counts", "firmware"),
+        backends=("onnxruntime",),
+        n_seeds=1,
+    ),
     "ablation": Suite(
         name="ablation", tasks=("spect", *ABLATION_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
     ),

@@ -16,7 +16,12 @@ from dlmi_reports.results.tuning import describe_tuning
 
 # Claims name files by a word of their own: the figure, and the artifact that it is of.
 SIZES = {"size_bytes": "onnx", "packed_bytes": "packed"}
-CELLS: dict[str, CellKind] = {"latency_s": "latency", "inference_energy_j": "energy"}
+CELLS: dict[str, CellKind] = {
+    "latency_s": "latency",
+    "inference_energy_j": "energy",
+    "flash_bytes": "firmware",
+    "ram_bytes": "firmware",
+}
 
 
 class Evidence:
@@ -115,9 +120,7 @@ class Evidence:
             where = ", ".join(f"{name} {value}" for name, value in claim.list_conditions().items())
             raise UnmeasuredError(f"no {metric} of {results.name} ({where}){why}")
         if note := find_invalid(figure):
-            raise UnmeasuredError(
-                f"{metric} of {results.name}: {note}", "fix that, then run again with --fresh latency energy"
-            )
+            raise UnmeasuredError(f"{metric} of {results.name}: {note}", "fix that, then run again with --fresh")
         return figure, record
 
     def find_artifact(self, claim: OnTask, role: str) -> Path:

@@ -36,6 +36,12 @@ METHODS = {
         "sizes are those of the numbers of the ONNX file in the smallest of a fixed list of lossless encodings. Peak "
         "memory is the kernel's high-water mark of a fresh process."
     ),
+    "firmware": (
+        "Weights and activations become 8-bit integers whose scales are chosen on training images. The image is whole: "
+        "vectors, code and weights, without a library. Its bytes are counted from the ELF file, the stack as the sum "
+        "of all frames. Every test image is answered by the image itself on a simulated core, and each answer has to "
+        "equal the integer reference. Instructions are simulated: they are neither cycles nor joules."
+    ),
     "comparing": (
         "Accuracies are compared over seeds and over the same test examples, latencies over the processes that "
         "timed both models side by side, trainings over seeds. A difference is resolved where its interval holds no "

@@ -110,6 +110,14 @@ def _make_sampled(figure: Figure | None) -> CostSample | None:
 
 
 ENERGY = "energy of 1 000 inferences, processor, measured"
+
+
+def _find_flash(model: ModelResults) -> CostSample | None:
+    """Find the bytes of the image for the smallest family; exact."""
+    figure = model.find("firmware", "flash_bytes", target="cortex-m0plus")
+    return CostSample(figure.value, figure.value, figure.value) if figure and figure.value else None
+
+
 PARAMETERS = partial(_find_count, name="n_parameters")
 MACS = partial(_find_count, name="macs")
 FILE = partial(_find_count, name="size_bytes", artifact="onnx")
@@ -121,6 +129,7 @@ COSTS: tuple[Cost, ...] = (
     Cost("file", "ONNX file", "ONNX file [KiB]", 1 / 1024, "bytes", "counts", FILE),
     Cost("nonzero", "nonzero weights", "nonzero weights", 1.0, "weights", "counts", NONZERO),
     Cost("packed", "packed", "numbers of the ONNX file, packed [KiB]", 1 / 1024, "bytes", "counts", PACKED),
+    Cost("flash", "flash", "flash of the image for Cortex-M0+ [KiB]", 1 / 1024, "bytes", "firmware", _find_flash),
     Cost("latency", "latency", "latency at batch 1, ONNX Runtime, one thread [us]", 1e6, "s", "latency", _find_latency),
     Cost("energy", "energy, gross", f"{ENERGY} [J]", 1.0, "j", "energy", _find_energy),
     Cost(

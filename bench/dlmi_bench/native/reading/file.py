@@ -40,10 +40,26 @@ def read_net(
         DataError: an operator, a type or a layout that is not written in C, weights that are not finite, or too many.
     """
     with graph_faults(path):
+        builder, signature = open_net(path, output=output, batch_axis=batch_axis, is_packed=is_packed)
+        return _read(builder, signature), signature
+
+
+def open_net(
+    path: Path, *, output: str = "", batch_axis: int | None = None, is_packed: bool = False
+) -> tuple[Builder, Signature]:
+    """Open a file that consists of operators that are written in C; its input is bound, and no node is read yet.
+
+    Args:
+        output, batch_axis, is_packed: See `read_net`.
+
+    Raises:
+        DataError: see `read_net`.
+    """
+    with graph_faults(path):
         model = load_graph(path, is_whole=False)
         signature = read_signature(model, output=output, batch_axis=batch_axis)
         _check(model, signature)
-        return _read(load_weights(model, path), signature, is_packed), signature
+        return _begin(load_weights(model, path), signature, is_packed=is_packed), signature
 
 
 def _check(model: "ModelProto", signature: Signature) -> None:
@@ -63,7 +79,7 @@ def _check(model: "ModelProto", signature: Signature) -> None:
         raise DataError(f"the file computes in {precision}", "export it in float32")
 
 
-def _read(model: "ModelProto", signature: Signature, is_packed: bool) -> Net:
+def _begin(model: "ModelProto", signature: Signature, *, is_packed: bool) -> Builder:
     port = signature.inputs[0]
     shape = signature.example_shapes[port.name]
     if 0 in shape:
@@ -74,7 +90,12 @@ def _read(model: "ModelProto", signature: Signature, is_packed: bool) -> Net:
     uses, followers = _find_readers(scope.graph, signature)
     builder = Builder(scope, batch, uses, followers, is_packed)
     builder.bind(port.name, Tensor(INPUT, shape))
-    for node in scope.graph.node:
+    return builder
+
+
+def _read(builder: Builder, signature: Signature) -> Net:
+    graph, shape = builder.scope.graph, builder.tensors[signature.inputs[0].name].shape
+    for node in graph.node:
         if node.op_type != "Constant" and not builder.done.issuperset(node.output):
             read_node(builder, node)
             if (n := sum(builder.sizes.values())) > MAX_SCRATCH:
@@ -83,7 +104,7 @@ def _read(model: "ModelProto", signature: Signature, is_packed: bool) -> Net:
         raise DataError("the scores do not depend on the input", "export it again")
     scores = scores if scores.is_compact else builder.crop(scores)
     arrays = tuple(builder.arrays.values())
-    facts = count_parameters(model) or 0, find_precision(model)
+    facts = count_parameters(builder.scope.model) or 0, find_precision(builder.scope.model)
     return Net(shape, scores.shape, scores, tuple(builder.calls), arrays, builder.sizes, *facts)
 
 

@@ -10,6 +10,7 @@ from dlmi_reports.claims.kinds.bounded import Bounded
 from dlmi_reports.claims.kinds.calibrated_within import CalibratedWithin
 from dlmi_reports.claims.kinds.composite import Composite
 from dlmi_reports.claims.kinds.equivalent import Equivalent
+from dlmi_reports.claims.kinds.fits import Fits
 from dlmi_reports.claims.kinds.no_class_lost import NoClassLost
 from dlmi_reports.claims.kinds.no_group_worse_than import NoGroupWorseThan
 from dlmi_reports.claims.kinds.non_inferior import NonInferior
@@ -35,5 +36,6 @@ TestedClaim = (
     | Paired
     | Bounded
     | Structure
+    | Fits
 )
 Claim = Annotated[TestedClaim | Composite, Field(discriminator="kind")]
