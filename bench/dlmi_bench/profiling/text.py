@@ -178,7 +178,7 @@ def _list_energies(row: "RuntimeProfile") -> "list[Figure]":
     """Gross energy of the part that computes; a GPU that no meter reads has none."""
     from dlmi_bench.backends import BACKENDS
 
-    computing = "gpu" if BACKENDS[row.backend].is_cuda else "cpu"
+    computing = "gpu" if row.backend in BACKENDS and BACKENDS[row.backend].is_cuda else "cpu"
     figures = [f for f in row.figures if f.name == "inference_energy_j" and f.value is not None]
     return [f for f in figures if f.conditions["component"] == computing and not f.conditions["idle_subtracted"]]
 
