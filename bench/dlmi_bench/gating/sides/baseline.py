@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from dlmi_bench.errors import DataError, StoreError, UsageError
 from dlmi_bench.files import parsing, read_bytes, write_text
+from dlmi_bench.gating.sides.images import find_image_costs
 from dlmi_bench.instruments.host.provenance import describe_environment
 from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
 from dlmi_bench.instruments.onnx.contents import count_operators
@@ -186,7 +187,7 @@ def _save_entry(store: Store, folder: Path, trainings: list[Record], records: li
         data_sha256=provenance.data.sha256,
         artifacts=artifacts,
         trainings=tuple(_save_training(store, folder, record) for record in trainings),
-        costs=compute_costs(counts, graph),
+        costs=compute_costs(counts, graph) | find_image_costs(records, cell.task, cell.model),
         operators=count_operators(graph),
     )
 

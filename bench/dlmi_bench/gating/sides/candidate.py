@@ -20,6 +20,7 @@ from dlmi_bench.gating.sides.baseline import (
     read_training,
     to_classes,
 )
+from dlmi_bench.gating.sides.images import find_image_costs, make_image_costs
 from dlmi_bench.instruments.onnx.activations import compute_peak_activation_bytes
 from dlmi_bench.instruments.onnx.contents import count_operators
 from dlmi_bench.instruments.onnx.loading import load_graph
@@ -113,6 +114,7 @@ def run_export_job(request: ExportRequest, _: OnProgress) -> Exported:
         "peak_activation_bytes": compute_peak_activation_bytes(graph),
     }
     known = {name: n for name, n in costs.items() if n is not None}  # a counter that failed has no figure
+    known |= make_image_costs(entry.costs, entry.task, paths["onnx"])
     return Exported(paths, entry.input_shape, known, count_operators(graph), dict(data.sha256))
 
 
@@ -150,7 +152,7 @@ def load_candidate(store: Store, entry: Entry, baseline: Path) -> Candidate | No
         name=entry.name,
         paths=paths,
         input_shape=find_input_shape(graph),
-        costs=compute_costs(counts, graph),
+        costs=compute_costs(counts, graph) | find_image_costs(own, entry.task, entry.model),
         operators=count_operators(graph),
         data_sha256=provenance.data.sha256,
         predictions={r.cell.seed: read_predictions(store, r) for r in trainings},
