@@ -38,6 +38,7 @@ RECIPES = load_recipes("usps/frontier.json") | {
     "cnn-4": Recipe(n_epochs=15, peak_lr=1e-2),
     "cnn-16": Recipe(n_epochs=15, peak_lr=1e-2),
     "cnn-32": Recipe(n_epochs=8, is_channels_last=True),
+    "sepconv-8-8-9": Recipe(n_epochs=100, peak_lr=2e-2, batch_size=64, label_smoothing=0.0),
     "committee-5-16-32-32": Recipe(n_epochs=100, peak_lr=1e-2, batch_size=64, label_smoothing=0.0),
 }
 
