@@ -102,6 +102,10 @@ SUITES: dict[str, Suite] = {
         energy_window_s=1.0,
     ),
     "default": Suite(name="default", counted=FULL_SIZE, budget_s=380.0),
+    "ablation": Suite(
+        name="ablation", tasks=("spect", *ABLATION_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
+    ),
+    "transfer": Suite(name="transfer", tasks=("spect",), models=TRANSFER_ARMS, measures=("counts",)),
     "firmware": Suite(
         name="firmware",
         tasks=("usps",),
@@ -110,10 +114,6 @@ SUITES: dict[str, Suite] = {
         backends=("onnxruntime",),
         n_seeds=1,
     ),
-    "ablation": Suite(
-        name="ablation", tasks=("spect", *ABLATION_ARMS), models=("vgg16-c", "resnet-c"), measures=("references",)
-    ),
-    "transfer": Suite(name="transfer", tasks=("spect",), models=TRANSFER_ARMS, measures=("counts",)),
     "frontier": Suite(
         name="frontier",
         tasks=("usps",),
