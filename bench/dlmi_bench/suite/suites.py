@@ -36,6 +36,7 @@ FRONTIER = (
     "window-28-40+distilled",
     "sepconv-5-5-8",
     "sepconv-6-9-10",
+    "sepconv-8-8-9",
     "conv-12-18-20",
     "conv-12-18-19+distilled+int3",
 )
