@@ -77,7 +77,7 @@ def test_image_that_does_not_run_is_no_result(tmp_path: Path) -> None:
 
 @needs_tools
 def test_limits_and_wrong_answers_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reference that differs in one score of one image is found out."""
+    """A reference that differs in one score of one image fails the image."""
     path = write_net("pooled", tmp_path)
     images, labels = draw(6, 2, 9, 7), np.zeros(6, np.int64)
     examples = Examples(images, images, labels)

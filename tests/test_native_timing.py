@@ -124,7 +124,7 @@ def test_a_pass_calls_the_net_once_for_each_input() -> None:
 
 
 def test_clock_reads_loops_inside_c_and_all_else_outside() -> None:
-    """Of a program of known duration no block is shorter than it; the CPU time of the thread is read beside it."""
+    """Blocks of a program of known duration are no shorter than it; the CPU time of the thread is read beside them."""
     loop = make_loop(spin(), draw(6, 1), (1,))
     trace = measure_latency({"spin": loop}, Plan(n_rounds=5), clock=LoopClock())["spin"]
     assert trace.source == LoopClock.source != HostClock.source

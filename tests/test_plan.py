@@ -15,6 +15,7 @@ import dlmi_tasks
 from dlmi_bench.backends import BACKENDS
 from dlmi_bench.closure import hash_code, list_closure
 from dlmi_bench.errors import UsageError
+from dlmi_bench.firmware import image
 from dlmi_bench.records import Cell
 from dlmi_bench.suite import fingerprint as staleness
 from dlmi_bench.suite import plan
@@ -79,6 +80,17 @@ def test_shares_of_trainings_at_once_are_even() -> None:
     assert [share[-1].title for share in shares] == ["4 more trainings, side by side", "3 more trainings, side by side"]
     indices = [c.seed_index for share in shares for step in share for c in step.cells if c.kind == "train"]
     assert sorted(indices) == list(range(9))
+
+
+def test_images_are_made_again_once_their_tools_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages, their versions and the texts of an image decide it; no other cell asks for them."""
+    found, cell = set(), Cell(kind="firmware", task="usps", model="mlp-64-32")
+    for is_there in (False, True):
+        monkeypatch.setattr(image, "is_installed", lambda _, is_there=is_there: is_there)
+        found.add((fingerprint(cell), fingerprint(LATENCY)))
+    monkeypatch.setattr(image, "describe_package", lambda name: f"{name} 99")
+    found.add((fingerprint(cell), fingerprint(LATENCY)))
+    assert [len(set(each)) for each in zip(*found, strict=True)] == [3, 1]
 
 
 def test_training_beside_others_has_a_fingerprint_of_its_own() -> None:

@@ -1,5 +1,6 @@
 """The image of a net for a target: compiled, linked, and its sizes counted from the ELF file."""
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from dlmi_bench.files import write_text
 from dlmi_bench.firmware.net import IntegerNet
 from dlmi_bench.firmware.source import FILES, format_source
 from dlmi_bench.firmware.targets import Target
+from dlmi_bench.instruments.host.provenance import describe_package
 from dlmi_bench.native.compiler import run_compiler
 
 # For size, without a library and without what zig adds to C: checks of undefined behaviour, optimisation while linking.
@@ -75,6 +77,14 @@ def check_tools() -> None:
     for module, package in PACKAGES.items():
         if not is_installed(module):
             raise UnavailableError(f"images for microcontrollers need the package {package}", REMEDY)
+
+
+def describe_tools() -> str:
+    """What builds and runs images: packages with their versions, and a hash of the texts in `files/`; or what lacks."""
+    if missing := [package for module, package in PACKAGES.items() if not is_installed(module)]:
+        return f"not available: {', '.join(missing)}"
+    texts = b"".join(path.read_bytes() for path in sorted(FILES.iterdir()) if path.is_file())
+    return ", ".join([*map(describe_package, PACKAGES.values()), f"texts {hashlib.sha256(texts).hexdigest()[:16]}"])
 
 
 def list_flags(target: Target) -> tuple[str, ...]:

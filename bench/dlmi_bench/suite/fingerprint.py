@@ -11,6 +11,7 @@ from functools import cache
 
 from dlmi_bench.backends import BACKENDS, JUDGED_BACKEND
 from dlmi_bench.closure import hash_code, hash_distribution, hash_objects, list_closure
+from dlmi_bench.firmware.image import describe_tools
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.jobs.source_files import PREFIX
 from dlmi_bench.records import UNTIMED, Cell, CellKind
@@ -93,6 +94,8 @@ def compute_fingerprint(
     if measure.has_runtimes and measure.needs_training:
         names = suite.backends if "backends" in measure.settings else (JUDGED_BACKEND,)
         parts["backends"] = {name: [BACKENDS[name].describe_state(), BACKENDS[name].options] for name in names}
+    if cell.kind == "firmware":
+        parts["tools"] = describe_tools()
     if measure.has_runtimes:
         parts["machine"] = compute_machine_id()  # times, bytes and the last bits of weights belong to a machine
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
