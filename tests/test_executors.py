@@ -21,7 +21,7 @@ from dlmi_bench.jobs.protocol import OnProgress, Request
 from dlmi_bench.jobs.worker import JobError, Worker
 
 # Modules that need a package which is not everywhere, or run something when they are imported.
-OPTIONAL = ("openvino", "module_benchmark", "pyperf_rows", "pytest_rows", "torch_timer", "plugin")
+OPTIONAL = ("machine", "openvino", "module_benchmark", "pyperf_rows", "pytest_rows", "torch_timer", "plugin")
 
 JOBS = """
 import os, sys
