@@ -76,6 +76,31 @@ def test_image_that_does_not_run_is_no_result(tmp_path: Path) -> None:
 
 
 @needs_tools
+def test_image_that_writes_behind_its_ram_is_no_result(tmp_path: Path) -> None:
+    """Its stack begins a KiB behind the RAM of a chip of 1 KiB."""
+    net = make_net("dense", tmp_path)
+    built = build_image(net, SMALL, tmp_path)
+    smaller = replace(built, target=replace(SMALL, ram_bytes=1024))
+    with pytest.raises(MeasurementError, match="writes behind the RAM"):
+        simulate(smaller, np.zeros((1, net.n_inputs), np.int8), net.n_classes)
+
+
+@needs_tools
+def test_processes_share_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process and two find the same: answers in their order, instructions of the same five examples."""
+    net = make_net("separable", tmp_path)
+    built = build_image(net, SMALL, tmp_path)
+    codes = np.random.default_rng(1).integers(-128, 128, (201, net.n_inputs)).astype(np.int8)
+    monkeypatch.setattr("dlmi_bench.firmware.simulator.list_cpus", lambda: [0])
+    alone = simulate(built, codes, net.n_classes)
+    monkeypatch.setattr("dlmi_bench.firmware.simulator.list_cpus", lambda: [0, 1, 2])
+    shared = simulate(built, codes, net.n_classes)
+    assert len(alone.instructions) == 2
+    for part in ("scores", "classes", "boots", "stack_bytes", "instructions"):
+        assert np.array_equal(getattr(alone, part), getattr(shared, part)), part
+
+
+@needs_tools
 def test_limits_and_wrong_answers_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reference that differs in one score of one image fails the image."""
     path = write_net("pooled", tmp_path)

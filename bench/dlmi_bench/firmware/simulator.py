@@ -1,9 +1,10 @@
-"""Images on a simulated core, in a process of its own."""
+"""Images on simulated cores, in processes of their own."""
 
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +16,12 @@ from dlmi_bench.errors import MeasurementError
 from dlmi_bench.files import write_text
 from dlmi_bench.firmware.image import Image, check_tools
 from dlmi_bench.firmware.net import Integers
+from dlmi_bench.instruments.pinning import list_cpus
 from dlmi_bench.search_path import protect_child
 
 N_COUNTED = 5  # examples whose instructions are counted, which takes up to a second for each
+MAX_PROCESSES = 4  # at a time, one for each CPU
+SHARE = 100  # examples of a process at least: it takes as long to start as a CNN takes for so many
 TIMEOUT_S = 600
 
 
@@ -52,7 +56,30 @@ def simulate(image: Image, codes: NDArray[np.int8], n_classes: int) -> Simulatio
         MeasurementError: the image does something that the core cannot, or does not end.
     """
     check_tools()
-    target, n_counted = image.target, min(N_COUNTED, len(codes))
+    n_parts = max(1, min(len(list_cpus()), MAX_PROCESSES, len(codes) // SHARE))
+    n_counted = min(N_COUNTED, len(codes))
+
+    def run_part(i: int) -> Simulation:
+        return _simulate_part(image, codes[i::n_parts], n_classes, len(range(i, n_counted, n_parts)))
+
+    with ThreadPoolExecutor(n_parts) as pool:
+        parts = [*pool.map(run_part, range(n_parts))]
+    scores, classes = np.empty((len(codes), n_classes), np.int64), np.empty(len(codes), np.int64)
+    for i, part in enumerate(parts):
+        scores[i::n_parts], classes[i::n_parts] = part.scores, part.classes
+    names = sorted({name for part in parts for name in part.instructions})
+    return Simulation(
+        scores,
+        classes,
+        all(part.boots for part in parts),
+        max(part.stack_bytes for part in parts),
+        {name: sum(part.instructions.get(name, 0) for part in parts) / n_counted for name in names},
+    )
+
+
+def _simulate_part(image: Image, codes: NDArray[np.int8], n_classes: int, n_counted: int) -> Simulation:
+    """Run an image in one process; instructions are those of the first `n_counted` examples together."""
+    target = image.target
     request = {
         **{name: getattr(target, name) for name in ("machine", "flash_origin", "ram_origin", "ram_bytes")},
         "symbols": image.symbols,
@@ -69,8 +96,7 @@ def simulate(image: Image, codes: NDArray[np.int8], n_classes: int) -> Simulatio
         _run(folder)
         seen = json.loads((folder / "seen.json").read_text("utf-8"))
         scores, classes = (np.load(folder / f"{part}.npy", allow_pickle=False) for part in ("scores", "classes"))
-    instructions = {function: n / n_counted for function, n in sorted(seen["instructions"].items())}
-    return Simulation(scores.astype(np.int64), classes, seen["boots"], seen["deepest"], instructions)
+    return Simulation(scores.astype(np.int64), classes, seen["boots"], seen["deepest"], seen["instructions"])
 
 
 def _run(folder: Path) -> None:
