@@ -79,6 +79,7 @@ FLAT = {"shape": (37,)}
 TAKEN: dict[str, dict[str, Any]] = {
     "conv": conv(5, 3, (3, 3)),
     "conv without bias": conv(4, 3, (3, 3), bias=False),
+    "conv of fifteen channels": conv(15, 3, (3, 3), pads=[1, 1, 1, 1]),
     "conv of one row": conv(7, 3, (1, 5)),
     "conv of the whole map": conv(6, 3, (9, 7)),
     "conv of points": conv(9, 3, (1, 1)),

@@ -1,5 +1,6 @@
 """Files of 8-bit integers in C: a reference in whole numbers bit for bit, and ONNX Runtime within a step."""
 
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from dlmi_bench.backends import BACKENDS
 from dlmi_bench.errors import DataError
 from dlmi_bench.native import compiler
 from dlmi_bench.native.library import load_library, run_net
+from dlmi_bench.native.reading.builder import Steps
 from dlmi_bench.native.reading.file import read_net
+from dlmi_bench.native.reading.integers import find_inverse
+from dlmi_bench.native.timing.shared import find_obstacle
 from dlmi_bench.native.writing.project import write_project
 from native_files import Node, check_parity, draw, write_file
 
@@ -57,7 +61,8 @@ class Chain:
 
     def begin(self, scale: float, zero: int) -> None:
         self.scale, low, high = self.quantise(scale, zero)
-        self.whole = np.clip(np.rint(self.inputs / self.scale), low, high).astype(np.int64)
+        with np.errstate(over="ignore"):
+            self.whole = np.clip(np.rint(self.inputs / self.scale), low, high).astype(np.int64)
 
     def sum(
         self,
@@ -154,7 +159,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Chain, Path]:
     return made, made.write(tmp_path_factory.mktemp("int8") / "a.onnx", INPUT)
 
 
-@pytest.mark.parametrize("flags", [(), ("-DNET_PLAIN",), ("-U__AVX512VNNI__",)], ids=["own", "plain", "no products"])
+# The last two are vectors of eight numbers, and of four, where a product and a sum are rounded one by one.
+WAYS = {"own": (), "plain": ("-DNET_PLAIN",), "no products": ("-U__AVX512VNNI__",)}
+WAYS |= {"eight": ("-mno-avx512f",), "four": ("-mno-avx",)} if platform.machine() == "x86_64" else {}
+
+
+@pytest.mark.parametrize("flags", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("is_packed", [False, True])
 def test_answers_are_those_of_whole_numbers(
     flags: tuple[str, ...], is_packed: bool, chain: tuple[Chain, Path], monkeypatch: pytest.MonkeyPatch
@@ -169,6 +179,46 @@ def test_answers_are_those_of_whole_numbers(
     assert 0 < (np.abs(made.whole - 0.5) > 127).mean() < 0.5
 
 
+def draw_near_halves(scale: float, zero: int, n: int) -> NDArray[np.float32]:
+    """Numbers around every half of a step, and those beyond the bounds, to infinity; rows of n."""
+    halves = ((np.arange(256) - zero + 0.5) * np.float64(scale)).astype(np.float32)
+    near = [np.nextafter(halves, np.float32(side)) for side in (-np.inf, np.inf)]
+    far = np.float32([1e9, -1e9, 3e38, -3e38, np.inf, -np.inf, 1e-40, -0.0])
+    numbers = np.concatenate([halves, *near, 1.5 * halves, far])
+    return np.random.default_rng(1).permutation(numbers)[: len(numbers) // n * n].reshape(-1, n)
+
+
+@pytest.mark.parametrize("flags", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(("scale", "zero"), [(0.0171, 117), (0.5, 0), (2.9e-7, 255)])
+def test_bytes_are_those_of_a_quotient(
+    flags: tuple[str, ...], scale: float, zero: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The input's bytes are those of x / scale, though nothing is divided; sizes are multiples of nothing."""
+    chain = Chain(draw_near_halves(scale, zero, 150))
+    chain.begin(scale, zero)
+    chain.sum("Gemm", (37, 150), lambda x, w: x @ w.T, (5 * scale, 90), transB=1)
+    chain.sum("Gemm", (21, 37), lambda x, w: x @ w.T, (8 * scale, -20, np.int8), transB=1)
+    monkeypatch.setattr(compiler, "FLAGS", (*STRICT, *flags))
+    net, _ = read_net(chain.write(tmp_path / "a.onnx", (150,)))
+    assert net.calls[0].kernel == "quantise_bytes"
+    assert np.array_equal(run_net(load_library(net), net, chain.inputs), chain.answers)
+    assert len(np.unique(chain.whole)) > 40
+
+
+def test_two_numbers_stand_for_a_quotient() -> None:
+    """One rounding of x times both is to the whole number that x / scale is to: a million numbers, exact in float64."""
+    random = np.random.default_rng(0)
+    x = (random.standard_normal(20_000) * np.exp(random.uniform(-9, 9, 20_000))).astype(np.float32)
+    for scale in np.exp(random.uniform(-20, 20, 50)).astype(np.float32):
+        inverse, rest = find_inverse(Steps(scale, -128, 127)) or (np.float32(0), np.float32(0))
+        numbers = x * scale
+        exact = numbers.astype(np.float64) * np.float64(inverse) + (numbers * rest).astype(np.float64)
+        once = exact.astype(np.float32)
+        assert np.array_equal(np.clip(np.rint(once), -128, 127), np.clip(np.rint(numbers / scale), -128, 127))
+    assert find_inverse(Steps(np.float32(1e-39), -128, 127)) is None
+    assert find_inverse(Steps(np.float32(3e38), -128, 127)) is None
+
+
 def test_sums_of_convolutions_are_of_both_ways(chain: tuple[Chain, Path]) -> None:
     """The chain above has what it is to test, and its weights take a byte each where they are packed."""
     net, _ = read_net(chain[1], is_packed=True)
@@ -176,7 +226,8 @@ def test_sums_of_convolutions_are_of_both_ways(chain: tuple[Chain, Path]) -> Non
     assert (kernels.count("conv"), kernels.count("conv_points")) == (2, 1)
     assert kernels.count("dense_bytes") == 3
     assert kernels.count("quantise") == 1  # of the input: all others are sums, or were whole numbers
-    assert kernels.count("requantise") == 6
+    assert [kernels.count(f"requantise{what}") for what in ("", "_bytes", "_each")] == [3, 2, 1]
+    assert kernels.count("pack_bytes") == 1  # behind the last convolution: all others are made as bytes
     assert {array.values.dtype.name for array in net.arrays if array.name.endswith("weight")} == {"int8"}
     assert net.precision == "int8"
 
@@ -218,6 +269,11 @@ def test_other_operators_compute_in_float32(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
+    "tiny scale": (
+        [("QuantizeLinear", ["x", "s"], ["a"], {}), ("DequantizeLinear", ["a", "s"], ["y"], {})],
+        {"s": 1e-39},
+        "'QuantizeLinear' has a scale that is too small or too large for float32",
+    ),
     "16 bits": (
         [("QuantizeLinear", ["x", "s", "z"], ["a"], {}), ("DequantizeLinear", ["a", "s", "z"], ["y"], {})],
         {"s": 0.1, "z": np.array(0, np.int16)},
@@ -261,6 +317,16 @@ def test_what_is_not_taken_is_refused_by_name(name: str, tmp_path: Path) -> None
     with pytest.raises(DataError, match=words) as caught:
         read_net(write_file(tmp_path / "a.onnx", nodes, weights, shape=(3, 14, 14)))
     assert caught.value.remedy
+
+
+def test_limit_of_bytes_is_that_of_reading_them(tmp_path: Path) -> None:
+    """A parameter takes a byte, and products of bytes are no products in float32; six examples share nothing."""
+    chain = Chain(draw(2, 48))
+    chain.begin(0.05, 128)
+    chain.sum("Gemm", (37, 48), lambda x, w: x @ w.T, (0.9, 90), transB=1)
+    net, _ = read_net(chain.write(tmp_path / "a.onnx", (48,)))
+    assert (net.macs, net.float_macs, net.parameter_bytes) == (37 * 48, 0, net.n_parameters)
+    assert find_obstacle(net).startswith("layers of bytes share no weights")
 
 
 def test_backend_and_folder_say_the_precision(chain: tuple[Chain, Path], tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from dlmi_bench.native.writing.project import write_project
 from dlmi_bench.native.writing.source import format_header, format_source
 from native_files import TOLERANCE, draw, own_cache, write_file  # noqa: F401 - a fixture
 from test_native import CHAINS, CONSTANTS, INPUT, NETS, TAKEN, export
+from test_native_int8 import INPUT as SHAPE
+from test_native_int8 import make_chain
 
 pytestmark = [
     pytest.mark.slow,
@@ -138,8 +140,8 @@ def test_memory_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "empty.c").write_text("int main(void) { return 0; }\n")
     if start(*compiler.find_command(), *SANITIZERS, "-o", "empty", "empty.c", cwd=tmp_path).returncode:
         pytest.skip("no sanitizers")
-    nets, n_shared = list_nets(tmp_path), 0
-    few = {name: nets[name] for name in ("cnn-4", "mlp-16-12")}
+    nets, n_shared = list_nets(tmp_path) | {"int8": make_chain().write(tmp_path / "int8.onnx", SHAPE)}, 0
+    few = {name: nets[name] for name in ("cnn-4", "mlp-16-12", "int8")}
     plans = [(nets | list_operators(tmp_path), ("-march=native",)), (few, ()), (few, ("-DNET_PLAIN",))]
     for name, path, vectors in [(*file, vectors) for files, vectors in plans for file in files.items()]:
         net, _ = read_net(path)

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dlmi_bench.instruments.roofline import BYTES_PER_VALUE
+
 Shape = tuple[int, ...]
 Values = NDArray[Any]
 
 SLACK = 64  # numbers behind every buffer that kernels may read and write: their vectors end where they end
 UNPACKING = ("scale_columns", "scale_blocks")  # kernels that make weights out of whole numbers
+BYTES = "dense_bytes"  # the kernel that multiplies bytes
 INPUT = "input"  # the buffer that the caller gives
 
 
@@ -109,6 +112,16 @@ class Net:
     @property
     def macs(self) -> int:
         return sum(call.macs for call in self.calls)
+
+    @property
+    def float_macs(self) -> int:
+        """Multiply-accumulates in float32; those of bytes take other instructions."""
+        return sum(call.macs for call in self.calls if call.kernel != BYTES)
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of the parameters: one each in a net that multiplies bytes, else four."""
+        return self.n_parameters * (1 if self.float_macs < self.macs else BYTES_PER_VALUE)
 
     @property
     def is_packed(self) -> bool:

@@ -1,5 +1,5 @@
 /* Vectors of the widest kind that this machine has; plain numbers for other compilers, or with -DNET_PLAIN. */
-#if defined(__GNUC__) && !defined(NET_PLAIN)
+#if (defined(__clang__) || __GNUC__ >= 9) && !defined(NET_PLAIN)
 #if defined(__AVX512F__)
 #define LANES 16
 #elif defined(__AVX__)
@@ -23,6 +23,8 @@ typedef int ints;
 typedef unsigned uints;
 #endif
 #define CHAINS 8 /* sums that do not wait for each other */
-
-INLINE vec load(const float *at) { return *(const vec_at *)at; }
-INLINE void store(float *at, vec v) { *(vec_at *)at = v; }
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define BLOCK 16 /* sums of a convolution: half of the registers */
+#else
+#define BLOCK CHAINS
+#endif

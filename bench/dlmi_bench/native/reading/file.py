@@ -14,6 +14,7 @@ from dlmi_bench.instruments.onnx.shapes import infer_shapes
 from dlmi_bench.instruments.onnx.walk import describe_name
 from dlmi_bench.native.net import INPUT, Net, Tensor
 from dlmi_bench.native.reading.builder import Builder, refuse
+from dlmi_bench.native.reading.passes import improve_calls
 from dlmi_bench.native.reading.tables import READERS, read_node
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def _read(builder: Builder, signature: Signature) -> Net:
     scores = scores if scores.is_compact else builder.crop(scores)
     arrays = tuple(builder.arrays.values())
     facts = count_parameters(builder.scope.model) or 0, find_precision(builder.scope.model)
-    return Net(shape, scores.shape, scores, tuple(builder.calls), arrays, builder.sizes, *facts)
+    calls = improve_calls(builder.calls, scores)
+    return Net(shape, scores.shape, scores, calls, arrays, builder.sizes, *facts)
 
 
 def _find_readers(graph: "GraphProto", signature: Signature) -> "tuple[Counter[str], dict[str, list[NodeProto]]]":  # type: ignore[name-defined]  # noqa: F821

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlmi_bench.native.net import Tensor, Values
+from dlmi_bench.native.net import SLACK, Tensor, Values
 from dlmi_bench.native.reading.builder import Builder, Steps, format_shape, read_attributes, refuse
 from dlmi_bench.native.reading.elementwise import map_numbers
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 EXACT = 2**24  # below it float32 holds every whole number
 LARGEST = 2**31  # below it 32 bits do
-FOUR = 4  # inputs whose products are added at once
-WIDTH = 16  # outputs are filled up to a multiple of it
+WIDTH = 16  # inputs and outputs are filled up to a multiple of it
+ORDER = [4 * (i % 4) + i // 4 for i in range(WIDTH)]  # of 16 outputs: sums of four vectors come out as 0, 1, 2, ...
+NEAR = 8  # numbers of float32 to either side
+N_INVERSES = 4  # that are tried
 KEEPING = frozenset(  # operators of which whole numbers come out as they came in
     ("Relu", "MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Split")
 )
@@ -31,8 +33,31 @@ def read_quantize(builder: Builder, node: "NodeProto") -> None:
     if (found := builder.wholes.get(name)) and found[1] == steps:
         builder.hold(node.output[0], found[0], steps)
         return
-    map_numbers(builder, node, "quantise", steps.scale, np.float32(steps.low), np.float32(steps.high))
+    if (parts := find_inverse(steps)) is None:
+        raise refuse(node, f"has a scale that is too small or too large for float32, {steps.scale}")
+    map_numbers(builder, node, "quantise", steps.scale, *parts, np.float32(steps.low), np.float32(steps.high))
     builder.hold(node.output[0], builder.tensors.pop(node.output[0]), steps)
+
+
+def find_inverse(steps: Steps) -> tuple[np.float32, np.float32] | None:
+    """1 / scale as two numbers whose product with x, rounded once, is nearest to the whole number that x / scale is.
+
+    Both rise with x, so that all x are right where those about every half are: they differ by less than NEAR there. The
+    second number is above 0, as the product with an infinite x has to be infinite.
+    """
+    scale = steps.scale
+    halves = np.arange(steps.low - 1, steps.high + 1) + 0.5
+    with np.errstate(all="ignore"):
+        middle = (halves * np.float64(scale)).astype(np.float32)[:, None]
+        x = (middle + np.arange(-NEAR, NEAR + 1) * np.spacing(middle)).astype(np.float32)
+        inverse = np.float32(1 / np.float64(scale))
+        for _ in range(N_INVERSES):
+            inverse = np.nextafter(inverse, np.float32(0))
+            rest = np.float32(1 / np.float64(scale) - np.float64(inverse))
+            product = x.astype(np.float64) * np.float64(inverse) + (x * rest).astype(np.float64)  # exact in float64
+            if 0 < rest < np.inf and np.array_equal(np.rint(product.astype(np.float32)), np.rint(x / scale)):
+                return inverse, rest
+    return None
 
 
 def read_dequantize(builder: Builder, node: "NodeProto") -> None:
@@ -125,15 +150,18 @@ def add_dense(builder: Builder, node: "NodeProto", sum_: WholeSum) -> None:
         raise refuse(node, "is taken with examples of one axis only")
     if sum_.largest + 2**8 * np.abs(sum_.weights).sum(1).max() >= LARGEST or np.abs(sum_.weights + 0.5).max() > 2**7:
         raise refuse(node, "has sums or weights that are too large for integers")
-    zero, n, n_wide = -sum_.steps.low, -(-n_in // FOUR) * FOUR, -(-n_out // WIDTH) * WIDTH
-    filled = np.pad(sum_.weights, ((0, n_wide - n_out), (0, n - n_in))).reshape(n_wide, -1, FOUR)
-    comment = f"({n_in}, {n_out}), {FOUR} inputs beside each other, rows of {n_wide}"
-    w = builder.make_array(node.input[1], "weight", filled.swapaxes(0, 1).astype(np.int8), comment)
+    zero, n, n_wide = -sum_.steps.low, *(-(-size // WIDTH) * WIDTH for size in (n_in, n_out))
+    filled = np.pad(sum_.weights, ((0, n_wide - n_out), (0, n - n_in)))
+    tiles = filled.reshape(-1, WIDTH, n // WIDTH, WIDTH)[:, ORDER].swapaxes(1, 2)
+    comment = f"({n_out}, {n_in}), {WIDTH} inputs of {WIDTH} outputs beside each other"
+    w = builder.make_array(node.input[1], "weight", tiles.astype(np.int8), comment)
     bias = np.pad(sum_.bias - zero * sum_.weights.sum(1), (0, n_wide - n_out))
     b = builder.make_array(node.input[1], "bias", bias, f"({n_out}), filled up to {n_wide}")
-    y, row = builder.make_buffer("dense", (n_out,), n_wide), builder.make_buffer("bytes", (n // 4,))
+    row = builder.make_buffer("bytes", (n // 4,))
+    builder.call("pack_bytes", x, row, n_in, n, zero, writes=row, comment=f"({n_in}) to bytes")
+    y = builder.make_buffer("dense", (n_out,), n_wide)
     comment = f"({n_in}) -> ({n_out}), whole numbers"
-    builder.call("dense_bytes", x, w, b, y, row, n_in, n, n_wide, zero, writes=y, comment=comment, macs=n_in * n_out)
+    builder.call("dense_bytes", row, w, b, y, n, n_wide, writes=y, comment=comment, macs=n_in * n_out)
     finish(builder, node, sum_, y)
 
 
@@ -142,10 +170,13 @@ def finish(builder: Builder, node: "NodeProto", sum_: WholeSum, y: Tensor) -> No
     n, name, shape = (y.plane if y.plane else y.size // y.shape[0]), node.output[0], format_shape(y.shape)
     for other in builder.follow(name, "QuantizeLinear"):
         steps = _read_steps(builder, other)
-        factors = builder.make_array(node.input[1], "factors", sum_.factors / steps.scale, f"({y.shape[0]})")
+        n_wide = builder.sizes[y.buffer] - SLACK if n == 1 else y.shape[0]
+        values = np.pad(sum_.factors / steps.scale, (0, n_wide - y.shape[0]))
+        factors = builder.make_array(node.input[1], "factors", values, f"({y.shape[0]})")
         bounds = np.float32(steps.low), np.float32(steps.high)
         comment = f"{shape} to 8 bits, in place"
-        builder.call("requantise", y, factors, y.shape[0], n, *bounds, writes=y, comment=comment)
+        kernel, sizes = ("requantise_each", (n_wide,)) if n == 1 else ("requantise", (y.shape[0], n))
+        builder.call(kernel, y, factors, *sizes, *bounds, writes=y, comment=comment)
         builder.done.add(other.output[0])
         builder.hold(other.output[0], y, steps)
         return

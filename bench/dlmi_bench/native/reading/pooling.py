@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dlmi_bench.native.net import INPUT
 from dlmi_bench.native.reading.builder import Builder, format_shape, read_attributes, refuse
 from dlmi_bench.native.reading.window import Window, read_window
 
@@ -17,25 +18,25 @@ def read_max_pool(builder: Builder, node: "NodeProto") -> None:
 
 def read_average_pool(builder: Builder, node: "NodeProto") -> None:
     """Padding counts as zeros where the file says so."""
-    is_counted = bool(read_attributes(node).get("count_include_pad"))
-    _pool(builder, node, "average_pool_padded" if is_counted else "average_pool")
+    _pool(builder, node, "average_pool", int(bool(read_attributes(node).get("count_include_pad"))))
 
 
-def _pool(builder: Builder, node: "NodeProto", kernel: str) -> None:
-    """Windows are cut at the border of the image; what lies outside takes no part."""
+def _pool(builder: Builder, node: "NodeProto", kernel: str, *is_padded: int) -> None:
+    """Windows are cut at the border of the image; what lies outside takes no part, or is 0 in a mean that is padded."""
     x, shape = builder.get_tensor(node, is_compact=False), builder.find_shape(node, node.output[0])
     window = read_window(node, tuple(read_attributes(node)["kernel_shape"]), x.shape, shape)
     if window.dilations != (1, 1):
         raise refuse(node, "is not taken with dilations")
-    if kernel == "average_pool_padded" and not _is_covered(window, x.shape, shape):
+    if any(is_padded) and not _is_covered(window, x.shape, shape):
         raise refuse(node, "is not taken with windows that leave the padding and count it")
     is_clipped = any(window.before) or not _is_covered(window, x.shape, shape, is_padded=False)
     y = builder.make_buffer("pool", shape)
     (kh, kw), (sy, sx), (top, left) = window.kernel, window.strides, window.before
-    place = (x.shape[0], *x.shape[1:], x.row_stride, x.plane_stride, *shape[1:], kh, kw, sy, sx, top, left)
+    place = (x.shape[0], *x.shape[1:], x.row_stride, x.plane_stride, *shape[1:], kh, kw, sy, sx, top, left, *is_padded)
     if not is_clipped:
-        kernel = "max_pool_inside" if kernel == "max_pool" else "average_pool_inside"
-        place = (x.shape[0], x.row_stride, x.plane_stride, *shape[1:], kh, kw, sy, sx)
+        is_paired = kernel == "max_pool" and window.kernel == window.strides == (2, 2) and x.buffer != INPUT
+        place = (x.shape[0], x.row_stride, x.plane_stride, *shape[1:], *(() if is_paired else (kh, kw, sy, sx)))
+        kernel = "max_pool_pairs" if is_paired else f"{kernel}_inside"
     comment = f"{format_shape(x.shape)} -> {format_shape(shape)}, {kh}x{kw}"
     builder.bind(node.output[0], builder.call(kernel, x, y, *place, writes=y, comment=comment))
 

@@ -90,21 +90,27 @@ def _make_limit(times: Sequence[NativeTimes], each: Figure, conditions: Conditio
     common = {**conditions, "level": find_level(times[0]), "bound": limits[0].bound}
     method = "the longer of reading the weights from the level of cache that holds them, and multiply-accumulates"
     rows = (("native_limit_s", seconds, method), ("native_limit_share", shares, "native_limit_s / native_s"))
-    return [
-        Figure(
-            name=name,
-            value=median(values),
-            lo=min(values),
-            hi=max(values),
-            interval="min and max over processes",
-            kind="derived",
-            source="native_flop_hz, native_byte_hz",
-            method=said,
-            n=len(values),
-            conditions=common,
-        )
-        for name, values, said in rows
-    ]
+    kind: FigureKind = "derived"
+    source, interval = "native_flop_hz, native_byte_hz", "min and max over processes"
+    return [_summarise(name, values, kind, source, said, interval, common) for name, values, said in rows]
+
+
+def _summarise(
+    name: str, values: list[float], kind: FigureKind, source: str, method: str, interval: str, conditions: Conditions
+) -> Figure:
+    """Median and extremes of one value a process."""
+    return Figure(
+        name=name,
+        value=median(values),
+        lo=min(values),
+        hi=max(values),
+        interval=interval,
+        kind=kind,
+        source=source,
+        method=method,
+        n=len(values),
+        conditions=conditions,
+    )
 
 
 def _refuse(name: str, kind: FigureKind, reason: str, conditions: Conditions) -> Figure:
@@ -126,22 +132,10 @@ def find_level(times: NativeTimes) -> str:
 
 def _make_rates(times: Sequence[NativeTimes], conditions: Conditions) -> list[Figure]:
     names = [("native_flop_hz", "")] + [("native_byte_hz", cache.name) for cache in times[0].caches]
-    figures = []
+    figures, interval = [], "min and max of process medians"
     for i, (name, level) in enumerate(names):
         peaks = [answer.peaks[i] for answer in times]
         rates = [peak.per_second for peak in peaks]
-        figures.append(
-            Figure(
-                name=name,
-                value=median(rates),
-                lo=min(rates),
-                hi=max(rates),
-                interval="min and max of process medians",
-                kind="measured",
-                source=LoopClock.source,
-                method=peaks[0].method,
-                n=len(peaks),
-                conditions=conditions | ({"level": level} if level else {}),
-            )
-        )
+        held = {**conditions, "level": level} if level else conditions
+        figures.append(_summarise(name, rates, "measured", LoopClock.source, peaks[0].method, interval, held))
     return figures

@@ -8,7 +8,7 @@ import numpy as np
 from dlmi_bench.errors import MeasurementError
 from dlmi_bench.instruments.host.caches import Cache, read_caches
 from dlmi_bench.instruments.latency import Plan, Trace, measure_latency
-from dlmi_bench.instruments.roofline import BYTES_PER_VALUE, Peak
+from dlmi_bench.instruments.roofline import Peak
 from dlmi_bench.native.library import Floats, load_library, run_net
 from dlmi_bench.native.net import Net
 from dlmi_bench.native.timing.loops import Loop, LoopClock, make_loop
@@ -27,7 +27,7 @@ class NativeTimes:
     Attributes:
         traces: By way, EACH example a call of its own or weights SHARED; a call is a pass over N_INPUTS examples.
         obstacle: Reason why there is none of the second; empty if there is.
-        macs, weight_bytes: Of the net, one example.
+        macs, weight_bytes: Of one example: multiply-accumulates in float32, and bytes of the parameters.
         peaks: Arithmetic, and reading from each of `caches`.
         caches: Empty where the kernel does not show them.
     """
@@ -60,9 +60,9 @@ def measure_net(net: Net, inputs: Floats, plan: Plan, *, pin: Callable[[int], ob
         calls[SHARED] = make_loop(load_shared_library(net), inputs, net.output_shape, n_at_once=N_SHARED)
     traces = measure_latency(calls, plan, clock=LoopClock(), pin=pin)
     check_answers(calls, run_net(library, net, inputs))
-    caches, weight_bytes = read_caches(), net.n_parameters * BYTES_PER_VALUE
+    caches, weight_bytes = read_caches(), net.parameter_bytes
     peaks = measure_rates(caches, weight_bytes)
-    return NativeTimes(traces, obstacle, net.macs, weight_bytes, tuple(peaks), caches)
+    return NativeTimes(traces, obstacle, net.float_macs, weight_bytes, tuple(peaks), caches)
 
 
 def check_answers(calls: dict[str, Loop], expected: Floats) -> None:

@@ -11,7 +11,7 @@ from dlmi_bench.instruments.roofline import BYTES_PER_VALUE, Peak
 from dlmi_bench.native.compiler import compile_library
 from dlmi_bench.native.library import make_aligned
 from dlmi_bench.native.timing.texts import read_text
-from dlmi_bench.native.writing.kernels import read_vectors
+from dlmi_bench.native.writing.kernels import find_functions, read_vectors
 
 N_REPEATS = 15
 N_PRODUCTS = 50_000  # turns of a repeat, about 0.1 ms
@@ -88,7 +88,7 @@ def _at(array: Any) -> ctypes.c_void_p:
 
 @cache
 def _load_kernels() -> Any:
-    text = "\n\n".join((read_text("clock"), read_vectors(), read_text("rates")))
+    text = "\n\n".join((read_text("clock"), read_vectors(), *find_functions({"load", "store"}), read_text("rates")))
     library = ctypes.CDLL(str(compile_library(text, "")))
     library.time_reading.restype = library.time_products.restype = ctypes.c_longlong
     return library

@@ -3,7 +3,7 @@
 from dlmi_bench.native.compiler import compile_library
 from dlmi_bench.native.library import Library
 from dlmi_bench.native.memory import place_buffers
-from dlmi_bench.native.net import INPUT, Argument, Call, Net, Tensor
+from dlmi_bench.native.net import BYTES, INPUT, Argument, Call, Net, Tensor
 from dlmi_bench.native.timing.texts import read_text
 from dlmi_bench.native.writing.source import count_scratch, format_argument, format_header, format_source
 
@@ -27,6 +27,8 @@ void net_run_shared(int n, const float *input, float *output, float *scratch)
 def find_obstacle(net: Net) -> str:
     """Reason why the examples of a net do not share weights; empty if they can."""
     others = {call.kernel for call in net.calls if call.macs and call.kernel != KERNEL}
+    if others == {BYTES}:
+        return "layers of bytes share no weights: only those in float32 have such a kernel"
     if others:
         return "only nets of dense layers in float32 share weights; a convolution uses each at many positions anyway"
     return "" if net.macs else "the net has no weights to share"

@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "kernels"
-FILES = ("weights", "dense", "integers", "conv", "layout", "pooling", "elementwise", "softmax")
+FILES = ("loads", "weights", "dense", "integers", "conv", "layout", "pooling", "elementwise", "softmax")
 HEAD = re.compile(r"^INLINE \w+ (\w+)\(", re.MULTILINE)
 
 
-def read_vectors() -> str:
-    """Text of what all kernels stand on: vectors, and how they are loaded and stored."""
-    return _read("vectors")
+def read_vectors(text: str = "") -> str:
+    """Text of what kernels stand on: vectors, and products of bytes if `text` has any."""
+    return _read("vectors") + ("\n" + _read("products") if "PRODUCTS" in text else "")
 
 
 @cache
@@ -29,7 +29,7 @@ def _read(name: str) -> str:
 @cache
 def hash_kernels() -> str:
     """Short hash of all of them: results are made by these texts, which no import leads to."""
-    return hashlib.sha256("".join(map(_read, ("vectors", *FILES))).encode()).hexdigest()[:12]
+    return hashlib.sha256("".join(map(_read, ("vectors", "products", *FILES))).encode()).hexdigest()[:12]
 
 
 def find_functions(names: set[str]) -> list[str]:

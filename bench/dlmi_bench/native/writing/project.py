@@ -110,8 +110,8 @@ net_run_many(n, inputs, outputs, scratch);  /* n of them, one after the other in
 - Nothing is allocated and nothing is kept between calls. Threads may call at the same time, each with its own scratch
   memory.
 - It is fastest where the scratch memory begins at a multiple of 64 bytes.
-- With GCC and clang it uses vectors of the widest kind that the flags allow; with other compilers, or `-DNET_PLAIN`,
-  plain numbers.
+- With GCC (9 or newer) and clang it uses vectors of the widest kind that the flags allow; with other compilers, or
+  `-DNET_PLAIN`, plain numbers.
 - It needs no `-ffast-math`. `-ffp-contract=fast` lets a product and its sum be rounded once together.
 
 ## Licence

@@ -64,11 +64,11 @@ def format_source(net: Net) -> str:
     """Text of net.c."""
     functions = find_functions({call.kernel for call in net.calls} | {"copy"})
     text = "\n\n".join(functions)
-    includes = ["net.h"] + ["math.h"] * any(f"{name}(" in text for name in ("expf", "logf", "rintf"))
+    includes = ["net.h"] + ["math.h"] * any(f"{name}(" in text for name in ("expf", "logf", "rintf", "fmaf"))
     includes += ["stdint.h"] * ("int8_t" in text) + ["string.h"]
     head = "\n".join(f'#include "{name}"' if name == "net.h" else f"#include <{name}>" for name in includes)
     arrays = "\n\n".join(map(_format_array, net.arrays))
-    parts = (head, read_vectors().strip(), text, arrays, _format_run(net), MANY.strip())
+    parts = (head, read_vectors(text).strip(), text, arrays, _format_run(net), MANY.strip())
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
