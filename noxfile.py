@@ -253,12 +253,26 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["env"])
 def firmware(session: nox.Session) -> None:
-    """Images for microcontrollers, built and simulated: an environment with the extra `mcu`, 0.4 GB, a minute."""
+    """Images for microcontrollers, built and simulated: an environment with the extra `mcu`, 0.4 GB, three minutes.
+
+    gcc for Arm and QEMU judge them too where they are installed (apt-get install --no-install-recommends
+    gcc-arm-none-eabi qemu-system-arm qemu-system-misc); what is not available is named among the reasons of skips.
+    """
     share_env(session, "import site; site.addsitedir({!r})")
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["mcu"]
     session.run("python", "-m", "pip", "install", "-q", *CONSTRAINTS, *needed)
     files = map(str, sorted(Path("tests").glob("test_firmware*.py")))
-    session.run("python", "-m", "pytest", "-m", "not benchmark", *files, *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "not benchmark", "-rs", *files, *session.posargs)
+
+
+@in_env
+def engines(session: nox.Session) -> None:
+    """Runs over nodes: Dask with processes that are killed, and a Slurm of one node where it is installed; 10 minutes.
+
+    Slurm: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge. DLMI_BENCH_KILLS=60 for a storm.
+    """
+    files = ("tests/test_engine_plan.py", "tests/test_engines_real.py")
+    run(session, "python", "-m", "pytest", "-m", "slow", "-rs", "-s", *files, *session.posargs)
 
 
 @in_env

@@ -27,6 +27,13 @@ PROVENANCE = {
     "machine_id": "m1",
     "commit": "c0ffee",
 }
+# Two kinds of machine, on the second of which the same takes a hundred times as long.
+FAST, SLOW = "Acme Fast 1000, 2 CPUs", "Bolt Slow 2000, 4 of 8 CPUs"
+MACHINES: dict[str, dict[str, JsonValue]] = {
+    FAST: {"machine": {"cpu": "Acme(R) Fast 1000 CPU", "n_cpus": 2, "n_cpus_allowed": 2}, "machine_id": "fast"},
+    SLOW: {"machine": {"cpu": "Bolt Slow 2000", "n_cpus": 8, "n_cpus_allowed": 4}, "machine_id": "slow"},
+    "third": {"machine": {"cpu": "Third 3000", "n_cpus": 1, "n_cpus_allowed": 1}, "machine_id": "third"},
+}
 
 
 def accuracy(name: str, value: float) -> Figure:
@@ -59,6 +66,20 @@ def train_record(model: str, index: int, test: float, time_s: float | None) -> R
         "details": {"curve": curve, "confusion": confusion, "class_names": ["well", "ill"]},
     }
     return Record.model_validate(content)
+
+
+def move(record: Record, kind: str) -> Record:
+    """The record as measured on a kind of machine."""
+    return record.model_copy(update={"provenance": record.provenance | MACHINES[kind]})
+
+
+def train_on(kind: str, model: str, index: int, test: float, training_s: float, time_s: float | None) -> Record:
+    """A training on a kind of machine, with twice as many joules as seconds."""
+    record, values = train_record(model, index, test, time_s), {"training_s": 1, "training_energy_j": 2}
+    figures = [
+        f.model_copy(update={"value": training_s * values[f.name]}) if f.name in values else f for f in record.figures
+    ]
+    return move(record.model_copy(update={"figures": tuple(figures)}), kind)
 
 
 def keep_answers(folder: Path, record: Record, wrong: Sequence[int], *, first: int = 0) -> Record:

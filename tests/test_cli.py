@@ -166,7 +166,13 @@ def test_run_finishes_every_cell(finished: Command) -> None:
 
 def test_second_run_keeps_everything(finished: Command) -> None:
     """The same command has nothing left to do, and takes seconds."""
-    assert finished.json("run", "--suite", "tiny.toml") == {"schema_version": 1, "kept": 6, "done": 0, "failed": {}}
+    assert finished.json("run", "--suite", "tiny.toml") == {
+        "schema_version": 1,
+        "kept": 6,
+        "done": 0,
+        "failed": {},
+        "lost": 0,
+    }
     assert len(read_attempts(finished.folder)) == 6
 
 
@@ -204,7 +210,7 @@ def test_what_is_measured_again_trains_nothing(finished: Command, tmp_path: Path
     new = read_attempts(tmp_path)[len(before) :]
     assert {key.partition("/")[0] for key, _ in new} == {"counts"}
     n_new = len(new)
-    assert outcome == {"schema_version": 1, "done": n_new, "kept": len(before) - n_new, "failed": {}}
+    assert outcome == {"schema_version": 1, "done": n_new, "kept": len(before) - n_new, "failed": {}, "lost": 0}
 
 
 def test_outdated_training_is_not_made_again_for_its_counts(finished: Command, tmp_path: Path) -> None:
@@ -252,7 +258,13 @@ def test_failed_cell_is_kept_with_its_reason_and_tried_again(finished: Command, 
     assert (done.returncode, outcome["kept"], outcome["done"]) == (1, 5, 0)
     assert "fvcore is broken" in outcome["failed"]["counts/usps/softmax/0"]
     assert "remedy:" in done.stderr
-    assert copy.json("run", "--suite", "tiny.toml") == {"schema_version": 1, "kept": 5, "done": 1, "failed": {}}
+    assert copy.json("run", "--suite", "tiny.toml") == {
+        "schema_version": 1,
+        "kept": 5,
+        "done": 1,
+        "failed": {},
+        "lost": 0,
+    }
     assert ("counts/usps/softmax/0", "failed") in read_attempts(tmp_path)
     assert copy("report", "--format", "md").returncode == 0
     assert "fvcore is broken" in (tmp_path / "out" / "report" / "details.md").read_text(encoding="utf-8")
@@ -271,7 +283,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_figures(finished: Command, tm
     running.stderr.close()
     assert [key for key, _ in read_attempts(tmp_path)] == ["train/usps/softmax/0"]
     outcome = copy.json(*QUICK)
-    assert outcome == {"schema_version": 1, "kept": 1, "done": 2, "failed": {}}
+    assert outcome == {"schema_version": 1, "kept": 1, "done": 2, "failed": {}, "lost": 0}
     assert read_accuracies(tmp_path) == read_accuracies(finished.folder)
 
 
@@ -340,3 +352,11 @@ def test_no_command_shows_the_first_steps() -> None:
     assert len(shown) == 5
     assert set(shown) <= set(COMMANDS)
     assert "dlmi-bench -h" in lines[-1]
+
+
+def test_answer_is_written_where_the_locale_is_ascii(finished: Command) -> None:
+    """It has dashes, which the C locale has not."""
+    ascii_only = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = finished("run", "--suite", "tiny.toml", **ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert "\N{EN DASH}" in done.stdout

@@ -13,13 +13,13 @@ from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.records import Cell, Record
 from dlmi_bench.store import Store
 from dlmi_bench.suite.context import SuiteContext
+from dlmi_bench.suite.data import TaskData
 from dlmi_bench.suite.measures import UNTRAINED, run_counts
 from dlmi_bench.suite.suites import FULL_SIZE, Suite
 from dlmi_models import MODELS
 from dlmi_reports import write_export, write_report
 from dlmi_reports.claims.verdicts import judge_store
 from dlmi_reports.formats.registry import EXPORTS, FORMATS
-from dlmi_tasks import get_task
 from report_stores import fill_store
 
 FILES = ("onnx", "c")  # formats that are made of trained files
@@ -40,8 +40,7 @@ def test_computed_size_is_that_of_the_file(name: str, tmp_path: Path) -> None:
 
 def count_untrained(folder: Path, *names: str) -> list[Record]:
     """Counts of models on whole slices, as a suite makes them that trains none of them."""
-    task = get_task("spect")
-    context = SuiteContext(Suite(), folder, {"spect": task})
+    context = SuiteContext(Suite(), folder, TaskData(["spect"]))
     try:
         return run_counts(context, [Cell(kind="counts", task="spect", model=name) for name in names], lambda *_: None)
     finally:

@@ -103,7 +103,7 @@ def test_merge_writes_nothing_outside(tmp_path: Path, field: str) -> None:
     before = sorted(tmp_path.rglob("*"))
     merged = Store(tmp_path / "all")
     with pytest.raises(StoreError, match="damaged"):
-        merge_stores([Store(folder, must_exist=True)], merged)
+        merge_stores([folder], merged)
     assert not merged.rows()
     new = set(tmp_path.rglob("*")) - set(before)
     assert all(path.is_relative_to(merged.folder) for path in new)
@@ -246,7 +246,7 @@ def test_older_store_is_read_and_marked(tmp_path: Path) -> None:
     assert [a.has_digest for a in newer.current().values()] == [False, False, True]
     assert newer._db.execute("PRAGMA user_version").fetchone() == (STORE_VERSION,)
     merged = Store(tmp_path / "all")
-    merge_stores([newer], merged)
+    merge_stores([newer.folder], merged)
     assert [a.has_digest for a in merged.current().values()] == [False, False, True]
 
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import JsonValue
 from rich.console import Console
 
+from dlmi_bench.instruments.host import kinds
 from dlmi_bench.instruments.host.provenance import compute_machine_id
 from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.suite import display as displays
@@ -16,6 +17,7 @@ from dlmi_bench.suite.pace import Pace, compute_typical_s
 from dlmi_bench.suite.plan import Step, make_batch
 from dlmi_bench.suite.suites import SUITES, Suite
 from dlmi_bench.units import format_left
+from report_stores import FAST, MACHINES, SLOW
 
 ENERGY_S = 1 + 3.0  # typical, with the window of a plain suite
 
@@ -56,6 +58,17 @@ def test_time_is_that_of_like_cells(stored: list[Record], expected_s: float) -> 
     assert pace.knows(B) is (expected_s == 8)
 
 
+def test_time_of_an_equal_node_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine of this kind took 5 s; one of another kind took 500 s, which says nothing of the time left here."""
+    monkeypatch.setattr(kinds, "describe_own_kind", lambda: FAST)
+    node, other = (
+        make_record(cell, took_s, **MACHINES[kind]) for cell, took_s, kind in ((A, 5.0, FAST), (B, 500.0, SLOW))
+    )
+    pace, step = Pace(Suite(), [node, other]), make_step(A, B)
+    assert pace.estimate(step, step.cells) == 5 + ENERGY_S
+    assert (pace.knows(A), pace.knows(B)) == (True, False)
+
+
 def test_typical_times_follow_the_pace_of_the_run() -> None:
     """One that took three times the typical time: so will its like, nearly; another kind as all kinds so far."""
 
@@ -80,16 +93,15 @@ def test_one_slow_step_does_not_make_a_run_ten_times_as_long() -> None:
     assert pace.estimate(make_step(B), [B]) < 2 * ENERGY_S
 
 
-def test_trainings_side_by_side_share_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trainings_side_by_side_share_the_cpus() -> None:
     """Six of 4 s on three CPUs; two of them take as long as one; timed ones stand in where none ran side by side."""
-    monkeypatch.setattr(paces, "list_cpus", lambda: [0, 1, 2])
     cells = [make_cell("a", "train", index) for index in range(6)]
     pace = Pace(Suite(), [make_record(cells[0], 4.0)])
     batch = make_batch(cells)
-    assert pace.estimate(batch, cells) == 8
-    assert pace.estimate(batch, cells[:2]) == 4
+    assert pace.estimate(batch, cells, 3) == 8
+    assert pace.estimate(batch, cells[:2], 3) == 4
     pace.learn(cells[0], 10.0 + paces.START_S, is_timed=False)
-    assert pace.estimate(batch, cells) == 20
+    assert pace.estimate(batch, cells, 3) == 20
     assert pace.estimate(make_step(cells[0]), cells[:1]) == 4
 
 

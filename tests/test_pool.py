@@ -1,7 +1,7 @@
 """Trainings side by side: who trains where, what fails, what is kept, and what stops them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from dlmi_bench.jobs import pool as pools
 from dlmi_bench.jobs import training
 from dlmi_bench.jobs.pool import Ended, Pool
 from dlmi_bench.jobs.protocol import TrainRequest
-from dlmi_bench.jobs.worker import run_here
+from dlmi_bench.jobs.worker import WorkerDeathError, run_here
 from dlmi_bench.records import UNTIMED, Cell, Figure, Mark, Record, unavailable
 from dlmi_bench.store import Store
 from dlmi_bench.suite.display import Display
@@ -76,6 +76,9 @@ class FakeWorker:
     def kill(self) -> None:
         self.killed.set()
 
+    def take_log(self) -> str:
+        return ""
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -127,6 +130,30 @@ def test_failed_training_leaves_the_others(workers: Workers) -> None:
     }
     assert len(found) == 9
     assert sum(not worker.is_alive for worker in workers.made) == 1
+
+
+def test_job_whose_worker_died_is_done_again(workers: Workers) -> None:
+    """As long as there is a pause for it, each time in a new worker; a pause is chosen by the number of deaths."""
+    asked, deaths = list[tuple[int, int]](), {1: 2, 2: 9}
+
+    def die(request: TrainRequest, _: object) -> Record:
+        index = request.cell.seed_index
+        if deaths.get(index, 0):
+            deaths[index] -= 1
+            raise WorkerDeathError("worker died", "free memory")
+        return answer(request)
+
+    def choose_pause(cells: Sequence[Cell], n_lost: int) -> float | None:
+        asked.append((cells[0].seed_index, n_lost))
+        return 0.0 if n_lost < 4 else None
+
+    workers.do = die
+    with Pool(map(make_request, range(4)), choose_pause=choose_pause) as pool:
+        found = {one.cell.seed_index: one for one in pool.wait(lambda *_: None)}
+    assert {index: one.n_lost for index, one in found.items()} == {0: 0, 1: 2, 2: 3, 3: 0}
+    assert [index for index, one in found.items() if isinstance(one.result, BenchError)] == [2]
+    assert sorted(asked) == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 4)]
+    assert sum(not worker.is_alive for worker in workers.made) == 6
 
 
 def test_nothing_starts_after_the_deadline(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,18 @@ from report_stores import measured_records, train_record
 
 N_MODELS = 20
 FIGURES_PER_TRAINING = 5
+LIMITS_S = {1_000: 10, 10_000: 10, 200_000: 60}  # by the number of figures
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize(("n_figures", "limit_s"), [(1_000, 10), (10_000, 10), (200_000, 60)])
+@pytest.mark.parametrize(
+    ("n_figures", "limit_s"), [*LIMITS_S.items(), pytest.param(1_000_000, 200, marks=pytest.mark.slow)]
+)
 def test_report_of_many_figures(tmp_path: Path, n_figures: int, limit_s: float) -> None:
-    """Every format of 10 000 figures in 10 s, of 200 000 in 60 s and 2 GiB; the page stays under 2 MB."""
+    """Every format of 10 000 figures in 10 s, of 200 000 in 60 s, of 1 000 000 in 1.5 GiB; the page under 2 MB.
+
+    The million is for `nox -s microbench -- -m "benchmark and slow"`; its limit leaves room for neighbours.
+    """
     store = Store(tmp_path)
     for m in range(N_MODELS):
         trainings = [
@@ -35,5 +41,5 @@ def test_report_of_many_figures(tmp_path: Path, n_figures: int, limit_s: float) 
     (page,) = (path for path in written if path.suffix == ".html")
     print(f"\n{n_figures} figures: {took_s:.1f} s, peak {peak_bytes / 2**30:.2f} GiB, page {page.stat().st_size} B")  # noqa: T201
     assert took_s < limit_s
-    assert peak_bytes < 2 * 2**30
+    assert peak_bytes < 1.5 * 2**30
     assert page.stat().st_size < 2_000_000

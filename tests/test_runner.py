@@ -11,13 +11,16 @@ from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_
 from dlmi_bench.records import Cell, CellKind, Figure, Record
 from dlmi_bench.store import Store
 from dlmi_bench.suite.display import Display
+from dlmi_bench.suite.engines import Work
 from dlmi_bench.suite.forecast import explain_change
 from dlmi_bench.suite.measures import MEASURES, Run, list_judged
+from dlmi_bench.suite.outcome import Outcome
 from dlmi_bench.suite.plan import Step
-from dlmi_bench.suite.runner import Outcome, Runner
+from dlmi_bench.suite.runner import Runner
 from dlmi_bench.suite.suites import Suite
 
 CELL = Cell(kind="references", task="usps", model="-")
+WORK = Work("references", (CELL,))
 FIGURE = Figure(name="a_s", value=1, kind="measured", source="x")
 
 
@@ -37,10 +40,10 @@ def test_step_that_failed_in_part_is_kept_reported_and_tried_again(
     store = Store(tmp_path)
     running = Runner(Suite(tasks=("usps",), models=("softmax",)), store)
     running._data.described = {"usps": {"sha256": {}}}
-    step, failures = Step("references", "usps", (CELL,), "a step"), ["b is broken\nits remedy"]
+    failures = ["b is broken\nits remedy"]
     set_run(monkeypatch, "references", lambda *_: [Record(cell=CELL, figures=(FIGURE,), failures=tuple(failures))])
     outcome = Outcome()
-    said = running._run_step(step, [CELL], Quiet(), outcome)
+    said = running._run_works([WORK], 0, Quiet(), outcome)
     assert said == "failed in part: b is broken"
     assert (outcome.n_done, outcome.failures) == (0, {CELL.key: "b is broken\nits remedy"})
     attempt = store.current()[CELL.key]
@@ -48,7 +51,7 @@ def test_step_that_failed_in_part_is_kept_reported_and_tried_again(
     assert attempt.record.figures == (FIGURE,)
     assert running._find_reason(CELL, attempt) == "failed before"
     failures.clear()
-    assert running._run_step(step, [CELL], Quiet(), outcome) == "done"
+    assert running._run_works([WORK], 0, Quiet(), outcome) == "done"
     assert outcome.n_done == 1
     assert running._find_reason(CELL, store.current()[CELL.key]) == ""
 
@@ -82,11 +85,11 @@ def test_models_timed_side_by_side_are_timed_together_again(tmp_path: Path, monk
     cells = tuple(Cell(kind="latency", task="usps", model=model) for model in ("softmax", "cnn-4"))
     counts = tuple(cell.model_copy(update={"kind": "counts"}) for cell in cells)
     store.add_done([(Record(cell=cell, figures=(FIGURE,)), cell.model) for cell in (*cells, *counts)])
-    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell, suite: "cnn-4")
+    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell, suite, **__: "cnn-4")
     stored = store.current()
     assert running._list_stale(Step("latency", "usps", cells, "l"), stored).keys() == set(cells)
     assert running._list_stale(Step("counts", "usps", counts, "c"), stored).keys() == {counts[0]}
-    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell, suite: cell.model)
+    monkeypatch.setattr(Runner, "_fingerprint", lambda _, cell, suite, **__: cell.model)
     assert running._list_stale(Step("latency", "usps", cells, "l"), stored) == {}
 
 
@@ -99,7 +102,7 @@ def test_training_on_other_data_than_were_read_fails(tmp_path: Path, monkeypatch
         record = Record(cell=cell, figures=(FIGURE,), provenance={"data": {"sha256": {"images": sha256}}})
         set_run(monkeypatch, "train", lambda *_, record=record: [record])  # type: ignore[misc]
         outcome = Outcome()
-        running._run_step(Step("train", "usps", (cell,), "t"), [cell], Quiet(), outcome)
+        running._run_works([Work("train", (cell,))], 0, Quiet(), outcome)
         assert len(outcome.failures) == expected
     assert "other data in each process" in outcome.failures[cell.key]
 

@@ -25,10 +25,10 @@ from dlmi_bench.jobs.worker import JobError
 from dlmi_bench.records import Benchmark, Cell, Figure, Record
 from dlmi_bench.store.artifacts import put_artifact
 from dlmi_bench.suite.context import SuiteContext
+from dlmi_bench.suite.data import TaskData
 from dlmi_bench.suite.measures import run_counts, run_energy, run_latency, run_memory
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
-from dlmi_tasks import get_task
 from stand_ins import FakeClock, WattMeter
 
 N_IMAGES = 3
@@ -320,7 +320,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SuiteCo
     artifacts = [put_artifact(tmp_path, role, role[:1].encode(), ".npy") for role in roles]
     suite = SUITE.model_copy(update={"backends": backends, "threads": (1, 2)})
     monkeypatch.setitem(MODELS, "m", MODELS["softmax"])
-    context = SuiteContext(suite, tmp_path, {"usps": get_task("usps")})
+    context = SuiteContext(suite, tmp_path, TaskData(["usps"]))
     context.trained["usps", "m"] = Record(cell=cell, figures=tuple(judged), artifacts=tuple(artifacts))
     yield context
     context._worker = None  # a fake one, which has nothing to close
@@ -398,6 +398,6 @@ def test_peaks_of_the_machine_are_measured_once_in_a_run(tmp_path: Path, monkeyp
         return [Figure(name="peak_hz", value=n_threads, kind="measured", source="x")]
 
     monkeypatch.setattr("dlmi_bench.suite.context.run_peaks", run_peaks)
-    context = SuiteContext(SUITE, tmp_path, {})
+    context = SuiteContext(SUITE, tmp_path, TaskData(()))
     assert [context.find_peaks(n)[0].value for n in (1, 2, 1)] == [1, 2, 1]
     assert asked == [1, 2]

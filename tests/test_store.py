@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import pytest
 
@@ -238,3 +239,12 @@ def test_damage_within_the_file_is_named(tmp_path: Path) -> None:
         damaged.rows()
     with pytest.raises(StoreError, match="malformed"):
         damaged.current()
+
+
+def test_disk_that_is_full_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says "disk I/O error" of a full disk where it maps a file; with room left it is what it says."""
+    store, error = Store(tmp_path), sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    assert "its disk or file system fails" in store._explain(error).remedy
+    monkeypatch.setattr("dlmi_bench.store.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert "no space is left" in store._explain(error).remedy

@@ -13,6 +13,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "xlsx": ("openpyxl",),
     "zstd": ("zstandard",),
+    "dask": ("distributed",),
+    "slurm": ("submitit", "distributed"),
 }
 
 

@@ -3,6 +3,7 @@ this program appear whole or not at all.
 """
 
 import errno
+import io
 import json
 import os
 import secrets
@@ -10,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from dlmi_bench.errors import BenchError, DataError, UnavailableError, choose_remedy
 
@@ -123,6 +124,16 @@ def write_text(path: Path, text: str) -> Path:
     with atomic_file(path) as file:
         file.write(text.encode())
     return path
+
+
+@contextmanager
+def atomic_text(path: Path) -> Iterator[TextIO]:
+    """Open a text file in UTF-8, line ends as written, that appears whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
+        yield text
+        text.detach()
 
 
 LFS_HEAD = b"version https://git-lfs.github.com/spec/"

@@ -7,6 +7,7 @@ and fractions inside, always. `None` means not available and carries the reason;
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from math import inf
 from typing import Annotated, Any, Literal, Self
 
@@ -138,6 +139,11 @@ class Benchmark:
 BOUNDS = {"accuracy": (0.0, 1.0), "_s": (0.0, inf), "_bytes": (0.0, inf)}
 
 
+@lru_cache(1024)
+def _find_bounds(name: str) -> tuple[float, float]:
+    return next((bounds for end, bounds in BOUNDS.items() if name.endswith(end)), (-inf, inf))
+
+
 class Figure(Plain):
     """One number and everything needed to trust it.
 
@@ -165,7 +171,7 @@ class Figure(Plain):
             raise ValueError(f"figure {self.name} has neither a value nor a reason")
         if self.lo is not None and self.hi is not None and self.lo > self.hi:
             raise ValueError(f"figure {self.name}: lo {self.lo} > hi {self.hi}")
-        least, most = next((bounds for end, bounds in BOUNDS.items() if self.name.endswith(end)), (-inf, inf))
+        least, most = _find_bounds(self.name)
         if self.value is not None and not least <= self.value <= most:
             raise ValueError(f"figure {self.name}: {self.value} is not within {least:g} to {most:g}")
         return self
@@ -227,6 +233,12 @@ class Record(Plain):
     def is_timed(self) -> bool:
         """False for a training that ran beside others, which gives accuracies alone."""
         return self.figure("shared_training_s") is None
+
+    @property
+    def machine_id(self) -> str | None:
+        """Identity of the machine that it was measured on; None where the record does not say."""
+        found = self.provenance.get("machine_id")
+        return found if isinstance(found, str) else None
 
     def artifact(self, role: str) -> Artifact:
         """The artifact of that role; KeyError where there is none."""

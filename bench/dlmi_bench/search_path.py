@@ -22,8 +22,14 @@ def put_own_first() -> None:
 def protect_child(environment: dict[str, str]) -> None:
     """Change the environment of a child process, so that only `append_user_path` lets it see the user's folders."""
     own, users = _split_python_path()
+    users += [folder for folder in environment.get(USER_PATH, "").split(os.pathsep) if folder]
     environment.pop("PYTHONWARNINGS", None)  # as errors, the warnings of libraries would end it
     environment |= {"PYTHONPATH": os.pathsep.join(own), "PYTHONSAFEPATH": "1", USER_PATH: os.pathsep.join(users)}
+
+
+def list_user_folders() -> list[str]:
+    """List the folders in which this process finds code of the user's: those on PYTHONPATH, and its own."""
+    return [*_split_python_path()[1], os.getcwd()]  # noqa: PTH109 - pathlib imports too much
 
 
 def append_user_path(*folders: str) -> None:

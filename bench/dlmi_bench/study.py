@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from dlmi_bench.suite.runner import Outcome
+    from dlmi_bench.suite.outcome import Outcome
     from dlmi_reports.claims.changes import LockedVerdicts
     from dlmi_reports.results.load import Results
 

@@ -33,15 +33,16 @@ def make_document(
     from dlmi_reports.front.glance import SHOWN, check_columns
     from dlmi_reports.page import make_page
     from dlmi_reports.results.load import load_results
-    from dlmi_reports.structure import Document
+    from dlmi_reports.structure import Document, Table
     from dlmi_reports.tables.changes import make_change_section
     from dlmi_reports.tables.joined import list_joined
 
     check_columns(columns)
     results = load_results(store, reference=reference)
     extra = [make_change_section(results, load_results(against), clean_line(str(against.folder)))] if against else []
-    page = make_page(results, *extra, claims=claims, columns=columns or SHOWN)
-    return Document(page, results.records, list_joined(results))
+    whole: dict[str, Table] = {}
+    page = make_page(results, *extra, claims=claims, columns=columns or SHOWN, whole=whole)
+    return Document(page, results.records, list_joined(results), whole)
 
 
 def write_report(
@@ -64,12 +65,14 @@ def write_report(
         StoreError: a store holds no finished cell.
         UsageError: no such model, or the file of claims is wrong.
     """
+    from dlmi_reports.formats.folding import write_whole
     from dlmi_reports.formats.markdown import format_summary
     from dlmi_reports.formats.registry import FORMATS
 
     document = make_document(store, against=against, reference=reference, claims=claims, columns=columns)
     folder.mkdir(parents=True, exist_ok=True)
     written = [path for name in formats or FORMATS for path in FORMATS[name](document, folder)]
+    written = [*dict.fromkeys([*written, *write_whole(document.whole, folder)])]
     if summary:
         with summary.open("a", encoding="utf-8") as file:
             file.write(format_summary(document.page))

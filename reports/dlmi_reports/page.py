@@ -11,6 +11,7 @@ from dlmi_reports.claims.changes import LockedVerdicts, add_changes
 from dlmi_reports.claims.file import load_claims, select_claims
 from dlmi_reports.claims.prose import describe_families, list_sentences, make_claim_tables
 from dlmi_reports.claims.verdicts import choose_claims, judge_claims
+from dlmi_reports.formats.folding import Fold
 from dlmi_reports.front.answer import make_answer
 from dlmi_reports.front.glance import SHOWN, make_glance
 from dlmi_reports.front.legend import move_remarks
@@ -41,9 +42,6 @@ from dlmi_reports.tables.size import make_size_tables
 from dlmi_reports.tables.splits import list_leaks, list_remarks, list_splits
 from dlmi_reports.tables.subgroups import make_subgroup_tables
 from dlmi_reports.tables.tuning import make_tuning_tables
-
-# Longer tables are unreadable, and too large for a browser or a pull request.
-MAX_ROWS = 500
 
 TABLES: tuple[Callable[[TaskResults], list[Table]], ...] = (make_tables,)
 # Tables that a reader can unfold.
@@ -97,12 +95,19 @@ REPORTED_FOLDED = (
 PLOTS: tuple[Callable[[TaskResults], list[Plot]], ...] = (plot_curves, plot_singles, plot_probabilities, plot_montages)
 
 
-def make_page(results: Results, *extra: Section, claims: Path | None = None, columns: Sequence[str] = SHOWN) -> Page:
+def make_page(
+    results: Results,
+    *extra: Section,
+    claims: Path | None = None,
+    columns: Sequence[str] = SHOWN,
+    whole: dict[str, Table] | None = None,
+) -> Page:
     """Make the report. Sections that do not belong to a task come before those that do.
 
     Args:
         claims: File of claims to judge; see `make_claim_section`.
         columns: Costs in the joined tables; see `front.glance`.
+        whole: Receives the complete tables of those that the page folds, by the name of the file that it says.
     """
     reads = [n for record in results.records for n in list_test_reads(record)]
     n_files, n_reads, most = (format_count(n) for n in (len(reads), sum(reads), max(reads, default=0)))
@@ -113,6 +118,7 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None, col
     synthetic = [task.name for task in results.tasks.values() if task.is_synthetic]
     said = [f"SYNTHETIC DATA in: {', '.join(synthetic)}. Its figures say nothing about patients."] if synthetic else []
     said += [leak for task in results.tasks.values() for leak in list_leaks(task)]
+    said += _list_kinds(results)
     said += _list_doubts(results)
     failures, origin = make_failure_table(results), [make_environment_table(results.own), make_run_table(results)]
     imported, is_all = _make_import_sections(results), not results.tasks
@@ -133,7 +139,16 @@ def make_page(results: Results, *extra: Section, claims: Path | None = None, col
         ),
     ]
     answer.sentences[:0] = [section.lead[0] for section in extra]
-    return Page("dlmi-bench report", said, [_cut(section) for section in sections], answer)
+    fold = Fold(whole={} if whole is None else whole)
+    return Page("dlmi-bench report", said, [_cut(section, fold) for section in sections], answer)
+
+
+def _list_kinds(results: Results) -> list[str]:
+    """Say on which kinds of machine costs were measured, where there are several."""
+    if len(results.kinds) < 2:
+        return []
+    said = f"Times, energies and memory are of {len(results.kinds)} kinds of machine, and those of each are kept apart"
+    return [f"{said}: {'; '.join(results.kinds)}."]
 
 
 def _list_doubts(results: Results) -> list[str]:
@@ -144,14 +159,6 @@ def _list_doubts(results: Results) -> list[str]:
     if n_without:
         said.append(f"Attempts without digest, by an older version: {n_without}. A change to one would not show.")
     return said
-
-
-def cut_table(table: Table) -> Table:
-    """Keep the first MAX_ROWS rows, with a note, for every format."""
-    if len(table.rows) <= MAX_ROWS:
-        return table
-    note = f"{MAX_ROWS} of {format_count(len(table.rows))} rows are shown; figures.csv has every figure."
-    return replace(table, rows=table.rows[:MAX_ROWS], notes=[*table.notes, note])
 
 
 def make_claim_section(results: Results, file: Path | None = None) -> Section:
@@ -186,6 +193,10 @@ def write_claims(verdicts: LockedVerdicts, n_others: int, answer: Answer) -> Sec
 def _make_task_sections(results: Results, columns: Sequence[str]) -> list[Section]:
     """Make a section for each task, with its arms in it; an arm without its task stands alone."""
     made = {name: _make_section(task, columns) for name, task in results.tasks.items()}
+    if len(results.kinds) > 1:
+        for name, section in made.items():
+            where = results.tasks[name].kinds
+            section.lead += [f"Costs measured on {where[0]}."] if len(where) == 1 else []
     for name, section in made.items():
         base = name.partition(ARM)[0]
         if base != name and base in made:
@@ -197,13 +208,13 @@ def _make_task_sections(results: Results, columns: Sequence[str]) -> list[Sectio
     return [section for section in made.values() if id(section) not in inner]
 
 
-def _cut(section: Section) -> Section:
-    """Cut the tables of a section and of its parts, and move what is repeated in their cells below them."""
+def _cut(section: Section, fold: Fold) -> Section:
+    """Fold the tables of a section and of its parts, and move what is repeated in their cells below them."""
     return replace(
         section,
-        tables=[cut_table(move_remarks(table)) for table in section.tables],
-        folded=[cut_table(move_remarks(table)) for table in section.folded],
-        parts=[_cut(part) for part in section.parts],
+        tables=[fold.fold_table(section.name, move_remarks(table), {}) for table in section.tables],
+        folded=[fold.fold_table(section.name, move_remarks(table), {}) for table in section.folded],
+        parts=[_cut(part, fold) for part in section.parts],
     )
 
 

@@ -151,8 +151,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Document:
-    """The page for people, and for machines the records and the joined rows of accuracy and cost in SI units."""
+    """The page for people, and for machines the records and the joined rows of accuracy and cost in SI units.
+
+    Attributes:
+        whole: Complete tables of those that the page folds, by the name of the file that it says.
+    """
 
     page: Page
     records: list[Record]
     joined: list[dict[str, object]] = field(default_factory=list)
+    whole: dict[str, Table] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Functions about results: making them, reading them, reporting and judging them."""
 
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from dlmi_bench.errors import require
 
 if TYPE_CHECKING:
     from dlmi_bench.suite.forecast import Forecast
-    from dlmi_bench.suite.runner import Outcome
+    from dlmi_bench.suite.outcome import Outcome
     from dlmi_bench.suite.suites import Suite
     from dlmi_reports.claims.changes import LockedVerdicts
     from dlmi_reports.results.load import Results
@@ -28,6 +29,8 @@ def run(
     until_decided: bool | None = None,
     budget_s: float | None = None,
     max_seeds: int | None = None,
+    executor: str = "local",
+    options: Iterable[str] = (),
     is_quiet: bool = False,
 ) -> "Answer[Outcome]":
     """Train and measure what a suite asks for. What is stored in `out` and still holds is kept.
@@ -44,6 +47,8 @@ def run(
             suite has a budget for it, and neither `models` nor `n_seeds` nor `shard` nor `fresh` is given.
         budget_s: Time for the seeds that the claims need [s]; the suite's by default, else 45 minutes.
         max_seeds: Most seeds of a model, 40 by default.
+        executor: Where the work is done: "local", "dask" or "slurm".
+        options: Of the executor, for instance ["scheduler=tcp://10.0.0.1:8786"]; see `suite.engines.options`.
         is_quiet: Show no progress on standard error.
 
     Returns:
@@ -51,7 +56,7 @@ def run(
 
     Raises:
         UsageError: the suite or a name in it is wrong.
-        UnavailableError: torch is not installed, or one of `backends` cannot run on this machine.
+        UnavailableError: torch is not installed, one of `backends` cannot run on this machine, or no node answers.
         DataError, FetchError: a task's data cannot be had.
 
     Example:
@@ -66,25 +71,34 @@ def run(
     from dlmi_bench.deciding.session import decide_stored
     from dlmi_bench.store import Store
     from dlmi_bench.suite.display import RunDisplay
+    from dlmi_bench.suite.engines.opening import open_engine
     from dlmi_bench.suite.measures import parse_kinds
     from dlmi_bench.suite.runner import Runner
+    from dlmi_bench.suite.status.file import StatusDisplay
 
     named = list(models)
     chosen = choose_suite(suite, tasks, named, backends, n_seeds)
     require("torch", "training")
     store = Store(Path(out))
-    runner = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard)
     limits, is_plain = None, not (named or n_seeds or shard or fresh)
     if until_decided or (until_decided is None and is_plain):
         asked = {"is_asked": bool(until_decided), "is_named": bool(named)}
         limits = choose_limits(chosen, store.folder, budget_s, max_seeds, **asked)
-    with RunDisplay(Console(stderr=True, quiet=is_quiet)) as display:
+    engine = open_engine(executor, options, store.folder)
+    console = Console(stderr=True, quiet=is_quiet)
+    with (
+        closing(engine),
+        RunDisplay(console) as shown,
+        StatusDisplay(shown, store.folder, engine, chosen.name, executor) as display,
+    ):
+        runner = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard, engine=engine)
         if limits:
             display.say(announce(limits))
         outcome = runner.run(display)
         if limits:
             outcome.add(decide_stored(runner, store, chosen, limits, display))
     counts = f"{outcome.n_done} cells done, {outcome.n_kept} kept, {len(outcome.failures)} failed"
+    counts += f" ({outcome.n_lost} tries lost with their worker)" if outcome.n_lost else ""
     rows: list[dict[str, object]] = [{"cell": key, "error": error} for key, error in outcome.failures.items()]
     return Answer(outcome, rows, f"{counts}; read them with: dlmi-bench report --out {store.folder}")
 
@@ -128,6 +142,7 @@ def plan(
     from dlmi_bench.suite.forecast import format_forecast
     from dlmi_bench.suite.measures import parse_kinds
     from dlmi_bench.suite.runner import Runner
+    from dlmi_bench.suite.status.disk import describe_room
 
     chosen, is_there = choose_suite(suite, tasks, models, backends, n_seeds), Path(out, FILENAME).is_file()
     with TemporaryDirectory() as empty, RunDisplay(Console(stderr=True, quiet=is_quiet)) as display:
@@ -139,7 +154,8 @@ def plan(
         for planned in forecast.steps
         for cell in planned.step.cells
     ]
-    return Answer(forecast, rows, format_forecast(forecast))
+    room = describe_room(Path(out), forecast.estimated_bytes) if forecast.n_to_do else ""
+    return Answer(forecast, rows, "\n".join(filter(None, (format_forecast(forecast), room))))
 
 
 def load_results(out: str | Path = "out") -> "Answer[Results]":
@@ -158,11 +174,11 @@ def load_results(out: str | Path = "out") -> "Answer[Results]":
         ['usps']
     """
     from dlmi_bench.store import Store
-    from dlmi_reports.formats.longform import flatten_row, list_rows
+    from dlmi_reports.formats.longform import list_rows
     from dlmi_reports.results.load import load_results as load
 
     results = load(Store(Path(out), must_exist=True))
-    rows = [flatten_row(row) for row in list_rows(results.records)]
+    rows = list(list_rows(results.records))
     return Answer(results, rows, f"{len(results.records)} cells, {len(rows)} figures in {out}")
 
 

@@ -10,6 +10,9 @@ from dlmi_bench.instruments.doctor import Finding
 from dlmi_bench.jobs.subject import Subject
 from dlmi_bench.records import Figure, Plain
 from dlmi_bench.refereeing.checks import Check
+from dlmi_bench.store.merge import Conflict
+from dlmi_bench.store.shards import StandsOut
+from dlmi_bench.suite.status.summary import Summary
 from dlmi_bench.suite.suites import Suite
 from dlmi_bench.tuning.row import FoundRow, TunedRow
 from dlmi_reports.claims.lock import Lock
@@ -26,11 +29,16 @@ class JsonAnswer(Plain):
 
 
 class RunAnswer(JsonAnswer):
-    """Cells that were kept and done, and why others failed, by their key."""
+    """Cells that were kept and done, why others failed, by their key, and how many tries were lost with a worker."""
 
     kept: int
     done: int
     failed: dict[str, str]
+    lost: int = 0
+
+
+class StatusAnswer(Summary, JsonAnswer):
+    """What a run has done, does and has left."""
 
 
 class PlannedCell(Plain):
@@ -47,6 +55,7 @@ class PlanAnswer(JsonAnswer):
     n_kept: int
     n_unknown: int
     estimated_s: float
+    estimated_bytes: int | None = None
     cells: tuple[PlannedCell, ...]
 
 
@@ -369,11 +378,18 @@ class BaselineShowAnswer(JsonAnswer):
 
 
 class MergeAnswer(JsonAnswer):
-    """Numbers of cells and attempts in the merged store, and its folder."""
+    """Numbers of cells and attempts in the merged store, and its folder.
+
+    `conflicts` are cells that several stores finished differently and --prefer settled; `stands_out` are commits, data
+    and machines that most stores do not have.
+    """
 
     cells: int
     attempts: int
     out: str
+    stores: int
+    conflicts: tuple[Conflict, ...]
+    stands_out: tuple[StandsOut, ...]
 
 
 class ImportAnswer(JsonAnswer):

@@ -1,9 +1,11 @@
 """The command line: arguments, progress, exit codes; nothing else. Heavy imports wait until a command runs."""
 
+import codecs
 import os
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -27,6 +29,7 @@ from dlmi_bench.cli.profile import profile
 from dlmi_bench.cli.referee import referee
 from dlmi_bench.cli.report import report
 from dlmi_bench.cli.run import run
+from dlmi_bench.cli.status import status
 from dlmi_bench.cli.tune import tune
 from dlmi_bench.errors import BenchError, UsageError, choose_remedy
 
@@ -39,6 +42,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "list": (list_, "list models"),
     "data": (data, "data usps"),
     "run": (run, "run --suite smoke --report"),
+    "status": (status, "status --out out"),
     "tune": (tune, "tune --task usps --model mlp-64-32 --model cnn-4"),
     "gate": (gate, "gate --onnx net.onnx --test test.npz"),
     "doctor": (doctor, "doctor --quick"),
@@ -103,6 +107,7 @@ def _describe(
 def main() -> None:
     """Entry point: errors go to standard error with cause and remedy."""
     _heed_signals()
+    _speak_utf8()
     try:
         app(standalone_mode=True)
     except UsageError as error:
@@ -117,6 +122,13 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         remedy = "name a file or folder that can be read and written, on a disk with space left"
         _end(BenchError(f"{where}{error.strerror or error}", remedy), EXIT_ERROR)
+
+
+def _speak_utf8() -> None:
+    """Write UTF-8 where the locale says ASCII, which hardly ever is what a terminal shows; click does so as well."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and codecs.lookup(stream.encoding).name == "ascii":
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _heed_signals() -> None:

@@ -71,6 +71,13 @@ def run(
         str | None, typer.Option(help="Time for the seeds that the claims need: 45m, 90s, 1h.", metavar="TIME")
     ] = None,
     max_seeds: Annotated[int | None, typer.Option(min=1, help="Most seeds of a model; 40.")] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where the work is done: local, dask (a scheduler's nodes) or slurm.")
+    ] = "local",
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Option of the executor; may be repeated.", metavar="NAME=VALUE|FILE.toml"),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show which cells would be done, why and for how long; do nothing.")
     ] = False,
@@ -98,7 +105,7 @@ def run(
         raise _refuse_word(kinds[0])
     study = load_asked_study(file, suite) if file else None
     asked = study.suite if study else suite or "default"
-    options: dict[str, Any] = {
+    asked_for: dict[str, Any] = {
         "out": out,
         "tasks": task or (),
         "models": model or (),
@@ -109,16 +116,18 @@ def run(
         "is_quiet": quiet,
     }
     if dry_run:
-        _show_plan(asked, options, as_json=as_json)
+        _show_plan(asked, asked_for, as_json=as_json)
         return
     if study:
         study.keep_claims(out, has_looks=bool(until_decided))
-    options |= {
+    asked_for |= {
         "until_decided": until_decided,
         "budget_s": parse_duration(budget) if budget else None,
         "max_seeds": max_seeds,
+        "executor": executor,
+        "options": options or (),
     }
-    _run(asked, options, as_json=as_json, with_report=with_report)
+    _run(asked, asked_for, as_json=as_json, with_report=with_report)
 
 
 def _show_plan(suite: "str | Suite", options: dict[str, Any], *, as_json: bool) -> None:
@@ -127,7 +136,8 @@ def _show_plan(suite: "str | Suite", options: dict[str, Any], *, as_json: bool) 
     answer = api.plan(suite, **options)
     forecast = answer.content
     if as_json:
-        totals = {name: getattr(forecast, name) for name in ("n_to_do", "n_kept", "n_unknown", "estimated_s")}
+        names = ("n_to_do", "n_kept", "n_unknown", "estimated_s", "estimated_bytes")
+        totals = {name: getattr(forecast, name) for name in names}
         print_json(PlanAnswer.model_validate(totals | {"cells": tuple(answer.rows)}))
     else:
         say(str(answer))
@@ -143,7 +153,7 @@ def _run(suite: "str | Suite", options: dict[str, Any], *, as_json: bool, with_r
         raise typer.Exit(EXIT_INTERRUPTED) from None
     outcome = answer.content
     if as_json:
-        print_json(RunAnswer(kept=outcome.n_kept, done=outcome.n_done, failed=outcome.failures))
+        print_json(RunAnswer(kept=outcome.n_kept, done=outcome.n_done, failed=outcome.failures, lost=outcome.n_lost))
     else:
         typer.echo(answer)
     for key, error in outcome.failures.items():

@@ -25,6 +25,7 @@ from dlmi_bench.cli.answers import (
     ProfileAnswer,
     RefereeAnswer,
     RunAnswer,
+    StatusAnswer,
     TuneAnswer,
 )
 
@@ -50,6 +51,7 @@ ANSWERS: dict[str, type[JsonAnswer]] = {
     "report": FilesAnswer,
     "run": RunAnswer,
     "run-dry-run": PlanAnswer,
+    "status": StatusAnswer,
     "tune": TuneAnswer,
 }
 

@@ -8,11 +8,12 @@ from dlmi_bench.deciding.allocation import OpenClaim, choose_cells
 from dlmi_bench.deciding.arms import Arm, list_arms, select_decidable
 from dlmi_bench.deciding.limits import Limits, check_looks
 from dlmi_bench.deciding.text import describe_look
-from dlmi_bench.instruments.pinning import list_cpus
+from dlmi_bench.instruments.host.kinds import is_here
 from dlmi_bench.records import Cell
 from dlmi_bench.store import Store
 from dlmi_bench.suite.display import Display
-from dlmi_bench.suite.runner import Outcome, Runner
+from dlmi_bench.suite.outcome import Outcome
+from dlmi_bench.suite.runner import Runner
 from dlmi_bench.suite.suites import Suite
 from dlmi_reports.claims.file import ClaimFile
 from dlmi_reports.claims.looks import FUTILE
@@ -63,7 +64,7 @@ def decide(
         display.say(describe_look(verdicts, waiting))
         training_s = {arm: times.get(arm) or arm.typical_s for claim in waiting for arm in claim.arms}
         able = [c for c in waiting if not tried.issuperset(c.list_missing(c.next_look, counts))]
-        chosen = choose_cells(able, counts, training_s, len(list_cpus()) or 1)
+        chosen = choose_cells(able, counts, training_s, runner.count_places())
         todo = [cell for cell in chosen if cell not in tried]  # one that failed is not tried for ever
         if not todo or clock() >= deadline_s:
             return outcome
@@ -98,10 +99,12 @@ def count_seeds(results: Results) -> dict[Arm, int]:
 
 
 def estimate_times(results: Results) -> dict[Arm, float]:
-    """Estimate the time of a training of each model [s], by those that were done."""
-    times: dict[Arm, list[float]] = {}
+    """Estimate the time of a training of each model [s], by those that were done: on this kind of machine, if any."""
+    times: dict[bool, dict[Arm, list[float]]] = {False: {}, True: {}}
     for record in results.records:
         took_s = record.provenance.get("took_s")
         if record.cell.kind == "train" and isinstance(took_s, int | float):
-            times.setdefault(Arm(record.cell.task, record.cell.model), []).append(float(took_s))
-    return {arm: fmean(found) for arm, found in times.items()}
+            arm = Arm(record.cell.task, record.cell.model)
+            times[is_here(record.provenance)].setdefault(arm, []).append(float(took_s))
+    elsewhere, here = ({arm: fmean(found) for arm, found in times[is_own].items()} for is_own in (False, True))
+    return elsewhere | here

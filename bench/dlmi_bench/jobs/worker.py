@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,11 +36,16 @@ from dlmi_bench.jobs.protocol import Answer, OnProgress, Request
 from dlmi_bench.jobs.source_files import is_replaying
 from dlmi_bench.search_path import append_user_path, protect_child
 
+MAX_PRINTED = 2000  # lines of a worker that are kept until somebody takes them
 DRAIN_S = 2.0  # for what a dead worker said last, which is in the pipe
 
 
 class JobError(BenchError):
     """A job failed inside its worker."""
+
+
+class WorkerDeathError(JobError):
+    """A worker ended in the middle of a job, which may end well elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,8 @@ class Worker:
             errors="backslashreplace",  # of what a model's libraries print; the protocol is ASCII
             start_new_session=True,  # Ctrl-C is for the parent to handle
         )
-        self._stderr: list[str] = []
+        self._last: deque[str] = deque(maxlen=20)  # lines that it printed
+        self._printed: deque[str] = deque(maxlen=MAX_PRINTED)
         self._drainer = threading.Thread(target=self._drain_stderr, daemon=True)
         self._drainer.start()
 
@@ -166,6 +173,11 @@ class Worker:
                 on_progress(event["doing"], event["fraction"])
         raise self._death(function)
 
+    def take_log(self) -> str:
+        """What the worker has printed since it was asked last; the end of it where that is much."""
+        lines = [self._printed.popleft() for _ in range(len(self._printed))]
+        return "".join(lines)
+
     @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -190,14 +202,14 @@ class Worker:
             self.kill()
         self.close()
 
-    def _death(self, function: str) -> JobError:
+    def _death(self, function: str) -> WorkerDeathError:
         code = self._end()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        last = "".join(self._stderr[-20:]).strip()
+        last = "".join(self._last).strip()
         cause = f"worker died ({how}) during {function}" + (f"\n{last}" if last else "")
         if code == -signal.SIGKILL:
-            return JobError(cause, "free memory, which usually ran out, then run the same command again")
-        return JobError(cause, "the model or a library ended the process: try the model alone, or run it again")
+            return WorkerDeathError(cause, "free memory, which usually ran out, then run the same command again")
+        return WorkerDeathError(cause, "the model or a library ended the process: try the model alone, or run it again")
 
     def kill(self) -> None:
         """Kill the worker and all processes that its jobs started: they are one session."""
@@ -217,7 +229,9 @@ class Worker:
     def _drain_stderr(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as lines:
-            self._stderr.extend(lines)
+            for line in lines:
+                self._last.append(line)
+                self._printed.append(line)
 
 
 def _read_jobs(jobs: "SimpleQueue[str]") -> None:

@@ -143,7 +143,7 @@ class Mean:
 
 def estimate_mean(values: Sequence[float], what: str) -> Mean:
     """Mean of independent values, for instance of log ratios by process; at least two."""
-    return Mean(fmean(values), (_make_source(values, what),))
+    return Mean(fmean(values), (make_source(values, what),))
 
 
 def estimate_accuracy(table: Table, what: str = "examples") -> Mean:
@@ -161,7 +161,7 @@ def estimate_accuracy(table: Table, what: str = "examples") -> Mean:
     """
     examples = np.concatenate([table.mean(0), [1.0, 1.0, 0.0, 0.0]])
     seeds, noise = _vary_by_seed([table])
-    return Mean(float(table.mean()), (*seeds, _make_source(examples, what)), noise)
+    return Mean(float(table.mean()), (*seeds, make_source(examples, what)), noise)
 
 
 def estimate_difference(first: Table, second: Table, *, is_paired: bool, what: str = "examples") -> Mean:
@@ -179,13 +179,13 @@ def estimate_difference(first: Table, second: Table, *, is_paired: bool, what: s
     """
     shift = np.concatenate([first.mean(0) - second.mean(0), [1.0, -1.0]])
     seeds, noise = _vary_by_seed([first - second] if is_paired else [first, second])
-    return Mean(float(first.mean() - second.mean()), (*seeds, _make_source(shift, what)), noise)
+    return Mean(float(first.mean() - second.mean()), (*seeds, make_source(shift, what)), noise)
 
 
 def _vary_by_seed(tables: Sequence[Table]) -> tuple[list[VarianceSource], tuple[VarianceSource, ...]]:
     """Variation over the seeds of tables that have several, and what it shares with that over examples."""
     several = [table for table in tables if len(table) > 1]
-    return [_make_source(table.mean(1), SEEDS) for table in several], tuple(map(_make_noise, several))
+    return [make_source(table.mean(1), SEEDS) for table in several], tuple(map(_make_noise, several))
 
 
 def _make_noise(table: Table) -> VarianceSource:
@@ -196,7 +196,8 @@ def _make_noise(table: Table) -> VarianceSource:
     )
 
 
-def _make_source(values: Sequence[float] | NDArray[np.float64], what: str) -> VarianceSource:
+def make_source(values: Sequence[float] | NDArray[np.float64], what: str) -> VarianceSource:
+    """Make the variation of sampled values, two at least."""
     sd = compute_sd([float(value) for value in values])
     if sd is None:
         raise ValueError(f"two {what} are needed to see how much they differ, got {len(values)}")

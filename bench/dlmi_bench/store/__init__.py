@@ -5,8 +5,9 @@ row carries a digest of itself, each file is named by its hash, and both are che
 a failed attempt, so that the next run does its cell again.
 """
 
+import shutil
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dlmi_bench.errors import StoreError, UsageError
@@ -36,6 +37,7 @@ FILENAME = "store.sqlite"
 BUSY_TIMEOUT_S = 30.0
 WRITE_TIMEOUT_S = 3600.0  # what was measured waits longer than who reads
 MAX_FIELD_BYTES = 1 << 28
+FULL_BYTES = 1 << 20  # less than that is left on a disk that is full
 DAMAGED = "move it away; `dlmi-bench run` starts a new one"
 BUSY = "another process is using it; wait until it is done"
 FORBIDDEN = "change its permissions and those of its folder, or name another --out"
@@ -49,9 +51,9 @@ REMEDIES = {
     sqlite3.SQLITE_FULL: "no space is left; free some, or name another --out",
 }
 COLUMNS = "key, fingerprint, status, record, error, finished_at"
-INSERT = f"INSERT INTO attempts ({COLUMNS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+INSERT = f"INSERT INTO attempts (id, {COLUMNS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 FIRST_TRAINING = "SELECT min(finished_at) FROM attempts WHERE key LIKE 'train/%' AND record IS NOT NULL"
-NEWEST = "WHERE id IN (SELECT max(id) FROM attempts GROUP BY key)"
+IS_NEWEST = "id IN (SELECT max(id) FROM attempts GROUP BY key)"
 
 
 class Store:
@@ -125,7 +127,10 @@ class Store:
         return StoreError(f"{self._path}: no results there", f"run `dlmi-bench run --out {self.folder}` first")
 
     def _explain(self, error: sqlite3.DatabaseError) -> StoreError:
-        return StoreError(f"{self._path}: {error}", REMEDIES.get(_find_code(error), DAMAGED))
+        code = _find_code(error)
+        if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(self.folder).free < FULL_BYTES:
+            code = sqlite3.SQLITE_FULL  # which SQLite does not see where it maps a file
+        return StoreError(f"{self._path}: {error}", REMEDIES.get(code, DAMAGED))
 
     def close(self) -> None:
         """Close the database, then free it for another writer."""
@@ -143,28 +148,45 @@ class Store:
 
     def add_rows(self, rows: Sequence[StoredRow]) -> None:
         """Attempts as they are, all or none of them. Another program that has the file locked is waited for."""
+        self.add_placed((None, row) for row in rows)
+
+    def add_placed(self, rows: Iterable[tuple[int | None, StoredRow]]) -> None:
+        """Attempts with their places among all, 1 for the oldest; None for the next one. All or none of them."""
         try:
             self._db.execute(f"PRAGMA busy_timeout = {round(1000 * WRITE_TIMEOUT_S)}")
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany(INSERT, rows)
+                self._db.executemany(INSERT, ((place, *row) for place, row in rows))
         except sqlite3.DatabaseError as error:
             raise self._explain(error) from error
 
     def rows(self) -> list[StoredRow]:
         """Every attempt, oldest first; a damaged one as a failed one."""
-        return self._select("ORDER BY id")
+        return [row for row, _ in self.stream()]
 
-    def _select(self, which: str) -> list[StoredRow]:
+    def stream(self, which: str = "") -> Iterator[tuple[StoredRow, bool]]:
+        """Yield every attempt, oldest first, and whether it is the latest of its cell; a damaged one as a failed one.
+
+        One at a time, as the store was when the first one was read.
+        """
         try:
-            found = self._db.execute(f"{self._select_rows} FROM attempts {which}")
-            return [check_row(StoredRow(*row)) for row in found]
+            rows = self._db.execute(f"{self._select_rows}, {IS_NEWEST} FROM attempts {which} ORDER BY id")
+            for *row, is_newest in rows:
+                yield check_row(StoredRow(*row)), bool(is_newest)
         except sqlite3.DatabaseError as error:
             raise self._explain(error) from error
 
     def current(self) -> dict[str, Attempt]:
         """Latest attempt of every cell, by key, in the order of their first appearance."""
-        return {row.key: make_attempt(row) for row in self._select(f"{NEWEST} ORDER BY id")}
+        return {row.key: make_attempt(row) for row, _ in self.stream(f"WHERE {IS_NEWEST}")}
+
+    def count_cells(self) -> int:
+        """Count the cells that have an attempt."""
+        try:
+            (found,) = self._db.execute("SELECT count(DISTINCT key) FROM attempts").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise self._explain(error) from error
+        return int(found)
 
     def find_first_training(self) -> str:
         """Find when the first training was done, whatever replaced it since; empty if there is none."""
@@ -176,7 +198,7 @@ class Store:
 
     def failures(self) -> list[Attempt]:
         """Every failed attempt, also those that a later attempt replaced."""
-        return [attempt for row in self.rows() if (attempt := make_attempt(row)).status == "failed"]
+        return [attempt for row, _ in self.stream() if (attempt := make_attempt(row)).status == "failed"]
 
     def has_artifacts(self, record: Record) -> bool:
         """Check that every file of the record is still there, to the last bit."""

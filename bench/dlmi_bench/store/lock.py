@@ -41,6 +41,23 @@ class Lock:
         os.write(file, json.dumps(own).encode())
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether a process is writing into `folder`."""
+    try:
+        file = os.open(folder / FILENAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(file)  # which gives the lock back
+    return False
+
+
 def _release(file: int) -> None:
     """Close the file, which frees the lock. It stays: if it went, two processes could lock two files of one name."""
     with suppress(OSError):  # a disk that is full or gone

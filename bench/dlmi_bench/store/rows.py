@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -29,7 +30,7 @@ class StoredRow(NamedTuple):
         return self._replace(digest=hashlib.sha256(json.dumps(self[:-1]).encode()).hexdigest())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be hundreds of thousands
 class Attempt:
     """One row: a finished cell with its record, or a failed one with its reason and what figures there are.
 
@@ -62,11 +63,14 @@ def parse_record(row: StoredRow) -> Record | None:
     return record
 
 
+# What the columns of a row can be: key, fingerprint, status, record, error, time and digest.
+TYPES = {(str, str, str, record, error, str, digest) for record, error, digest in product((str, type(None)), repeat=3)}
+
+
 def check_row(row: StoredRow) -> StoredRow:
     """The row, or a failed attempt in place of one that is damaged: nothing else in it is believed."""
-    is_text = all(isinstance(value, str) for value in (*row[:3], row.finished_at))
-    is_text = is_text and all(isinstance(value, str | None) for value in (row.record, row.error, row.digest))
-    if is_text and row.digest in (None, row.sign().digest):
+    types = tuple(map(type, row))
+    if types in TYPES and row.digest in (None, row.sign().digest):
         return row
     why = f"this attempt is damaged in the store: its digest does not fit; {AGAIN}"
     return StoredRow(str(row.key), "", "failed", None, why, str(row.finished_at)).sign()

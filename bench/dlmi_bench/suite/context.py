@@ -12,6 +12,7 @@ from dlmi_bench.jobs.sessions import run_peaks
 from dlmi_bench.jobs.worker import Worker, run_here
 from dlmi_bench.records import Cell, Figure, Record
 from dlmi_bench.store.artifacts import find_artifact
+from dlmi_bench.suite.data import TaskData
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
 from dlmi_tasks import TASKS
@@ -25,14 +26,18 @@ class SuiteContext:
     processes and make their own. What lives in this process alone, such as a notebook's, is trained here.
     """
 
-    def __init__(self, suite: Suite, folder: Path, tasks: dict[str, Task]) -> None:
+    def __init__(self, suite: Suite, folder: Path, data: TaskData) -> None:
         self.suite = suite
         self.folder = folder.resolve()
-        self.tasks = tasks
+        self.data = data
         self.trained: dict[tuple[str, str], Record] = {}
         self._peaks: dict[int, list[Figure]] = {}
         self._worker: Worker | None = None
         self._scratch: TemporaryDirectory[str] | None = None
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        return self.data.tasks
 
     def ask(self, request: Request[Answer], on_progress: OnProgress, cell: Cell | None = None) -> Answer:
         """Run a job in the shared worker, which is replaced after it died; here, if no other process has the cell."""
@@ -72,6 +77,10 @@ class SuiteContext:
             return obstacle
         figure = self.trained[cell.task, cell.model].figure("test_accuracy", backend=backend)
         return figure.reason if figure else "it was not evaluated; run with --fresh train"
+
+    def take_log(self) -> str:
+        """What the worker has printed since it was asked last."""
+        return self._worker.take_log() if self._worker else ""
 
     def close(self) -> None:
         """End the worker, also in the middle of a job."""

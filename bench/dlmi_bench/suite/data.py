@@ -6,8 +6,8 @@ from functools import partial
 from pydantic import JsonValue
 
 from dlmi_bench.errors import UsageError
+from dlmi_bench.jobs.protocol import OnProgress
 from dlmi_bench.records import Record
-from dlmi_bench.suite.display import Display
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
 from dlmi_tasks.audit import audit_dataset
@@ -15,8 +15,8 @@ from dlmi_tasks.ledger import describe_tuning
 from dlmi_tasks.spec import Task
 
 
-def _show_loading(display: Display, done: int, total: int | None) -> None:
-    display.progress("loading data", done / total if total else 0.0)
+def _show_loading(on_progress: OnProgress, done: int, total: int | None) -> None:
+    on_progress("loading data", done / total if total else 0.0)
 
 
 class TaskData:
@@ -31,19 +31,19 @@ class TaskData:
         self.described: dict[str, dict[str, object]] = {}
         self._audits: dict[str, JsonValue] = {}
 
-    def prepare(self, name: str, models: Iterable[str], display: Display) -> None:
+    def prepare(self, name: str, models: Iterable[str], on_progress: OnProgress) -> None:
         """Read the data of a task, and of its pool where a model is pretrained on it."""
         self.tasks.setdefault(name, get_task(name))
         if name not in self.described:
-            self.read(name, display)
+            self.read(name, on_progress)
         if (load_pool := self.tasks[name].load_pool) and any(MODELS[model].start == "synthetic" for model in models):
             # here, where all cores are free; the workers find it kept
-            load_pool(on_progress=partial(_show_loading, display))
+            load_pool(on_progress=partial(_show_loading, on_progress))
 
-    def read(self, name: str, display: Display) -> None:
+    def read(self, name: str, on_progress: OnProgress) -> None:
         """Read the data of a task of the run."""
         task = self.tasks[name]
-        data = task.load(on_progress=partial(_show_loading, display))
+        data = task.load(on_progress=partial(_show_loading, on_progress))
         self.described[name], self._audits[name] = data.describe(), audit_dataset(data, task)
 
     def describe_audit(self, record: Record) -> dict[str, JsonValue]:

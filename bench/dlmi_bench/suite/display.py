@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Left:
-    """Estimated time of the step that starts, and of all later ones [s]."""
+    """Estimated time of the step that starts, and of all later ones [s]; the number of cells in them that are to do."""
 
     step_s: float
     later_s: float
+    n_cells: int = 0
 
     def estimate(self, elapsed_s: float, share: float) -> float:
         """Estimate what is left once the step has run that long and done this share of itself; 0 if it does not say."""

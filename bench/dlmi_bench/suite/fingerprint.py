@@ -15,7 +15,9 @@ from dlmi_bench.firmware.image import describe_tools
 from dlmi_bench.instruments.host.provenance import compute_machine_id, describe_versions
 from dlmi_bench.jobs.source_files import PREFIX
 from dlmi_bench.records import UNTIMED, Cell, CellKind
+from dlmi_bench.suite.context import SuiteContext
 from dlmi_bench.suite.measures import MEASURED_SEED, MEASURES
+from dlmi_bench.suite.plan import needs_training
 from dlmi_bench.suite.suites import Suite
 from dlmi_models import MODELS
 from dlmi_tasks import get_task
@@ -58,14 +60,42 @@ STARTS = {
 }
 
 
+def fingerprint_cell(
+    context: SuiteContext, cell: Cell, suite: Suite | None = None, *, is_timed: bool = True, machine: str | None = None
+) -> str:
+    """Hash of all that decides a cell's result; empty where the training that it measures has not been done.
+
+    Args:
+        suite: Settings, those of the run by default.
+        machine: Identity of the machine that does it; of this one by default.
+    """
+    task = context.tasks[cell.task]
+    if not MEASURES[cell.kind].needs_training:
+        inputs: dict[str, object] = {"data": context.data.described[cell.task]["sha256"]}
+    elif not needs_training(cell, context.suite):
+        inputs = {"network": [task.input_shape, task.n_classes]}
+    elif trained := context.trained.get((cell.task, cell.model)):
+        inputs = {artifact.role: artifact.sha256 for artifact in trained.artifacts}
+    else:
+        return ""  # nothing stored can match
+    return compute_fingerprint(cell, suite or context.suite, task, inputs, is_timed=is_timed, machine=machine)
+
+
 def compute_fingerprint(
-    cell: Cell, suite: Suite, task: Task, inputs: dict[str, object], *, is_timed: bool = True
+    cell: Cell,
+    suite: Suite,
+    task: Task,
+    inputs: dict[str, object],
+    *,
+    is_timed: bool = True,
+    machine: str | None = None,
 ) -> str:
     """Hash of all that decides the cell's result.
 
     Args:
         inputs: What it works on: hashes of the data for training, of the artifacts for measuring.
         is_timed: False for a training beside others, which no setting concerns.
+        machine: Identity of the machine that does it; of this one by default.
     """
     measure = MEASURES[cell.kind]
     parts: dict[str, object] = {
@@ -97,7 +127,8 @@ def compute_fingerprint(
     if cell.kind == "firmware":
         parts["tools"] = describe_tools()
     if measure.has_runtimes:
-        parts["machine"] = compute_machine_id()  # times, bytes and the last bits of weights belong to a machine
+        # Times, bytes and the last bits of weights belong to a machine.
+        parts["machine"] = compute_machine_id() if machine is None else machine
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

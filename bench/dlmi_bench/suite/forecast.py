@@ -34,9 +34,14 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Forecast:
-    """All steps of a run, in order."""
+    """All steps of a run, in order.
+
+    Attributes:
+        estimated_bytes: Disk that the files of the cells to do take; None where none of their kind is stored.
+    """
 
     steps: tuple[PlannedStep, ...]
+    estimated_bytes: int | None = None
 
     @property
     def n_kept(self) -> int:

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from statistics import fmean
 
 from dlmi_bench.backends import BACKENDS
-from dlmi_bench.instruments.host.provenance import compute_machine_id
-from dlmi_bench.instruments.pinning import list_cpus
+from dlmi_bench.instruments.host.kinds import is_here
 from dlmi_bench.records import ARM, Cell, CellKind, Record
 from dlmi_bench.suite.measures import MEASURES
 from dlmi_bench.suite.plan import Step
@@ -82,7 +81,7 @@ class Pace:
     """Times of cells, which gets better while a run goes on.
 
     Args:
-        stored: Their times count where machine and settings are those of now.
+        stored: Their times count where kind of machine and settings are those of now.
     """
 
     def __init__(self, suite: Suite, stored: Iterable[Record]) -> None:
@@ -107,10 +106,10 @@ class Pace:
         """Tell whether a cell of its kind, task and model was timed, here and with these settings."""
         return (cell.kind, cell.task, cell.model, is_timed) in self._times
 
-    def estimate(self, step: Step, cells: Collection[Cell]) -> float:
-        """Estimate how long those cells of a step take [s]."""
+    def estimate(self, step: Step, cells: Collection[Cell], n_places: int = 1) -> float:
+        """Estimate how long those cells of a step take [s], so many at once."""
         total_s = sum(self._estimate(cell, step.is_timed, len(step.cells)) for cell in cells)
-        return total_s if step.is_timed else total_s / max(1, min(len(list_cpus()), len(cells)))
+        return total_s / max(1, min(n_places, len(cells)))
 
     def _estimate(self, cell: Cell, is_timed: bool, n_models: int) -> float:
         for has_machine in (is_timed, not is_timed):
@@ -130,8 +129,8 @@ def list_changes(then: object, now: Mapping[str, object]) -> list[str]:
 
 
 def _is_alike(record: Record, suite: Suite) -> bool:
-    """Tell whether a result comes from this machine and these settings."""
-    if record.cell.kind not in MEASURES or record.provenance.get("machine_id") != compute_machine_id():
+    """Tell whether a result comes from this kind of machine and these settings."""
+    if record.cell.kind not in MEASURES or not is_here(record.provenance):
         return False
     settings = suite.model_dump(mode="json", include={*MEASURES[record.cell.kind].settings})
     return not record.is_timed or not list_changes(record.provenance.get("suite"), settings)

@@ -1,6 +1,6 @@
 """Plan of a suite: the cells that it needs, in the order in which they are done."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -88,6 +88,25 @@ def make_batch(cells: Iterable[Cell]) -> Step:
     cells = tuple(cells)
     tasks = ", ".join(dict.fromkeys(cell.task for cell in cells))
     return Step("train", tasks, cells, f"{len(cells)} more trainings, side by side", is_timed=False)
+
+
+def make_waves(steps: Iterable[Step]) -> list[list[Step]]:
+    """Group the steps that several nodes may do at once: those that have a node each, trainings beside others, and what
+    measures trained artifacts."""
+    waves: dict[tuple[bool, bool], list[Step]] = {}
+    for step in steps:
+        waves.setdefault((MEASURES[step.kind].needs_training, not step.is_timed), []).append(step)
+    return [waves[key] for key in sorted(waves)]
+
+
+def join_steps(steps: Sequence[Step]) -> Step:
+    """Make of steps that are done at once the one that a display shows."""
+    if len(steps) == 1:
+        return steps[0]
+    cells = tuple(cell for step in steps for cell in step.cells)
+    tasks = ", ".join(dict.fromkeys(step.task for step in steps))
+    kinds = ", ".join(dict.fromkeys(step.kind for step in steps))
+    return Step(steps[0].kind, tasks, cells, f"{len(cells)} cells on nodes: {kinds}", steps[0].is_timed)
 
 
 def count_trainings(suite: Suite, task: str, model: str) -> int:

@@ -10,7 +10,7 @@ from dlmi_bench.records import Cell, CellKind, Conditions, Figure, Note, Record
 from dlmi_reports.answers.cells import read_labels, read_numbers, show
 from dlmi_reports.answers.keep import clean_task, describe_origin
 from dlmi_reports.answers.table import AnswerTable
-from dlmi_reports.results.model import REPORTED
+from dlmi_reports.results.machines import REPORTED
 
 MOST = 1e30
 NOTE = Note(None, "bounds are taken as a 95 % interval, in fronts the value as exact")

@@ -28,7 +28,7 @@ from dlmi_bench.store.artifacts import TRAIT, put_array
 from dlmi_reports.answers.columns import Algorithm
 from dlmi_reports.answers.predictions import Predictions
 from dlmi_reports.answers.scores import Scores, are_probabilities
-from dlmi_reports.results.model import REPORTED
+from dlmi_reports.results.machines import REPORTED
 
 
 def make_records(read: Predictions, folder: Path, task: str) -> list[Record]:

@@ -14,7 +14,7 @@ from dlmi_bench.stats.intervals import compute_wilson
 from dlmi_reports.answers.cells import check_name, read_labels, read_numbers, show
 from dlmi_reports.answers.keep import clean_task, describe_origin
 from dlmi_reports.answers.table import AnswerTable
-from dlmi_reports.results.model import REPORTED
+from dlmi_reports.results.machines import REPORTED
 
 COLUMNS = ("algorithm", "accuracy", "n")
 MAX_N = 10_000_000

@@ -42,6 +42,7 @@ class Comparison:
         wanted: The threshold as text.
         may_refute: Whether a comparison that fails refutes the claim.
         exactly: Text instead of an interval for exact figures.
+        kind: Kind of machine of both costs, where the store has several.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Comparison:
     wanted: str
     may_refute: bool = True
     exactly: str = "; exact"
+    kind: str = ""
 
     @property
     def p(self) -> tuple[float, float]:
@@ -58,18 +60,23 @@ class Comparison:
         for_it, against_it = self.estimate.compute_p(self.threshold)
         return for_it, against_it if self.may_refute else 1.0
 
+    @property
+    def subject(self) -> str:
+        """Subject of the comparison, with the kind of machine where the store has several."""
+        return f"{self.label}, on {self.kind}" if self.kind else self.label
+
     def describe(self, alpha: float) -> str:
         """Write the figure with its interval, and what was claimed."""
         if isinstance(self.estimate, Exact):
             return self.label + self.exactly
-        return f"{self.label}: {self.show(self.estimate.value, *self.estimate.compute_interval(alpha))}{self.wanted}"
+        return f"{self.subject}: {self.show(self.estimate.value, *self.estimate.compute_interval(alpha))}{self.wanted}"
 
     def describe_bound(self, alpha: float) -> str:
         """Write what a wider interval leaves: how large a difference can be either way, or where a value lies."""
         lo, hi = self.estimate.compute_interval(alpha)
         if self.show is show_points and lo < 0 < hi:
-            return f"{self.label}: less than {100 * max(-lo, hi):.2g} points either way"
-        return f"{self.label}: {self.show(self.estimate.value, lo, hi)}"
+            return f"{self.subject}: less than {100 * max(-lo, hi):.2g} points either way"
+        return f"{self.subject}: {self.show(self.estimate.value, lo, hi)}"
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _dump_comparison(comparison: Comparison, alpha: float) -> JsonValue:
     found = (estimate.value, *estimate.compute_interval(alpha))
     value, lo, hi = (x if math.isfinite(x) else None for x in found)
     return {
-        "what": comparison.label,
+        "what": comparison.subject,
         "value": value,
         "lo": lo,
         "hi": hi,

@@ -61,6 +61,10 @@ class Evidence:
             raise UnmeasuredError(f"the claim is about {claim.data} data, the store has {has} data of {task}")
         return found.models[model].take(self._n_seeds)
 
+    def name_kind(self, kind: str) -> str:
+        """Name the kind of machine of a cost where the store has costs of several; empty where it has of one."""
+        return kind if len(self._results.kinds) > 1 else ""
+
     def is_synthetic(self, task: str) -> bool:
         return task in self._results.tasks and self._results.tasks[task].is_synthetic
 

@@ -10,7 +10,8 @@ from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.predicate import Conditions
 from dlmi_reports.results.arrays import UnmeasuredError
 from dlmi_reports.results.costs import list_machines
-from dlmi_reports.results.model import REPORTED, ModelResults
+from dlmi_reports.results.machines import NOT_COMPARABLE, REPORTED
+from dlmi_reports.results.model import ModelResults
 
 EPOCHS = "epochs_to_target"  # a count, the same on every machine and beside others
 TIMED = "timed seeds"  # of which no more are trained to decide a claim
@@ -20,6 +21,8 @@ def pair_processes(claim: Conditions, evidence: Evidence, metric: str, other: st
     """Log ratios, other over model, of the process medians of one session."""
     (own, a), (its, b) = (evidence.find_figure(claim, metric, name) for name in (claim.model, other))
     _check_measured(own, its)
+    if len(list_machines([a, b])) > 1:
+        raise UnmeasuredError(f"{metric}: {NOT_COMPARABLE}", f"run both on one, with --fresh {a.cell.kind}")
     if metric == "latency_s" and find_session(a) != find_session(b):
         cause = f"{claim.model} and {other} were timed in different sessions"
         raise UnmeasuredError(cause, "run both at once, with --fresh latency")
@@ -65,6 +68,31 @@ def _check_available(metric: str, *figures: Figure) -> None:
             raise UnmeasuredError(f"{metric}: {figure.reason}", "compare models that have it")
 
 
+def pair_seeds_by_kind(first: ModelResults, second: ModelResults, metric: str) -> dict[str, list[float]]:
+    """Log ratios, second over first, by seed, for each kind of machine on which two seeds of both were trained.
+
+    Of a count, which is the same everywhere, all seeds stand under "".
+
+    Raises:
+        UnmeasuredError: there is no such kind, or see `pair_seeds`.
+    """
+    mine, its = (results.list_kinds(("train",)) for results in (first, second))
+    if metric == EPOCHS or not (mine and its):
+        return {"": pair_seeds(first, second, metric)}
+    if not (common := sorted({*mine} & {*its})):
+        raise UnmeasuredError(f"{metric}: {NOT_COMPARABLE}", "train all seeds of both on one")
+    found: dict[str, list[float]] = {}
+    gaps: list[UnmeasuredError] = []
+    for kind in common:
+        try:
+            found[kind] = pair_seeds(first.on(kind), second.on(kind), metric)
+        except UnmeasuredError as gap:
+            gaps.append(gap)
+    if not found:
+        raise gaps[0]
+    return found
+
+
 def pair_seeds(first: ModelResults, second: ModelResults, metric: str) -> list[float]:
     """Log ratios, second over first, by seed; those are left out for which a side has no figure, or was not timed.
 
@@ -97,7 +125,7 @@ def _check_timed(metric: str, *sides: ModelResults) -> None:
 def _find_timed(results: ModelResults, metric: str) -> dict[int, Figure]:
     """Find the figure of each seed, but of those that were trained beside others and so not timed."""
     conditions = {"component": "cpu"} if metric.endswith("_j") else {}
-    found = {r.cell.seed_index: r.figure(metric, **conditions) for r in results.trainings}
+    found = {r.cell.seed_index: r.figure(metric, **conditions) for r in results.select(metric)}
     return {index: figure for index, figure in found.items() if figure and figure.reason != UNTIMED}
 
 

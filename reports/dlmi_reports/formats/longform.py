@@ -3,16 +3,19 @@
 import csv
 import json
 from collections.abc import Iterator
-from io import StringIO
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from pydantic import JsonValue
+from pydantic import JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from dlmi_bench.errors import require
-from dlmi_bench.files import atomic_file, write_text
+from dlmi_bench.files import atomic_file, atomic_text
 from dlmi_bench.records import Figure, Plain, Record
+from dlmi_reports.results.compact import list_cells, list_fields
+from dlmi_reports.results.machines import find_kind, list_kinds
 
+BATCH = 50_000  # rows that are held at a time
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -25,13 +28,20 @@ class HasRecords(Protocol):
 
 def write_csv(document: HasRecords, folder: Path) -> list[Path]:
     """Write figures.csv; lists and tables within a column are JSON."""
-    text = StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for row in list_rows(document.records):
-        values = flatten_row(row).values()
-        writer.writerow([to_cell(json.dumps(v) if isinstance(v, dict | list) else v) for v in values])
-    return [write_text(folder / "figures.csv", text.getvalue())]
+    path = folder / "figures.csv"
+    with atomic_text(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(list_columns(document.records))
+        for record, cell in describe_cells(document.records):
+            head = [*map(_to_text, cell.values())]
+            writer.writerows(head + cells for cells in list_cells(record, _to_text))
+    return [path]
+
+
+def _to_text(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict | list):
+        return to_cell(json.dumps(value)) if value else str(value)
+    return to_cell(value)
 
 
 def to_cell(value: JsonValue) -> JsonValue:
@@ -41,8 +51,10 @@ def to_cell(value: JsonValue) -> JsonValue:
 
 def write_jsonl(document: HasRecords, folder: Path) -> list[Path]:
     """Write figures.jsonl, one object per line."""
-    lines = [json.dumps(flatten_row(row), ensure_ascii=False) + "\n" for row in list_rows(document.records)]
-    return [write_text(folder / "figures.jsonl", "".join(lines))]
+    path = folder / "figures.jsonl"
+    with atomic_text(path) as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in list_rows(document.records))
+    return [path]
 
 
 def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
@@ -55,43 +67,66 @@ def write_parquet(document: HasRecords, folder: Path) -> list[Path]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    rows = [flatten_row(row) for row in list_rows(document.records)]
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    columns["conditions"] = [json.dumps(value, sort_keys=True) for value in columns["conditions"]]
-    floats, integers = ("value", "lo", "hi"), ("seed_index", "n")
+    names, floats, integers = list_columns(document.records), ("value", "lo", "hi"), ("seed_index", "n")
     types = {name: pa.float64() for name in floats} | {name: pa.int64() for name in integers}
     types |= {"samples": pa.list_(pa.float64()), "notes": pa.list_(pa.string())}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
-    path = folder / "figures.parquet"
-    with atomic_file(path) as file:
-        parquet.write_table(pa.table(columns, schema=schema), file)
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
+    path, rows = folder / "figures.parquet", list_rows(document.records)
+    with atomic_file(path) as file, parquet.ParquetWriter(file, schema) as writer:
+        while batch := list(islice(rows, BATCH)):
+            columns = {name: [row[name] for row in batch] for name in names}
+            columns["conditions"] = [json.dumps(value, sort_keys=True) for value in columns["conditions"]]
+            writer.write_table(pa.table(columns, schema=schema))
     return [path]
 
 
 class FigureRow(Plain):
-    """One figure in SI units, with the cell that it belongs to."""
+    """One figure in SI units, with the cell that it belongs to.
+
+    Attributes:
+        machine: Kind of machine of the cell; left out where costs of one kind only are in the store.
+    """
 
     task: str
     model: str
     seed_index: int
     cell: str
+    machine: str | None = None
     figure: Figure
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = write(self)
+        if self.machine is None:
+            found.pop("machine", None)
+        return found
 
 
 COLUMNS = ("task", "model", "seed_index", "cell", *Figure.model_fields)
 
 
-def list_rows(records: list[Record]) -> Iterator[FigureRow]:
-    """List every figure, in the order of the store."""
+def list_columns(records: list[Record]) -> list[str]:
+    """List the columns of the rows: COLUMNS, with the machine where costs of several kinds are among the records."""
+    return [*COLUMNS[:4], *(["machine"] if len(list_kinds(records)) > 1 else []), *COLUMNS[4:]]
+
+
+def list_rows(records: list[Record]) -> Iterator[dict[str, Any]]:
+    """List every figure, in the order of the store: keys of `list_columns`; notes and samples keep their shape."""
+    for record, cell in describe_cells(records):
+        for fields in list_fields(record):
+            yield cell | fields
+
+
+def describe_cells(records: list[Record]) -> Iterator[tuple[Record, dict[str, JsonValue]]]:
+    """Describe the cell of each record, as FigureRow does."""
+    is_mixed = len(list_kinds(records)) > 1
     for record in records:
         cell = record.cell
-        for figure in record.figures:
-            yield FigureRow.model_construct(
-                task=cell.task, model=cell.model, seed_index=cell.seed_index, cell=cell.kind, figure=figure
-            )
-
-
-def flatten_row(row: FigureRow) -> dict[str, JsonValue]:
-    """Convert to the keys of COLUMNS; conditions, notes and samples keep their shape."""
-    identity = row.model_dump(exclude={"figure"})
-    return {**identity, **row.figure.model_dump(mode="json")}
+        where: dict[str, JsonValue] = {"machine": find_kind(record) or ""} if is_mixed else {}
+        identity: dict[str, JsonValue] = {
+            "task": cell.task,
+            "model": cell.model,
+            "seed_index": cell.seed_index,
+            "cell": cell.kind,
+        }
+        yield record, identity | where

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dlmi_bench.files import write_text
 from dlmi_bench.units import escape_markdown
+from dlmi_reports.formats.svg import write_plot
 from dlmi_reports.front.methods import METHODS
-from dlmi_reports.plots.canvas import PAPER
 from dlmi_reports.structure import STATES, Chip, ClaimGroup, Document, Page, Plot, Section, Table
 
 MAX_OPEN = 50  # a table with more rows is folded
@@ -19,10 +19,7 @@ def write_markdown(document: Document, folder: Path) -> list[Path]:
     """Write report.md, details.md, and each plot to a file of its own."""
     page = document.page
     plots = [plot for section in page.sections for plot in _list_plots(section)]
-    svg = [
-        write_text(folder / f"{plot.name}.svg", plot.svg.replace("<svg ", f'<svg style="background: {PAPER}" ', 1))
-        for plot in plots
-    ]
+    svg = [write_plot(plot, folder) for plot in plots]
     details = [f"# {page.title}, details", *map(escape_markdown, page.lead), _format_contents(page)]
     for number, section in enumerate(page.sections, 1):
         details += [f'<a id="section-{number}"></a>', *_format_section(section, 2)]

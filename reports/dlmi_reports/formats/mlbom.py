@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from dlmi_bench.files import write_text
 from dlmi_bench.records import Figure
 from dlmi_reports.results.load import Results, TaskResults, make_slug
+from dlmi_reports.results.machines import find_kind
 from dlmi_reports.results.model import ModelResults
 
 KWH = 3.6e6  # joules
@@ -31,7 +32,9 @@ def make_mlbom(task: TaskResults, model: ModelResults) -> dict[str, JsonValue]:
     """Make a document that is the same for the same records."""
     first = model.trainings[0]
     hashes = [artifact.sha256 for artifact in first.artifacts if artifact.role == "onnx"]
-    considerations: dict[str, JsonValue] = {"environmentalConsiderations": {"energyConsumptions": _list_energy(model)}}
+    considerations: dict[str, JsonValue] = {
+        "environmentalConsiderations": {"energyConsumptions": _list_energy(task, model)}
+    }
     if task.is_synthetic:
         considerations["technicalLimitations"] = ["Judged on synthetic data: says nothing about patients."]
     card: JsonValue = {
@@ -71,17 +74,26 @@ def _list_metrics(model: ModelResults) -> list[JsonValue]:
     return found
 
 
-def _list_energy(model: ModelResults) -> list[JsonValue]:
-    """List the energy of training and inference by component, gross and net, each with its source; no sums."""
-    training = [(f, "training") for f in model.trainings[0].figures if f.name == "training_energy_j"]
-    record = model.measured.get("energy")
-    inference = [(f, "inference") for f in (record.figures if record else ()) if f.name == "inference_energy_j"]
-    return [_make_energy(f, activity) for f, activity in (*training, *inference) if f.value is not None]
+def _list_energy(task: TaskResults, model: ModelResults) -> list[JsonValue]:
+    """List the energy of training and inference by component, gross and net, each with its source; no sums.
+
+    Where the task has costs of several kinds of machine, each energy names its own.
+    """
+    measured = [model.measured["energy"]] if "energy" in model.measured else []
+    stages = (("training", model.trainings[:1]), ("inference", measured))
+    return [
+        _make_energy(figure, stage, find_kind(record) if len(task.kinds) > 1 else None)
+        for stage, records in stages
+        for record in records
+        for figure in record.figures
+        if figure.name == f"{stage}_energy_j" and figure.value is not None
+    ]
 
 
-def _make_energy(figure: Figure, activity: str) -> dict[str, JsonValue]:
+def _make_energy(figure: Figure, activity: str, kind: str | None) -> dict[str, JsonValue]:
     assert figure.value is not None
     said = {name: figure.conditions[name] for name in IDENTITY if name in figure.conditions}
+    said |= {"machine": kind} if kind else {}
     said |= {"kind": figure.kind, "source": figure.source, "method": figure.method}
     # The schema requires providers; those of this machine are not known.
     provider: JsonValue = {

@@ -9,7 +9,7 @@ from dlmi_bench.units import format_number, format_percent
 from dlmi_reports.front.legend import move_remarks
 from dlmi_reports.front.methods import METHODS
 from dlmi_reports.plots.front import plot_front
-from dlmi_reports.results.costs import COSTS, Cost
+from dlmi_reports.results.costs import COSTS, Cost, list_costs
 from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Glance, Plot, Table
@@ -53,7 +53,7 @@ def make_joined_table(task: TaskResults, columns: Sequence[str] = SHOWN) -> Tabl
 
     Models that were trained for their accuracies alone are in the tables below; None where there are no two others.
     """
-    shown = [cost for name in columns for cost in COSTS if cost.name == name]
+    shown = [cost for name in columns for cost in list_costs(task) if cost.name == name]
     known = [model for model in task.by_size if model.compute_accuracy() and any(c.find(model) for c in shown)]
     if len(known) < 2:
         return None
@@ -81,7 +81,7 @@ def plot_costs(task: TaskResults) -> list[Plot]:
     """Plot accuracy against each cost that any model has."""
     if find_missing("plots"):
         return []
-    costs = [cost for name in PLOTTED for cost in COSTS if cost.name == name]
+    costs = [cost for name in PLOTTED for cost in list_costs(task) if cost.name == name]
     if task.is_reported:
         costs = [replace(cost, axis=REPORTED_AXES.get(cost.name, cost.axis)) for cost in costs]
     return [plot for cost in costs if (plot := plot_front(task, cost))]

@@ -16,6 +16,8 @@ def move_remarks(table: Table) -> Table:
 
     A table with more remarks than there are letters stays as it is.
     """
+    if not any(")" in cell for row in table.rows for cell in row):
+        return table
     split = [[_split(cell) for cell in row] for row in table.rows]
     remarks = list(dict.fromkeys(remark for row in split for _, own in row for remark in own))
     if not remarks or len(remarks) > len(LETTERS):
@@ -28,7 +30,7 @@ def move_remarks(table: Table) -> Table:
 
 def _split(cell: str) -> tuple[str, list[str]]:
     """Split a cell into its number and the remarks behind it; words and what stays a word are left alone."""
-    if parse_quantity(cell) is None or any(word in cell for word in SPOKEN):
+    if ")" not in cell or parse_quantity(cell) is None or any(word in cell for word in SPOKEN):
         return cell, []
     remarks: list[str] = []
     while found := REMARK.search(cell):

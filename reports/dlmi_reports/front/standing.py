@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dlmi_bench.units import format_number
+from dlmi_reports.claims.comparisons import Comparison
 from dlmi_reports.claims.kinds.equivalent import Equivalent
 from dlmi_reports.claims.kinds.non_inferior import NonInferior
 from dlmi_reports.claims.kinds.ratio import Ratio
@@ -108,11 +109,16 @@ def _list_gains(supported: Sequence[Judgement], rival: str) -> list[str]:
         claim = judged.claim
         if not (isinstance(claim, Ratio) and rival in claim.against and claim.metric in SAID and judged.finding):
             continue
-        comparison = next((c for c in judged.finding.comparisons if f" {rival} over " in f" {c.label} "), None)
-        if comparison and claim.metric not in said:
-            ratio = comparison.show(comparison.estimate.value, *comparison.estimate.compute_interval(judged.alpha))
-            said[claim.metric] = SAID[claim.metric].format(ratio.removesuffix(" x"))
+        found = [c for c in judged.finding.comparisons if f" {rival} over " in f" {c.label} "]
+        if found and claim.metric not in said:
+            said[claim.metric] = " and ".join(_say_gain(claim.metric, c, judged.alpha) for c in found)
     return list(said.values())
+
+
+def _say_gain(metric: str, comparison: Comparison, alpha: float) -> str:
+    ratio = comparison.show(comparison.estimate.value, *comparison.estimate.compute_interval(alpha))
+    where = f" on {comparison.kind}" if comparison.kind else ""
+    return SAID[metric].format(ratio.removesuffix(" x")) + where
 
 
 def _compare_counts(task: str, model: str, rival: str, results: Results) -> Iterable[str]:

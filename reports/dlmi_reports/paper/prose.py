@@ -52,8 +52,10 @@ def _describe_trainings(source: Source) -> str:
 def _close(source: Source) -> list[str]:
     """Start, selection, statistics, machine and software."""
     facts = (tell_start(source), tell_selection(source))
-    machine = source.origin.machine
+    machine, kinds = source.origin.machine, source.task.kinds
     where = f"Costs were measured on {machine['cpu']}, {machine.get('n_cpus')} processors" if machine.get("cpu") else ""
+    if len(kinds) > 1:
+        where = f"Costs were measured on {len(kinds)} kinds of machine, which are never pooled: {'; '.join(kinds)}"
     families = [describe_family(f, source.verdicts) for f in source.verdicts.families if f.n_tested]
     software = tell_software(source)
     versions = f"Software: {software.text.partition(';')[0]}" if software else ""

@@ -1,14 +1,17 @@
 """Plots of training: learning curves, and time to target."""
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from dlmi_bench.records import Record
 from dlmi_bench.units import format_quantity, format_share
 from dlmi_reports.plots.canvas import INK, canvas, get_size, get_style, shorten
-from dlmi_reports.plots.front import make_title
-from dlmi_reports.results.load import TaskResults, make_slug
+from dlmi_reports.plots.front import make_title, name_plot
+from dlmi_reports.results.compact import find_detail
+from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Plot
+from dlmi_reports.tables.cells import name_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,39 +21,40 @@ N_MODELS = 20  # models per plot, fewest parameters first
 
 
 def plot_curves(task: TaskResults) -> list[Plot]:
-    """Draw the plots for which there are figures."""
-    return [plot for draw in (plot_learning, plot_survival) if (plot := draw(task))]
+    """Draw the plots for which there are figures, for each kind of machine."""
+    return [plot for view in task.by_kind for draw in (plot_learning, plot_survival) if (plot := draw(view))]
 
 
 def read_curve(record: Record) -> tuple[list[float], list[float]]:
     """Read training time [s] and validation accuracy at each evaluation; empty if none was kept."""
-    pairs = [(p.get("training_s"), p.get("validation_accuracy")) for p in record.details.get("curve", ())]
+    pairs = [(p.get("training_s"), p.get("validation_accuracy")) for p in find_detail(record, "curve") or ()]
     points = [(t, v) for t, v in pairs if t is not None and v is not None]
     return [t for t, _ in points], [v for _, v in points]
 
 
 def plot_learning(task: TaskResults) -> Plot | None:
     """Draw a panel per model, a line per seed, and the target."""
-    shown = [m for m in task.by_size if any(read_curve(r)[0] for r in m.trainings)][:N_MODELS]
+    shown = [m for m in task.by_size if any(read_curve(r)[0] for r in m.select("training_s"))][:N_MODELS]
     if not shown:
         return None
     n_rows = (len(shown) + 1) // 2
     target = task.provenance.goal
     title = make_title(task, "learning curves, one line per seed")
     with canvas(
-        f"learning-{make_slug(task.name)}", title, n_rows=n_rows, n_columns=2, height=0.8 + 1.7 * n_rows
+        name_plot("learning-{}", task, task.kind), title, n_rows=n_rows, n_columns=2, height=0.8 + 1.7 * n_rows
     ) as drawing:
         axes = drawing.figure.axes
-        lows = [100 * min(values) for m in shown for r in m.trainings if (values := read_curve(r)[1][1:])]
+        curves = {m.name: [values for r in m.select("training_s") if (values := read_curve(r)[1])] for m in shown}
+        lows = [100 * min(values[1:]) for found in curves.values() for values in found if values[1:]]
         for axis, model in zip(axes, shown, strict=False):
-            for index, record in enumerate(model.trainings[:N_CURVES]):
+            for index, record in enumerate(model.select("training_s")[:N_CURVES]):
                 times, values = read_curve(record)
                 if not times:
                     continue
-                style = get_style(index)
+                style, run = get_style(index), record.cell.seed_index + 1 if model.kind else index + 1
                 (line,) = axis.plot(times, [100 * v for v in values], color=style.color, linestyle=style.line, lw=1)
                 drawing.hover(
-                    line, f"{model.name}, run {index + 1}: ends at {100 * values[-1]:.1f} % after {times[-1]:.1f} s"
+                    line, f"{model.name}, run {run}: ends at {100 * values[-1]:.1f} % after {times[-1]:.1f} s"
                 )
             if target:
                 axis.axhline(100 * target, color=INK, lw=0.6, ls=(0, (1, 2)))
@@ -62,14 +66,14 @@ def plot_learning(task: TaskResults) -> Plot | None:
         drawing.figure.supxlabel("training time [s]", fontsize=get_size())
         drawing.figure.supylabel("validation accuracy [%]", fontsize=get_size())
     goal = f" The dotted line is the target of {format_share(target)}." if target else ""
-    ends = "; ".join(f"{m.name} {_describe_ends(m)}" for m in shown)
+    where, ends = name_title(task.name, task), "; ".join(f"{n} {_describe_ends(found)}" for n, found in curves.items())
     return drawing.to_plot(
-        f"Validation accuracy on {task.name} over the training time, one line per seed.{goal} Final accuracies: {ends}."
+        f"Validation accuracy on {where} over the training time, one line per seed.{goal} Final accuracies: {ends}."
     )
 
 
-def _describe_ends(model: ModelResults) -> str:
-    ends = [values[-1] for record in model.trainings if (values := read_curve(record)[1])]
+def _describe_ends(curves: list[list[float]]) -> str:
+    ends = [values[-1] for values in curves]
     lo, hi = format_share(min(ends), 1), format_share(max(ends), 1)
     return lo if lo == hi else f"{lo} to {hi}"
 
@@ -80,7 +84,9 @@ def plot_survival(task: TaskResults) -> Plot | None:
     if not shown:
         return None
     with canvas(
-        f"survival-{make_slug(task.name)}", make_title(task, "share that reached the target, over time"), height=4.4
+        name_plot("survival-{}", task, task.kind),
+        make_title(task, "share that reached the target, over time"),
+        height=4.4,
     ) as drawing:
         axis = drawing.axis
         for index, model in enumerate(shown):
@@ -92,8 +98,8 @@ def plot_survival(task: TaskResults) -> Plot | None:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.26), ncols=2)
     said = "; ".join(f"{m.name} {_describe_reach(m)}" for m in shown)
     return drawing.to_plot(
-        f"Share of trainings on {task.name} that have reached the validation target, over the training time "
-        f"(Kaplan-Meier). A cross is a run that ended without reaching it. {said}."
+        f"Share of trainings on {name_title(task.name, task)} that have reached the validation target, over the "
+        f"training time (Kaplan-Meier). A cross is a run that ended without reaching it. {said}."
     )
 
 
@@ -106,7 +112,7 @@ def _draw_survival(axis: "Axes", model: ModelResults, index: int) -> None:
         [*times, end], [*shares, shares[-1]], where="post", markevery=slice(1, -1), ms=5, lw=1.2,
         label=shorten(model.name), color=style.color, marker=style.marker, linestyle=style.line,
     )  # fmt: skip
-    at = [max(s for t, s in zip(times, shares, strict=True) if t <= c) for c in censored]
+    at = [shares[bisect_right(times, c) - 1] for c in censored]  # shares grow with the times
     axis.plot(censored, at, ls="", marker="x", color=style.color, ms=7)
 
 

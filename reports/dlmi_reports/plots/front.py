@@ -8,6 +8,7 @@ from dlmi_reports.plots.canvas import INK, PAPER, QUIET, canvas, get_size, short
 from dlmi_reports.results.costs import Cost
 from dlmi_reports.results.load import TaskResults, make_slug
 from dlmi_reports.structure import Plot
+from dlmi_reports.tables.cells import name_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +34,13 @@ class Point:
 
 
 def make_title(task: TaskResults, what: str) -> str:
-    """Make the title of a plot, with its task and data, so that it can be used outside the report."""
-    return f"{'SYNTHETIC DATA. ' if task.is_synthetic else ''}{shorten(task.name)}: {what}"
+    """Make the title of a plot, with its task, data and kind of machine, so that it can be used outside the report."""
+    return name_title(f"{'SYNTHETIC DATA. ' if task.is_synthetic else ''}{shorten(task.name)}: {what}", task)
+
+
+def name_plot(what: str, task: TaskResults, kind: str | None) -> str:
+    """Name the file of a plot, with the kind of machine where its costs are of one of several."""
+    return "-".join([what.format(make_slug(task.name)), *([make_slug(kind)] if kind else [])])
 
 
 def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
@@ -45,7 +51,7 @@ def plot_front(task: TaskResults, cost: Cost) -> Plot | None:
     if not points or draws is None:
         return None
     title = make_title(task, f"accuracy against {cost.title}")
-    with canvas(f"front-{make_slug(task.name)}-{cost.name}", title) as drawing:
+    with canvas(name_plot(f"front-{{}}-{cost.name}", task, cost.kind), title) as drawing:
         axis = drawing.axis
         is_on = compute_front([p.cost for p in points], [p.accuracy for p in points])
         _draw_band(axis, points, draws, cost.scale)

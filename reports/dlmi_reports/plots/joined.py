@@ -7,6 +7,7 @@ from dlmi_bench.errors import UsageError, list_choices
 from dlmi_bench.units import clean_line
 from dlmi_reports.plots.canvas import get_style
 from dlmi_reports.plots.front import scale_axis
+from dlmi_reports.tables.joined import name_row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +56,7 @@ def draw_joined(rows: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
             marker=style.marker,
             linestyle="none",
             capsize=2,
-            label=clean_line(str(row["model"])).replace("$", r"\$"),
+            label=clean_line(name_row(row)).replace("$", r"\$"),
         )
     scale_axis(axis)
     axis.set_xlabel(LABELS[cost])

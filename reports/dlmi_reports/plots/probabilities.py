@@ -1,5 +1,6 @@
 """Plots of probabilities: errors among the most certain; of two classes calibration by bins, and net benefit."""
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,8 @@ FEWEST = 0.1  # share of the examples from which the curve of errors is drawn; o
 
 def plot_probabilities(task: TaskResults) -> list[Plot]:
     """Draw the errors among the most certain, and of two classes both other plots; none where no scores were kept."""
-    known = {model.name: found for model in task.by_size if (found := read_probabilities(model))}
-    shown = dict(list(known.items())[:N_MODELS])
+    known = ((model.name, found) for model in task.by_size if (found := read_probabilities(model)))
+    shown = dict(islice(known, N_MODELS))
     plots = [_plot_errors(task, shown)] if shown else []
     binary = {name: (p[:, 1], labels == 1, n) for name, (p, labels, n) in shown.items() if len(np.unique(labels)) == 2}
     if len(read_classes(task)) != 2 or not binary:

@@ -7,10 +7,11 @@ from dlmi_bench.records import Benchmark, Figure
 from dlmi_bench.stats.percentiles import PERCENTILES, compute_exceedance
 from dlmi_bench.units import format_quantity
 from dlmi_reports.plots.canvas import INK, QUIET, canvas, get_style, shorten
-from dlmi_reports.plots.front import make_title, scale_axis
+from dlmi_reports.plots.front import make_title, name_plot, scale_axis
 from dlmi_reports.results.load import TaskResults, make_slug
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Plot, Table
+from dlmi_reports.tables.cells import name_title
 
 if TYPE_CHECKING:
     from dlmi_reports.plots.canvas import Canvas
@@ -26,8 +27,8 @@ Exceedances = dict[str, list[float]]  # by percentile, one per process
 
 
 def plot_singles(task: TaskResults) -> list[Plot]:
-    """Draw the plots for which there are figures."""
-    return [plot for draw in (plot_latencies, plot_calibration) if (plot := draw(task))]
+    """Draw the plots for which there are figures: latencies for each kind of machine, shares of calls for all."""
+    return [plot for plot in (*map(plot_latencies, task.by_kind), plot_calibration(task)) if plot]
 
 
 def read_singles(model: ModelResults) -> list[list[float]]:
@@ -44,7 +45,7 @@ def plot_latencies(task: TaskResults) -> Plot | None:
     if not shown:
         return None
     title = make_title(task, "distribution of latency")
-    with canvas(f"latency-{make_slug(task.name)}", title, height=1.4 + 0.45 * len(shown)) as drawing:
+    with canvas(name_plot("latency-{}", task, task.kind), title, height=1.4 + 0.45 * len(shown)) as drawing:
         axis = drawing.axis
         axis.set_xlim(*_find_limits(shown))
         for row, (model, figure) in enumerate(shown):
@@ -59,7 +60,8 @@ def plot_latencies(task: TaskResults) -> Plot | None:
     ridges = " The ridge above it shows calls timed one by one, up to the 99th percentile of each model."
     ridges = ridges if any(read_singles(model) for model, _ in shown) else ""
     return drawing.to_plot(
-        f"Latency on {task.name}: a ring is the median of one process, a bar is the median of these.{ridges} {said}."
+        f"Latency on {name_title(task.name, task)}: a ring is the median of one process, a bar is the median of these."
+        f"{ridges} {said}."
     )
 
 

@@ -20,8 +20,10 @@ from dlmi_bench.stats.estimates import (
     estimate_difference,
 )
 from dlmi_bench.stats.reported import estimate_apart
+from dlmi_bench.stats.right import Right, estimate_right_difference
 from dlmi_reports.results.arrays import UnmeasuredError, find_array
 from dlmi_reports.results.folds import Repeat, read_folds
+from dlmi_reports.results.memo import remember
 from dlmi_reports.results.model import ModelResults
 
 SPLITS = {
@@ -34,6 +36,8 @@ SPLITS = {
     "generalisation_gap": "test",
 }
 
+RIGHT = ("test_accuracy", "validation_accuracy")  # metrics of which an answer has 1 or 0
+
 
 class Answers:
     """A metric by seed and example, with the labels and seeds by which two of them are paired.
@@ -43,10 +47,14 @@ class Answers:
     """
 
     def __init__(self, table: Table, labels: NDArray[Any], seeds: tuple[int, ...], what: str = "examples") -> None:
-        self.table = table
+        self._table = table
         self.labels = labels
         self.seeds = seeds
         self.what = what
+
+    @property
+    def table(self) -> Table:
+        return self._table
 
     def estimate(self) -> Mean:
         """Estimate the mean over seeds and examples."""
@@ -69,6 +77,29 @@ class Answers:
             raise UnmeasuredError(
                 "the two were evaluated on different examples", "run both on the same data, with --fresh"
             )
+
+
+class RightAnswers(Answers):
+    """Right and wrong answers to single examples, a bit each: one side of many comparisons."""
+
+    def __init__(self, right: Right, labels: NDArray[Any], seeds: tuple[int, ...]) -> None:
+        super().__init__(np.empty((0, len(labels))), labels, seeds)
+        self.right = right
+
+    @property
+    def table(self) -> Table:
+        return self.right.unpack()
+
+    def take(self, n_seeds: int) -> "RightAnswers":
+        """Return the answers of the first seeds."""
+        return RightAnswers(self.right.take(n_seeds), self.labels, self.seeds[:n_seeds])
+
+    def subtract(self, other: Answers) -> Mean:
+        if not isinstance(other, RightAnswers):
+            return super().subtract(other)
+        if not np.array_equal(self.labels, other.labels):
+            self.check_same_examples(other)
+        return estimate_right_difference(self.right, other.right, is_paired=self.seeds == other.seeds)
 
 
 class ReportedAnswers(Answers):
@@ -132,7 +163,19 @@ def read_answers(results: ModelResults, metric: str) -> Answers:
     """
     if results.is_reported and not results.trainings[0].artifacts:
         return _read_reported(results.trainings[0], metric)
-    return read_metric(results, metric).pool()
+    return _read_right(results, metric) if metric in RIGHT else read_metric(results, metric).pool()
+
+
+@remember
+def _read_right(results: ModelResults, metric: str) -> Answers:
+    """Read right and wrong answers; those of the first seeds from those of all."""
+    n_seeds = len(results.repeats)
+    if results.whole and n_seeds > 1 and isinstance(answers := _read_right(results.whole, metric), RightAnswers):
+        return answers.take(n_seeds)
+    examples = read_metric(results, metric)
+    if examples.groups is None:
+        return RightAnswers(Right(examples.table.astype(bool)), examples.labels, examples.seeds)
+    return examples.pool()
 
 
 def read_metric(results: ModelResults, metric: str) -> Examples:

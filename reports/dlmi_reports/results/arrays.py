@@ -81,11 +81,10 @@ def list_damaged(results: ModelResults) -> list[str]:
     """List what is wrong with the files of answers that the trainings kept."""
     found = []
     for record in results.trainings:
-        for role in KEPT:
+        kept = {artifact.role: artifact for artifact in reversed(record.artifacts)}  # the first of a role
+        for artifact in (kept[role] for role in KEPT if role in kept):
             try:
-                find_array(record, role, results)
-            except UnmeasuredError as error:
-                found += [error.cause] if error.remedy else []  # without one, the run kept no such file
-            except StoreError as error:
+                _load(results.folder, artifact)
+            except (UnmeasuredError, StoreError) as error:
                 found.append(error.cause)
     return found

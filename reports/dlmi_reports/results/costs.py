@@ -7,8 +7,10 @@ from statistics import median
 
 from dlmi_bench.records import CellKind, Figure, Record
 from dlmi_bench.store.rounds import find_session
+from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.machines import REPORTED, find_kind
 from dlmi_reports.results.marks import find_invalid
-from dlmi_reports.results.model import REPORTED, ModelResults
+from dlmi_reports.results.model import ModelResults
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,8 @@ class CostSample:
     """A cost of one model with its bounds, in SI units, and its samples.
 
     Without `samples` the cost is exact. Samples with a `session` are process medians, which are paired with those of
-    the same session and never compared with others; those without are independent. Costs of several `machines` have
-    no ratio. Those that others reported have bounds at most, which count as a 95 % interval.
+    the same session and never compared with others; those without are independent. Costs of several kinds of `machines`
+    have no ratio. Those that others reported have bounds at most, which count as a 95 % interval.
     """
 
     value: float
@@ -41,6 +43,7 @@ class Cost:
         unit: Unit of the cost itself, as in dlmi_bench.units.
         cell: Kind of cell; counts are exact, all others depend on the machine.
         find: Finds the model's cost; None if it was not measured, only modelled, or is INVALID.
+        kind: Kind of machine that it was measured on; None for any.
     """
 
     name: str
@@ -50,6 +53,12 @@ class Cost:
     unit: str
     cell: CellKind
     find: Callable[[ModelResults], CostSample | None]
+    kind: str | None = None
+
+    def on(self, kind: str) -> "Cost":
+        """Return the cost as measured on one kind of machine, which title and axis name."""
+        title, axis = (f"{text} on {kind}" for text in (self.title, self.axis))
+        return replace(self, title=title, axis=axis, find=lambda model: self.find(model.on(kind)), kind=kind)
 
 
 def _find_count(model: ModelResults, name: str, **conditions: str) -> CostSample | None:
@@ -62,13 +71,17 @@ def _find_latency(model: ModelResults) -> CostSample | None:
     """Find the latency; an INVALID one is excluded from rankings, as for energy."""
     figure = model.find_latency()
     sample = None if find_invalid(figure) else _make_sampled(figure)
-    return replace(sample, session=find_session(model.measured["latency"])) if sample else None
+    if sample is None:
+        return None
+    record = model.measured["latency"]
+    return replace(sample, session=find_session(record), machines=list_machines([record]))
 
 
 def _find_energy(model: ModelResults, *, is_net: bool = False) -> CostSample | None:
     """Find measured joules: modelled ones are time multiplied by a constant, and excluded from rankings."""
     figure = find_energy(model, is_net=is_net)
-    return _make_sampled(figure) if figure and figure.kind == "measured" and not find_invalid(figure) else None
+    sample = _make_sampled(figure) if figure and figure.kind == "measured" and not find_invalid(figure) else None
+    return replace(sample, machines=list_machines([model.measured["energy"]])) if sample else None
 
 
 def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
@@ -79,7 +92,7 @@ def find_energy(model: ModelResults, *, is_net: bool) -> Figure | None:
 def find_training_energies(model: ModelResults, *, is_net: bool) -> list[Figure]:
     """List the energy of each whole training that has such a figure, available or not, processor only."""
     wanted = {"component": "cpu", "idle_subtracted": is_net}
-    found = [record.figure("training_energy_j", **wanted) for record in model.trainings]
+    found = [record.figure("training_energy_j", **wanted) for record in model.select("training_energy_j")]
     return [figure for figure in found if figure]
 
 
@@ -97,7 +110,7 @@ def _find_training(model: ModelResults) -> CostSample | None:
 
 def list_machines(records: Iterable[Record]) -> frozenset[str]:
     """List the kinds of machine of the records; times of different machines do not compare models."""
-    return frozenset(str(record.provenance.get("machine_id")) for record in records)
+    return frozenset(kind for record in records if (kind := find_kind(record)))
 
 
 def _make_sampled(figure: Figure | None) -> CostSample | None:
@@ -137,3 +150,18 @@ COSTS: tuple[Cost, ...] = (
     ),
     Cost("training", "training", "training, one thread [s]", 1.0, "s", "train", _find_training),
 )
+# Costs that are the same on every machine.
+EXACT: tuple[CellKind, ...] = ("counts", "firmware")
+
+
+def list_costs(task: TaskResults) -> list[Cost]:
+    """List the costs that the models of a task may have: where there are several kinds of machine, one for each."""
+    if len(task.kinds) < 2:
+        return [*COSTS]
+    return [each for cost in COSTS for each in ([cost] if cost.cell in EXACT else map(cost.on, task.kinds))]
+
+
+def is_elsewhere(cost: Cost, model: ModelResults) -> bool:
+    """Tell whether a model has the cost on another kind of machine alone."""
+    whole = next(each for each in COSTS if each.name == cost.name)
+    return cost.kind is not None and not cost.find(model) and whole.find(model) is not None

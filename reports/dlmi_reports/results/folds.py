@@ -13,6 +13,7 @@ from dlmi_bench.stats.confusion import (
     compute_macro_f1,
     compute_quadratic_kappa,
 )
+from dlmi_reports.results.compact import find_detail, find_value
 from dlmi_reports.results.provenance import Folds, read_provenance
 
 Repeat = tuple[Record, ...]
@@ -53,6 +54,8 @@ def is_pooled(name: str) -> bool:
 
 def pool_figure(repeat: Repeat, name: str) -> float | None:
     """Compute a figure of all examples of a repeat; None if one of its folds has no such figure."""
+    if len(repeat) == 1:
+        return find_value(repeat[0], name)
     figures = [f for record in repeat if (f := record.figure(name)) and f.value is not None]
     if len(figures) < len(repeat):
         return None
@@ -71,7 +74,7 @@ def count_examples(repeat: Repeat, name: str) -> int:
 
 def sum_confusions(trainings: Sequence[Record]) -> Counts | None:
     """Sum the confusion matrices of trainings, those of the first one's size; None if none was kept."""
-    kept = [record.details.get("confusion", []) for record in trainings]
+    kept = [find_detail(record, "confusion") or [] for record in trainings]
     matrices = [np.array(matrix) for matrix in kept if matrix and all(len(row) == len(matrix) for row in matrix)]
     same = [matrix for matrix in matrices if len(matrix) == len(matrices[0])]
     return np.sum(same, axis=0) if same else None

@@ -2,18 +2,22 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from dlmi_bench.errors import StoreError, UsageError, list_choices
-from dlmi_bench.records import ARM, Cell, Mark, Note, Record
+from dlmi_bench.records import ARM, Cell, CellKind, Mark, Note, Record
 from dlmi_bench.store import Store
-from dlmi_bench.store.rows import Attempt
+from dlmi_bench.store.rows import Attempt, make_attempt
 from dlmi_bench.units import clean_all, clean_line, clean_text, format_count
+from dlmi_reports.results.compact import Pool, add_notes
 from dlmi_reports.results.folds import METRICS, group_repeats
+from dlmi_reports.results.machines import COSTLY
 from dlmi_reports.results.marks import find_invalid
+from dlmi_reports.results.memo import remember
 from dlmi_reports.results.model import ModelResults, is_grouped
 from dlmi_reports.results.provenance import Provenance, read_provenance
 
@@ -27,12 +31,43 @@ RANKED = ("latency_s", "inference_energy_j")
 
 @dataclass
 class TaskResults:
-    """All models of one task, in the order in which they were first run."""
+    """All models of one task, in the order in which they were first run.
+
+    Attributes:
+        kind: The only kind of machine whose costs count, see `on`; None for any.
+    """
 
     name: str
     models: dict[str, ModelResults] = field(default_factory=dict)
     observers: Record | None = None
     chosen_reference: str | None = None
+    kind: str | None = None
+    memo: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """Kinds of machine that costs of its models were measured on."""
+        return sorted({kind for model in self.models.values() for kind in model.list_kinds()})
+
+    @property
+    def by_kind(self) -> list["TaskResults"]:
+        """The results with the costs of each kind of machine; as they are where there is one."""
+        return [self.on(kind) for kind in self.kinds] if len(self.kinds) > 1 else [self]
+
+    @remember
+    def on(self, kind: str) -> "TaskResults":
+        """Return the results with the costs of one kind of machine only; see `ModelResults.on`."""
+        return replace(self, kind=kind, models={name: model.on(kind) for name, model in self.models.items()})
+
+    def list_sides(self, *cells: CellKind) -> list[ModelResults]:
+        """List the models by size, each once for every kind of machine on which those cells have costs.
+
+        A model without such costs is listed as it is, and so are all where there is one kind of machine.
+        """
+        if len(self.kinds) < 2:
+            return self.by_size
+        sides = [(model, model.list_kinds(cells or COSTLY)) for model in self.by_size]
+        return [side for model, kinds in sides for side in (map(model.on, kinds) if kinds else [model])]
 
     @property
     def by_size(self) -> list[ModelResults]:
@@ -81,6 +116,11 @@ class Results:
     folder: Path = Path()
     first_trained: str = ""
 
+    @cached_property
+    def kinds(self) -> list[str]:
+        """Kinds of machine that costs of any task were measured on."""
+        return sorted({kind for task in self.tasks.values() for kind in task.kinds})
+
     @property
     def own(self) -> list[Record]:
         """Records that were measured here."""
@@ -103,10 +143,8 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
         StoreError: there is none.
         UsageError: no such model.
     """
-    current = store.current().values()
-    attempts, failures = ([_clean_attempt(attempt) for attempt in found] for found in (current, store.failures()))
+    attempts, cells, failures = _read_attempts(store)
     records = [attempt.record for attempt in attempts if attempt.record]
-    cells = [attempt.record.cell for attempt in current if attempt.record]
     if not records:
         raise _explain_empty(store, [attempt.error or "" for attempt in failures])
     tasks = _group(cells, records, reference, store.folder)
@@ -114,6 +152,21 @@ def load_results(store: Store, *, reference: str | None = None) -> Results:
     if reference is not None and reference not in models:
         raise UsageError(f"--reference: no {reference!r} in {store.folder}", list_choices(reference, models))
     return Results(tasks, records, failures, attempts, store.folder, store.find_first_training())
+
+
+def _read_attempts(store: Store) -> tuple[list[Attempt], list[Cell], list[Attempt]]:
+    """Read the latest attempt of every cell, the cells of those with a record as stored, and all failed attempts."""
+    latest: dict[str, tuple[Attempt, Cell | None]] = {}
+    failures, pool = [], Pool()
+    for row, is_newest in store.stream():
+        attempt = make_attempt(row)
+        shown = _clean_attempt(attempt, row.record or "", pool)
+        if attempt.status == "failed":
+            failures.append(shown)
+        if is_newest:
+            latest[row.key] = shown, attempt.record.cell if attempt.record else None
+    cells = [cell for _, cell in latest.values() if cell]
+    return [attempt for attempt, _ in latest.values()], cells, failures
 
 
 def _explain_empty(store: Store, errors: list[str]) -> StoreError:
@@ -136,9 +189,8 @@ class ShownCell(Cell):
         return self.run_seed
 
 
-def _clean_record(record: Record) -> Record:
-    """Clean all text of a record once, so that no format can forget to."""
-    text = record.model_dump_json()
+def _clean_record(record: Record, text: str) -> Record:
+    """Clean all text of a record once, so that no format can forget to; `text` is what the store holds of it."""
     if text.isprintable() and not any(sign in text for sign in ("\\", "::", "##[")):
         return record  # as nearly all are, of which there may be thousands
     content = clean_all(record.model_dump())
@@ -146,9 +198,11 @@ def _clean_record(record: Record) -> Record:
     return Record.model_validate(content).model_copy(update={"cell": cell})
 
 
-def _clean_attempt(attempt: Attempt) -> Attempt:
-    record = _clean_record(attempt.record) if attempt.record else None
-    return replace(attempt, key=clean_line(attempt.key), record=record, error=clean_text(attempt.error or ""))
+def _clean_attempt(attempt: Attempt, text: str, pool: Pool) -> Attempt:
+    record = pool.compact(_clean_record(attempt.record, text)) if attempt.record else None
+    key, fingerprint = clean_line(attempt.key), pool.share(attempt.fingerprint)
+    error = clean_text(attempt.error or "")
+    return Attempt(key, fingerprint, attempt.status, record, error, attempt.finished_at, attempt.has_digest)
 
 
 def _group(cells: list[Cell], records: list[Record], reference: str | None, folder: Path) -> dict[str, TaskResults]:
@@ -202,14 +256,9 @@ def _carry_clusters(model: ModelResults) -> None:
     counts = f"{format_count(n_groups)} groups, {format_count(n_examples)} images"
     known, unknown = Note(None, f"{AS_UNITS} ({counts})"), Note(Mark.CLUSTERED, f"{CLUSTERED} ({counts})")
     for index, record in enumerate(model.trainings):
-        marked = {name: record.figure(name) for name in ("test_accuracy", *METRICS)}
-        figures = tuple(
-            f.model_copy(update={"notes": (*f.notes, known if is_grouped(f) else unknown)})
-            if f is marked.get(f.name)
-            else f
-            for f in record.figures
-        )
-        model.trainings[index] = record.model_copy(update={"figures": figures})
+        marked = {name: f for name in ("test_accuracy", *METRICS) if (f := record.figure(name))}
+        notes = {name: known if is_grouped(figure) else unknown for name, figure in marked.items()}
+        model.trainings[index] = add_notes(record, notes)
 
 
 def make_slug(name: str) -> str:

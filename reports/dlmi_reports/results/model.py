@@ -1,22 +1,28 @@
 """Records of one model on one task, and what its trainings say together."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from dlmi_bench.records import CellKind, Figure, Record
 from dlmi_bench.stats.intervals import Z95, Survival, compute_kaplan_meier, compute_sd, compute_wilson
 from dlmi_bench.stats.linear import compute_score_interval
 from dlmi_reports.results.folds import Repeat, count_examples, group_repeats, is_pooled, pool_figure
+from dlmi_reports.results.machines import COSTLY, MEASURED, REPORTED, is_cost, is_on, list_kinds
+from dlmi_reports.results.memo import remember
 from dlmi_reports.results.provenance import read_provenance
-
-REPORTED = "reported by others"  # source of answers that no training here gave
 
 
 @dataclass
 class ModelResults:
-    """All results of one model on one task; `folder` is that of the store."""
+    """All results of one model on one task; `folder` is that of the store, `whole` has the seeds that were left out.
+
+    Attributes:
+        kind: The only kind of machine whose times, energies and memory count, see `on`; None for any.
+    """
 
     name: str
     trainings: list[Record] = field(default_factory=list)
@@ -24,7 +30,28 @@ class ModelResults:
     trials: list[Record] = field(default_factory=list)
     task: str = ""
     folder: Path = Path()
-    _values: dict[str, list[float]] = field(default_factory=dict)
+    kind: str | None = None
+    whole: "ModelResults | None" = field(default=None, repr=False)
+    memo: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def list_kinds(self, cells: tuple[CellKind, ...] = COSTLY) -> list[str]:
+        """List the kinds of machine on which those cells, by default all that depend on it, have costs."""
+        return list_kinds((*self.select("training_s"), *self.measured.values()), cells)
+
+    @remember
+    def on(self, kind: str | None) -> "ModelResults":
+        """Return the results with the costs of one kind of machine only; accuracies and counts are those of all."""
+        measured = {cell: r for cell, r in self.measured.items() if cell not in MEASURED or is_on(r, kind)}
+        trials = [trial for trial in self.trials if is_on(trial, kind)]
+        return replace(self, kind=kind, measured=measured, trials=trials)
+
+    def is_of(self, other: "ModelResults") -> bool:
+        """Tell whether both are the same model, with the costs of any machine."""
+        return self.trainings is other.trainings
+
+    def select(self, name: str) -> list[Record]:
+        """List the trainings that a figure is taken from: of a time or an energy, those on its kind of machine."""
+        return [r for r in self.trainings if is_on(r, self.kind)] if self.kind and is_cost(name) else self.trainings
 
     @property
     def n_parameters(self) -> float:
@@ -47,12 +74,13 @@ class ModelResults:
         """Trainings that together were tested on every example once: single ones, or the folds of complete repeats."""
         return group_repeats(self.trainings)
 
+    @remember
     def take(self, n_seeds: int | None) -> "ModelResults":
         """Return the results with the first seeds only, or repeats of folds; all of them for None."""
         if n_seeds is None or len(self.repeats) <= n_seeds:
             return self
         first = [record for repeat in self.repeats[:n_seeds] for record in repeat]
-        return replace(self, trainings=first, _values={})
+        return replace(self, trainings=first, whole=self)
 
     @property
     def is_from_elsewhere(self) -> bool:
@@ -64,13 +92,13 @@ class ModelResults:
         start = self.trainings[0].provenance.get("start") if self.trainings else None
         return isinstance(start, dict) and start.get("source") == REPORTED
 
+    @remember
     def values(self, name: str) -> list[float]:
         """List the figure's value in each training that has one, in the order of the seeds; accuracies by repeat."""
-        if name not in self._values:  # thousands of trainings, and every table asks
-            groups = self.repeats if is_pooled(name) else [(record,) for record in self.trainings]
-            self._values[name] = [v for group in groups if (v := pool_figure(group, name)) is not None]
-        return self._values[name]
+        groups = self.repeats if is_pooled(name) else [(record,) for record in self.select(name)]
+        return [v for group in groups if (v := pool_figure(group, name)) is not None]
 
+    @remember
     def compute_accuracy(self, name: str = "test_accuracy") -> "Accuracy | None":
         """Compute the mean over seeds, or repeats of folds, with both kinds of uncertainty; None without a value."""
         values = self.values(name)
@@ -91,6 +119,7 @@ class ModelResults:
                 designs.append(max(1.0, ((figure.hi - figure.lo) / (hi - lo)) ** 2))
         return fmean(designs) if designs else 1.0
 
+    @remember
     def compute_bounds(self, name: str) -> tuple[float, float] | None:
         """Mean bounds of a figure over trainings, as wide as those of one network; None of folds or without bounds."""
         figures = [f for record in self.trainings if (f := record.figure(name)) and f.value is not None]
@@ -99,6 +128,7 @@ class ModelResults:
             return None
         return fmean(lo for lo, _ in pairs), fmean(hi for _, hi in pairs)
 
+    @remember
     def compute_reach(self) -> "Reach":
         """Compute how many trainings reached the target, and when the timed ones did; the others of them are censored.
 
@@ -110,11 +140,12 @@ class ModelResults:
         survival = compute_kaplan_meier([t for t, _ in pairs], [is_hit for _, is_hit in pairs])
         return Reach(sum(reached), len(reached), lo, hi, survival)
 
-    @property
+    @cached_property
     def timed(self) -> list[Record]:
         """Trainings that had the machine to themselves."""
-        return [record for record in self.trainings if record.is_timed]
+        return [record for record in self.select("training_s") if record.is_timed]
 
+    @remember
     def list_times_to_target(self) -> list[tuple[float, bool]]:
         """List for each timed training the time at which it reached the target, or ended without it (False) [s].
 

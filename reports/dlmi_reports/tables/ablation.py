@@ -3,6 +3,7 @@
 from dlmi_bench.records import ARM, DISGUISE
 from dlmi_bench.stats.intervals import compute_sd
 from dlmi_bench.units import format_number, format_percent
+from dlmi_reports.results.compact import find_detail
 from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
@@ -59,7 +60,7 @@ def _describe(model: ModelResults, control: ModelResults, way: TaskResults) -> l
 
 
 def _render_loss_sd(model: ModelResults) -> str:
-    curves = [curve for record in model.trainings if (curve := record.details.get("curve"))]
+    curves = [curve for record in model.trainings if (curve := find_detail(record, "curve"))]
     sd = compute_sd([loss for curve in curves if (loss := curve[-1].get("validation_loss")) is not None])
     return MISSING if sd is None else format_number(sd)
 

@@ -1,9 +1,11 @@
 """Comparison of two stores: what changed, and what cannot be compared and why."""
 
+from dlmi_bench.instruments.host.kinds import UNKNOWN
 from dlmi_bench.records import Record
 from dlmi_bench.units import format_count, format_quantity, format_ratio
-from dlmi_reports.results.costs import COSTS, Cost, CostSample
+from dlmi_reports.results.costs import COSTS, EXACT, Cost, CostSample
 from dlmi_reports.results.load import Results, TaskResults
+from dlmi_reports.results.machines import SEVERAL
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.results.provenance import read_provenance
 from dlmi_reports.structure import Section, Table
@@ -82,8 +84,14 @@ def make_change_table(now: Results, then: Results) -> Table:
 
 def _compare(now: ModelResults, then: ModelResults, task: TaskResults, other: TaskResults) -> list[list[str]]:
     found = [_compare_accuracy(now, then, task, other)]
-    found += [_compare_cost(cost, now, then) for cost in COSTS]
+    found += [_compare_cost(each, now, then) for cost in COSTS for each in _split(cost, now, then)]
     return [change for change in found if change]
+
+
+def _split(cost: Cost, now: ModelResults, then: ModelResults) -> list[Cost]:
+    """Split a cost by the kinds of machine on which both stores have it, where either has several."""
+    here, there = (set(model.list_kinds((cost.cell,))) for model in (now, then))
+    return [*map(cost.on, sorted(here & there))] if len(here | there) > 1 and here & there else [cost]
 
 
 def _compare_accuracy(now: ModelResults, then: ModelResults, task: TaskResults, other: TaskResults) -> list[str] | None:
@@ -115,14 +123,14 @@ def _compare_cost(cost: Cost, now: ModelResults, then: ModelResults) -> list[str
         return [cost.title, here, there, "", "cannot be compared: INVALID"]
     if a is None or b is None or min(a.value, b.value) <= 0:
         return None
-    shown = (cost.title, _show(cost, a.value), _show(cost, b.value))
+    shown = (cost.title, *(SEVERAL if len(x.machines) > 1 else _show(cost, x.value) for x in (a, b)))
     ratio = "same" if a.value == b.value else format_ratio(a.value / b.value)
     changed = BETTER if a.value < b.value else WORSE
-    if cost.cell == "counts":
+    if cost.cell in EXACT:
         return [*shown, ratio, "same" if a.value == b.value else changed]
-    machines = [_find_machine(cost, model) for model in (now, then)]
-    if not all(machines) or machines[0] != machines[1]:
-        return [*shown, "", f"cannot be compared: {'other' if all(machines) else 'unknown'} machine"]
+    if a.machines != b.machines or UNKNOWN in a.machines:
+        is_known = UNKNOWN not in a.machines | b.machines
+        return [*shown, "", f"cannot be compared: {'other' if is_known else 'unknown'} machine"]
     return [*shown, ratio, changed if _is_apart(a, b) else "not resolved: not measured side by side"]
 
 
@@ -132,11 +140,6 @@ def _show(cost: Cost, value: float) -> str:
 
 def _is_apart(a: CostSample, b: CostSample) -> bool:
     return a.lo > SLOW_PROCESS * b.hi or b.lo > SLOW_PROCESS * a.hi
-
-
-def _find_machine(cost: Cost, model: ModelResults) -> object:
-    record = model.trainings[0] if cost.cell == "train" else model.measured[cost.cell]
-    return record.provenance.get("machine_id")
 
 
 def make_missing_table(now: Results, then: Results) -> Table:

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from dlmi_bench.stats.intervals import compute_sd
 from dlmi_bench.units import format_count, format_number, format_percent, format_share
+from dlmi_reports.results.compact import find_detail
 from dlmi_reports.results.folds import sum_confusions
 from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.model import ModelResults
@@ -64,7 +65,7 @@ def list_classes(task: TaskResults, n: int) -> list[str]:
 
 def read_classes(task: TaskResults) -> list[str]:
     """Read the class names that the trainings kept; empty if they kept none."""
-    return next((record.details.get("class_names", []) for record in task.trainings), [])
+    return next((find_detail(record, "class_names") or [] for record in task.trainings), [])
 
 
 def make_balanced_table(task: TaskResults) -> Table:

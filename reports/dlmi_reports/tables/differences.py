@@ -12,8 +12,9 @@ from dlmi_bench.stats.reported import estimate_reported
 from dlmi_bench.units import format_number, format_ratio
 from dlmi_reports.results.answers import Answers, read_answers
 from dlmi_reports.results.arrays import UnmeasuredError
-from dlmi_reports.results.costs import COSTS, Cost, CostSample
+from dlmi_reports.results.costs import Cost, CostSample, list_costs
 from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.machines import SEVERAL
 from dlmi_reports.results.model import Accuracy, ModelResults
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING, render_gap
@@ -85,7 +86,7 @@ def compute_cost_ratio(a: CostSample, b: CostSample, alpha: float = ALPHA) -> Di
         return _compare_reported(a, b, alpha)
     x, y = ([math.log(v) for v in sample.samples] for sample in (a, b))
     if len(a.machines | b.machines) > 1:
-        return Difference(a.value / b.value, None, None, "measured on different kinds of machine")
+        return Difference(a.value / b.value, None, None, SEVERAL)
     if a.session != b.session:
         return Difference(a.value / b.value, None, None, "not timed in the same session")
     if min(len(x), len(y)) < 2:
@@ -115,7 +116,7 @@ def make_difference_tables(task: TaskResults) -> list[Table]:
 def make_relative_table(task: TaskResults) -> Table:
     reference = task.reference
     assert reference is not None
-    costs = [cost for cost in COSTS if cost.find(reference)]
+    costs = [cost for cost in list_costs(task) if cost.find(reference)]
     rows = []
     for model in task.by_size:
         if model is reference:

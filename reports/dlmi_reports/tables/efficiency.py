@@ -9,7 +9,7 @@ from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.marks import add_marks, find_invalid
 from dlmi_reports.results.model import Accuracy, ModelResults
 from dlmi_reports.structure import Table
-from dlmi_reports.tables.cells import MISSING, render_untimed
+from dlmi_reports.tables.cells import MISSING, name_columns, name_side, render_untimed
 from dlmi_reports.tables.classes import read_classes
 from dlmi_reports.tables.differences import compute_accuracy_difference
 
@@ -22,7 +22,10 @@ def make_efficiency_tables(task: TaskResults) -> list[Table]:
     n_classes = len(read_classes(task))
     if not n_classes or task.reference is None:
         return []
-    rows = [[model.name, *_describe(model, task, 1 / n_classes), render_success(model)] for model in task.by_size]
+    rows = [
+        [*name_side(task, model), *_describe(model, task, 1 / n_classes), render_success(model)]
+        for model in task.list_sides("train", "energy")
+    ]
     caption = (
         f"Correct answers above chance (1 of {n_classes}) per 10^9 multiply-accumulates and per measured joule of the "
         f"processor. Models that are significantly less accurate than {task.reference.name} have no such figure, and "
@@ -31,8 +34,9 @@ def make_efficiency_tables(task: TaskResults) -> list[Table]:
         "the length of a training that fails, where p is the share that reaches it. Brackets hold 95 % intervals, "
         "from Wilson's for the accuracy and for p."
     )
-    header = ["model", "correct answers per GMAC", "correct answers per joule", "training time per success"]
-    return [Table("Efficiency", caption, header, rows)]
+    header = [*name_columns(task), "correct answers per GMAC", "correct answers per joule", "training time per success"]
+    notes = ["The share p is that of all trainings, on whatever machine."] if len(task.kinds) > 1 else []
+    return [Table("Efficiency", caption, header, rows, notes)]
 
 
 def _describe(model: ModelResults, task: TaskResults, chance: float) -> list[str]:
@@ -40,7 +44,7 @@ def _describe(model: ModelResults, task: TaskResults, chance: float) -> list[str
     if accuracy is None or reference is None:
         return [MISSING, MISSING]
     difference = compute_accuracy_difference(model, reference)
-    if model is not reference and difference and difference.hi is not None and difference.hi < 0:
+    if not model.is_of(reference) and difference and difference.hi is not None and difference.hi < 0:
         return [f"n/a (less accurate than {reference.name})"] * 2
     if accuracy.lo <= chance:
         return ["n/a (not above chance)"] * 2

@@ -6,10 +6,11 @@ from dlmi_bench.records import Figure, list_marks
 from dlmi_bench.units import format_count, format_quantity
 from dlmi_reports.results.costs import find_energy, find_training_energies, list_meters
 from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.machines import NOT_COMPARABLE
 from dlmi_reports.results.marks import add_marks
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
-from dlmi_reports.tables.cells import MISSING, show
+from dlmi_reports.tables.cells import MISSING, name_columns, name_side, name_title, show
 
 OF = {
     "training_energy_j": "one training, first seed",
@@ -27,9 +28,9 @@ def make_energy_tables(task: TaskResults) -> list[Table]:
 def make_source_table(task: TaskResults) -> Table:
     """Joules by component, each with its source; measured and modelled joules are never added."""
     rows = []
-    for model in task.by_size:
-        record = model.measured.get("energy")
-        figures = [f for r in (*model.trainings[:1], *([record] if record else [])) for f in r.figures if f.name in OF]
+    for model in task.list_sides("train", "energy"):
+        record, first = model.measured.get("energy"), model.select("training_energy_j")[:1]
+        figures = [f for r in (*first, *([record] if record else [])) for f in r.figures if f.name in OF]
         for gross in figures:
             if gross.conditions.get("idle_subtracted") is True:
                 continue
@@ -39,8 +40,11 @@ def make_source_table(task: TaskResults) -> Table:
             how = how.partition("; ")[0] if gross.kind == "derived" else how
             scope = str(gross.conditions.get("scope", ""))
             cells = [_render(gross), _render(net), gross.kind, gross.source, scope, how]
-            rows.append([model.name, OF[gross.name], component, *cells])
-    header = ["model", "of", "component", "gross", "net", "kind", "source", "scope", "how"]
+            of = OF[gross.name]
+            if model.kind and first:
+                of = of.replace("first seed", f"run {first[0].cell.seed_index + 1}")
+            rows.append([*name_side(task, model), of, component, *cells])
+    header = [*name_columns(task), "of", "component", "gross", "net", "kind", "source", "scope", "how"]
     caption = (
         "Net energy excludes what the idle machine draws in the same time. The scope says whose energy the meter "
         "counts. Modelled energy is time multiplied by a constant or a load curve: it adds nothing to the durations, "
@@ -50,14 +54,28 @@ def make_source_table(task: TaskResults) -> Table:
 
 
 def make_break_even_tables(task: TaskResults) -> list[Table]:
-    """One table of the inferences after which each model has cost less than the reference, by default the largest.
+    """Make a table for each kind of machine on which two models were trained and timed.
 
-    Empty with fewer than two models.
+    Models that share none with any other are named in one more; empty with fewer than two models.
     """
-    models = task.by_size
-    known = [model for model in models if _find_costs(model, "time")]
+    found = [(view, table) for view in task.by_kind if (table := _make_break_even_table(view))]
+    compared = {model.name for view, _ in found for model in _list_known(view)}
+    known = _list_known(task)
+    rows = [[model.name, NOT_COMPARABLE] for model in known if model.name not in compared] if len(known) > 1 else []
+    caption = "A training and an inference are added up, and compared, on one kind of machine alone."
+    apart = [Table("Break-even of training", caption, ["model", "break-even"], rows)] if rows else []
+    return [*(table for _, table in found), *apart]
+
+
+def _list_known(task: TaskResults) -> list[ModelResults]:
+    return [model for model in task.by_size if _find_costs(model, "time")]
+
+
+def _make_break_even_table(task: TaskResults) -> Table | None:
+    """Count the inferences after which each model has cost less than the reference, by default the largest."""
+    known = _list_known(task)
     if len(known) < 2:
-        return []
+        return None
     chosen = next((model for model in known if model.name == task.chosen_reference), known[-1])
     rows = []
     for model in known:
@@ -72,9 +90,10 @@ def make_break_even_tables(task: TaskResults) -> list[Table]:
         "training included. Energy is that of the processor; modelled energy adds nothing to the time. Tuning, "
         "pretraining and discarded trainings are not counted."
     )
-    outside = ", ".join(model.name for model in models if model.is_from_elsewhere)
+    outside = ", ".join(model.name for model in task.by_size if model.is_from_elsewhere)
     notes = [f"Without a break-even, because they were trained elsewhere: {outside}."] if outside else []
-    return [Table(f"Break-even of training, compared with {chosen.name}", caption, header, rows, notes)]
+    title = name_title(f"Break-even of training, compared with {chosen.name}", task)
+    return Table(title, caption, header, rows, notes)
 
 
 def compute_break_even(train: float, use: float, reference_train: float, reference_use: float) -> tuple[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_range
 from dlmi_reports.results.costs import COSTS, CostSample
-from dlmi_reports.results.load import Results
+from dlmi_reports.results.load import Results, TaskResults
 from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.results.model import ModelResults
 
@@ -21,13 +21,19 @@ COLUMNS = {
 
 
 def list_joined(results: Results) -> list[dict[str, object]]:
-    """List a row for each task and model, fewest parameters first; what was not measured is None."""
-    return [_make_row(task.name, model) for task in results.tasks.values() for model in task.by_size]
+    """List a row for each task and model, fewest parameters first; what was not measured is None.
+
+    A model whose costs were measured on several kinds of machine has a row for each, with the `machine`; its accuracy
+    is that of all trainings.
+    """
+    return [_make_row(task, model) for task in results.tasks.values() for model in task.list_sides()]
 
 
-def _make_row(task: str, model: ModelResults) -> dict[str, object]:
+def _make_row(task: TaskResults, model: ModelResults) -> dict[str, object]:
     accuracy = model.compute_accuracy()
-    found: dict[str, object] = {"task": task, "model": model.name, "n_trainings": len(model.trainings)}
+    found: dict[str, object] = {"task": task.name, "model": model.name, "n_trainings": len(model.trainings)}
+    if len(task.kinds) > 1:
+        found["machine"] = model.kind
     if accuracy:
         found |= {
             "test_accuracy": accuracy.mean,
@@ -67,6 +73,11 @@ def list_reasons(results: Results, tasks: Collection[str]) -> list[str]:
 HEADER = ("model", "test % [95 %]", "parameters", "MACs", "latency", "training")
 
 
+def name_row(row: Mapping[str, Any]) -> str:
+    """Name a row: its model, and the kind of machine where there are several."""
+    return f"{row['model']} on {row['machine']}" if row.get("machine") else str(row["model"])
+
+
 def list_cells(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Cells of the table for people, in the order of HEADER; "n/a" where a figure is not available."""
     return [_make_cells(row) for row in rows]
@@ -81,7 +92,7 @@ def _make_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         row.get(name) for name in ("n_parameters", "macs", "latency_s", "training_s")
     )
     return (
-        str(row["model"]),
+        name_row(row),
         shown,
         "n/a" if n_parameters is None else format_count(n_parameters),
         "n/a" if macs is None else format_quantity(macs, "macs"),

@@ -13,9 +13,9 @@ from dlmi_reports.results.load import TaskResults
 from dlmi_reports.results.marks import find_invalid
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.structure import Table
-from dlmi_reports.tables.cells import render, render_latency, show
+from dlmi_reports.tables.cells import name_columns, name_side, name_title, render, render_latency, show
 
-HEADER = ["model", "backend", "batch", "threads"]
+HEADER = ["backend", "batch", "threads"]
 
 
 class BenchmarkConditions(TypedDict):
@@ -44,7 +44,7 @@ class LatencyRow:
 
     @property
     def cells(self) -> list[str]:
-        return [self.model.name, *map(str, self.benchmark.values())]
+        return [str(value) for value in self.benchmark.values()]
 
     def find(self, name: str, **conditions: str) -> Figure | None:
         """Find another figure of the same benchmark."""
@@ -53,20 +53,20 @@ class LatencyRow:
 
 def make_latency_tables(task: TaskResults) -> list[Table]:
     """All tables of latency; none if no latency was measured."""
-    rows = list(_list_rows(task))
-    tables = [_make_sweep_table(rows), _make_ratio_table(task), _make_tail_table(rows), _make_peak_table(rows)]
-    return [table for table in tables if table.rows]
+    views = task.by_kind
+    ratios, peaks = (list(map(make, views)) for make in (_make_ratio_table, _make_peak_table))
+    return [table for table in (_make_sweep_table(task), *ratios, _make_tail_table(task), *peaks) if table.rows]
 
 
 def _list_rows(task: TaskResults) -> Iterator[LatencyRow]:
-    for model in task.by_size:
+    for model in task.list_sides("latency"):
         record = model.measured.get("latency")
         for figure in record.figures if record else ():
             if figure.name == "latency_s":
                 yield LatencyRow(model, figure)
 
 
-def _make_sweep_table(rows: list[LatencyRow]) -> Table:
+def _make_sweep_table(task: TaskResults) -> Table:
     caption = (
         "Median over fresh processes of the median over rounds; brackets hold the smallest and largest process median. "
         "Overhead is the share that an empty call of the same runtime takes. Attainable is the shortest possible time, "
@@ -74,8 +74,9 @@ def _make_sweep_table(rows: list[LatencyRow]) -> Table:
         "at the peak rates below. Above 100 % the machine was slower while its rates were measured. Benchmarks with "
         "several threads are pinned to as many CPUs."
     )
-    header = [*HEADER, "latency", "examples a second", "overhead", "attainable", "bound by"]
-    return Table("Latency", caption, header, [[*row.cells, *_describe_row(row)] for row in rows])
+    header = [*name_columns(task), *HEADER, "latency", "examples a second", "overhead", "attainable", "bound by"]
+    rows = [[*name_side(task, row.model), *row.cells, *_describe_row(row)] for row in _list_rows(task)]
+    return Table("Latency", caption, header, rows)
 
 
 def _describe_row(row: LatencyRow) -> list[str]:
@@ -100,12 +101,12 @@ def _make_ratio_table(task: TaskResults) -> Table:
         "interval that contains 1 does not resolve which is faster."
     )
     rows = [
-        [*row.cells, *_describe_ratio(_compare(reference, row))]
+        [row.model.name, *row.cells, *_describe_ratio(_compare(reference, row))]
         for row in _list_rows(task)
         if row.model is not reference
     ]
-    header = [*HEADER, f"times {reference.name}", "interval", "processes", "verdict"]
-    return Table("Faster and slower, side by side", caption, header, rows)
+    header = ["model", *HEADER, f"times {reference.name}", "interval", "processes", "verdict"]
+    return Table(name_title("Faster and slower, side by side", task), caption, header, rows)
 
 
 def _compare(reference: ModelResults, row: LatencyRow) -> Figure:
@@ -125,15 +126,16 @@ def _describe_ratio(ratio: Figure) -> list[str]:
     return [value, bounds, str(ratio.n), f"{verdict}, resolved" if is_resolved(ratio) else "not resolved"]
 
 
-def _make_tail_table(rows: list[LatencyRow]) -> Table:
+def _make_tail_table(task: TaskResults) -> Table:
     caption = (
         "Calls timed one by one, all processes together. Parentheses hold the one-sided 95 % bound of each percentile, "
         "from order statistics; with too few calls, the number that is needed. Outliers lie more than 1.5 (severe: 3) "
         "interquartile ranges beyond the quartiles of their process; they are counted and not removed."
     )
-    header = [*HEADER, *PERCENTILES, "outliers (severe)", "calls"]
-    shown = [row for row in rows if row.find("single_call_s")]
-    return Table("Single calls", caption, header, [[*row.cells, *_describe_tail(row)] for row in shown])
+    header = [*name_columns(task), *HEADER, *PERCENTILES, "outliers (severe)", "calls"]
+    shown = [row for row in _list_rows(task) if row.find("single_call_s")]
+    rows = [[*name_side(task, row.model), *row.cells, *_describe_tail(row)] for row in shown]
+    return Table("Single calls", caption, header, rows)
 
 
 def _describe_tail(row: LatencyRow) -> list[str]:
@@ -144,9 +146,9 @@ def _describe_tail(row: LatencyRow) -> list[str]:
     return [*percentiles, outliers, format_count(first.n) if first else ""]
 
 
-def _make_peak_table(rows: list[LatencyRow]) -> Table:
+def _make_peak_table(task: TaskResults) -> Table:
     """Show the peak rates of the machine, from the first model: they are the same for all."""
-    record = rows[0].model.measured["latency"] if rows else None
+    record = next((row.model.measured["latency"] for row in _list_rows(task)), None)
     cells = []
     for figure in record.figures if record else ():
         if figure.name in ("peak_flop_hz", "peak_byte_hz"):
@@ -154,7 +156,8 @@ def _make_peak_table(rows: list[LatencyRow]) -> Table:
             what = "arithmetic, FLOP" if size is None else f"reading {format_quantity(float(size), 'bytes')}, bytes"
             cells.append([what, str(figure.conditions["threads"]), render(figure), figure.method])
     caption = "Measured in a separate process before the models. Brackets hold smallest and largest of the repeats."
-    return Table("Peak rates of this machine", caption, ["what", "threads", "a second", "how"], cells)
+    title = f"Peak rates of {task.kind or 'this machine'}"
+    return Table(title, caption, ["what", "threads", "a second", "how"], cells)
 
 
 def _format_count(figure: Figure) -> str:

@@ -1,7 +1,10 @@
 """Origin of the figures: machine, versions and data of all cells, every run, and failures."""
 
+from collections import Counter
+
 from dlmi_bench.records import Record
 from dlmi_bench.store.rows import Attempt
+from dlmi_reports.results.compact import count_figures
 from dlmi_reports.results.load import Results
 from dlmi_reports.results.provenance import Provenance, read_provenance
 from dlmi_reports.structure import Table
@@ -10,9 +13,10 @@ from dlmi_reports.structure import Table
 def make_environment_table(records: list[Record]) -> Table:
     """Machine, versions, commit and data, each with the number of its cells. Different values give a warning."""
     seen: dict[tuple[str, str], int] = {}
-    for record in records:
+    alike = Counter(id(record.provenance) for record in records)  # trainings of one store may share it
+    for record in {id(record.provenance): record for record in records}.values():
         for item in list_facts(read_provenance(record)):
-            seen[item] = seen.get(item, 0) + 1
+            seen[item] = seen.get(item, 0) + alike[id(record.provenance)]
     rows = [[name, value, str(n)] for (name, value), n in sorted(seen.items())]
     names = [name for name, _ in seen]
     mixed = sorted({name for name in names if names.count(name) > 1} - {"date", "data source"})
@@ -54,7 +58,7 @@ def _make_run_row(attempt: Attempt) -> list[str]:
     kind, task, rest = (*attempt.key.split("/", 2), "", "")[:3]
     model, _, index = rest.rpartition("/")
     run = str(int(index) + 1) if index.isdecimal() else ""
-    n_figures = len(attempt.record.figures) if attempt.record else 0
+    n_figures = count_figures(attempt.record) if attempt.record else 0
     return [task, model, kind, run, attempt.status, str(n_figures), attempt.finished_at]
 
 

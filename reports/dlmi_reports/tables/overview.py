@@ -4,19 +4,24 @@ from collections import Counter
 from collections.abc import Callable
 from statistics import fmean, median
 
-from dlmi_bench.records import Figure, Note, Record, list_marks
+from dlmi_bench.records import CellKind, Figure, Note, Record, list_marks
 from dlmi_bench.units import format_count, format_percent, format_quantity, format_share
+from dlmi_reports.results.compact import list_noted, list_values
 from dlmi_reports.results.costs import find_energy, find_training_energies, list_meters
 from dlmi_reports.results.folds import read_folds
 from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.machines import MEASURED, find_kind
 from dlmi_reports.results.marks import add_marks
 from dlmi_reports.results.model import ModelResults
 from dlmi_reports.results.tuning import describe_tuning
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import (
     ELSEWHERE,
+    MACHINE,
     MISSING,
     NO_TARGET,
+    name_columns,
+    name_side,
     render,
     render_count,
     render_energy,
@@ -46,6 +51,13 @@ def _make_table(title: str, caption: str, task: TaskResults, columns: list[Colum
     return Table(title, caption, ["model", *(name for name, _ in columns)], rows)
 
 
+def _make_cost_table(title: str, caption: str, task: TaskResults, columns: list[Column], *cells: CellKind) -> Table:
+    """Make a row for each model and kind of machine on which those cells have costs."""
+    sides = task.list_sides(*cells)
+    rows = [[*name_side(task, model), *(write(model) for _, write in columns)] for model in sides]
+    return Table(title, caption, [*name_columns(task), *(name for name, _ in columns)], rows)
+
+
 def make_accuracy_table(task: TaskResults) -> Table:
     target, goal = task.provenance.target, task.provenance.goal
     n = next((a.n for m in task.models.values() if (a := m.compute_accuracy())), 0)
@@ -73,7 +85,7 @@ def make_accuracy_table(task: TaskResults) -> Table:
 
 
 def make_inference_table(task: TaskResults) -> Table:
-    return _make_table(
+    return _make_cost_table(
         "Cost of inference",
         "Latency of one call on one thread: median over fresh processes of the median over rounds. Brackets hold the "
         "smallest and largest process median. Memory is what the model adds to a process that has loaded its runtime. "
@@ -90,6 +102,7 @@ def make_inference_table(task: TaskResults) -> Table:
             ("energy, gross", lambda m: render_energy(find_energy(m, is_net=False))),
             ("energy, net", lambda m: render_energy(find_energy(m, is_net=True))),
         ],
+        *MEASURED,
     )
 
 
@@ -103,7 +116,7 @@ def make_training_table(task: TaskResults) -> Table:
     target = (
         "is the Kaplan-Meier median: runs that did not reach the target are censored" if has_goal else f"is {NO_TARGET}"
     )
-    table = _make_table(
+    table = _make_cost_table(
         "Cost of training",
         "One thread; evaluation is not timed. Median over seeds; brackets hold the smallest and largest. Time to "
         f"target {target}. Energy is the mean of one training with its evaluations, processor only. Energy spent "
@@ -117,7 +130,10 @@ def make_training_table(task: TaskResults) -> Table:
             ("energy, net", lambda m: _render_training_energy(m, is_net=True)),
             *_list_before(task),
         ],
+        "train",
     )
+    if len(task.kinds) > 1:
+        table.notes.append("Epochs and samples to the target are those of all trainings, on whatever machine.")
     counts = [(model.name, len(model.trainings) - len(model.timed), len(model.trainings)) for model in task.by_size]
     if said := ", ".join(f"{name} {n_beside} of {n}" for name, n_beside, n in counts if n_beside):
         table.notes.append(f"Trained beside others, so in no time or energy: {said}.")
@@ -127,7 +143,7 @@ def make_training_table(task: TaskResults) -> Table:
 def _list_before(task: TaskResults) -> list[Column]:
     """What was spent before the trainings: on teachers and trunks, and on the search of the recipe; where it was."""
     columns: list[Column] = [("once, before", _render_before), ("search of recipe", _render_search)]
-    return [column for column in columns if any(column[1](m) != MISSING for m in task.by_size)]
+    return [column for column in columns if any(column[1](m) != MISSING for m in task.list_sides("train"))]
 
 
 def _render_before(model: ModelResults) -> str:
@@ -144,6 +160,8 @@ def _render_search(model: ModelResults) -> str:
     tuning, _ = describe_tuning(model)
     if not tuning:
         return MISSING
+    if model.kind and not model.trials:
+        return "n/a (machine not recorded)"
     power_w = _find_power(model)
     energy = f", {format_quantity(power_w * tuning.tuning_s, 'j')} (modelled)" if power_w else ""
     return f"{format_quantity(tuning.tuning_s, 's')}{energy}, {tuning.n_trials} trials"
@@ -173,6 +191,8 @@ def make_seed_table(task: TaskResults) -> Table:
     }
     if task.provenance.goal is None:
         del columns["epochs to target"]
+    if len(task.kinds) > 1:
+        columns[MACHINE] = lambda r: find_kind(r) or MISSING
     rows = [[write(record) for write in columns.values()] for record in task.trainings]
     caption = "One row per training. Test reads: the maximum over its files. File: the first digits of its sha256."
     return Table("Every seed", caption, list(columns), rows)
@@ -192,7 +212,7 @@ def _render_epochs(record: Record) -> str:
 
 def list_test_reads(record: Record) -> list[float]:
     """List how often the test split was read for each artifact of a training."""
-    return [figure.value for figure in record.figures if figure.name == "n_test_reads" and figure.value is not None]
+    return list_values(record, "n_test_reads")
 
 
 def list_notes(task: TaskResults) -> list[str]:
@@ -225,7 +245,7 @@ def _render_accuracy(model: ModelResults, name: str) -> str:
 
 def _render_test(model: ModelResults) -> str:
     """Write the test accuracy with its marks; where the model was not trained here, that too."""
-    share = add_marks(_render_accuracy(model, "test_accuracy"), *(r.figure("test_accuracy") for r in model.trainings))
+    share = add_marks(_render_accuracy(model, "test_accuracy"), *list_noted(model.trainings, "test_accuracy"))
     return f"{share} ({ELSEWHERE})" if model.is_from_elsewhere else share
 
 

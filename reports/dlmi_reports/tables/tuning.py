@@ -3,6 +3,8 @@
 from dlmi_bench.stats.tuning import Tuning, describe_tried
 from dlmi_bench.units import format_percent, format_quantity
 from dlmi_reports.results.load import TaskResults
+from dlmi_reports.results.machines import find_kind
+from dlmi_reports.results.model import ModelResults
 from dlmi_reports.results.tuning import describe_tuning
 from dlmi_reports.structure import Table
 from dlmi_reports.tables.cells import MISSING
@@ -15,22 +17,31 @@ CAPTION = (
 
 def make_tuning_tables(task: TaskResults) -> list[Table]:
     """List trials, time, the recipe in use and the best of k; no table where nobody counted."""
-    found = {model.name: describe_tuning(model) for model in task.by_size if model.trainings or model.trials}
-    counted = {tuning.n_trials if tuning else None for tuning, _ in found.values()}
+    found = [(model, *describe_tuning(model)) for model in task.by_size if model.trainings or model.trials]
+    counted = {tuning.n_trials if tuning else None for _, tuning, _ in found}
     if counted <= {None}:
         return []
-    rows = [_make_row(name, *pair) for name, pair in found.items()]
-    notes = list(dict.fromkeys(tuning.note for tuning, _ in found.values() if tuning and tuning.note))
+    rows = [_make_row(*row) for row in found]
+    notes = list(dict.fromkeys(tuning.note for _, tuning, _ in found if tuning and tuning.note))
     notes += ["Unequal budgets: claims that compare these models say so."] if len(counted) > 1 else []
     header = ["model", "trials", "time", "in use, validation %", "best of k %", "note"]
     return [Table("Tuning", CAPTION, header, rows, notes)]
 
 
-def _make_row(name: str, tuning: Tuning | None, note: str) -> list[str]:
+def _make_row(model: ModelResults, tuning: Tuning | None, note: str) -> list[str]:
     if tuning is None:
-        return [name, "0", MISSING, MISSING, MISSING, note]
+        return [model.name, "0", MISSING, MISSING, MISSING, note]
     used, best = (_show(value) for value in (tuning.used_validation_accuracy, tuning.best_validation_accuracy))
-    return [name, str(tuning.n_trials), format_quantity(tuning.tuning_s, "s"), used, best, _describe(tuning, note)]
+    return [model.name, str(tuning.n_trials), _render_time(model, tuning), used, best, _describe(tuning, note)]
+
+
+def _render_time(model: ModelResults, tuning: Tuning) -> str:
+    """Write the time of all trials, those on each kind of machine apart."""
+    kinds = sorted({kind for trial in model.trials if (kind := find_kind(trial))})
+    if len(kinds) < 2:
+        return format_quantity(tuning.tuning_s, "s")
+    parts = {kind: describe_tuning(model.on(kind))[0] for kind in kinds}
+    return "; ".join(f"{format_quantity(part.tuning_s, 's')} on {kind}" for kind, part in parts.items() if part)
 
 
 def _describe(tuning: Tuning, note: str) -> str:

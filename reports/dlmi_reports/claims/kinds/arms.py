@@ -8,7 +8,7 @@ from dlmi_reports.claims.comparisons import Comparison, say, show_log, show_poin
 from dlmi_reports.claims.evidence import Evidence
 from dlmi_reports.claims.fluctuation import NAME, pair_fluctuations
 from dlmi_reports.claims.predicate import Accuracy, OnTask
-from dlmi_reports.claims.ratios import TIMED, estimate_ratio, pair_seeds
+from dlmi_reports.claims.ratios import TIMED, estimate_ratio, pair_seeds_by_kind
 
 LOSS: Literal["validation_loss"] = "validation_loss"
 ToTarget = Literal["time_to_target_s", "epochs_to_target"]
@@ -55,16 +55,22 @@ class Arms(OnTask):
     def difference(self) -> tuple[str, ...]:
         return (self.metric, self.task, self.model, *self.control)
 
-    def compare(self, evidence: Evidence) -> Comparison:
-        """Compare accuracies, curves or efforts; the threshold is 0, and what is wanted is left to the kind."""
+    def compare(self, evidence: Evidence) -> list[Comparison]:
+        """Compare accuracies, curves or efforts; the threshold is 0, and what is wanted is left to the kind.
+
+        Times are compared once for each kind of machine that both were trained on.
+        """
         names = f"{self.model} on {self.task}", " on ".join(self.control)
         difference, quotient = " minus ".join(names), " over ".join(reversed(names))
         if self.effect == "mean":
             own, its = evidence.read_table(self, self.metric), evidence.read_table(self, self.metric, *self.control)
-            return Comparison(f"{say(self.metric)}, {difference}", own.subtract(its), 0.0, show_points, "")
+            return [Comparison(f"{say(self.metric)}, {difference}", own.subtract(its), 0.0, show_points, "")]
         sides = evidence.find_model(self), evidence.find_model(self, *self.control)
         is_stability = self.effect == "stability"
-        values = pair_fluctuations(*sides) if is_stability else pair_seeds(*sides, self.metric)
+        pairs = {"": pair_fluctuations(*sides)} if is_stability else pair_seeds_by_kind(*sides, self.metric)
         label = f"{NAME if is_stability else say(self.metric)}, {quotient}"
         what = TIMED if self.metric.endswith("_s") else "seeds"
-        return Comparison(label, estimate_ratio(values, what), 0.0, show_log, "")
+        return [
+            Comparison(label, estimate_ratio(values, what), 0.0, show_log, "", kind=evidence.name_kind(kind))
+            for kind, values in pairs.items()
+        ]

@@ -30,10 +30,10 @@ class Bounded(Arms):
         return self
 
     def find(self, evidence: Evidence) -> Finding:
-        found = self.compare(evidence)
         if self.margin is not None:
             limit, wanted = self.margin, f", margin {100 * self.margin:.4g} either way"
         else:
             assert self.factor is not None
             limit, wanted = math.log(self.factor), f", claimed: within {self.factor:g} x either way"
-        return Finding((replace(found, estimate=Within(found.estimate), threshold=limit, wanted=wanted),))
+        found = self.compare(evidence)
+        return Finding(tuple(replace(c, estimate=Within(c.estimate), threshold=limit, wanted=wanted) for c in found))

@@ -36,12 +36,12 @@ class Paired(Arms):
         return not self.metric.endswith("_snr")
 
     def find(self, evidence: Evidence) -> Finding:
-        found = self._compare_noise(evidence) if self.metric in get_args(Snr) else self.compare(evidence)
+        found = [self._compare_noise(evidence)] if self.metric in get_args(Snr) else self.compare(evidence)
         if self.effect == "mean":
             limit, wanted = self.margin, f", claimed: above {100 * self.margin:.4g} points"
         else:
             limit, wanted = math.log(self.factor), f", claimed: above {self.factor:g} x"
-        return Finding((replace(found, threshold=limit, wanted=wanted),))
+        return Finding(tuple(replace(c, threshold=limit, wanted=wanted) for c in found))
 
     def _compare_noise(self, evidence: Evidence) -> Comparison:
         tasks = self.task, self.control[1]
