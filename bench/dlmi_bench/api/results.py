@@ -70,11 +70,10 @@ def run(
     from dlmi_bench.deciding.limits import announce, choose_limits
     from dlmi_bench.deciding.session import decide_stored
     from dlmi_bench.store import Store
-    from dlmi_bench.suite.display import RunDisplay
     from dlmi_bench.suite.engines.opening import open_engine
     from dlmi_bench.suite.measures import parse_kinds
     from dlmi_bench.suite.runner import Runner
-    from dlmi_bench.suite.status.file import StatusDisplay
+    from dlmi_bench.suite.status.file import show_run
 
     named = list(models)
     chosen = choose_suite(suite, tasks, named, backends, n_seeds)
@@ -86,11 +85,7 @@ def run(
         limits = choose_limits(chosen, store.folder, budget_s, max_seeds, **asked)
     engine = open_engine(executor, options, store.folder)
     console = Console(stderr=True, quiet=is_quiet)
-    with (
-        closing(engine),
-        RunDisplay(console) as shown,
-        StatusDisplay(shown, store.folder, engine, chosen.name, executor) as display,
-    ):
+    with closing(engine), show_run(console, store.folder, engine, chosen.name, executor) as display:
         runner = Runner(chosen, store, fresh=parse_kinds(fresh), shard=shard, engine=engine)
         if limits:
             display.say(announce(limits))

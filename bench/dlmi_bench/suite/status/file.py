@@ -3,18 +3,20 @@
 import os
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 from pydantic import Field
+from rich.console import Console
 
 from dlmi_bench.files import parsing, read_bytes, write_text
 from dlmi_bench.records import Plain
 from dlmi_bench.store.lock import is_held
-from dlmi_bench.suite.display import Display, Left
+from dlmi_bench.suite.display import Display, Left, RunDisplay
 from dlmi_bench.suite.engines import Engine
 from dlmi_bench.suite.plan import Step
 
@@ -137,6 +139,13 @@ class StatusDisplay(Display):
         self._status = self._status.model_copy(update=known | changed)
         with suppress(OSError):  # a run does not end for want of its status
             write_text(self._folder / FILENAME, self._status.model_dump_json(indent=1))
+
+
+@contextmanager
+def show_run(console: Console, folder: Path, engine: Engine, suite: str, executor: str) -> Iterator[Display]:
+    """Show a run on a console, and keep its state in the folder of its results."""
+    with RunDisplay(console) as shown, StatusDisplay(shown, folder, engine, suite, executor) as display:
+        yield display
 
 
 def _now() -> str:
