@@ -206,6 +206,17 @@ def test_nothing_starts_after_the_deadline(engine: DaskEngine, context: SuiteCon
     assert node.asked == []
 
 
+def test_lost_nodes_are_looked_after_while_others_answer(
+    engine: DaskEngine, context: SuiteContext, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only while nothing happens: on a large cluster something always does."""
+    mended: list[int] = []
+    monkeypatch.setattr(engine, "_mend", lambda: mended.append(len(node.asked)))
+    run(engine, context, *(make_work(index) for index in range(5)))
+    assert mended
+    assert min(mended) < 5
+
+
 def test_way_out_ends_what_was_sent(engine: DaskEngine, context: SuiteContext, node: Node) -> None:
     """Leaving at the first result, as Ctrl-C does: nothing is under way any more."""
     running = engine.run(context, [make_work(index) for index in range(9)], lambda *_: None)

@@ -283,6 +283,8 @@ class Runner:
         )
         for record in records:
             self._remember(record)
+            own_s = record.provenance["took_s"]  # of a node, without the queue before it
+            took_s = own_s if isinstance(own_s, int | float) else took_s
             self._pace.learn(record.cell, took_s, is_timed=is_timed, n_models=len(records))
         self._ended.update(record.cell for record in records)
         failures = {record.cell.key: "\n".join(record.failures) for record in records if record.failures}

@@ -34,7 +34,7 @@ class Ended:
     """A piece of work that ended, with its records or its error.
 
     Attributes:
-        took_s: From its start to its end [s].
+        took_s: From when it was sent to its end [s].
         place: Name of the worker that did it.
         log: What was printed meanwhile.
         n_lost: How often it was lost before, with the worker that did it.

@@ -78,7 +78,7 @@ class DaskEngine:
         self._sent: dict[str, _Sent] = {}
         self._patience, self.n_lost = Patience(), 0
         self._nodes: list[dict[str, Any]] = []
-        self._listed_s = -math.inf
+        self._listed_s = self._mended_s = -math.inf
         client.subscribe_topic(run, lambda event: self._events.put(("told", event[1])))
         client.run(end_run, run)  # what a driver left behind that was killed
 
@@ -151,7 +151,6 @@ class DaskEngine:
         try:
             what, said = self._events.get(timeout=LOOK_S)
         except Empty:
-            self._mend()
             return
         if what == "told":
             if sent := self._sent.get(said["name"]):
@@ -178,7 +177,7 @@ class DaskEngine:
         waiting.append(sent)
 
     def _look(self) -> None:
-        """Look after the scheduler.
+        """Look after the scheduler, and now and then after the nodes.
 
         Raises:
             LostSchedulerError: it does not answer any more.
@@ -186,6 +185,9 @@ class DaskEngine:
         if self._client.status != "running":
             remedy = "start it again, then say the same command: what has ended is kept"
             raise LostSchedulerError("the scheduler is gone", remedy)
+        if time.monotonic() - self._mended_s >= LOOK_S:
+            self._mended_s = time.monotonic()
+            self._mend()
 
     def _read(self, future: Future[Any], work: Work, folder: Path) -> Answer:
         try:
