@@ -108,7 +108,7 @@ def test_time_per_success_is_that_of_one_machine(task: TaskResults) -> None:
 
 
 def test_every_training_names_its_machine(task: TaskResults) -> None:
-    """Of each model three on either."""
+    """Three trainings of each model on either kind of machine."""
     table = make_seed_table(task)
     assert [row[-1] for row in table.rows] == [*[FAST] * 3, *[SLOW] * 3] * 2
 

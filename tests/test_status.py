@@ -158,7 +158,7 @@ def test_log_of_a_worker_is_turned_over(tmp_path: Path) -> None:
 
 
 def test_disk_is_foreseen_by_other_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the mean of the same model, else of all models; nothing where nothing is known."""
+    """The mean of the same model counts, else that of all models; nothing where nothing is known."""
     stored = [make_record(0, 100, 50), make_record(1, 250), make_record(0, 1000, model="cnn-4")]
     cells = [make_record(2).cell, make_record(3).cell, make_record(0, model="other").cell]
     assert estimate_bytes(cells, stored) == 200 + 200 + round((150 + 250 + 1000) / 3)
